@@ -1,0 +1,48 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-full bench lint clean
+
+help:
+	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
+	@echo "make test       lint, types and tests"
+	@echo "make test-full  the same with the slow tests"
+	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
+	@echo "make lint       ruff, mypy, import contracts"
+	@echo "make clean      remove .venv and what the tools left behind"
+	@echo "PYTHON=python3.12 make ... chooses the interpreter that .venv is made from"
+
+# The stamps record which extras are installed; a change of pyproject.toml or constraints.txt makes them stale.
+.venv/.created:
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.installed-%: pyproject.toml constraints.txt | .venv/.created
+	@echo "Installing fastmoments[$*] into .venv (first use, or the requirements changed)"
+	$(PIP_INSTALL) -e ".[$*]"
+	@touch $@
+
+demo: .venv/.installed-demo
+	$(BIN)/python examples/california_housing.py
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+test-full: lint
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+
+lint: .venv/.installed-test
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.installed-bench
+	$(BIN)/python -m pytest benchmarks -n 0 --benchmark-json=.benchmarks/last.json
+	$(BIN)/python -m benchmarks.report .benchmarks/last.json
+
+clean:
+	rm -rf .venv .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
