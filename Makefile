@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full bench lint clean
@@ -40,7 +40,8 @@ lint: .venv/.installed-test
 	$(BIN)/lint-imports
 
 bench: .venv/.installed-bench
-	$(BIN)/python -m pytest benchmarks -n 0 --benchmark-json=.benchmarks/last.json
+	@mkdir -p .benchmarks
+	$(BIN)/python -m pytest benchmarks --benchmark-json=.benchmarks/last.json
 	$(BIN)/python -m benchmarks.report .benchmarks/last.json
 
 clean:
