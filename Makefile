@@ -41,7 +41,8 @@ lint: .venv/.installed-test
 
 bench: .venv/.installed-bench
 	@mkdir -p .benchmarks
-	$(BIN)/python -m pytest benchmarks --benchmark-json=.benchmarks/last.json
+	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,rounds --benchmark-sort=name \
+		--benchmark-json=.benchmarks/last.json
 	$(BIN)/python -m benchmarks.report .benchmarks/last.json
 
 clean:

@@ -1,0 +1,128 @@
+"""Turn a pytest-benchmark file into benchmarks/results/cpu.json and docs/performance.md."""
+
+import datetime
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np  # noqa: F401  (loads the BLAS, which threadpoolctl then finds)
+from threadpoolctl import threadpool_info
+
+ROOT = Path(__file__).resolve().parents[1]
+Results = dict[tuple[str, str | None, str | None, int | None], dict[str, Any]]
+
+PAGE = """# Performance
+
+Written by `make bench`; do not edit. One thread, float64, random data, minimum of many runs, in the same run.
+{machine}.
+
+{table}
+
+* **two products**: `A @ cov @ A.T`, n x n each, of the linear layer before the activation; the ratios are to
+  this.
+* **20-node quadrature**: the published formula, Gauss-Legendre in r, vectorised in NumPy over all pairs.
+* **SciPy**: `multivariate_normal.cdf` for one pair at a time, timed on {pairs} pairs and scaled to
+  all n (n - 1) / 2.
+* **typical**: a wide random linear layer, correlations of a few 1/sqrt(n). **strong**: one common factor,
+  |rho| spread over 0 to .95.
+* **limited by**, of the fastmoments column: "the call" if the same function on one neuron takes more than
+  half as long, "memory" if copying the n x n matrix does, otherwise "arithmetic". The shares are in brackets.
+  The quadrature is limited by its 20 exponentials a pair and as many passes over n x n temporaries, SciPy by
+  a Python call a pair.
+"""
+
+
+def machine() -> dict[str, str]:
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else [])
+        if line.startswith("model name")
+    ]
+    blas = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "scipy": version("scipy"),
+        "numba": version("numba"),
+        "blas": f"{blas[0]['internal_api']} {blas[0]['version']}" if blas else "unknown",
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def read(path: Path) -> Results:
+    results: Results = {}
+    for entry in json.loads(path.read_text())["benchmarks"]:
+        name = entry["name"].split("[")[0].removeprefix("test_")
+        params = entry["params"] or {}
+        key = (name, params.get("activation"), params.get("data"), params.get("n"))
+        results[key] = {"ms": 1e3 * entry["stats"]["min"], **entry["extra_info"]}
+    return results
+
+
+def rows(results: Results) -> Iterator[dict[str, Any]]:
+    for (name, activation, data, n), result in results.items():
+        if name != "fastmoments" or n is None:
+            continue
+        products = results["two_products", None, None, n]["ms"]
+        call = results["call", activation, None, None]["ms"] / result["ms"]
+        copy = results["copy", None, None, n]["ms"] / result["ms"]
+        scipy = results["scipy_sample", activation, data, None]
+        scipy_pair = scipy["ms"] / scipy["pairs"]
+        yield {
+            "activation": activation,
+            "data": data,
+            "n": n,
+            "plan": result["plan"],
+            "two_products_ms": products,
+            "fastmoments_ms": result["ms"],
+            "fastmoments_ratio": result["ms"] / products,
+            "quadrature_ratio": results["quadrature", activation, data, n]["ms"] / products,
+            "scipy_pairs_timed": scipy["pairs"],
+            "scipy_us_per_pair": 1e3 * scipy_pair,
+            "scipy_ratio_scaled": scipy_pair * n * (n - 1) / 2 / products,
+            "call_share": call,
+            "copy_share": copy,
+            "limited_by": "the call" if call > 0.5 else "memory" if copy > 0.5 else "arithmetic",
+        }
+
+
+def table(entries: list[dict[str, Any]]) -> str:
+    lines = [
+        "| activation | data | n | two products, ms | fastmoments, ms | **fastmoments, ratio** "
+        "| 20-node quadrature, ratio | SciPy, us a pair | SciPy, ratio (scaled) | limited by |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for e in entries:
+        shares = f"call {e['call_share']:.0%}, copy {e['copy_share']:.0%}"
+        lines.append(
+            f"| {e['activation']} | {e['data']} | {e['n']} | {e['two_products_ms']:.3g} "
+            f"| {e['fastmoments_ms']:.3g} | **{e['fastmoments_ratio']:.3g}** | {e['quadrature_ratio']:.3g} "
+            f"| {e['scipy_us_per_pair']:.0f} | {e['scipy_ratio_scaled']:,.0f} | {e['limited_by']} ({shares}) |"
+        )
+    return "\n".join(lines)
+
+
+def main(path: Path) -> None:
+    host, entries = machine(), list(rows(read(path)))
+    text = table(entries)
+    described = ", ".join(f"{name} {value}" for name, value in host.items())
+    results = ROOT / "benchmarks" / "results" / "cpu.json"
+    results.parent.mkdir(exist_ok=True)
+    results.write_text(json.dumps({"machine": host, "rows": entries}, indent=1) + "\n")
+    page = ROOT / "docs" / "performance.md"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(PAGE.format(machine=described, table=text, pairs=entries[0]["scipy_pairs_timed"]))
+    print(text)
+    print(f"Written to {results.relative_to(ROOT)} and {page.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
