@@ -101,11 +101,11 @@ def table(entries: list[dict[str, Any]]) -> str:
         "|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for e in entries:
-        shares = f"call {e['call_share']:.0%}, copy {e['copy_share']:.0%}"
+        limit = f"{e['limited_by']} (call {e['call_share']:.0%}, copy {e['copy_share']:.0%})"
         lines.append(
             f"| {e['activation']} | {e['data']} | {e['n']} | {e['two_products_ms']:.3g} "
             f"| {e['fastmoments_ms']:.3g} | **{e['fastmoments_ratio']:.3g}** | {e['quadrature_ratio']:.3g} "
-            f"| {e['scipy_us_per_pair']:.0f} | {e['scipy_ratio_scaled']:,.0f} | {e['limited_by']} ({shares}) |"
+            f"| {e['scipy_us_per_pair']:.0f} | {e['scipy_ratio_scaled']:,.0f} | {limit} |"
         )
     return "\n".join(lines)
 
