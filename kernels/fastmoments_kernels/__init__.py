@@ -1,0 +1,1 @@
+"""Compiled kernels for Gaussian moments: formulas written once, schedules per backend."""

@@ -1,0 +1,71 @@
+"""One formula, many backends: the same code over another vocabulary."""
+
+import builtins
+from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType
+from typing import Any
+
+
+class Binding:
+    """Gives functions other globals, and whatever they call with them, each function once.
+
+    Only globals change, so line numbers, tracebacks and `inspect.getsource` (which Triton reads) still point
+    at the one source.
+
+    Parameters
+    ----------
+    names : what stands for these globals, wherever they occur: a backend's vocabulary, an activation's weight.
+    compile : applied to every bound function (numba.njit, triton.jit); default none.
+    constant : applied to every other global (tables, numbers); default none.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[str, Any],
+        compile: Callable[[FunctionType], Any] = lambda function: function,
+        constant: Callable[[Any], Any] = lambda value: value,
+    ) -> None:
+        self.names, self.compile, self.constant = names, compile, constant
+        self._bound: dict[FunctionType, Any] = {}
+
+    def __call__(self, function: FunctionType) -> Any:
+        if function not in self._bound:
+            scope = self.scope(function)
+            same = all(scope[name] is function.__globals__[name] for name in scope)
+            self._bound[function] = self.compile(function if same else with_scope(function, scope))
+        return self._bound[function]
+
+    def scope(self, function: FunctionType) -> dict[str, Any]:
+        """The globals `function` reads, bound."""
+        return {name: self._meaning(name, function.__globals__[name]) for name in _reads(function)}
+
+    def _meaning(self, name: str, value: Any) -> Any:
+        if name in self.names:
+            return self.names[name]
+        return self(value) if isinstance(value, FunctionType) else self.constant(value)
+
+
+def bind(function: FunctionType, names: Mapping[str, Any]) -> Any:
+    """Return `function` with other globals; use a Binding to bind several with shared parts."""
+    return Binding(names)(function)
+
+
+def with_scope(function: FunctionType, scope: Mapping[str, Any], name: str | None = None) -> FunctionType:
+    """Return the same code with `scope` for globals, under another qualified name if one is given."""
+    scope = {"__builtins__": builtins, "__name__": function.__module__, **scope}
+    copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
+    copy.__qualname__ = name or function.__qualname__
+    copy.__doc__, copy.__annotations__ = function.__doc__, function.__annotations__
+    copy.__module__ = function.__module__
+    return copy
+
+
+def _reads(function: FunctionType) -> list[str]:
+    """Globals that the function, code nested in it or its annotations name (Triton looks up the last)."""
+    blocks: list[CodeType] = [function.__code__]
+    names = {"Real", "Reals"}
+    while blocks:
+        block = blocks.pop()
+        names.update(block.co_names)
+        blocks.extend(constant for constant in block.co_consts if isinstance(constant, CodeType))
+    return sorted(name for name in names if name in function.__globals__)

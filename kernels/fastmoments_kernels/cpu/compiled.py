@@ -1,0 +1,103 @@
+"""Formulas and loops in machine code, kept on disk until a kernel source changes."""
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from fastmoments_kernels.bind import Binding, with_scope
+from fastmoments_kernels.cpu.vocabulary import VOCABULARY
+from fastmoments_kernels.formulas.identity import INTERFACE
+
+STALE = 30 * 86400.0  # seconds after which another version's machine code is removed
+
+jit = numba.njit(error_model="numpy")
+
+
+def _constant(value: Any) -> Any:
+    """Quadrature rules become arrays (2, n) the loop over nodes can index; the rest stays."""
+    is_rule = isinstance(value, tuple) and isinstance(value[0], tuple)
+    return np.array(value).T.copy() if is_rule else value
+
+
+compiled_formula = Binding(VOCABULARY, compile=jit, constant=_constant)
+
+
+@cache
+def formula_names(formula: ModuleType) -> dict[str, Any]:
+    """What loops find under `formula` and FEATURES: one activation, compiled."""
+    compiled = ModuleType(formula.__name__)
+    for name in INTERFACE:
+        setattr(compiled, name, compiled_formula(getattr(formula, name)))
+    return {"formula": compiled, "FEATURES": len(formula.neuron(np.zeros(1), np.ones(1)))}
+
+
+def entry(template: Callable[..., Any], formula: ModuleType, name: str) -> Any:
+    """The loop `template` for one activation, called from Python: releases the GIL, cached on disk by `name`."""
+    scope = Binding(formula_names(formula), compile=jit).scope(_function(template))
+    with disk_cache() as enabled:
+        decorate = numba.njit(error_model="numpy", nogil=True, cache=enabled)
+        return decorate(with_scope(_function(template), scope, name))
+
+
+def ufunc_loop(template: Callable[..., Any], names: Mapping[str, Any], name: str) -> Any:
+    """A loop with NumPy's own signature, void(char **args, intp *n, intp *steps, void *), cached like `entry`."""
+    pointer = types.CPointer(types.int64)
+    scope = Binding(names, compile=jit).scope(_function(template))
+    with disk_cache() as enabled:
+        signature = types.void(pointer, pointer, pointer, types.voidptr)
+        return numba.cfunc(signature, cache=enabled)(with_scope(_function(template), scope, name))
+
+
+def _function(template: Callable[..., Any]) -> FunctionType:
+    assert isinstance(template, FunctionType)
+    return template
+
+
+@cache
+def _directory() -> Path:
+    """One folder per digest of the kernel sources: an upgrade or an edit never runs older machine code.
+
+    Numba itself looks at the file a loop stands in, not at the formulas bound into it.
+    """
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for source in sorted(package.rglob("*.py")):
+        digest.update(source.read_bytes())
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmoments"
+    base = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else default
+    return base / f"kernels-{digest.hexdigest()[:16]}"
+
+
+@contextmanager
+def disk_cache() -> Iterator[bool]:
+    """Point Numba's cache at our folder while a loop is being decorated; False where none can be written."""
+    folder, before = _directory(), numba.config.CACHE_DIR
+    try:
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _remove_stale(folder.parent)
+    except OSError:
+        yield False
+        return
+    numba.config.CACHE_DIR = str(folder)
+    try:
+        yield True
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def _remove_stale(base: Path) -> None:
+    for folder in base.glob("kernels-*"):
+        if time.time() - folder.stat().st_mtime > STALE:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,181 @@
+"""Integrals of the bivariate normal density over its correlation.
+
+With r = (1 - e^2) / (1 + e^2), phi_2(h, k; r) dr = 2 / (1 + e^2) exp(-(M^2 + x^2) / 2) de / (2 pi) where
+x = a / e - b e, a = |h - k| / 2, b = |h + k| / 2, M = a + b = max(|h|, |k|): positive squares, no singularity,
+|rho| = 1 at e = 0. Callers pass h with the sign of the correlation, so that rho >= 0 here.
+
+Routes: the series where |rho| is near one (`near_one`, |rho| = 1 included), quadrature elsewhere.
+"""
+
+from fastmoments_kernels.formulas.normal import PDF_0, cdf, mills_1, pdf
+from fastmoments_kernels.tables import LEGENDRE_24
+from fastmoments_kernels.vocabulary import (
+    Real,
+    Reals,
+    absolute,
+    either,
+    exp,
+    gauss_legendre,
+    maximum,
+    minimum,
+    sqrt,
+    where,
+)
+
+# exp(-CUT) is below eps beside the integrand's largest value
+CUT = 36.5
+# the series' terms fall like (NEAR^2 / 2)^m / m!; 12 of them reach 1e-17 at .25
+NEAR = 0.25
+# beyond this a / eta the near-one integral is exp(-1800) and nothing is lost by staying there
+FAR = 60.0
+
+
+def half_distances(h: Real, k: Real) -> Reals:
+    """a = |h - k| / 2 and b = |h + k| / 2."""
+    return 0.5 * absolute(h - k), 0.5 * absolute(h + k)
+
+
+def is_near_one(h: Real, k: Real, eta: Real) -> Real:
+    """Whether the series converges: eta max(1, b) <= NEAR."""
+    return eta * maximum(1.0, 0.5 * absolute(h + k)) <= NEAR
+
+
+def near_one(h: Real, k: Real, eta: Real) -> Reals:
+    """int_0^eta of (2 / (1 + e^2), 2 e^2 / (1 + e^2), rho - r) times the density: (exponent, P, Q, N), over
+    exp(exponent).
+
+    exp(-b^2 e^2 / 2) / (1 + e^2) is expanded in e^2; what remains are the moments of exp(-(a/e)^2 / 2),
+    m_0 = R_1(u), m_j = (1 - u^2 m_{j-1}) / (2 j + 1) with u = a / eta.
+    """
+    a, b = half_distances(h, k)
+    u = where(a < FAR * eta, a / where(eta > 0.0, eta, 1.0), where(a > 0.0, FAR, 0.0))
+    square = eta * eta
+    ratio = -0.5 * b * b * square
+    term = 1.0 + 0.0 * u
+    moment = mills_1(u)
+    c = term
+    d = term
+    p = 0.0 * u
+    q = 0.0 * u
+    n = 0.0 * u
+    for j in range(1, 14):
+        following = (1.0 - u * u * moment) / (2.0 * j + 1.0)
+        p = p + c * moment
+        q = q + c * following
+        n = n + d * (moment - following)
+        term = term * ratio / j
+        c = term - square * c
+        d = c - square * d
+        moment = following
+    front = PDF_0 * PDF_0 * 2.0 * eta
+    exponent = -0.5 * (a * a + b * b + u * u)
+    return exponent, front * p, front * square * q, front * 2.0 * square / (1.0 + square) * n
+
+
+def weight(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+    """The integrand's weight at the node e = eta + beyond: 1, unless an activation binds its own."""
+    return 1.0
+
+
+def integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
+    """int over r from 0 to rho of weight * phi_2(h, k; r), relative to its own size."""
+    excess, value = scaled_integral(context, h, k, eta, rest)
+    end = excess < 0.0
+    # where the upper end counts most the exponent is that of phi(h) phi(k), which callers add and subtract
+    front = where(end, pdf(h) * pdf(k), PDF_0 * pdf(maximum(absolute(h), absolute(k))))
+    return front * where(end, 1.0, exp(-0.5 * excess * excess)) * value
+
+
+def scaled_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Reals:
+    """`integral` over exp(-(M^2 + x^2) / 2) / (2 pi), x the smallest |x| on [eta, 1]: (x, value).
+
+    x is returned as -x where the upper end e = 1 has it. The interval is cut to where the integrand exceeds
+    exp(-CUT) of its largest value, and split at an interior peak e^2 = a / b.
+    """
+    a, b = half_distances(h, k)
+    end = a - b
+    start = a - b * eta * eta  # eta times x at the lower end, finite at eta = 0
+    at_start = where(start < 0.0, -start / where(eta > 0.0, eta, 1.0), 0.0)
+    near = where(end > 0.0, end, at_start)
+    lower, upper = interval(a, b, near)
+    lower, upper = maximum(eta, lower), minimum(1.0, upper)
+    length = where((lower == eta) & (upper == 1.0), rest, maximum(upper - lower, 0.0))
+    peaked = (end < -2.0) & (start > 0.0)
+    split = where(peaked, sqrt(a / where(peaked, b, 1.0)) - lower, length)
+    anchor = (where(end > 0.0, 1.0, eta), near, where(end > 0.0, 1.0, 0.0), 0.0)
+    first = panel((context, a, b, eta, lower, split, anchor))
+    remainder = (context, a, b, eta, lower + split, length - split, anchor)
+    second = either(peaked, panel, no_panel, (remainder,))
+    return where(end > 0.0, -near, near), first + second
+
+
+def complement(h: Real, k: Real, eta: Real) -> Real:
+    """int over r from rho to 1 of phi_2(h, k; r), over phi(h) phi(kappa); for x > 1 at e = eta > 0.
+
+    The integrand then only falls off towards r = 1 and is integrated in two panels from where it matters.
+    """
+    a, b = half_distances(h, k)
+    x = a / eta - b * eta
+    lower, _ = interval(a, b, x)
+    middle = sqrt(lower * eta)
+    first = panel(((), a, b, eta, lower, middle - lower, (eta, x, 1.0, eta - middle)))
+    second = panel(((), a, b, eta, middle, eta - middle, (eta, x, 1.0, 0.0)))
+    return first + second
+
+
+def interval(a: Real, b: Real, near: Real) -> Reals:
+    """Where |x| = |a / e - b e| is small enough for exp(-x^2 / 2) to be seen beside exp(-near^2 / 2)."""
+    reach = sqrt(near * near + 2.0 * CUT)
+    spread = reach + sqrt(reach * reach + 4.0 * a * b)
+    return 2.0 * a / spread, 0.5 * spread / maximum(b, 1e-30)
+
+
+def panel(bounds: Reals) -> Real:
+    """int over [lower, lower + length] of weight 2 / (1 + e^2) exp(-x^2 / 2) de on nodes graded towards lower.
+
+    anchor = (point, |x| there, whether the point is above, distance from the panel's end up to it): where that
+    |x| > 0 the integral is over exp(-x^2 / 2) at the point, and the exponents are formed from distances to it,
+    so that large squares never meet.
+    """
+    context, a, b, eta, lower, length, anchor = bounds
+    grading = length / (lower + 0.5 * (lower + length))
+    total = gauss_legendre(LEGENDRE_24, _at_node, (context, a, b, eta, lower, length, anchor, grading))
+    return length * (1.0 + grading) * total
+
+
+def no_panel(bounds: Reals) -> Real:
+    """The integral over an empty interval."""
+    return 0.0 * bounds[1]
+
+
+def _at_node(node: Real, panel: Reals) -> Real:
+    context, a, b, eta, lower, length, anchor, grading = panel
+    point, x_point, is_above, above = anchor
+    t = 1.0 / (1.0 + grading * (1.0 - node))
+    offset = length * node * t
+    e = lower + offset
+    x = a / e - b * e
+    beyond = offset + (lower - eta)
+    distance = where(is_above > 0.0, above + length * (1.0 - node) * (1.0 + grading) * t, beyond)
+    rise = distance * (a / (e * point) + b)
+    exponent = where(x_point > 0.0, rise * (rise + 2.0 * x_point), x * x)
+    return weight(e, beyond, eta, context) * exp(-0.5 * exponent) * (2.0 / (1.0 + e * e)) * t * t
+
+
+def remaining(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+    """Weight rho - r, with beyond = e - eta."""
+    return 2.0 * beyond * (e + eta) / ((1.0 + e * e) * (1.0 + eta * eta))
+
+
+def step_cov(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
+    """J_0 = Cov(1[Z_1 > -h], 1[Z_2 > -k]) = int_0^rho phi_2(h, k; r) dr, rho >= 0."""
+    return either(is_near_one(h, k, eta), _step_cov_near_one, _step_cov_apart, (h, k, eta, rest))
+
+
+def _step_cov_near_one(h: Real, k: Real, eta: Real, rest: Real) -> Real:
+    exponent, p, _, _ = near_one(h, k, eta)
+    return cdf(minimum(h, k)) * cdf(-maximum(h, k)) - exp(exponent) * p
+
+
+def _step_cov_apart(h: Real, k: Real, eta: Real, rest: Real) -> Real:
+    return integral((h,), h, k, eta, rest)

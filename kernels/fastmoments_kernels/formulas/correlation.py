@@ -1,0 +1,62 @@
+"""Two neurons and their covariance, standardised so that nothing is lost near |rho| = 1 or rho = 0."""
+
+from fastmoments_kernels.formulas.normal import cdf, pdf
+from fastmoments_kernels.vocabulary import (
+    Real,
+    Reals,
+    absolute,
+    difference_of_products,
+    maximum,
+    minimum,
+    sqrt,
+    where,
+)
+
+NAN = float("nan")
+POINT = 100.0  # phi and 1 - Phi are 0 there in every dtype
+TINY = 1e-150  # stands for eta = 0 in a quotient: whatever is not 0 becomes huge, 0 stays 0
+
+
+def standardise(mu: Real, var: Real) -> Reals:
+    """One neuron's features: (var, sd, h, Phi(h), phi(h)) with h = mu / sd.
+
+    At zero variance h is far enough out for Phi to be the step and phi to be 0, and 0 where mu is.
+    """
+    sd = sqrt(var)
+    point = where(mu > 0.0, POINT, where(mu < 0.0, -POINT, mu))
+    h = where(var == 0.0, point, mu / where(var == 0.0, 1.0, sd))
+    return var, sd, h, cdf(h), pdf(h)
+
+
+def over_sd(value: Real, sd: Real) -> Real:
+    """value / sd, and 0 where a density vanished with the variance: 0 / 0 there is the limit 0."""
+    return where(value == 0.0, value, value / where(value == 0.0, 1.0, sd))
+
+
+def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Reals:
+    """The pair's (sign, h, k, rho, eta, rest) with |rho| for rho, h given the sign of the correlation.
+
+    eta = sqrt((1 - rho) / (1 + rho)) comes from the exact determinant, so it keeps its digits as rho -> 1;
+    rest = 1 - eta as rho -> 0. A determinant below zero by `slack` of var_1 var_2 is rounding and means
+    |rho| = 1; further below the pair is no covariance and becomes nan. A neuron without variance has rho = 0.
+    """
+    var_1, sd_1, h, _, _ = neuron_1
+    var_2, sd_2, k, _, _ = neuron_2
+    product = var_1 * var_2
+    alive = product > 0.0
+    det = difference_of_products(var_1, var_2, cov_12, cov_12)
+    det = where(det >= -slack * product, maximum(det, 0.0), NAN)
+    scale = where(alive, sd_1 * sd_2, 1.0)
+    size = where(alive, minimum(absolute(cov_12), scale), 0.0 * product)
+    eta = where(alive, sqrt(det) / (scale + size), 1.0)
+    rest = 2.0 * size / ((scale + size) * (1.0 + eta))
+    sign = where(cov_12 < 0.0, -1.0, 1.0)
+    return sign, sign * h, k, size / scale, eta, rest
+
+
+def conditional(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
+    """kappa = (k - rho h) / sqrt(1 - rho^2) and kappa - k, which is exact as rho -> 0."""
+    safe = where(eta > 0.0, eta, TINY)
+    kappa = 0.5 * ((k - h) / safe + (k + h) * eta)
+    shift = 0.5 * rest * (k * rest - h * (1.0 + eta)) / safe
+    return kappa, shift

@@ -1,0 +1,104 @@
+"""heaviside(x) = 1[x > 0], 1/2 at 0. With h = mu / sd:
+
+mean = Phi(h), gain = phi(h) / sd, var = Phi(h) Phi(-h),
+cov = int_0^rho phi_2(h, k; r) dr                                                       (Kuang & Lin 2026).
+"""
+
+from fastmoments_kernels.formulas.bivariate import step_cov
+from fastmoments_kernels.formulas.correlation import conditional, correlate, over_sd, standardise
+from fastmoments_kernels.formulas.normal import cdf, cdf_difference, pdf
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, sqrt, where
+
+
+def function(x: Real) -> Real:
+    """1 for x > 0, 1/2 at 0, 0 below."""
+    return where(x > 0.0, 1.0, where(x < 0.0, 0.0, 0.5 + 0.0 * x))
+
+
+neuron = standardise
+
+
+def mean(mu: Real, var: Real) -> Real:
+    """E heaviside(X) = Phi(h)."""
+    _, _, _, cdf_h, _ = standardise(mu, var)
+    return where(var == 0.0, function(mu), cdf_h)
+
+
+def gain(mu: Real, var: Real) -> Real:
+    """E heaviside'(X) = phi(h) / sd; at zero variance 0, and inf on the jump."""
+    _, sd, _, _, pdf_h = standardise(mu, var)
+    return over_sd(pdf_h, sd)
+
+
+def var(mu: Real, var: Real) -> Real:
+    """Var heaviside(X) = Phi(h) Phi(-h)."""
+    _, _, h, cdf_h, _ = standardise(mu, var)
+    return where(var == 0.0, 0.0 * cdf_h, cdf_h * cdf(-h))
+
+
+def mean_dvar(mu: Real, var: Real) -> Real:
+    """d mean / d var = E heaviside''(X) / 2 = -h phi(h) / (2 var)."""
+    _, _, h, _, pdf_h = standardise(mu, var)
+    return -0.5 * over_sd(h * pdf_h, var)
+
+
+def var_partials(mu: Real, var: Real) -> Reals:
+    """(dVar/dmu, dVar/dvar): phi(h) (Phi(-h) - Phi(h)) / sd and -h / (2 sd) of that."""
+    _, sd, h, _, pdf_h = standardise(mu, var)
+    reach = absolute(h)
+    middle = where(h > 0.0, -1.0, 1.0) * cdf_difference(reach, -reach, 2.0 * reach)
+    d_mu = over_sd(pdf_h * middle, sd)
+    return d_mu, -0.5 * over_sd(h * d_mu, sd)
+
+
+def series(neuron: Reals) -> Reals:
+    """The Hermite coefficients b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!): (b_1, b_2)."""
+    _, _, h, _, pdf_h = neuron
+    return pdf_h, -h * pdf_h * 0.7071067811865476
+
+
+def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
+    """b_n = (-1)^(n-1) He_{n-1}(h) phi(h) / sqrt(n!) from b_{n-1} and b_{n-2}, n >= 3."""
+    _, _, h, _, _ = neuron
+    return -(h * last + (order - 2.0) / sqrt(order - 1.0) * before) / sqrt(order)
+
+
+def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """Cov(heaviside(X_1), heaviside(X_2))."""
+    sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
+    return sign * step_cov(h, k, rho, eta, rest)
+
+
+def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """Cov(heaviside'(X_1), heaviside(X_2)) = phi(h) / sd_1 (Phi(kappa) - Phi(k)) = d cov / d mu_1."""
+    sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
+    kappa, shift = conditional(h, k, eta, rest)
+    return over_sd(neuron_1[4] * cdf_difference(kappa, k, shift), neuron_1[1])
+
+
+def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """Cov(heaviside''(X_1), heaviside(X_2)) = 2 d cov / d var_1."""
+    sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
+    kappa, shift = conditional(h, k, eta, rest)
+    first = sign * h * neuron_1[4] * cdf_difference(kappa, k, shift)
+    return -over_sd(first + sign * rho * density(h, k, eta), neuron_1[0])
+
+
+def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """E[heaviside'(X_1) heaviside'(X_2)] = phi_2 / (sd_1 sd_2) = d cov / d cov_12."""
+    sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
+    return over_sd(density(h, k, eta), neuron_1[1] * neuron_2[1])
+
+
+def density(h: Real, k: Real, eta: Real) -> Real:
+    """phi_2(h, k; rho). At |rho| = 1 it is 0 off h = k and infinite on it; 0 is returned for both.
+
+    phi(M) phi(kappa of the other) / sqrt(1 - rho^2): the larger of the two outside, so that a large exponent is
+    not the difference of two.
+    """
+    outer = where(absolute(h) > absolute(k), h, k)
+    inner = where(absolute(h) > absolute(k), k, h)
+    safe = where(eta > 0.0, eta, 1.0)
+    kappa = 0.5 * ((inner - outer) / safe + (inner + outer) * eta)
+    value = pdf(outer) * pdf(kappa) * (1.0 + eta * eta) / (2.0 * safe)
+    return where(eta > 0.0, value, 0.0 * value)

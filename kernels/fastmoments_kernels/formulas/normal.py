@@ -1,0 +1,99 @@
+"""The univariate normal: density, distribution, Mills ratios and the moments of a rectified variable.
+
+Everything is relative: tails come from R_n(x) = int_0^inf t^n exp(-x t - t^2/2) dt, never from 1 - Phi.
+"""
+
+from fastmoments_kernels.tables import CENTRE, LEGENDRE_8, MILLS_0, MILLS_1, MILLS_2
+from fastmoments_kernels.vocabulary import (
+    Real,
+    Reals,
+    absolute,
+    difference_of_products,
+    exp,
+    gauss_legendre,
+    maximum,
+    minimum,
+    polynomial,
+    where,
+)
+
+PDF_0 = 0.3989422804014327  # 1 / sqrt(2 pi)
+
+
+def pdf(x: Real) -> Real:
+    """phi(x) = exp(-x^2/2) / sqrt(2 pi), with the rounding of x^2 put back.
+
+    Tails are sums of terms that all carry phi; without this they would cancel down to x^2 eps.
+    """
+    y = minimum(absolute(x), 64.0)  # phi is 0 from here on, and x^2 stays finite
+    square = y * y
+    rounding = difference_of_products(y, y, square, 1.0)
+    return PDF_0 * exp(-0.5 * square) * (1.0 - 0.5 * rounding)
+
+
+def mills_0(x: Real) -> Real:
+    """R_0(x), x >= 0: Phi(-x) / phi(x)."""
+    u = 1.0 / (x + CENTRE)
+    return u * polynomial(MILLS_0, (x - CENTRE) * u)
+
+
+def mills_1(x: Real) -> Real:
+    """R_1(x) = 1 - x R_0(x), x >= 0, without that difference (it loses x^2)."""
+    u = 1.0 / (x + CENTRE)
+    return u * u * polynomial(MILLS_1, (x - CENTRE) * u)
+
+
+def mills_2(x: Real) -> Real:
+    """R_2(x) = (1 + x^2) R_0(x) - x, x >= 0, without that difference (it loses x^4)."""
+    u = 1.0 / (x + CENTRE)
+    return u * u * u * polynomial(MILLS_2, (x - CENTRE) * u)
+
+
+def cdf(x: Real) -> Real:
+    """Phi(x)."""
+    tail = pdf(x) * mills_0(absolute(x))
+    return where(x < 0.0, tail, 1.0 - tail)
+
+
+def ramp_mean(x: Real) -> Real:
+    """A(x) = E max(x + Z, 0) = x Phi(x) + phi(x); A(x) - A(-x) = x."""
+    return maximum(x, 0.0) + pdf(x) * mills_1(absolute(x))
+
+
+def ramp_tail_square(x: Real) -> Real:
+    """E max(-x + Z, 0)^2 for x >= 0."""
+    return pdf(x) * mills_2(x)
+
+
+def cdf_difference(high: Real, low: Real, shift: Real) -> Real:
+    """Phi(high) - Phi(low) with shift = high - low known to its last digits."""
+    exponent, value = scaled_cdf_difference(high, low, shift)
+    return exp(exponent) * value
+
+
+def scaled_cdf_difference(high: Real, low: Real, shift: Real) -> Reals:
+    """(exponent, value) with Phi(high) - Phi(low) = exp(exponent) value.
+
+    Two tails of one side cancel when the shift is small beside their scale; then phi is integrated over the
+    shift itself, phi(mid) int exp(-(mid + t)^2/2 + mid^2/2) dt with eight nodes.
+    """
+    middle = low + 0.5 * shift
+    small = absolute(shift) * (1.0 + absolute(low) + absolute(high)) < 1.5
+    step = where(small, shift, 0.0)
+    integral = gauss_legendre(LEGENDRE_8, _density_ratio, (where(small, middle, 0.0), step))
+    inner, outer = minimum(absolute(low), absolute(high)), maximum(absolute(low), absolute(high))
+    fall = exp(-0.5 * minimum((outer - inner) * (outer + inner), 1400.0))
+    same_side = PDF_0 * (mills_0(inner) - fall * mills_0(outer)) * where(shift < 0.0, -1.0, 1.0)
+    apart = high * low <= 0.0
+    tails = where(apart, cdf(high) - cdf(low), same_side)
+    nearest = where(small, middle, where(apart, 0.0, inner))
+    return -0.5 * nearest * nearest, where(small, PDF_0 * step * integral, tails)
+
+
+def _density_ratio(node: Real, context: Reals) -> Real:
+    """phi(middle + t) / phi(middle), averaged over t and -t, at t = node shift / 2."""
+    middle, shift = context
+    t = 0.5 * node * shift
+    up = -t * (middle + 0.5 * t)
+    down = t * (middle - 0.5 * t)
+    return 0.5 * (exp(up) + exp(down))

@@ -1,0 +1,187 @@
+"""relu(x) = max(x, 0). With h = mu / sd, A(h) = E max(h + Z, 0):
+
+mean = sd A(h), gain = Phi(h), var = sd^2 (E max(h + Z, 0)^2 - A(h)^2),
+cov = sd_1 sd_2 (rho Phi(h) Phi(k) + int_0^rho (rho - r) phi_2(h, k; r) dr)          (Kuang & Lin 2026).
+"""
+
+from fastmoments_kernels.bind import bind
+from fastmoments_kernels.formulas.bivariate import (
+    integral,
+    is_near_one,
+    near_one,
+    remaining,
+)
+from fastmoments_kernels.formulas.correlation import conditional, correlate, over_sd, standardise
+from fastmoments_kernels.formulas.normal import (
+    PDF_0,
+    cdf,
+    cdf_difference,
+    mills_0,
+    mills_1,
+    pdf,
+    ramp_mean,
+    ramp_tail_square,
+)
+from fastmoments_kernels.formulas.orthant import orthant
+from fastmoments_kernels.vocabulary import (
+    Real,
+    Reals,
+    absolute,
+    either,
+    exp,
+    expm1,
+    maximum,
+    minimum,
+    sqrt,
+    where,
+)
+
+
+def function(x: Real) -> Real:
+    """max(x, 0)."""
+    return maximum(x, 0.0)
+
+
+neuron = standardise
+
+
+def mean(mu: Real, var: Real) -> Real:
+    """E relu(X) = sd A(h)."""
+    _, sd, h, _, _ = standardise(mu, var)
+    return where(var == 0.0, maximum(mu, 0.0), sd * ramp_mean(h))
+
+
+def gain(mu: Real, var: Real) -> Real:
+    """E relu'(X) = Phi(h); at zero variance the step, 1/2 on the kink."""
+    return standardise(mu, var)[3]
+
+
+def var(mu: Real, var: Real) -> Real:
+    """Var relu(X): both forms free of the cancellation of E relu^2 - (E relu)^2 in the tails."""
+    _, _, h, cdf_h, _ = standardise(mu, var)
+    mean_h = ramp_mean(h)
+    below = ramp_tail_square(absolute(h)) - mean_h * mean_h
+    return var * where(h < 0.0, below, cdf_h - mean_h * ramp_mean(-h))
+
+
+def var_partials(mu: Real, var: Real) -> Reals:
+    """(dVar/dmu, dVar/dvar) = (2 sd A(h) Phi(-h), Phi(h) - A(h) phi(h)); at zero variance (0, gain^2)."""
+    _, sd, h, cdf_h, pdf_h = standardise(mu, var)
+    mean_h = ramp_mean(h)
+    return 2.0 * sd * mean_h * cdf(-h), where(var == 0.0, cdf_h * cdf_h, cdf_h - mean_h * pdf_h)
+
+
+def mean_dvar(mu: Real, var: Real) -> Real:
+    """d mean / d var = E relu''(X) / 2 = phi(h) / (2 sd); at zero variance 0, inf on the kink."""
+    _, sd, _, _, pdf_h = standardise(mu, var)
+    return 0.5 * over_sd(pdf_h, sd)
+
+
+def series(neuron: Reals) -> Reals:
+    """The first two Hermite coefficients b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!): (b_1, b_2)."""
+    _, sd, _, cdf_h, pdf_h = neuron
+    return sd * cdf_h, sd * pdf_h * 0.7071067811865476
+
+
+def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
+    """b_n from b_{n-1} and b_{n-2}, n >= 3: He_n(h) = h He_{n-1} - (n-1) He_{n-2} with 1/sqrt(n!) inside."""
+    _, _, h, _, _ = neuron
+    return -(h * last + (order - 3.0) / sqrt(order - 1.0) * before) / sqrt(order)
+
+
+def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """Cov(relu(X_1), relu(X_2))."""
+    pair = correlate(neuron_1, neuron_2, cov_12, slack)
+    _, h, k, _, eta, _ = pair
+    standard = either(is_near_one(h, k, eta), _cov_near_one, _cov_apart, pair)
+    return neuron_1[1] * neuron_2[1] * standard
+
+
+def _cov_apart(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
+    return sign * rho * cdf(sign * h) * cdf(k) + ramp_integral((h, k), h, k, eta, rest)
+
+
+def _cov_near_one(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
+    """The value at |rho| = 1 and what is left of it: both linear in 1 - rho and of second order."""
+    exponent, _, _, n = near_one(h, k, eta)
+    n = exp(exponent) * n
+    gap = 2.0 * eta * eta / (1.0 + eta * eta)
+    low, high = minimum(h, k), maximum(h, k)
+    mean_low, mean_high = ramp_mean(low), ramp_mean(high)
+    mean_minus_high = ramp_mean(-high)
+    bracket = where(high > 0.0, -low - mean_minus_high, (high - low) - mean_high)
+    both_negative = ramp_tail_square(absolute(low)) + mean_low * bracket
+    at_one = where(low < 0.0, both_negative, cdf(low) - mean_low * mean_minus_high)
+    same = at_one - gap * cdf(low) + n
+    # h carries the sign: the neuron itself stands at -h
+    overlap = where(k > h, cdf_difference(k, h, k - h), 0.0)
+    product = where(k > h, ramp_mean(h) * ramp_mean(-k), ramp_mean(-h) * ramp_mean(k))
+    opposite = (gap - 1.0) * overlap - product + n
+    return where(sign < 0.0, opposite, same)
+
+
+def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """Cov(relu'(X_1), relu(X_2)) = d cov / d mu_1."""
+    pair = correlate(neuron_1, neuron_2, cov_12, slack)
+    return neuron_2[1] * pair[0] * step_ramp_cov(*pair)
+
+
+def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """Cov(relu''(X_1), relu(X_2)) = 2 d cov / d var_1 = phi(h) sd_2 / sd_1 (t A(kappa) - A(k))."""
+    pair = correlate(neuron_1, neuron_2, cov_12, slack)
+    return neuron_2[1] * over_sd(neuron_1[4], neuron_1[1]) * conditional_ramp_shift(*pair)
+
+
+def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """E[relu'(X_1) relu'(X_2)] = d cov / d cov_12: the orthant probability."""
+    return orthant(correlate(neuron_1, neuron_2, cov_12, slack))
+
+
+def step_ramp_cov(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
+    """phi(h) int_0^rho Phi((k - r h) / sqrt(1 - r^2)) dr, of the sign of the correlation in Cov(step, relu)."""
+    return either(is_near_one(h, k, eta), _step_ramp_near_one, _step_ramp_apart, (h, k, rho, eta, rest))
+
+
+def _step_ramp_apart(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
+    """By parts, so that the integrand is elementary; what cancels stays below the condition number."""
+    return rho * pdf(h) * cdf(k) + slope_integral((h, k), h, k, eta, rest)
+
+
+def _kappa_slope(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+    """-(rho - r) d kappa / de in the measure of `integral`."""
+    h, k = context
+    square = e * e
+    slope = 0.25 * (k - h) * (1.0 + square) / square - 0.25 * (k + h) * (1.0 + square)
+    return slope * remaining(e, beyond, eta, context)
+
+
+def _step_ramp_near_one(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
+    """The value at rho = 1 less phi(h) int_rho^1, by parts into the integrals of `near_one`."""
+    exponent, p, q, _ = near_one(h, k, eta)
+    x = absolute(h)
+    hazard = mills_1(x) / mills_0(x)  # phi(h) / Phi(h) - |h| for h < 0
+    lift = where(k > 0.0, -h + hazard - ramp_mean(-k), (k - h) + hazard - ramp_mean(k))
+    above = where(h < 0.0, cdf(h) * lift, pdf(h) - cdf(h) * ramp_mean(-k))
+    at_one = where(k > h, above, ramp_mean(k) * cdf(-h))
+    gap = 2.0 * eta * eta / (1.0 + eta * eta)
+    kappa, _ = conditional(h, k, eta, rest)
+    alpha, beta = 0.5 * (k - h), 0.5 * (k + h)
+    return at_one - (gap * pdf(h) * cdf(kappa) + exp(exponent) * (alpha * p - beta * q))
+
+
+def conditional_ramp_shift(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
+    """t A(kappa) - A(k), t = sqrt(1 - rho^2): the change of E relu(X_2) / sd_2 when X_1 is known to be 0."""
+    kappa, shift = conditional(h, k, eta, rest)
+    t = 2.0 * eta / (1.0 + eta * eta)
+    drop = rest * rest / (1.0 + eta * eta)  # 1 - t
+    small = (absolute(shift) * (1.0 + absolute(k) + absolute(kappa)) < 1.5) & (eta > 0.0)
+    near = where(small, kappa, k)
+    moved = where(small, shift, 0.0)
+    change = pdf(k) * expm1(-0.5 * moved * (near + k)) - drop * pdf(near)
+    close = k * cdf_difference(near, k, moved) - rho * h * cdf(near) + change
+    far = where(eta > 0.0, t * ramp_mean(kappa), maximum(k - h, 0.0)) - ramp_mean(k)
+    return where(small, close, far)
+
+
+ramp_integral = bind(integral, {"weight": remaining})
+slope_integral = bind(integral, {"weight": _kappa_slope})

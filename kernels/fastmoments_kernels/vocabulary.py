@@ -1,0 +1,68 @@
+"""The words formulas are written in, here on NumPy arrays; `bind` exchanges them for another backend's.
+
+A formula is scalar mathematics without branches: `where` chooses between values, `either` between routes that
+a backend may evaluate lazily (Numba takes one, array backends both), `gauss_legendre` owns the loop over nodes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+# A float, an array or a Triton tensor, whichever the backend brings; and a tuple of them.
+Real = Any
+Reals = Any
+
+exp = np.exp
+expm1 = np.expm1
+log = np.log
+log1p = np.log1p
+sqrt = np.sqrt
+absolute = np.abs
+minimum = np.minimum
+maximum = np.maximum
+where = np.where
+
+
+def _split(x: Real) -> tuple[Real, Real]:
+    """Veltkamp's splitting of a float64 into two halves whose products are exact."""
+    t = 134217729.0 * x
+    high = t - (t - x)
+    return high, x - high
+
+
+def _two_product(a: Real, b: Real) -> tuple[Real, Real]:
+    p = a * b
+    (a_high, a_low), (b_high, b_low) = _split(a), _split(b)
+    return p, ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def difference_of_products(a: Real, b: Real, c: Real, d: Real) -> Real:
+    """a b - c d to about one ulp of the result, whatever cancels (Kahan)."""
+    p, p_error = _two_product(a, b)
+    q, q_error = _two_product(c, d)
+    return (p - q) + (p_error - q_error)
+
+
+def polynomial(coefficients: Sequence[float], x: Real) -> Real:
+    """Horner's rule, highest power first."""
+    total = coefficients[0]
+    for coefficient in coefficients[1:]:
+        total = total * x + coefficient
+    return total
+
+
+def gauss_legendre(rule: Sequence[tuple[float, float]], integrand: Callable[..., Real], context: Reals) -> Real:
+    """Sum of weight * integrand(node, context) over the rule's pairs: the integral over (0, 1)."""
+    total: Real = 0.0
+    for node, weight in rule:
+        total = total + weight * integrand(node, context)
+    return total
+
+
+def either(condition: Real, first: Callable[..., Any], second: Callable[..., Any], arguments: Reals) -> Any:
+    """first(*arguments) where the condition holds, second(*arguments) elsewhere; a number or a tuple of them."""
+    yes, no = first(*arguments), second(*arguments)
+    if isinstance(yes, tuple):
+        return tuple(np.where(condition, a, b) for a, b in zip(yes, no, strict=True))
+    return np.where(condition, yes, no)
