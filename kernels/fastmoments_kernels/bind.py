@@ -37,12 +37,16 @@ class Binding:
 
     def scope(self, function: FunctionType) -> dict[str, Any]:
         """The globals `function` reads, bound."""
-        return {name: self._meaning(name, function.__globals__[name]) for name in _reads(function)}
+        package = function.__module__.partition(".")[0]
+        return {name: self._meaning(name, function.__globals__[name], package) for name in _reads(function)}
 
-    def _meaning(self, name: str, value: Any) -> Any:
+    def _meaning(self, name: str, value: Any, package: str) -> Any:
         if name in self.names:
             return self.names[name]
-        return self(value) if isinstance(value, FunctionType) else self.constant(value)
+        # another library's functions are left alone
+        if isinstance(value, FunctionType) and value.__module__.partition(".")[0] == package:
+            return self(value)
+        return self.constant(value)
 
 
 def bind(function: FunctionType, names: Mapping[str, Any]) -> Any:

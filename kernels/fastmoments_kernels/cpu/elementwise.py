@@ -2,31 +2,30 @@
 
 from collections.abc import Callable
 from functools import cache
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import carray
-from numba.np.ufunc import _internal
 
+from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu.compiled import compiled_formula, formula_names, ufunc_loop
+from fastmoments_kernels.cpu.compiled import compiled_formula, formula_names, jit, ufunc_loop
 from fastmoments_kernels.cpu.memory import load32, load64, store32, store64
-from fastmoments_kernels.formulas import distribution
+from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
 from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas.orthant import bivariate_cdf, log_bivariate_cdf
 
 CHUNK = 128  # elements of every operand in the first cache level
-# What `ufunc_loop` binds per ufunc and dtype
-INPUTS, OPERANDS, SLACK = 2, 3, 0.0
-load, store = load64, store64
+INPUTS, OPERANDS, SLACK, load, store = 2, 3, 0.0, load64, store64  # bound per ufunc and dtype
 
 
 class Body(NamedTuple):
-    """A ufunc's chunk loop and its numbers of inputs and outputs."""
+    """A ufunc's chunk loop, its numbers of inputs and outputs, and its arguments."""
 
     loop: Callable[..., None]
     inputs: int
     outputs: int
+    doc: str
 
 
 def _mean(x, count):
@@ -68,25 +67,25 @@ def _cov_partials(x, count):
 
 def _cdf(x, count):
     for i in range(count):
-        x[3, i] = distribution.cdf(x[0, i], x[1, i], x[2, i])
+        x[3, i] = bivariate_cdf(x[0, i], x[1, i], x[2, i])
 
 
 def _log_cdf(x, count):
     for i in range(count):
-        x[3, i] = distribution.log_cdf(x[0, i], x[1, i], x[2, i])
+        x[3, i] = log_bivariate_cdf(x[0, i], x[1, i], x[2, i])
 
 
 BODIES = {
-    "mean": Body(_mean, 2, 1),
-    "var": Body(_var, 2, 1),
-    "gain": Body(_gain, 2, 1),
-    "marginals": Body(_marginals, 2, 2),
-    "cov": Body(_cov, 5, 1),
-    "cov_partials": Body(_cov_partials, 5, 5),
+    "mean": Body(_mean, 2, 1, "(mu, var) -> E f(X)"),
+    "var": Body(_var, 2, 1, "(mu, var) -> Var f(X)"),
+    "gain": Body(_gain, 2, 1, "(mu, var) -> E f'(X)"),
+    "marginals": Body(_marginals, 2, 2, "(mu, var) -> (E f(X), Var f(X))"),
+    "cov": Body(_cov, 5, 1, "(mu_1, mu_2, var_1, var_2, cov_12) -> Cov(f(X_1), f(X_2))"),
+    "cov_partials": Body(_cov_partials, 5, 5, "the derivatives of cov along its five arguments"),
 }
 NORMAL_BODIES = {
-    "bivariate_normal_cdf": Body(_cdf, 3, 1),
-    "log_bivariate_normal_cdf": Body(_log_cdf, 3, 1),
+    "bivariate_normal_cdf": Body(_cdf, 3, 1, "(h, k, rho) -> P(X <= h, Y <= k)"),
+    "log_bivariate_normal_cdf": Body(_log_cdf, 3, 1, "(h, k, rho) -> log P(X <= h, Y <= k)"),
 }
 body = _mean
 
@@ -106,32 +105,21 @@ def _loop(args, dims, steps, data):
                 store(address[operand] + (start + i) * step[operand], x[operand, i])
 
 
-def _slack(dtype: type) -> float:
-    """How far a pair's determinant may lie below 0 by rounding, in var_1 var_2: 64 n eps for n = 2."""
-    return 128 * float(np.finfo(dtype).eps)
-
-
 def _ufunc(name: str, kind: Body, names: dict[str, Any]) -> np.ufunc:
     operands = kind.inputs + kind.outputs
-    shape = {"INPUTS": kind.inputs, "OPERANDS": operands, "body": kind.loop}
-    singles = {"load": load32, "store": store32, "SLACK": _slack(np.float32)}
-    doubles = {"load": load64, "store": store64, "SLACK": _slack(np.float64)}
-    loops = [
-        ufunc_loop(_loop, {**names, **shape, **real}, f"{name}_{code}")
-        for real, code in ((singles, "f"), (doubles, "d"))
-    ]
-    codes = [[np.dtype(code).num] * operands for code in "fd"]
-    addresses = [loop.address for loop in loops]
-    made: np.ufunc = _internal.fromfunc(
-        name, None, addresses, codes, kind.inputs, kind.outputs, [None, None], loops, _internal.PyUFunc_None
-    )
-    return made
+    loops, dtypes = [], (np.float32, np.float64)
+    for dtype, load, store in zip(dtypes, (load32, load64), (store32, store64), strict=True):
+        # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
+        slack = 128 * float(np.finfo(dtype).eps)
+        chunk = Binding({**names, "SLACK": slack}, compile=jit)(kind.loop)
+        real = {"load": load, "store": store, "body": chunk, "INPUTS": kind.inputs, "OPERANDS": operands}
+        loops.append(ufunc_loop(_loop, real, f"{name}_{np.dtype(dtype).char}"))
+    return make_ufunc(name, kind.doc, loops, dtypes, kind.inputs, kind.outputs)
 
 
 @cache
 def _of_row(row_name: str, name: str) -> np.ufunc:
-    formula: ModuleType = row_of(row_name).formula
-    return _ufunc(f"{row_name}_{name}", BODIES[name], formula_names(formula))
+    return _ufunc(f"{row_name}_{name}", BODIES[name], formula_names(row_of(row_name).formula))
 
 
 def elementwise(activation: Any, name: str) -> np.ufunc:
@@ -142,4 +130,5 @@ def elementwise(activation: Any, name: str) -> np.ufunc:
 @cache
 def normal(name: str) -> np.ufunc:
     """The ufunc `name` of NORMAL_BODIES, compiled on first use."""
-    return _ufunc(name, NORMAL_BODIES[name], {"distribution": compiled_distribution()})
+    formulas = (bivariate_cdf, log_bivariate_cdf)
+    return _ufunc(name, NORMAL_BODIES[name], {f.__name__: compiled_formula(f) for f in formulas})

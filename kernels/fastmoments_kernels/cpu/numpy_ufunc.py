@@ -1,0 +1,39 @@
+"""Making a NumPy ufunc from compiled loops, by NumPy's own C function.
+
+Numba's ufuncs have one output, or refuse `where=`; PyUFunc_FromFuncAndData (numpy/ufuncobject.h) has neither
+limit and takes the name and the docstring.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy._core import _multiarray_umath
+
+FROM_FUNC_AND_DATA = 1  # its place in the table, fixed by NumPy's ABI
+NO_IDENTITY = -1
+
+_kept: list[Any] = []  # NumPy stores pointers to what it is given
+
+
+def _from_func_and_data() -> Any:
+    pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    table = ctypes.cast(pointer_of(_multiarray_umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p))
+    text, number, pointer = ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p
+    arguments = (pointer, pointer, pointer, number, number, number, number, text, text, number)
+    return ctypes.PYFUNCTYPE(ctypes.py_object, *arguments)(table[FROM_FUNC_AND_DATA])
+
+
+def make_ufunc(name: str, doc: str, loops: Sequence[Any], dtypes: Sequence[Any], inputs: int, outputs: int) -> np.ufunc:
+    """Return the ufunc whose loop number i (a numba.cfunc) serves dtypes[i] throughout."""
+    addresses = (ctypes.c_void_p * len(loops))(*(loop.address for loop in loops))
+    data = (ctypes.c_void_p * len(loops))()
+    codes = bytes(np.dtype(dtype).num for dtype in dtypes for _ in range(inputs + outputs))
+    names = name.encode(), doc.encode()
+    made: np.ufunc = _from_func_and_data()(
+        addresses, data, codes, len(loops), inputs, outputs, NO_IDENTITY, *names, 0
+    )
+    _kept.append((loops, addresses, data, codes, names))
+    return made
