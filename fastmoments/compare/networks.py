@@ -1,0 +1,122 @@
+"""Networks as lists of layers, and their values at points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastmoments_kernels.eager import evaluate
+
+FloatArray = NDArray[np.float64]
+
+
+class Affine(NamedTuple):
+    """The layer ``weight @ x + bias``; the fields are those of `fastmoments.affine_moments`."""
+
+    weight: ArrayLike
+    bias: ArrayLike | None = None
+
+
+class Residual(NamedTuple):
+    """The layer ``f(A @ x + b) + C @ x + d``; the fields are those of `fastmoments.residual_moments`."""
+
+    activation: Any
+    A: ArrayLike
+    b: ArrayLike | None = None
+    C: ArrayLike | Literal["identity"] | None = None
+    d: ArrayLike | None = None
+
+
+Layer = Affine | Residual
+
+
+class Step(NamedTuple):
+    """Any layer as ``f(A x + b) + C x + d`` in float64; an affine one has no activation, a plain one no C."""
+
+    activation: Any
+    A: FloatArray | None
+    b: FloatArray
+    C: FloatArray | None
+    d: FloatArray
+
+
+def steps(layers: Sequence[Layer], width: int) -> list[Step]:
+    """Check that the layers fit each other and an input of `width` numbers, and convert them."""
+    if not layers:
+        raise ValueError("layers: expected at least one layer, got none")
+    result = []
+    for position, layer in enumerate(layers):
+        step = _step(layer, f"layers[{position}]", width)
+        result.append(step)
+        width = len(step.d)
+    return result
+
+
+def _step(layer: Layer, name: str, width: int) -> Step:
+    if isinstance(layer, Affine):
+        weight = _matrix(layer.weight, f"{name}.weight", (None, width))
+        return Step(None, None, np.zeros(0), weight, _vector(layer.bias, f"{name}.bias", len(weight)))
+    if not isinstance(layer, Residual):
+        raise TypeError(f"{name}: expected Affine or Residual, got {type(layer).__name__}")
+    A = _matrix(layer.A, f"{name}.A", (None, width))
+    b, d = (_vector(value, f"{name}.{field}", len(A)) for field, value in (("b", layer.b), ("d", layer.d)))
+    return Step(layer.activation, A, b, _skip(layer.C, f"{name}.C", A.shape), d)
+
+
+def _skip(C: ArrayLike | None, name: str, shape: tuple[int, int]) -> FloatArray | None:
+    if C is None:
+        return None
+    if not isinstance(C, str):
+        return _matrix(C, name, shape)
+    if C != "identity" or shape[0] != shape[1]:
+        raise ValueError(f'{name}: expected a matrix {shape}, None, or "identity" for square A, got {C!r}')
+    return np.eye(shape[0])
+
+
+def _matrix(value: ArrayLike, name: str, shape: tuple[int | None, int]) -> FloatArray:
+    matrix = np.asarray(value, dtype=np.float64)
+    rows, columns = shape
+    if matrix.ndim != 2 or matrix.shape[1] != columns or rows not in (None, len(matrix)):
+        expected = f"({'m' if rows is None else rows}, {columns})"
+        raise ValueError(f"{name}: expected shape {expected}, got {matrix.shape}")
+    return matrix
+
+
+def _vector(value: ArrayLike | None, name: str, length: int) -> FloatArray:
+    if value is None:
+        return np.zeros(length)
+    vector = np.asarray(value, dtype=np.float64)
+    if vector.shape != (length,):
+        raise ValueError(f"{name}: expected shape ({length},), got {vector.shape}")
+    return vector
+
+
+def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
+    """Check and broadcast an input's mu (..., n) and cov (..., n, n).
+
+    mu becomes float64; cov keeps its dtype, which says how large its rounding is.
+    """
+    mu, cov = np.asarray(mu, dtype=np.float64), np.asarray(cov)
+    if mu.ndim < 1:
+        raise ValueError("mu: expected shape (..., n), got a scalar")
+    n = mu.shape[-1]
+    if cov.shape[-2:] != (n, n):
+        raise ValueError(f"cov: expected shape (..., {n}, {n}) to go with mu {mu.shape}, got {cov.shape}")
+    try:
+        batch = np.broadcast_shapes(mu.shape[:-1], cov.shape[:-2])
+    except ValueError:
+        raise ValueError(f"cov: {cov.shape} does not broadcast with mu {mu.shape}") from None
+    return np.broadcast_to(mu, (*batch, n)), np.broadcast_to(cov, (*batch, n, n))
+
+
+def value(network: Sequence[Step], x: FloatArray) -> FloatArray:
+    """Evaluate the network at the points x, shape (..., n)."""
+    for step in network:
+        y = step.d if step.C is None else x @ step.C.T + step.d
+        if step.A is not None:
+            y = evaluate(step.activation, x @ step.A.T + step.b) + y
+        x = y
+    return x
