@@ -99,7 +99,7 @@ def wasserstein(p: Moments, q: Moments) -> Any:
     Returns
     -------
     ndarray or float, shape (...)
-        The distance, not its square, in the units of the mean.
+        The distance, not its square, in the units of the mean; nan where an entry is nan.
 
     Raises
     ------
@@ -118,6 +118,9 @@ def wasserstein(p: Moments, q: Moments) -> Any:
     """
     (mean_p, cov_p), (mean_q, cov_q) = _gaussian(p, "p"), _gaussian(q, "q")
     root_p, root_q = square_root(cov_p, "p.cov"), square_root(cov_q, "q.cov")
-    left, _, right = np.linalg.svd(np.swapaxes(root_p, -1, -2) @ root_q)
+    product = np.swapaxes(root_p, -1, -2) @ root_q
+    finite = np.isfinite(product).all(axis=(-2, -1))
+    # LAPACK's SVD fails on nan: leave these entries out.
+    left, _, right = np.linalg.svd(np.where(finite[..., None, None], product, 0))
     bures = np.square(root_p @ left @ right - root_q).sum(axis=(-2, -1))
     return np.sqrt(np.square(mean_p - mean_q).sum(axis=-1) + bures)
