@@ -49,6 +49,16 @@ def _marginals(x, count):
         x[3, i] = formula.var(x[0, i], x[1, i])
 
 
+def _mean_dvar(x, count):
+    for i in range(count):
+        x[2, i] = formula.mean_dvar(x[0, i], x[1, i])
+
+
+def _var_partials(x, count):
+    for i in range(count):
+        x[2, i], x[3, i] = formula.var_partials(x[0, i], x[1, i])
+
+
 def _cov(x, count):
     for i in range(count):
         first, second = formula.neuron(x[0, i], x[2, i]), formula.neuron(x[1, i], x[3, i])
@@ -80,6 +90,8 @@ BODIES = {
     "var": Body(_var, 2, 1, "(mu, var) -> Var f(X)"),
     "gain": Body(_gain, 2, 1, "(mu, var) -> E f'(X)"),
     "marginals": Body(_marginals, 2, 2, "(mu, var) -> (E f(X), Var f(X))"),
+    "mean_dvar": Body(_mean_dvar, 2, 1, "(mu, var) -> d E f(X) / d var"),
+    "var_partials": Body(_var_partials, 2, 2, "(mu, var) -> (d Var f(X) / d mu, d Var f(X) / d var)"),
     "cov": Body(_cov, 5, 1, "(mu_1, mu_2, var_1, var_2, cov_12) -> Cov(f(X_1), f(X_2))"),
     "cov_partials": Body(_cov_partials, 5, 5, "the derivatives of cov along its five arguments"),
 }

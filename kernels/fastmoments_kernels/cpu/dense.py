@@ -1,0 +1,133 @@
+"""Covariance matrices: tiles of the upper triangle, mirrored, each chunk by the cheaper route.
+
+Per neuron once: features (in float64, as all arithmetic here). Per chunk of a row: where |rho| <= SERIES_LIMIT the Hermite series with as many terms
+as the chunk's largest |rho| asks for, elsewhere the pair formula. By Cauchy-Schwarz the terms beyond N are at
+most |rho|^(N+1) sqrt(K_ii K_jj), for every activation, so one rule gives N for all of them.
+
+`cov` is any rectangular block's covariance; the dense matrix is the schedule that visits blocks with i <= j.
+"""
+
+import math
+
+import numpy as np
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from fastmoments_kernels.cpu.vocabulary import fma
+from fastmoments_kernels.formulas import identity as formula
+
+TILE = 64  # 64 x 64 float64 scratch stays in the second cache level
+SERIES_LIMIT = 0.9  # beyond it the series needs more terms than quadrature nodes cost
+TERMS = 424  # ln(1e-3 eps / 2) / ln(SERIES_LIMIT), the longest series, rounded up to a multiple of 4
+FEATURES = 2  # length of formula.neuron's tuple
+
+
+def neurons(mu, var, features, first, step):
+    """Features of every neuron of matrices first, first + step, ..."""
+    batch, n = mu.shape
+    for m in range(first, batch, step):
+        for i in range(n):
+            feature = formula.neuron(mu[m, i], var[m, i])
+            for f in range(FEATURES):
+                features[m, i, f] = feature[f]
+
+
+def pairs(features, inverse_sd, cov, cov_out, slack, tolerance, first, step):
+    """Off-diagonal entries of every matrix; of all its tiles this call does first, first + step, ..."""
+    batch, n = inverse_sd.shape
+    blocks = (n + TILE - 1) // TILE
+    rho, out = np.zeros((TILE, TILE)), np.empty((TILE, TILE))
+    rows, columns = np.zeros((TERMS, TILE)), np.zeros((TERMS, TILE))
+    task = 0
+    for m in range(batch):
+        for i in range(0, n, TILE):
+            for j in range(i, n, TILE):
+                if task % step == first:
+                    block = cov[m, i : i + TILE, j : j + TILE]
+                    one, two = features[m, i : i + TILE], features[m, j : j + TILE]
+                    correlations(block, inverse_sd[m, i : i + TILE], inverse_sd[m, j : j + TILE], rho)
+                    tile(one, two, block, rho, out, rows, columns, slack, tolerance, i == j)
+                    write(out, cov_out[m], i, j, block.shape[0], block.shape[1])
+                task += 1
+
+
+def correlations(block, inverse_1, inverse_2, rho):
+    """rho of a block; what the block does not fill stays 0."""
+    rho[:] = 0.0
+    for i in range(block.shape[0]):
+        for j in range(block.shape[1]):
+            rho[i, j] = block[i, j] * (inverse_1[i] * inverse_2[j])
+
+
+def tile(one, two, block, rho, out, rows, columns, slack, tolerance, diagonal):
+    """Covariances of a block's neurons into `out`; above the diagonal only where it is a diagonal block."""
+    largest = 0.0
+    for i in range(block.shape[0]):
+        largest = max(largest, largest_in_series(rho[i]))
+    terms = terms_for(largest, tolerance)
+    coefficients(two, terms, columns)
+    if not diagonal:
+        coefficients(one, terms, rows)
+    for i in range(block.shape[0]):
+        terms = terms_for(largest_in_series(rho[i]), tolerance)
+        series(rho[i], columns if diagonal else rows, i, columns, terms, out[i])
+        for j in range(i + 1 if diagonal else 0, block.shape[1]):
+            if not abs(rho[i, j]) <= SERIES_LIMIT:
+                neuron_1, neuron_2 = to_fixed_tuple(one[i], FEATURES), to_fixed_tuple(two[j], FEATURES)
+                out[i, j] = formula.cov(neuron_1, neuron_2, float(block[i, j]), slack)
+
+
+def largest_in_series(rho):
+    """The largest |rho| of a row that the series serves."""
+    largest = 0.0
+    for j in range(TILE):
+        size = abs(rho[j])
+        largest = size if (size <= SERIES_LIMIT) & (size > largest) else largest
+    return largest
+
+
+def terms_for(rho, tolerance):
+    """The N, a multiple of 4, with rho^(N+1) <= tolerance."""
+    if rho == 0.0:
+        return 4
+    exact = math.log(tolerance) / math.log(rho) - 1.0
+    return min(TERMS, 4 * max(1, math.ceil(exact / 4.0)))
+
+
+def coefficients(features, terms, table):
+    """Hermite coefficients b_n of a block's neurons, n = 1..terms, in row TERMS - n: series run upwards.
+
+    A descending loop over rows would stay scalar, LLVM's alias check rejects the negative stride.
+    """
+    for j in range(features.shape[0]):
+        neuron = to_fixed_tuple(features[j], FEATURES)
+        before, last = formula.series(neuron)
+        table[TERMS - 1, j] = before
+        table[TERMS - 2, j] = last
+        for n in range(3, terms + 1):
+            before, last = last, formula.series_step(float(n), neuron, last, before)
+            table[TERMS - n, j] = last
+
+
+def series(rho, rows, i, columns, terms, out):
+    """out_j = sum over n of rho_j^n b_n(i) b_n(j) by Horner, four terms a sweep over the row."""
+    out[:] = 0.0
+    for n in range(TERMS - terms, TERMS, 4):
+        b_4, b_3, b_2, b_1 = rows[n, i], rows[n + 1, i], rows[n + 2, i], rows[n + 3, i]
+        for j in range(TILE):
+            r, total = rho[j], out[j]
+            total = fma(total, r, b_4 * columns[n, j])
+            total = fma(total, r, b_3 * columns[n + 1, j])
+            total = fma(total, r, b_2 * columns[n + 2, j])
+            out[j] = fma(total, r, b_1 * columns[n + 3, j])
+    for j in range(TILE):
+        out[j] *= rho[j]
+
+
+def write(out, matrix, i, j, height, width):
+    """A block and its mirror image; of a diagonal block what lies above the diagonal, mirrored."""
+    for a in range(height):
+        for b in range(a + 1 if i == j else 0, width):
+            matrix[i + a, j + b] = out[a, b]
+    for b in range(width):
+        for a in range(min(b, height) if i == j else height):
+            matrix[j + b, i + a] = out[a, b]

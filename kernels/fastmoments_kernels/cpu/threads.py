@@ -1,0 +1,52 @@
+"""Threads: one pool of Python's own, over kernels that release the GIL.
+
+Numba's threading layers either end a forked child or abort on concurrent calls; a pool made anew after a
+fork does neither.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+_pool: ThreadPoolExecutor | None = None
+_threads: int | None = None
+
+
+def set_num_threads(n: int) -> None:
+    """Use at most n threads from here on; the same input gives the same bits whatever n is."""
+    global _threads
+    if n < 1:
+        raise ValueError(f"n: expected at least one thread, got {n}")
+    _threads = n
+
+
+def num_threads() -> int:
+    """The number set, else NUMBA_NUM_THREADS, else the processors this process may use."""
+    if _threads is not None:
+        return _threads
+    return int(os.environ.get("NUMBA_NUM_THREADS") or len(os.sched_getaffinity(0)))
+
+
+def run(kernel: Callable[..., Any], arguments: tuple[Any, ...], tasks: int) -> None:
+    """kernel(*arguments, first, step) on so many threads that each has a task; the last two split the tasks."""
+    workers = max(1, min(num_threads(), tasks))
+    others = [_executor().submit(kernel, *arguments, first, workers) for first in range(1, workers)]
+    kernel(*arguments, 0, workers)
+    for other in others:
+        other.result()
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="fastmoments")
+    return _pool
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+os.register_at_fork(after_in_child=_forget_pool)
