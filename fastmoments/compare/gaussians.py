@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from fastmoments.compare.networks import FloatArray, gaussian
-from fastmoments.moments import Moments
+from fastmoments.results import Moments
 
 
 def square_root(cov: ArrayLike, name: str = "cov") -> FloatArray:
@@ -119,8 +119,8 @@ def wasserstein(p: Moments, q: Moments) -> Any:
     (mean_p, cov_p), (mean_q, cov_q) = _gaussian(p, "p"), _gaussian(q, "q")
     root_p, root_q = square_root(cov_p, "p.cov"), square_root(cov_q, "q.cov")
     product = np.swapaxes(root_p, -1, -2) @ root_q
-    finite = np.isfinite(product).all(axis=(-2, -1))
+    finite = np.isfinite(product).all(axis=(-2, -1), keepdims=True)
     # LAPACK's SVD fails on nan: leave these entries out.
-    left, _, right = np.linalg.svd(np.where(finite[..., None, None], product, 0))
+    left, _, right = np.linalg.svd(np.where(finite, product, 0))
     bures = np.square(root_p @ left @ right - root_q).sum(axis=(-2, -1))
     return np.sqrt(np.square(mean_p - mean_q).sum(axis=-1) + bures)

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from fastmoments.compare.gaussians import square_root
 from fastmoments.compare.networks import Affine, FloatArray, Layer, Step, gaussian, steps, value
 from fastmoments.layers import affine_moments, residual_moments
-from fastmoments.moments import Moments, marginals
-from fastmoments_kernels.eager import elementwise
+from fastmoments.moments import gain, marginals
+from fastmoments.results import Moments
 
 
 def analytic(layers: Sequence[Layer], mu: Any, cov: Any) -> Moments:
@@ -103,7 +103,7 @@ def _jacobian(step: Step, x: FloatArray) -> FloatArray:
         return J
     z = x @ step.A.T + step.b
     # The gain E f'(Z) without variance is f'(z).
-    slope = elementwise(step.activation, "gain")(z, np.zeros_like(z))
+    slope = gain(step.activation, z, np.zeros_like(z))
     return np.asarray(slope[..., None] * step.A + J)
 
 
@@ -217,6 +217,5 @@ def _mean_field_step(step: Step, x: FloatArray, var: FloatArray) -> tuple[FloatA
         mean_f, var_f = marginals(step.activation, z, var_z)
         mean, var_out = mean_f + mean, var_f + var_out
         if step.C is not None:
-            gain = elementwise(step.activation, "gain")(z, var_z)
-            var_out = var_out + 2 * gain * (var @ (step.A * step.C).T)
+            var_out = var_out + 2 * gain(step.activation, z, var_z) * (var @ (step.A * step.C).T)
     return mean, var_out

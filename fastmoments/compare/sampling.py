@@ -11,7 +11,7 @@ from scipy.stats import qmc
 
 from fastmoments.compare.gaussians import square_root
 from fastmoments.compare.networks import FloatArray, Layer, Step, gaussian, steps, value
-from fastmoments.moments import Moments
+from fastmoments.results import Moments
 
 # Repetitions; their scatter gives the standard errors, known in turn to 1 / sqrt(2 * 15) = 18 %.
 _REPLICATES = 16
@@ -132,9 +132,7 @@ def _progress(items: Iterable[Any], total: int) -> Any:
     try:
         from tqdm import tqdm  # here, so that importing fastmoments does not need it
     except ImportError as error:
-        raise ImportError(
-            "fastmoments.compare.monte_carlo needs tqdm: pip install 'fastmoments[demo]'"
-        ) from error
+        raise ImportError("fastmoments.compare.monte_carlo needs tqdm: pip install 'fastmoments[demo]'") from error
     return tqdm(items, total=total, desc="Monte Carlo", delay=1)
 
 
