@@ -28,15 +28,17 @@ class Binding:
         self.names, self.compile, self.constant = names, compile, constant
         self._bound: dict[FunctionType, Any] = {}
 
-    def __call__(self, function: FunctionType) -> Any:
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        assert isinstance(function, FunctionType)
         if function not in self._bound:
             scope = self.scope(function)
             same = all(scope[name] is function.__globals__[name] for name in scope)
             self._bound[function] = self.compile(function if same else with_scope(function, scope))
         return self._bound[function]
 
-    def scope(self, function: FunctionType) -> dict[str, Any]:
+    def scope(self, function: Callable[..., Any]) -> dict[str, Any]:
         """The globals `function` reads, bound."""
+        assert isinstance(function, FunctionType)
         package = function.__module__.partition(".")[0]
         return {name: self._meaning(name, function.__globals__[name], package) for name in _reads(function)}
 
@@ -49,13 +51,14 @@ class Binding:
         return self.constant(value)
 
 
-def bind(function: FunctionType, names: Mapping[str, Any]) -> Any:
+def bind(function: Callable[..., Any], names: Mapping[str, Any]) -> Any:
     """Return `function` with other globals; use a Binding to bind several with shared parts."""
     return Binding(names)(function)
 
 
-def with_scope(function: FunctionType, scope: Mapping[str, Any], name: str | None = None) -> FunctionType:
+def with_scope(function: Callable[..., Any], scope: Mapping[str, Any], name: str | None = None) -> FunctionType:
     """Return the same code with `scope` for globals, under another qualified name if one is given."""
+    assert isinstance(function, FunctionType)
     scope = {"__builtins__": builtins, "__name__": function.__module__, **scope}
     copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
     copy.__qualname__ = name or function.__qualname__

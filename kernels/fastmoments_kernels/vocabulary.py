@@ -21,7 +21,7 @@ sqrt = np.sqrt
 absolute = np.abs
 minimum = np.minimum
 maximum = np.maximum
-where = np.where
+where: Callable[..., Any] = np.where
 
 
 def _split(x: Real) -> tuple[Real, Real]:

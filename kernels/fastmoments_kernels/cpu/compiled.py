@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -42,26 +42,21 @@ def formula_names(formula: ModuleType) -> dict[str, Any]:
     return {"formula": compiled, "FEATURES": len(formula.neuron(np.zeros(1), np.ones(1)))}
 
 
-def entry(template: Callable[..., Any], formula: ModuleType, name: str) -> Any:
+def entry(template: Callable[..., Any], formula: ModuleType, name: str, signature: Any) -> Any:
     """The loop `template` for one activation, called from Python: releases the GIL, cached on disk by `name`."""
-    scope = Binding(formula_names(formula), compile=jit).scope(_function(template))
+    scope = Binding(formula_names(formula), compile=jit).scope(template)
     with disk_cache() as enabled:
-        decorate = numba.njit(error_model="numpy", nogil=True, cache=enabled)
-        return decorate(with_scope(_function(template), scope, name))
+        decorate = numba.njit(signature, error_model="numpy", nogil=True, cache=enabled)
+        return decorate(with_scope(template, scope, name))
 
 
 def ufunc_loop(template: Callable[..., Any], names: Mapping[str, Any], name: str) -> Any:
     """A loop with NumPy's own signature, void(char **args, intp *n, intp *steps, void *), cached like `entry`."""
     pointer = types.CPointer(types.int64)
-    scope = Binding(names, compile=jit).scope(_function(template))
+    scope = Binding(names, compile=jit).scope(template)
     with disk_cache() as enabled:
         signature = types.void(pointer, pointer, pointer, types.voidptr)
-        return numba.cfunc(signature, cache=enabled)(with_scope(_function(template), scope, name))
-
-
-def _function(template: Callable[..., Any]) -> FunctionType:
-    assert isinstance(template, FunctionType)
-    return template
+        return numba.cfunc(signature, cache=enabled)(with_scope(template, scope, name))
 
 
 @cache

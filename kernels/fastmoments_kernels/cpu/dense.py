@@ -1,13 +1,15 @@
 """Covariance matrices: tiles of the upper triangle, mirrored, each chunk by the cheaper route.
 
-Per neuron once: features (in float64, as all arithmetic here). Per chunk of a row: where |rho| <= SERIES_LIMIT the Hermite series with as many terms
-as the chunk's largest |rho| asks for, elsewhere the pair formula. By Cauchy-Schwarz the terms beyond N are at
-most |rho|^(N+1) sqrt(K_ii K_jj), for every activation, so one rule gives N for all of them.
+Per neuron once: features (in float64, as all arithmetic here). Per row of a tile: where |rho| <= SERIES_LIMIT
+the Hermite series, with as many terms as the row's largest |rho| asks for; elsewhere the pair formula. By
+Cauchy-Schwarz the terms beyond N are at most |rho|^(N+1) sqrt(K_ii K_jj), for every activation, so one rule
+gives N for all of them. Every truncation is positive semidefinite.
 
 `cov` is any rectangular block's covariance; the dense matrix is the schedule that visits blocks with i <= j.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
@@ -15,13 +17,15 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 from fastmoments_kernels.cpu.vocabulary import fma
 from fastmoments_kernels.formulas import identity as formula
 
+Array = Any
+
 TILE = 64  # 64 x 64 float64 scratch stays in the second cache level
 SERIES_LIMIT = 0.9  # beyond it the series needs more terms than quadrature nodes cost
 TERMS = 424  # ln(1e-3 eps / 2) / ln(SERIES_LIMIT), the longest series, rounded up to a multiple of 4
 FEATURES = 2  # length of formula.neuron's tuple
 
 
-def neurons(mu, var, features, first, step):
+def neurons(mu: Array, var: Array, features: Array, first: int, step: int) -> None:
     """Features of every neuron of matrices first, first + step, ..."""
     batch, n = mu.shape
     for m in range(first, batch, step):
@@ -31,10 +35,18 @@ def neurons(mu, var, features, first, step):
                 features[m, i, f] = feature[f]
 
 
-def pairs(features, inverse_sd, cov, cov_out, slack, tolerance, first, step):
+def pairs(
+    features: Array,
+    inverse_sd: Array,
+    cov: Array,
+    cov_out: Array,
+    slack: float,
+    tolerance: float,
+    first: int,
+    step: int,
+) -> None:
     """Off-diagonal entries of every matrix; of all its tiles this call does first, first + step, ..."""
     batch, n = inverse_sd.shape
-    blocks = (n + TILE - 1) // TILE
     rho, out = np.zeros((TILE, TILE)), np.empty((TILE, TILE))
     rows, columns = np.zeros((TERMS, TILE)), np.zeros((TERMS, TILE))
     task = 0
@@ -50,7 +62,7 @@ def pairs(features, inverse_sd, cov, cov_out, slack, tolerance, first, step):
                 task += 1
 
 
-def correlations(block, inverse_1, inverse_2, rho):
+def correlations(block: Array, inverse_1: Array, inverse_2: Array, rho: Array) -> None:
     """rho of a block; what the block does not fill stays 0."""
     rho[:] = 0.0
     for i in range(block.shape[0]):
@@ -58,7 +70,18 @@ def correlations(block, inverse_1, inverse_2, rho):
             rho[i, j] = block[i, j] * (inverse_1[i] * inverse_2[j])
 
 
-def tile(one, two, block, rho, out, rows, columns, slack, tolerance, diagonal):
+def tile(
+    one: Array,
+    two: Array,
+    block: Array,
+    rho: Array,
+    out: Array,
+    rows: Array,
+    columns: Array,
+    slack: float,
+    tolerance: float,
+    diagonal: bool,
+) -> None:
     """Covariances of a block's neurons into `out`; above the diagonal only where it is a diagonal block."""
     largest = 0.0
     for i in range(block.shape[0]):
@@ -76,7 +99,7 @@ def tile(one, two, block, rho, out, rows, columns, slack, tolerance, diagonal):
                 out[i, j] = formula.cov(neuron_1, neuron_2, float(block[i, j]), slack)
 
 
-def largest_in_series(rho):
+def largest_in_series(rho: Array) -> float:
     """The largest |rho| of a row that the series serves."""
     largest = 0.0
     for j in range(TILE):
@@ -85,7 +108,7 @@ def largest_in_series(rho):
     return largest
 
 
-def terms_for(rho, tolerance):
+def terms_for(rho: float, tolerance: float) -> int:
     """The N, a multiple of 4, with rho^(N+1) <= tolerance."""
     if rho == 0.0:
         return 4
@@ -93,7 +116,7 @@ def terms_for(rho, tolerance):
     return min(TERMS, 4 * max(1, math.ceil(exact / 4.0)))
 
 
-def coefficients(features, terms, table):
+def coefficients(features: Array, terms: int, table: Array) -> None:
     """Hermite coefficients b_n of a block's neurons, n = 1..terms, in row TERMS - n: series run upwards.
 
     A descending loop over rows would stay scalar, LLVM's alias check rejects the negative stride.
@@ -108,7 +131,7 @@ def coefficients(features, terms, table):
             table[TERMS - n, j] = last
 
 
-def series(rho, rows, i, columns, terms, out):
+def series(rho: Array, rows: Array, i: int, columns: Array, terms: int, out: Array) -> None:
     """out_j = sum over n of rho_j^n b_n(i) b_n(j) by Horner, four terms a sweep over the row."""
     out[:] = 0.0
     for n in range(TERMS - terms, TERMS, 4):
@@ -123,7 +146,7 @@ def series(rho, rows, i, columns, terms, out):
         out[j] *= rho[j]
 
 
-def write(out, matrix, i, j, height, width):
+def write(out: Array, matrix: Array, i: int, j: int, height: int, width: int) -> None:
     """A block and its mirror image; of a diagonal block what lies above the diagonal, mirrored."""
     for a in range(height):
         for b in range(a + 1 if i == j else 0, width):

@@ -6,6 +6,7 @@ Sums over a row are kept per tile and added in the tiles' order: the same input 
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
@@ -22,13 +23,26 @@ from fastmoments_kernels.cpu.dense import (
 from fastmoments_kernels.cpu.vocabulary import fma
 from fastmoments_kernels.formulas import identity as formula
 
+Array = Any
+
 FEATURES = 2  # length of formula.neuron's tuple
 D_COV, D_MU_1, D_MU_2, D_VAR_1, D_VAR_2 = range(5)
 
 
 def pair_gradients(
-    features, inverse_sd, gains, cov, cov_bar, cov_grad, mu_part, var_part, slack, tolerance, first, step
-):
+    features: Array,
+    inverse_sd: Array,
+    gains: Array,
+    cov: Array,
+    cov_bar: Array,
+    cov_grad: Array,
+    mu_part: Array,
+    var_part: Array,
+    slack: float,
+    tolerance: float,
+    first: int,
+    step: int,
+) -> None:
     """cov_grad off the diagonal, and each tile's share of the mu and var gradients: (batch, blocks, n) parts."""
     batch, n = inverse_sd.shape
     rho, partials = np.zeros((TILE, TILE)), np.zeros((5, TILE, TILE))
@@ -44,13 +58,21 @@ def pair_gradients(
                     tables(features[m, across], inverse_sd[m, across], gains[m, across], rho, tolerance, columns)
                     tables(features[m, span], inverse_sd[m, span], gains[m, span], rho, tolerance, rows)
                     tile_partials(
-                        features[m, span], features[m, across], block, rho, rows, columns, slack, tolerance, partials
+                        features[m, span],
+                        features[m, across],
+                        block,
+                        rho,
+                        rows,
+                        columns,
+                        slack,
+                        tolerance,
+                        partials,
                     )
                     reduce_tile(partials, cov_bar[m], cov_grad[m], mu_part[m], var_part[m], i, j, n)
                 task += 1
 
 
-def tables(features, inverse_sd, gains, rho, tolerance, table):
+def tables(features: Array, inverse_sd: Array, gains: Array, rho: Array, tolerance: float, table: Array) -> None:
     """Coefficients of f, f' and f'' for a tile's neurons, order n in row TERMS - n."""
     largest = 0.0
     for i in range(TILE):
@@ -65,12 +87,22 @@ def tables(features, inverse_sd, gains, rho, tolerance, table):
         table[1, TERMS, j] = gains[j]
 
 
-def series_terms(rho, tolerance):
+def series_terms(rho: float, tolerance: float) -> int:
     """As for the covariance, two fewer at the most: f'' needs the coefficients two orders up."""
     return min(terms_for(rho, tolerance), TERMS - 4)
 
 
-def tile_partials(one, two, block, rho, rows, columns, slack, tolerance, partials):
+def tile_partials(
+    one: Array,
+    two: Array,
+    block: Array,
+    rho: Array,
+    rows: Array,
+    columns: Array,
+    slack: float,
+    tolerance: float,
+    partials: Array,
+) -> None:
     """The five derivatives of every pair of a tile."""
     for i in range(block.shape[0]):
         terms = series_terms(largest_in_series(rho[i]), tolerance)
@@ -86,7 +118,7 @@ def tile_partials(one, two, block, rho, rows, columns, slack, tolerance, partial
                 partials[D_VAR_2, i, j] = 0.5 * formula.cov_20(second, first, c, slack)
 
 
-def series_partials(rho, rows, i, columns, terms, partials):
+def series_partials(rho: Array, rows: Array, i: int, columns: Array, terms: int, partials: Array) -> None:
     """Row i of the five sums. Their order 0 is 0 but for d K/d cov, where it is the product of the gains."""
     partials[:, i, :] = 0.0
     d_cov, d_mu_1, d_mu_2 = partials[D_COV, i], partials[D_MU_1, i], partials[D_MU_2, i]
@@ -102,7 +134,9 @@ def series_partials(rho, rows, i, columns, terms, partials):
             d_var_2[j] = fma(d_var_2[j], r, 0.5 * f * columns[2, n, j])
 
 
-def reduce_tile(partials, cov_bar, cov_grad, mu_part, var_part, i, j, n):
+def reduce_tile(
+    partials: Array, cov_bar: Array, cov_grad: Array, mu_part: Array, var_part: Array, i: int, j: int, n: int
+) -> None:
     """Weigh the derivatives with the incoming gradient; row sums go to part j's block, column sums to part i's."""
     height, width = min(TILE, n - i), min(TILE, n - j)
     of_row, of_column = j // TILE, i // TILE

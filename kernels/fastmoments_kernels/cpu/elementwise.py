@@ -15,6 +15,8 @@ from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
 from fastmoments_kernels.formulas import identity as formula
 from fastmoments_kernels.formulas.orthant import bivariate_cdf, log_bivariate_cdf
 
+Array = Any
+
 CHUNK = 128  # elements of every operand in the first cache level
 INPUTS, OPERANDS, SLACK, load, store = 2, 3, 0.0, load64, store64  # bound per ufunc and dtype
 
@@ -28,44 +30,44 @@ class Body(NamedTuple):
     doc: str
 
 
-def _mean(x, count):
+def _mean(x: Array, count: int) -> None:
     for i in range(count):
         x[2, i] = formula.mean(x[0, i], x[1, i])
 
 
-def _var(x, count):
+def _var(x: Array, count: int) -> None:
     for i in range(count):
         x[2, i] = formula.var(x[0, i], x[1, i])
 
 
-def _gain(x, count):
+def _gain(x: Array, count: int) -> None:
     for i in range(count):
         x[2, i] = formula.gain(x[0, i], x[1, i])
 
 
-def _marginals(x, count):
+def _marginals(x: Array, count: int) -> None:
     for i in range(count):
         x[2, i] = formula.mean(x[0, i], x[1, i])
         x[3, i] = formula.var(x[0, i], x[1, i])
 
 
-def _mean_dvar(x, count):
+def _mean_dvar(x: Array, count: int) -> None:
     for i in range(count):
         x[2, i] = formula.mean_dvar(x[0, i], x[1, i])
 
 
-def _var_partials(x, count):
+def _var_partials(x: Array, count: int) -> None:
     for i in range(count):
         x[2, i], x[3, i] = formula.var_partials(x[0, i], x[1, i])
 
 
-def _cov(x, count):
+def _cov(x: Array, count: int) -> None:
     for i in range(count):
         first, second = formula.neuron(x[0, i], x[2, i]), formula.neuron(x[1, i], x[3, i])
         x[5, i] = formula.cov(first, second, x[4, i], SLACK)
 
 
-def _cov_partials(x, count):
+def _cov_partials(x: Array, count: int) -> None:
     for i in range(count):
         first, second = formula.neuron(x[0, i], x[2, i]), formula.neuron(x[1, i], x[3, i])
         x[5, i] = formula.cov_10(first, second, x[4, i], SLACK)
@@ -75,12 +77,12 @@ def _cov_partials(x, count):
         x[9, i] = formula.product_11(first, second, x[4, i], SLACK)
 
 
-def _cdf(x, count):
+def _cdf(x: Array, count: int) -> None:
     for i in range(count):
         x[3, i] = bivariate_cdf(x[0, i], x[1, i], x[2, i])
 
 
-def _log_cdf(x, count):
+def _log_cdf(x: Array, count: int) -> None:
     for i in range(count):
         x[3, i] = log_bivariate_cdf(x[0, i], x[1, i], x[2, i])
 
@@ -102,7 +104,7 @@ NORMAL_BODIES = {
 body = _mean
 
 
-def _loop(args, dims, steps, data):
+def _loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
     """NumPy's inner loop: gather a chunk of every input, compute, scatter every output."""
     address, step = carray(args, OPERANDS), carray(steps, OPERANDS)
     x = np.empty((OPERANDS, CHUNK))
@@ -119,13 +121,13 @@ def _loop(args, dims, steps, data):
 
 def _ufunc(name: str, kind: Body, names: dict[str, Any]) -> np.ufunc:
     operands = kind.inputs + kind.outputs
-    loops, dtypes = [], (np.float32, np.float64)
+    loops, dtypes = [], [np.dtype(np.float32), np.dtype(np.float64)]
     for dtype, load, store in zip(dtypes, (load32, load64), (store32, store64), strict=True):
         # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
         slack = 128 * float(np.finfo(dtype).eps)
         chunk = Binding({**names, "SLACK": slack}, compile=jit)(kind.loop)
         real = {"load": load, "store": store, "body": chunk, "INPUTS": kind.inputs, "OPERANDS": operands}
-        loops.append(ufunc_loop(_loop, real, f"{name}_{np.dtype(dtype).char}"))
+        loops.append(ufunc_loop(_loop, real, f"{name}_{dtype.char}"))
     return make_ufunc(name, kind.doc, loops, dtypes, kind.inputs, kind.outputs)
 
 

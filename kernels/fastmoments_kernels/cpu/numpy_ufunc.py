@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy._core import _multiarray_umath
+from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
 FROM_FUNC_AND_DATA = 1  # its place in the table, fixed by NumPy's ABI
 NO_IDENTITY = -1
@@ -26,7 +26,9 @@ def _from_func_and_data() -> Any:
     return ctypes.PYFUNCTYPE(ctypes.py_object, *arguments)(table[FROM_FUNC_AND_DATA])
 
 
-def make_ufunc(name: str, doc: str, loops: Sequence[Any], dtypes: Sequence[Any], inputs: int, outputs: int) -> np.ufunc:
+def make_ufunc(
+    name: str, doc: str, loops: Sequence[Any], dtypes: Sequence[Any], inputs: int, outputs: int
+) -> np.ufunc:
     """Return the ufunc whose loop number i (a numba.cfunc) serves dtypes[i] throughout."""
     addresses = (ctypes.c_void_p * len(loops))(*(loop.address for loop in loops))
     data = (ctypes.c_void_p * len(loops))()

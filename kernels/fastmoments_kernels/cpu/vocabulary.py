@@ -5,12 +5,15 @@ Comparisons are written so that nan passes through.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.ir as ir
 import numba
 from numba.core import types
 from numba.extending import intrinsic
+
+Array = Any
 
 inline = numba.njit(error_model="numpy", forceinline=True)
 
@@ -42,7 +45,7 @@ LOWEST, HIGHEST = -708.396, 709.782  # exp leaves the normal numbers beyond
 
 
 @inline
-def exp(x):
+def exp(x: float) -> float:
     y = LOWEST if x < LOWEST else (HIGHEST if x > HIGHEST else x)
     shifted = fma(y, LOG2_E, MAGIC)
     power = shifted - MAGIC
@@ -65,49 +68,50 @@ def exp(x):
 
 
 @inline
-def expm1(x):
+def expm1(x: float) -> float:
     return math.expm1(x)
 
 
 @inline
-def log(x):
+def log(x: float) -> float:
     return math.log(x)
 
 
 @inline
-def log1p(x):
+def log1p(x: float) -> float:
     return math.log1p(x)
 
 
 @inline
-def sqrt(x):
+def sqrt(x: float) -> float:
     return math.sqrt(x)
 
 
 @inline
-def absolute(x):
+def absolute(x: float) -> float:
     return abs(x)
 
 
 @inline
-def minimum(a, b):
+def minimum(a: float, b: float) -> float:
     return a if (a < b or a != a) else b
 
 
 @inline
-def maximum(a, b):
+def maximum(a: float, b: float) -> float:
     return a if (a > b or a != a) else b
 
 
 @inline
-def where(condition, a, b):
+def where(condition: bool, a: float, b: float) -> float:
     return a if condition else b
 
 
 @inline
-def difference_of_products(a, b, c, d):
+def difference_of_products(a: float, b: float, c: float, d: float) -> float:
     product = c * d
-    return fma(a, b, -product) + fma(-c, d, product)
+    result: float = fma(a, b, -product) + fma(-c, d, product)
+    return result
 
 
 @intrinsic
@@ -126,7 +130,7 @@ def polynomial(context: Any, coefficients: Any, x: Any) -> Any:
 
 
 @numba.njit(error_model="numpy", forceinline=True, fastmath={"reassoc", "nsz"})
-def gauss_legendre(rule, integrand, context):
+def gauss_legendre(rule: Array, integrand: Callable[..., float], context: tuple[Any, ...]) -> float:
     # only this sum may be reordered, so that the nodes can be a vector
     total = 0.0
     for i in range(rule.shape[1]):
@@ -136,7 +140,9 @@ def gauss_legendre(rule, integrand, context):
 
 # inlined while still Python: routes nest, and Numba takes the nesting of one function for recursion
 @numba.njit(error_model="numpy", inline="always")
-def either(condition, first, second, arguments):
+def either(
+    condition: bool, first: Callable[..., Any], second: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Any:
     if condition:
         return first(*arguments)
     return second(*arguments)

@@ -60,7 +60,7 @@ def var_partials(mu: Real, var: Real) -> Reals:
 
 
 def series(neuron: Reals) -> Reals:
-    """The Hermite coefficients b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!) for n = 1, 2: cov = sum_n rho^n b_n b_n."""
+    """Hermite coefficients b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!), n = 1, 2: cov = sum_n rho^n b_n b_n."""
     _, sd = neuron
     return sd, 0.0 * sd
 

@@ -13,7 +13,6 @@ from fastmoments_kernels.formulas.bivariate import (
 )
 from fastmoments_kernels.formulas.correlation import conditional, correlate, over_sd, standardise
 from fastmoments_kernels.formulas.normal import (
-    PDF_0,
     cdf,
     cdf_difference,
     mills_0,

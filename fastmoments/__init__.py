@@ -1,0 +1,45 @@
+"""Exact means and covariances of neural-network activations of Gaussian inputs.
+
+>>> import fastmoments as fm
+>>> mean, cov = fm.relu_moments([0.0, 1.0], [[1.0, 0.5], [0.5, 2.0]])
+"""
+
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
+
+from fastmoments import ufuncs
+from fastmoments.dispatch import Plan, plan
+from fastmoments.layers import affine_moments, residual_moments
+from fastmoments.moments import functions_of, marginals, moments
+from fastmoments.normal import bivariate_normal_cdf, log_bivariate_normal_cdf
+from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp
+from fastmoments_kernels.catalogue import Heaviside, ReLU
+from fastmoments_kernels.threads import num_threads, set_num_threads
+
+(
+    relu_moments,
+    relu_marginals,
+    relu_mean,
+    relu_var,
+    relu_gain,
+    relu_cov,
+    relu_cov_partials,
+    relu_moments_vjp,
+) = functions_of(ReLU)
+(
+    heaviside_moments,
+    heaviside_marginals,
+    heaviside_mean,
+    heaviside_var,
+    heaviside_gain,
+    heaviside_cov,
+    heaviside_cov_partials,
+    heaviside_moments_vjp,
+) = functions_of(Heaviside)
+
+
+def __getattr__(name: str) -> _ModuleType:
+    # fm.compare brings scipy.stats, seconds that most programs never need
+    if name == "compare":
+        return _import_module("fastmoments.compare")
+    raise AttributeError(f"module 'fastmoments' has no attribute {name!r}")

@@ -1,0 +1,144 @@
+"""NumPy arrays: checks, shapes and buffers around the cpu kernels."""
+
+from typing import Any
+
+import numpy as np
+
+from fastmoments.dispatch import Plan
+from fastmoments.results import Moments, MomentsVjp
+
+Array = Any
+
+
+def elementwise(plan: Plan, function: np.ufunc, arguments: dict[str, Any], out: Any, where: Any, dtype: Any) -> Any:
+    """Call a ufunc on arguments of the plan's dtypes; variances are checked, other values are the ufunc's."""
+    arrays = {name: as_array(value, plan.compute) for name, value in arguments.items()}
+    for name, array in arrays.items():
+        if name.startswith("var"):
+            check_variances(name, array)
+    keywords = {"where": where} if where is not True else {}
+    if dtype is not None:
+        keywords["dtype"] = dtype
+    if out is not None:
+        keywords["out"] = out
+    with np.errstate(all="ignore"):
+        values = function(*arrays.values(), **keywords)
+    if out is not None or dtype is not None:
+        return values
+    if isinstance(values, tuple):
+        return tuple(value.astype(plan.result, copy=False) for value in values)
+    return values.astype(plan.result, copy=False)
+
+
+def moments(plan: Plan, activation: Any, mu: Any, cov: Any, out: Any, check: bool) -> Moments:
+    """Mean and covariance of f(X) in the arrays of `out`, or new ones."""
+    from fastmoments_kernels import cpu
+
+    mu, cov = vector_and_matrix(plan, mu, cov)
+    if check:
+        check_covariance(cov)
+    mean_out, cov_out = _outputs(plan, out, mu.shape, cov.shape)
+    mean, full = _writable(mean_out, plan.compute), _writable(cov_out, plan.compute)
+    if mu.size:
+        cpu.moments(activation, _flat(mu, 1), _flat(cov, 2), _flat(mean, 1), _flat(full, 2))
+    for result, buffer in ((mean_out, mean), (cov_out, full)):
+        if not np.shares_memory(result, buffer):
+            result[...] = buffer
+    return Moments(mean_out, cov_out)
+
+
+def moments_vjp(plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any) -> MomentsVjp:
+    """Gradients with respect to mu and cov; batch dimensions stay."""
+    from fastmoments_kernels import cpu
+
+    mu, cov = vector_and_matrix(plan, mu, cov)
+    bars = []
+    for name, value, like in (("mean_bar", mean_bar, mu), ("cov_bar", cov_bar, cov)):
+        bar = as_array(value, plan.compute)
+        if bar.shape != like.shape:
+            raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
+        bars.append(np.ascontiguousarray(bar))
+    if not mu.size:
+        return MomentsVjp(np.zeros(mu.shape, plan.result), np.zeros(cov.shape, plan.result))
+    flat = _flat(mu, 1), _flat(cov, 2), _flat(bars[0], 1), _flat(bars[1], 2)
+    mu_bar, cov_in_bar = cpu.moments_vjp(activation, *flat)
+    result = mu_bar.reshape(mu.shape), cov_in_bar.reshape(cov.shape)
+    return MomentsVjp(*(array.astype(plan.result, copy=False) for array in result))
+
+
+def as_array(value: Any, dtype: str) -> Array:
+    """The value as an array of a dtype."""
+    return np.asarray(value).astype(dtype, copy=False)
+
+
+def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
+    """Mu (..., n) and cov (..., n, n), contiguous, leading dimensions broadcast, variances checked."""
+    mu, cov = as_array(mu, plan.compute), as_array(cov, plan.compute)
+    if mu.ndim < 1:
+        raise ValueError("mu: expected shape (..., n), got a scalar")
+    n = mu.shape[-1]
+    if cov.shape[-2:] != (n, n):
+        raise ValueError(f"cov: expected shape (..., {n}, {n}) for mu of shape {mu.shape}, got {cov.shape}")
+    try:
+        batch = np.broadcast_shapes(mu.shape[:-1], cov.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"cov: leading dimensions {cov.shape[:-2]} do not broadcast with mu's {mu.shape[:-1]}"
+        ) from None
+    check_variances("cov", np.einsum("...ii->...i", cov), "its diagonal")
+    mu, cov = np.broadcast_to(mu, (*batch, n)), np.broadcast_to(cov, (*batch, n, n))
+    return np.ascontiguousarray(mu), np.ascontiguousarray(cov)
+
+
+def check_variances(name: str, var: Array, what: str = "it") -> None:
+    """Raise for a negative variance; nan passes."""
+    if var.size and var.min(where=~np.isnan(var), initial=0.0) < 0.0:
+        index = tuple(int(i) for i in np.unravel_index(np.nanargmin(var), var.shape))
+        raise ValueError(f"{name}: {what} must hold variances >= 0, got {var[index]} at {index}")
+
+
+def check_covariance(cov: Array) -> None:
+    """Raise, naming the worst pair, unless cov is symmetric and positive semidefinite to rounding."""
+    n, eps = cov.shape[-1], float(np.finfo(cov.dtype).eps)
+    sd = np.sqrt(np.einsum("...ii->...i", cov))
+    scale = sd[..., :, None] * sd[..., None, :]
+    skew = np.abs(cov - np.swapaxes(cov, -1, -2)) - 64 * n * eps * scale
+    _raise_at_worst(skew, "cov: expected a symmetric matrix, but cov[i, j] and cov[j, i] differ", cov)
+    excess = np.abs(cov) - scale * (1.0 + 32 * n * eps)
+    _raise_at_worst(excess, "cov: a covariance exceeds sqrt(var_i var_j)", cov)
+    lowest = np.linalg.eigvalsh(cov).min(axis=-1, initial=0.0)
+    if np.any(lowest < -n * eps * np.einsum("...ii->...", cov)):
+        raise ValueError(f"cov: expected a positive semidefinite matrix, smallest eigenvalue {lowest.min():.3g}")
+
+
+def _raise_at_worst(excess: Array, message: str, cov: Array) -> None:
+    if excess.size and np.nanmax(excess) > 0.0:
+        index = tuple(int(i) for i in np.unravel_index(np.nanargmax(excess), excess.shape))
+        raise ValueError(f"{message}, worst at {index}: {cov[index]}")
+
+
+def _outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """The arrays the result goes to: new ones, the covariance's alone, or both."""
+    mean, cov = out if isinstance(out, tuple) else (None, out)
+    results = []
+    for array, shape in ((mean, mean_shape), (cov, cov_shape)):
+        if array is None:
+            array = np.empty(shape, plan.result)
+        if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != plan.result:
+            got = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}"
+            raise ValueError(f"out: expected a {plan.result} array of shape {shape}, got {got}")
+        if not array.flags.writeable:
+            raise ValueError("out: the array is read-only")
+        results.append(array)
+    return results[0], results[1]
+
+
+def _writable(array: Array, dtype: str) -> Array:
+    """The array itself where a kernel can write to it, else a buffer like it."""
+    direct = array.flags.c_contiguous and array.dtype == dtype
+    return np.asarray(array) if direct else np.empty(array.shape, dtype)
+
+
+def _flat(array: Array, core: int) -> Array:
+    """All leading dimensions as one."""
+    return array.reshape(-1, *array.shape[array.ndim - core :])

@@ -1,0 +1,316 @@
+"""The public functions: docstring and one dispatched call each, generic in the activation or bound to one."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from typing import Any, NamedTuple
+
+from fastmoments.dispatch import plan_of
+from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp
+from fastmoments_kernels.catalogue import row_of
+
+Array = Any
+
+
+def moments(
+    activation: Any,
+    mu: Array,
+    cov: Array,
+    *,
+    out: Any = None,
+    check: bool = False,
+    precision: str | None = None,
+) -> Moments:
+    """Mean and covariance of f(X) for X ~ N(mu, cov).
+
+    Parameters
+    ----------
+    activation : an object such as ReLU(), or its name.
+    mu : array (..., n), the mean of X.
+    cov : array (..., n, n), the covariance of X; its upper triangle is read. Leading dimensions broadcast.
+    out : array (..., n, n) for the covariance, which may be `cov` itself, or a pair (mean, cov).
+    check : verify that cov is symmetric and positive semidefinite; the error names the worst pair.
+    precision : "float32" or "float64" to compute in that type; default the inputs' own.
+
+    Returns
+    -------
+    Moments
+        `mean` (..., n) and `cov` (..., n, n), exactly symmetric, in the inputs' dtype. A neuron without variance
+        gives f(mu) and covariance 0; nan or inf in a neuron gives nan in what depends on it and nowhere else.
+
+    Raises
+    ------
+    TypeError : dtypes that are mixed or not real.
+    ValueError : shapes that disagree, a negative variance.
+
+    Notes
+    -----
+    |error_ij| <= 8 eps (sqrt(K_ii K_jj) + cond_ij |K_ij|), cond_ij the condition number of the pair. A pair with
+    cov_ij^2 > var_i var_j (1 + 64 n eps) is nan.
+
+    References
+    ----------
+    Kuang & Lin, "Exact closed-form Gaussian moments of residual layers", arXiv 2601.22307.
+    """
+    from fastmoments.frameworks import numpy
+
+    return numpy.moments(plan_of({"mu": mu, "cov": cov}, precision), activation, mu, cov, out, check)
+
+
+def moments_vjp(
+    activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, *, precision: str | None = None
+) -> MomentsVjp:
+    """Gradient of sum(mean_bar * mean) + sum(cov_bar * cov_out) with respect to mu and cov, by closed forms.
+
+    Parameters
+    ----------
+    activation : an object such as ReLU(), or its name.
+    mu : array (..., n), the mean of X.
+    cov : array (..., n, n), the covariance of X; its upper triangle is read.
+    mean_bar : array (..., n), the gradient with respect to the mean of f(X).
+    cov_bar : array (..., n, n), the gradient with respect to the covariance of f(X), symmetric: both triangles count.
+    precision : "float32" or "float64" to compute in that type; default the inputs' own.
+
+    Returns
+    -------
+    MomentsVjp
+        `mu_bar` (..., n) and `cov_bar` (..., n, n), symmetric: entry (i, j) is cov_bar_ij dK_ij / dcov_ij, the
+        diagonal collects the derivatives along the variances.
+
+    Raises
+    ------
+    TypeError : dtypes that are mixed or not real.
+    ValueError : shapes that disagree, a negative variance.
+
+    Notes
+    -----
+    dK_ij/dcov_ij = E[f'(X_i) f'(X_j)], dK_ij/dmu_i = Cov(f'(X_i), f(X_j)), dK_ij/dvar_i = Cov(f''(X_i), f(X_j)) / 2
+    (Price). The same input gives the same bits, whatever the number of threads.
+    """
+    from fastmoments.frameworks import numpy
+
+    arguments = {"mu": mu, "cov": cov, "mean_bar": mean_bar, "cov_bar": cov_bar}
+    return numpy.moments_vjp(plan_of(arguments, precision), activation, mu, cov, mean_bar, cov_bar)
+
+
+def marginals(
+    activation: Any,
+    mu: Array,
+    var: Array,
+    *,
+    out: Any = None,
+    where: Any = True,
+    dtype: Any = None,
+    precision: str | None = None,
+) -> Marginals:
+    """Mean and variance of f(X) for X ~ N(mu, var), element by element.
+
+    Parameters
+    ----------
+    activation : an object such as ReLU(), or its name.
+    mu, var : arrays that broadcast, the mean and the variance (not the standard deviation) of X.
+    out, where, dtype : as for NumPy's ufuncs; `out` is a pair.
+    precision : "float32" or "float64" to compute in that type; default the inputs' own.
+
+    Returns
+    -------
+    Marginals
+        `mean` and `var`, each in the broadcast shape and the inputs' dtype.
+
+    Raises
+    ------
+    TypeError : dtypes that are mixed or not real.
+    ValueError : shapes that do not broadcast, a negative variance.
+
+    Notes
+    -----
+    |error| <= 8 eps (1 + cond) |value|, cond the condition number, in the tails too.
+    """
+    return Marginals(*_elementwise(activation, "marginals", {"mu": mu, "var": var}, out, where, dtype, precision))
+
+
+def mean(
+    activation: Any,
+    mu: Array,
+    var: Array,
+    *,
+    out: Any = None,
+    where: Any = True,
+    dtype: Any = None,
+    precision: str | None = None,
+) -> Array:
+    """Mean of f(X) for X ~ N(mu, var), element by element.
+
+    Parameters, errors and accuracy are those of `marginals`; one array comes back, and `out` is one array.
+    """
+    return _elementwise(activation, "mean", {"mu": mu, "var": var}, out, where, dtype, precision)
+
+
+def var(
+    activation: Any,
+    mu: Array,
+    var: Array,
+    *,
+    out: Any = None,
+    where: Any = True,
+    dtype: Any = None,
+    precision: str | None = None,
+) -> Array:
+    """Variance of f(X) for X ~ N(mu, var), element by element.
+
+    Parameters, errors and accuracy are those of `marginals`; one array comes back, and `out` is one array.
+    """
+    return _elementwise(activation, "var", {"mu": mu, "var": var}, out, where, dtype, precision)
+
+
+def gain(
+    activation: Any,
+    mu: Array,
+    var: Array,
+    *,
+    out: Any = None,
+    where: Any = True,
+    dtype: Any = None,
+    precision: str | None = None,
+) -> Array:
+    """E f'(X) for X ~ N(mu, var), element by element.
+
+    Parameters, errors and accuracy are those of `marginals`; one array comes back, and `out` is one array.
+
+    Cov(f(X_i), X_j) = gain_i cov_ij (Stein): the covariance with the input needs no more than this. At zero
+    variance it is f'(mu), and its mean over both sides on a kink.
+    """
+    return _elementwise(activation, "gain", {"mu": mu, "var": var}, out, where, dtype, precision)
+
+
+def cov(
+    activation: Any,
+    mu_1: Array,
+    mu_2: Array,
+    var_1: Array,
+    var_2: Array,
+    cov_12: Array,
+    *,
+    out: Any = None,
+    where: Any = True,
+    dtype: Any = None,
+    precision: str | None = None,
+) -> Array:
+    """Cov(f(X_1), f(X_2)) for a Gaussian pair, element by element, relative to itself in the tails too.
+
+    Parameters
+    ----------
+    activation : an object such as ReLU(), or its name.
+    mu_1, mu_2, var_1, var_2, cov_12 : arrays that broadcast, the pair's means, variances and covariance.
+    out, where, dtype : as for NumPy's ufuncs.
+    precision : "float32" or "float64" to compute in that type; default the inputs' own.
+
+    Returns
+    -------
+    array
+        In the broadcast shape and the inputs' dtype; nan where cov_12^2 > var_1 var_2 by more than rounding, 0
+        where a variance is 0.
+
+    Raises
+    ------
+    TypeError : dtypes that are mixed or not real.
+    ValueError : shapes that do not broadcast, a negative variance.
+
+    Notes
+    -----
+    |error| <= 8 eps (1 + cond) |value|, cond the condition number: |rho| = 1 and exp(-huge) tails included.
+
+    References
+    ----------
+    Kuang & Lin, "Exact closed-form Gaussian moments of residual layers", arXiv 2601.22307.
+    """
+    arguments = {"mu_1": mu_1, "mu_2": mu_2, "var_1": var_1, "var_2": var_2, "cov_12": cov_12}
+    return _elementwise(activation, "cov", arguments, out, where, dtype, precision)
+
+
+def cov_partials(
+    activation: Any,
+    mu_1: Array,
+    mu_2: Array,
+    var_1: Array,
+    var_2: Array,
+    cov_12: Array,
+    *,
+    out: Any = None,
+    where: Any = True,
+    dtype: Any = None,
+    precision: str | None = None,
+) -> CovPartials:
+    """Derivatives of `cov` along mu_1, mu_2, var_1, var_2 and cov_12, for those without autodiff.
+
+    Parameters, errors and accuracy are those of `cov`; `out` is five arrays. Five arrays come back:
+    d_cov_12 = E[f'(X_1) f'(X_2)], d_mu_1 = Cov(f'(X_1), f(X_2)), d_var_1 = Cov(f''(X_1), f(X_2)) / 2 (Price), and
+    with the neurons exchanged. At |rho| = 1 an infinite derivative along cov_12 is returned as 0.
+    """
+    arguments = {"mu_1": mu_1, "mu_2": mu_2, "var_1": var_1, "var_2": var_2, "cov_12": cov_12}
+    return CovPartials(*_elementwise(activation, "cov_partials", arguments, out, where, dtype, precision))
+
+
+def _elementwise(
+    activation: Any,
+    name: str,
+    arguments: dict[str, Array],
+    out: Any,
+    where: Any,
+    dtype: Any,
+    precision: str | None,
+) -> Any:
+    from fastmoments.frameworks import numpy
+    from fastmoments_kernels import cpu
+
+    plan = plan_of(arguments, precision)
+    return numpy.elementwise(plan, cpu.elementwise(activation, name), arguments, out, where, dtype)
+
+
+class Functions(NamedTuple):
+    """The public functions of one activation, in the order its names are assigned."""
+
+    moments: Callable[..., Moments]
+    marginals: Callable[..., Marginals]
+    mean: Callable[..., Array]
+    var: Callable[..., Array]
+    gain: Callable[..., Array]
+    cov: Callable[..., Array]
+    cov_partials: Callable[..., CovPartials]
+    moments_vjp: Callable[..., MomentsVjp]
+
+
+def functions_of(activation: type) -> Functions:
+    """The functions above for one activation, named after it: relu_moments(mu, cov) is moments(ReLU(), mu, cov)."""
+    generic = (moments, marginals, mean, var, gain, cov, cov_partials, moments_vjp)
+    return Functions(*(_bound_to(activation, function) for function in generic))
+
+
+def _bound_to(activation: type, generic: Callable[..., Any]) -> Callable[..., Any]:
+    row = row_of(activation)
+    parameters = {field.name for field in fields(activation)}
+
+    @wraps(generic)
+    def function(*arguments: Any, **keywords: Any) -> Any:
+        own = {name: keywords.pop(name) for name in parameters & keywords.keys()}
+        return generic(activation(**own), *arguments, **keywords)
+
+    del function.__wrapped__
+    function.__name__ = function.__qualname__ = f"{row.name}_{generic.__name__}"
+    function.__module__ = "fastmoments"
+    function.__doc__ = _documentation(generic, row.name, activation.__doc__ or "")
+    kept = list(inspect.signature(generic).parameters.values())[1:]
+    own = [p.replace(kind=p.KEYWORD_ONLY) for p in inspect.signature(activation).parameters.values()]
+    function.__signature__ = inspect.Signature(kept + own)  # type: ignore[attr-defined]
+    return function
+
+
+def _documentation(generic: Callable[..., Any], name: str, definition: str) -> str:
+    """The generic docstring for one f: its name for f, its definition for the parameter `activation`."""
+    lines = (generic.__doc__ or "").splitlines()
+    lines = [line for line in lines if not line.strip().startswith("activation :")]
+    text = (
+        "\n".join(lines).replace("f(X", f"{name}(X").replace(" f'(", f" {name}'(").replace("f(mu)", f"{name}(mu)")
+    )
+    return text.replace("\n\n", f"\n\n    {name}(x) = {definition.rstrip('.')}.\n\n", 1)
