@@ -7,14 +7,24 @@
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
-from fastmoments import ufuncs
-from fastmoments.dispatch import Plan, plan
-from fastmoments.layers import affine_moments, residual_moments
-from fastmoments.moments import functions_of, marginals, moments
-from fastmoments.normal import bivariate_normal_cdf, log_bivariate_normal_cdf
-from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp
-from fastmoments_kernels.catalogue import Heaviside, ReLU
-from fastmoments_kernels.threads import num_threads, set_num_threads
+from fastmoments import ufuncs as ufuncs
+from fastmoments.dispatch import Plan as Plan
+from fastmoments.dispatch import plan as plan
+from fastmoments.layers import affine_moments as affine_moments
+from fastmoments.layers import residual_moments as residual_moments
+from fastmoments.moments import functions_of as _functions_of
+from fastmoments.moments import marginals as marginals
+from fastmoments.moments import moments as moments
+from fastmoments.normal import bivariate_normal_cdf as bivariate_normal_cdf
+from fastmoments.normal import log_bivariate_normal_cdf as log_bivariate_normal_cdf
+from fastmoments.results import CovPartials as CovPartials
+from fastmoments.results import Marginals as Marginals
+from fastmoments.results import Moments as Moments
+from fastmoments.results import MomentsVjp as MomentsVjp
+from fastmoments_kernels.catalogue import Heaviside as Heaviside
+from fastmoments_kernels.catalogue import ReLU as ReLU
+from fastmoments_kernels.threads import num_threads as num_threads
+from fastmoments_kernels.threads import set_num_threads as set_num_threads
 
 (
     relu_moments,
@@ -25,7 +35,7 @@ from fastmoments_kernels.threads import num_threads, set_num_threads
     relu_cov,
     relu_cov_partials,
     relu_moments_vjp,
-) = functions_of(ReLU)
+) = _functions_of(ReLU)
 (
     heaviside_moments,
     heaviside_marginals,
@@ -35,7 +45,7 @@ from fastmoments_kernels.threads import num_threads, set_num_threads
     heaviside_cov,
     heaviside_cov_partials,
     heaviside_moments_vjp,
-) = functions_of(Heaviside)
+) = _functions_of(Heaviside)
 
 
 def __getattr__(name: str) -> _ModuleType:

@@ -69,7 +69,7 @@ def moments_vjp(
     mu : array (..., n), the mean of X.
     cov : array (..., n, n), the covariance of X; its upper triangle is read.
     mean_bar : array (..., n), the gradient with respect to the mean of f(X).
-    cov_bar : array (..., n, n), the gradient with respect to the covariance of f(X), symmetric: both triangles count.
+    cov_bar : array (..., n, n), that with respect to the covariance of f(X), symmetric: both triangles count.
     precision : "float32" or "float64" to compute in that type; default the inputs' own.
 
     Returns

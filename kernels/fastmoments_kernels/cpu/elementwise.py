@@ -121,13 +121,14 @@ def _loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
 
 def _ufunc(name: str, kind: Body, names: dict[str, Any]) -> np.ufunc:
     operands = kind.inputs + kind.outputs
-    loops, dtypes = [], [np.dtype(np.float32), np.dtype(np.float64)]
+    loops: list[Any] = []
+    dtypes = ("float32", "float64")
     for dtype, load, store in zip(dtypes, (load32, load64), (store32, store64), strict=True):
         # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
         slack = 128 * float(np.finfo(dtype).eps)
         chunk = Binding({**names, "SLACK": slack}, compile=jit)(kind.loop)
         real = {"load": load, "store": store, "body": chunk, "INPUTS": kind.inputs, "OPERANDS": operands}
-        loops.append(ufunc_loop(_loop, real, f"{name}_{dtype.char}"))
+        loops.append(ufunc_loop(_loop, real, f"{name}_{dtype}"))
     return make_ufunc(name, kind.doc, loops, dtypes, kind.inputs, kind.outputs)
 
 
