@@ -1,0 +1,93 @@
+"""One formula, every array world: the same relu.cov on NumPy, Numba, mpmath, jax.numpy and Triton."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+
+from fastmoments_kernels import vocabulary
+from fastmoments_kernels.bind import Binding, bind
+from fastmoments_kernels.cpu import elementwise
+from fastmoments_kernels.formulas import relu
+from tests.mpmath_vocabulary import MPMATH
+
+# two ordinary pairs, one near |rho| = 1, one on it, one in the tails
+MU_1 = np.array([0.3, -1.0, 0.5, 0.2, -4.0])
+MU_2 = np.array([-0.4, 0.7, 0.5, 0.2, -5.0])
+VAR_1 = np.array([1.0, 0.5, 1.0, 4.0, 1.0])
+VAR_2 = np.array([2.0, 1.5, 1.0, 4.0, 1.0])
+COV_12 = np.array([0.6, -0.4, 1.0 - 1e-9, 4.0, -0.5])
+# The formula's own rounding: every binding evaluates the same expression in its own order
+ULPS = 64
+
+
+def pair_cov(binding, *arrays):
+    mu_1, mu_2, var_1, var_2, cov_12 = arrays
+    neuron = binding(relu.neuron)
+    return binding(relu.cov)(neuron(mu_1, var_1), neuron(mu_2, var_2), cov_12, 1e-14)
+
+
+def assert_close(got, expected):
+    error = np.abs(np.asarray(got, dtype=np.float64) / expected - 1.0)
+    assert error.max() <= ULPS * np.finfo(np.float64).eps, error
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """The formula in 40 digits: what its float64 bindings round to."""
+    with mp.workdps(40):
+        rows = zip(MU_1, MU_2, VAR_1, VAR_2, COV_12, strict=True)
+        return np.array([float(pair_cov(Binding(MPMATH), *map(mpf, map(float, row)))) for row in rows])
+
+
+def test_numpy(truth):
+    with np.errstate(all="ignore"):
+        assert_close(pair_cov(lambda function: function, MU_1, MU_2, VAR_1, VAR_2, COV_12), truth)
+
+
+def test_numba(truth):
+    assert_close(elementwise("relu", "cov")(MU_1, MU_2, VAR_1, VAR_2, COV_12), truth)
+
+
+def test_jax(truth):
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        jnp = jax.numpy
+        names = ("exp", "expm1", "log", "log1p", "sqrt", "minimum", "maximum", "where")
+        words = {name: getattr(jnp, name) for name in names} | {"absolute": jnp.abs}
+        binding = Binding(words | {"either": lambda c, a, b, x: jnp.where(c, a(*x), b(*x))})
+        arrays = [jnp.asarray(a) for a in (MU_1, MU_2, VAR_1, VAR_2, COV_12)]
+        assert_close(jax.jit(lambda *a: pair_cov(binding, *a))(*arrays), truth)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Triton has wheels for Linux only")
+@pytest.mark.parametrize("name", ["mean", "cov"])
+def test_triton(name):
+    """Interpreted against NumPy, and compiled for a GPU that need not be there: two processes, they do not mix."""
+    interpreted = _run(name, TRITON_INTERPRET="1")
+    assert float(interpreted) <= ULPS * np.finfo(np.float64).eps
+    assert int(_run(name)) > 0
+
+
+def _run(name, **environment):
+    command = [sys.executable, "-m", "tests.triton_binding", name]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.split()[-1]
+
+
+def test_only_what_changes_is_copied():
+    assert bind(relu.mean, {}) is relu.mean
+    shifted = bind(relu.function, {"maximum": lambda a, b: np.maximum(a, b) + 1.0})
+    assert shifted(2.0) == 3.0 and relu.function(2.0) == 2.0
+    assert shifted.__code__ is relu.function.__code__
+
+
+def test_every_word_has_a_meaning_on_numba():
+    from fastmoments_kernels.cpu.vocabulary import VOCABULARY
+
+    words = {name for name, value in vars(vocabulary).items() if callable(value) and not name.startswith("_")}
+    assert words - {"Callable", "Sequence", "Any", "Real", "Reals"} == VOCABULARY.keys()
