@@ -97,7 +97,7 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 
 def _cov_apart(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    return sign * rho * cdf(sign * h) * cdf(k) + ramp_integral((h, k), h, k, eta, rest)
+    return sign * rho * (cdf(sign * h) * cdf(k)) + ramp_integral((h, k), h, k, eta, rest)
 
 
 def _cov_near_one(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:

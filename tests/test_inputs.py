@@ -1,0 +1,266 @@
+"""What inputs mean: bad ones get an error with the argument's name, odd ones the right answer, none is changed."""
+
+import numpy as np
+import pytest
+
+import fastmoments as fm
+from fastmoments_kernels.catalogue import CATALOGUE
+
+names = pytest.mark.parametrize("name", [row.name for row in CATALOGUE])
+dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+
+
+def gaussian(n, dtype=np.float64, batch=(), seed=0):
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(*batch, n, n + 2)) / np.sqrt(n + 2)
+    return rng.normal(size=(*batch, n)).astype(dtype), (root @ np.swapaxes(root, -1, -2)).astype(dtype)
+
+
+def function(name, kind):
+    return getattr(fm, f"{name}_{kind}")
+
+
+BAD = {
+    "cov: expected shape": lambda moments: moments(np.zeros(3), np.eye(4)),
+    "cov: expected shape (..., 2, 2)": lambda moments: moments(np.zeros(2), np.zeros((2, 3))),
+    "mu: expected shape": lambda moments: moments(0.0, 1.0),
+    "cov: its diagonal": lambda moments: moments(np.zeros(2), -np.eye(2)),
+    "cov: leading dimensions": lambda moments: moments(np.zeros((3, 2)), np.zeros((4, 2, 2))),
+    "mu: expected an array of real numbers": lambda moments: moments([[1.0], [1.0, 2.0]], np.eye(2)),
+    "out: expected a float64 array of shape (2, 2)": lambda moments: moments([0.0, 0.0], np.eye(2), out=np.eye(3)),
+    "precision": lambda moments: moments([0.0, 0.0], np.eye(2), precision="double"),
+    "cov: expected a symmetric matrix": lambda moments: moments([0.0, 0.0], [[1.0, 0.5], [0.4, 1.0]], check=True),
+    "worst at (0, 1)": lambda moments: moments([0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]], check=True),
+    "positive semidefinite": lambda moments: moments(
+        np.zeros(3), [[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]], check=True
+    ),
+}
+
+
+@names
+@pytest.mark.parametrize("message", BAD)
+def test_moments_name_what_is_wrong(name, message):
+    with pytest.raises(ValueError) as error:
+        BAD[message](function(name, "moments"))
+    assert message in str(error.value)
+
+
+@names
+@pytest.mark.parametrize("bad", [object(), "text", True, 1j, np.array([None]), np.zeros(1, np.longdouble)])
+def test_dtypes_that_are_not_real(name, bad):
+    with pytest.raises(TypeError, match="mu: expected real numbers"):
+        function(name, "mean")(bad, 1.0)
+
+
+@names
+def test_mixed_dtypes_name_both(name):
+    with pytest.raises(TypeError, match=r"mu is float32 but var is float64.*astype"):
+        function(name, "mean")(np.zeros(2, np.float32), np.ones(2))
+    with pytest.raises(TypeError, match="mu is float32 but cov is float64"):
+        function(name, "moments")(np.zeros(2, np.float32), np.eye(2))
+
+
+@names
+def test_negative_variance(name):
+    with pytest.raises(ValueError, match=r"var: .*got -1.0 at \(1,\)"):
+        function(name, "mean")(np.zeros(2), np.array([1.0, -1.0]))
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(getattr(fm.ufuncs, f"{name}_mean")(0.0, -1.0))
+
+
+def test_unknown_activation():
+    with pytest.raises(ValueError, match="activation: expected one of relu"):
+        fm.moments("rely", [0.0], [[1.0]])
+
+
+def test_activation_as_object_class_and_name():
+    mu, cov = gaussian(3)
+    expected = fm.relu_moments(mu, cov).cov
+    for activation in (fm.ReLU(), fm.ReLU, "relu"):
+        assert np.array_equal(fm.moments(activation, mu, cov).cov, expected)
+
+
+@names
+def test_scalars_lists_and_integers_are_float64(name):
+    mean = function(name, "mean")
+    assert mean(1, 2) == mean(1.0, 2.0) == mean(np.int64(1), 2.0)
+    assert function(name, "moments")([0, 1], [[1, 0], [0, 1]]).cov.dtype == np.float64
+    assert mean(np.float32(1), 2.0).dtype == np.float32  # Python's numbers are weak
+
+
+@names
+def test_float16_computes_in_float32(name):
+    mu, cov = gaussian(4, np.float16)
+    result = function(name, "moments")(mu, cov)
+    wide = function(name, "moments")(mu.astype(np.float32), cov.astype(np.float32))
+    assert result.cov.dtype == np.float16 and np.array_equal(result.cov, wide.cov.astype(np.float16))
+
+
+@names
+def test_precision_sets_the_arithmetic_and_keeps_the_dtype(name):
+    mu, cov = gaussian(4, np.float32)
+    result = function(name, "moments")(mu, cov, precision="float64")
+    wide = function(name, "moments")(mu.astype(np.float64), cov.astype(np.float64))
+    assert result.cov.dtype == np.float32 and np.array_equal(result.cov, wide.cov.astype(np.float32))
+
+
+@names
+@dtypes
+@pytest.mark.parametrize("batch", [(0,), (2, 3)])
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_batches_are_loops(name, dtype, batch, n):
+    mu, cov = gaussian(n, dtype, batch)
+    bars = gaussian(n, dtype, batch, seed=1)
+    moments = function(name, "moments")(mu, cov)
+    gradients = function(name, "moments_vjp")(mu, cov, *bars)
+    assert moments.mean.shape == gradients.mu_bar.shape == mu.shape
+    assert moments.cov.shape == gradients.cov_bar.shape == cov.shape
+    for index in np.ndindex(batch):
+        one = function(name, "moments")(mu[index], cov[index])
+        assert np.array_equal(moments.mean[index], one.mean) and np.array_equal(moments.cov[index], one.cov)
+        back = function(name, "moments_vjp")(mu[index], cov[index], bars[0][index], bars[1][index])
+        assert np.array_equal(gradients.mu_bar[index], back.mu_bar)
+        assert np.array_equal(gradients.cov_bar[index], back.cov_bar)
+
+
+@names
+def test_leading_dimensions_broadcast(name):
+    mu, _ = gaussian(3, batch=(4,))
+    _, cov = gaussian(3)
+    result = function(name, "moments")(mu, cov).cov
+    assert np.array_equal(result[2], function(name, "moments")(mu[2], cov).cov)
+
+
+@names
+@dtypes
+def test_any_memory_layout_and_no_input_changed(name, dtype):
+    mu, cov = gaussian(70, dtype)
+    expected = function(name, "moments")(mu, cov)
+    wide = np.zeros((140, 140), dtype)
+    wide[::2, ::2] = cov
+    frozen_mu, frozen = mu.copy(), cov.copy()
+    frozen_mu.setflags(write=False)
+    frozen.setflags(write=False)
+    for a, b in ((frozen_mu, frozen), (np.repeat(mu, 2)[::2], wide[::2, ::2]), (mu, np.asfortranarray(cov))):
+        got = function(name, "moments")(a, b)
+        assert np.array_equal(got.mean, expected.mean) and np.array_equal(got.cov, expected.cov)
+        back = function(name, "moments_vjp")(a, b, a, b)
+        assert np.isfinite(back.cov_bar).all()
+    assert np.array_equal(frozen, cov) and np.array_equal(wide[::2, ::2], cov)
+
+
+@names
+def test_elementwise_strides_and_broadcasting(name):
+    mu, var = np.linspace(-2, 2, 300)[::3], np.linspace(0.1, 2, 100)
+    expected = function(name, "mean")(mu.copy(), var)
+    assert np.array_equal(function(name, "mean")(mu, var), expected)
+    grid = function(name, "marginals")(mu[:, None], var[None, :4])
+    assert grid.mean.shape == grid.var.shape == (100, 4)
+    assert function(name, "mean")(np.empty((0, 3)), 1.0).shape == (0, 3)
+
+
+@names
+def test_out_and_where(name):
+    mu, var = np.linspace(-2, 2, 5), np.ones(5)
+    out = np.full(5, np.nan)
+    returned = function(name, "var")(mu, var, out=out, where=mu > 0)
+    assert returned is out and np.isnan(out[:3]).all() and np.isfinite(out[3:]).all()
+    pair = np.full(5, np.nan), np.full(5, np.nan)
+    assert function(name, "marginals")(mu, var, out=pair).mean is pair[0]
+    assert np.array_equal(pair[1], function(name, "var")(mu, var))
+    assert function(name, "mean")(mu, var, dtype=np.float32).dtype == np.float32
+
+
+@names
+def test_out_of_moments(name):
+    mu, cov = gaussian(70)
+    expected = function(name, "moments")(mu, cov)
+    for out in (np.full((70, 70), np.nan), np.full((140, 140), np.nan)[::2, ::2], cov.copy()):
+        result = function(name, "moments")(mu, cov, out=out)
+        assert result.cov is out and np.array_equal(out, expected.cov)
+    inside = cov.copy()
+    assert function(name, "moments")(mu, inside, out=inside).cov is inside
+    assert np.array_equal(inside, expected.cov)
+    frozen = np.empty((70, 70))
+    frozen.setflags(write=False)
+    with pytest.raises(ValueError, match="out: the array is read-only"):
+        function(name, "moments")(mu, cov, out=frozen)
+
+
+@names
+def test_a_mapped_file_as_out(name, tmp_path):
+    mu, cov = gaussian(70)
+    out = np.memmap(tmp_path / "cov", np.float64, "w+", shape=(70, 70))
+    function(name, "moments")(mu, cov, out=out)
+    assert np.array_equal(out, function(name, "moments")(mu, cov).cov)
+
+
+@names
+@dtypes
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["mu", "cov"])
+def test_nan_stays_with_its_neuron(name, dtype, bad, where):
+    mu, cov = gaussian(70, dtype)
+    clean = function(name, "moments")(mu, cov)
+    if where == "mu":
+        mu[7] = bad
+    else:
+        cov[7, 7] = abs(bad)
+    result = function(name, "moments")(mu, cov)
+    rest = np.delete(np.arange(70), 7)
+    assert np.isnan(result.cov[7, rest]).all() or np.isinf(bad)
+    assert np.array_equal(result.cov[np.ix_(rest, rest)], clean.cov[np.ix_(rest, rest)])
+    assert np.array_equal(result.mean[rest], clean.mean[rest])
+
+
+@names
+def test_nan_in_one_covariance(name):
+    mu, cov = gaussian(70)
+    clean = function(name, "moments")(mu, cov).cov
+    cov[3, 66] = np.nan
+    result = function(name, "moments")(mu, cov).cov
+    assert np.isnan(result[3, 66]) and np.isnan(result[66, 3])
+    clean[3, 66] = clean[66, 3] = result[3, 66] = result[66, 3] = 0.0
+    assert np.array_equal(result, clean)
+
+
+@names
+def test_beyond_one_by_rounding_is_one_and_by_mistake_nan(name):
+    cov = function(name, "cov")
+    rounding = 1.0 + 4 * np.finfo(np.float64).eps
+    assert cov(0.3, 0.3, 1.0, 1.0, rounding) == cov(0.3, 0.3, 1.0, 1.0, 1.0)
+    assert np.isnan(cov(0.3, 0.3, 1.0, 1.0, 1.001))
+    matrix = function(name, "moments")([0.3, 0.3], [[1.0, 1.001], [1.001, 1.0]]).cov
+    assert np.isnan(matrix[0, 1]) and np.isfinite(np.diagonal(matrix)).all()
+
+
+@names
+@pytest.mark.parametrize("mu", [-2.0, 2.0])
+def test_zero_variance_is_the_function_itself(name, mu):
+    row = next(row for row in CATALOGUE if row.name == name)
+    assert function(name, "mean")(mu, 0.0) == row.formula.function(mu)
+    assert function(name, "var")(mu, 0.0) == 0.0
+    assert function(name, "cov")(mu, 1.0, 0.0, 1.0, 0.5) == 0.0
+    cov = np.array([[0.0, 0.3, 0.0], [0.3, 1.0, 0.2], [0.0, 0.2, 1.0]])
+    result = function(name, "moments")([mu, 1.0, 1.0], cov)
+    assert result.mean[0] == row.formula.function(mu) and not result.cov[0].any()
+    partials = function(name, "cov_partials")(mu, 1.0, 0.0, 1.0, 0.0)
+    assert np.isfinite(partials).all()
+
+
+@names
+def test_only_the_upper_triangle_is_read(name):
+    mu, cov = gaussian(70)
+    upper = np.triu(cov) + np.tril(np.full_like(cov, np.nan), -1)
+    assert np.array_equal(function(name, "moments")(mu, upper).cov, function(name, "moments")(mu, cov).cov)
+
+
+@names
+def test_exchanging_a_pair_changes_no_bit(name):
+    rng = np.random.default_rng(3)
+    mu_1, mu_2 = rng.normal(size=(2, 2000)) * 2
+    var_1, var_2 = rng.uniform(0.1, 3, size=(2, 2000))
+    rho = np.where(rng.random(2000) < 0.5, rng.uniform(-1, 1, 2000), np.sign(rng.normal(size=2000)) * (1 - 1e-9))
+    cov_12 = rho * np.sqrt(var_1 * var_2)
+    one = function(name, "cov")(mu_1, mu_2, var_1, var_2, cov_12)
+    assert np.array_equal(one, function(name, "cov")(mu_2, mu_1, var_2, var_1, cov_12))

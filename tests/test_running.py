@@ -1,0 +1,129 @@
+"""Around the kernels: threads, forks, the disk cache, imports, functions as objects."""
+
+import inspect
+import multiprocessing
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastmoments as fm
+import fastmoments_kernels
+from tests.test_inputs import gaussian
+
+
+@pytest.fixture
+def threads():
+    before = fm.num_threads()
+    yield fm.set_num_threads
+    fm.set_num_threads(before)
+
+
+def test_the_number_of_threads_changes_no_bit(threads):
+    mu, cov = gaussian(200)
+    bars = gaussian(200, seed=1)
+    results = []
+    for n in (1, 2, 3):
+        threads(n)
+        results.append((*fm.relu_moments(mu, cov), *fm.relu_moments_vjp(mu, cov, *bars)))
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_at_least_one_thread():
+    with pytest.raises(ValueError, match="n: expected at least one thread"):
+        fm.set_num_threads(0)
+
+
+def test_calls_from_many_threads_at_once():
+    mu, cov = gaussian(150)
+    expected = fm.relu_moments(mu, cov).cov
+    with ThreadPoolExecutor(8) as pool:
+        for result in pool.map(lambda _: fm.relu_moments(mu, cov).cov, range(32)):
+            assert np.array_equal(result, expected)
+
+
+def _in_child(queue):
+    mu, cov = gaussian(200)
+    queue.put(fm.relu_moments(mu, cov).cov.sum())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_forked_child_computes_after_its_parent_did(threads):
+    threads(2)
+    mu, cov = gaussian(200)
+    expected = fm.relu_moments(mu, cov).cov.sum()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(queue,))
+    child.start()
+    assert queue.get(timeout=60) == expected
+    child.join(10)
+    assert child.exitcode == 0
+
+
+def test_an_edited_formula_runs_at_once(tmp_path):
+    """Numba's own cache would run the old machine code: it looks at the loops' file only."""
+    package = tmp_path / "fastmoments_kernels"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(fastmoments_kernels.__file__).parent, package, ignore=ignored)
+    assert _mean_at_zero(tmp_path) == pytest.approx(0.3989422804014327)
+    formula = package / "formulas" / "relu.py"
+    formula.write_text(formula.read_text().replace("sd * ramp_mean(h)", "2.0 * sd * ramp_mean(h)"))
+    assert _mean_at_zero(tmp_path) == pytest.approx(2 * 0.3989422804014327)
+
+
+def _mean_at_zero(folder):
+    program = "from fastmoments_kernels.cpu import elementwise; print(elementwise('relu', 'mean')(0.0, 1.0))"
+    environment = os.environ | {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def test_importing_brings_no_compiler_and_no_framework():
+    heavy = "numba", "torch", "jax", "triton", "scipy.stats", "matplotlib"
+    program = f"import sys, fastmoments; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_functions_are_plain_functions():
+    for name in ("relu_moments", "heaviside_cov_partials"):
+        function = getattr(fm, name)
+        assert inspect.isfunction(function) and function.__name__ == name
+        assert pickle.loads(pickle.dumps(function)) is function
+        assert "activation" not in inspect.signature(function).parameters
+        assert "f(X" not in function.__doc__ and "activation :" not in function.__doc__
+
+
+def test_activations_compare_and_pickle():
+    assert fm.ReLU() == fm.ReLU() != fm.Heaviside()
+    assert pickle.loads(pickle.dumps(fm.ReLU())) == fm.ReLU()
+
+
+def test_ufuncs():
+    assert isinstance(fm.ufuncs.relu_mean, np.ufunc) and fm.ufuncs.relu_mean.__name__ == "relu_mean"
+    assert fm.ufuncs.relu_cov_partials.nout == 5
+    assert "relu_cov" in dir(fm.ufuncs)
+    with pytest.raises(AttributeError, match="no ufunc 'relu_moment'"):
+        _ = fm.ufuncs.relu_moment
+
+
+def test_plan_says_what_runs():
+    plan = fm.plan(np.zeros(3, np.float16), [1, 2], precision="float64")
+    assert (plan.framework, plan.backend, plan.result, plan.compute) == ("numpy", "cpu", "float16", "float64")
+    assert str(plan) == "numpy arrays on cpu -> cpu kernels, computed in float64, returned in float16"
+
+
+def test_other_libraries_are_named():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="mu: torch arrays are not supported yet"):
+        fm.relu_mean(torch.zeros(2), 1.0)
