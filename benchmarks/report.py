@@ -18,8 +18,10 @@ Results = dict[tuple[str, str | None, str | None, int | None], dict[str, Any]]
 
 PAGE = """# Performance
 
-Written by `make bench`; do not edit. One thread, float64, random data, minimum of many runs, in the same run.
-{machine}.
+Written by `make bench`; do not edit. One thread, float64, random data, minimum of many calls, everything in the
+same run; processor time, in which other processes on the machine do not count.
+
+Machine: {machine}.
 
 {table}
 
