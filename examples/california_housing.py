@@ -169,6 +169,7 @@ def _duration(seconds: float) -> str:
 
 def main(size: Size, figure: Path) -> None:
     houses = house_network.load(size.train, size.test, SEED)
+    print("California houses, every feature but the location read with noise as large as its own spread.")
     tables, prices = {}, {}
     for depth, title in NETWORKS.items():
         layers = house_network.train(houses.train_x, houses.train_y, depth, size.iterations, SEED)
