@@ -28,10 +28,10 @@ demo: .venv/.installed-demo
 	$(BIN)/python examples/california_housing.py
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-full: lint
-	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 lint: .venv/.installed-test
 	$(BIN)/python -m ruff check .

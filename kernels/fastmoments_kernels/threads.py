@@ -25,11 +25,12 @@ def num_threads() -> int:
     """The number set, else NUMBA_NUM_THREADS, else the processors this process may use."""
     if _threads is not None:
         return _threads
-    return int(os.environ.get("NUMBA_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(os.environ.get("NUMBA_NUM_THREADS") or usable or 1)
 
 
 def run(kernel: Callable[..., Any], arguments: tuple[Any, ...], tasks: int) -> None:
-    """kernel(*arguments, first, step) on so many threads that each has a task; the last two split the tasks."""
+    """kernel(*arguments, first, step) on as many threads as have a task, each with its own `first`."""
     workers = max(1, min(num_threads(), tasks))
     others = [_executor().submit(kernel, *arguments, first, workers) for first in range(1, workers)]
     kernel(*arguments, 0, workers)
@@ -49,4 +50,5 @@ def _forget_pool() -> None:
     _pool = None
 
 
-os.register_at_fork(after_in_child=_forget_pool)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)

@@ -83,26 +83,28 @@ def tile(
     diagonal: bool,
 ) -> None:
     """Covariances of a block's neurons into `out`; above the diagonal only where it is a diagonal block."""
+    height, width = block.shape
     largest = 0.0
-    for i in range(block.shape[0]):
-        largest = max(largest, largest_in_series(rho[i]))
+    for i in range(height):
+        largest = max(largest, largest_in_series(rho[i], i + 1 if diagonal else 0, width))
     terms = terms_for(largest, tolerance)
     coefficients(two, terms, columns)
     if not diagonal:
         coefficients(one, terms, rows)
-    for i in range(block.shape[0]):
-        terms = terms_for(largest_in_series(rho[i]), tolerance)
-        series(rho[i], columns if diagonal else rows, i, columns, terms, out[i])
-        for j in range(i + 1 if diagonal else 0, block.shape[1]):
+    for i in range(height):
+        start = i + 1 if diagonal else 0
+        terms = terms_for(largest_in_series(rho[i], start, width), tolerance)
+        series(rho[i], columns if diagonal else rows, i, columns, terms, start, width, out[i])
+        for j in range(start, width):
             if not abs(rho[i, j]) <= SERIES_LIMIT:
                 neuron_1, neuron_2 = to_fixed_tuple(one[i], FEATURES), to_fixed_tuple(two[j], FEATURES)
                 out[i, j] = formula.cov(neuron_1, neuron_2, float(block[i, j]), slack)
 
 
-def largest_in_series(rho: Array) -> float:
-    """The largest |rho| of a row that the series serves."""
+def largest_in_series(rho: Array, start: int, stop: int) -> float:
+    """The largest |rho| of a row from start to stop that the series serves."""
     largest = 0.0
-    for j in range(TILE):
+    for j in range(start, stop):
         size = abs(rho[j])
         largest = size if (size <= SERIES_LIMIT) & (size > largest) else largest
     return largest
@@ -131,18 +133,19 @@ def coefficients(features: Array, terms: int, table: Array) -> None:
             table[TERMS - n, j] = last
 
 
-def series(rho: Array, rows: Array, i: int, columns: Array, terms: int, out: Array) -> None:
-    """out_j = sum over n of rho_j^n b_n(i) b_n(j) by Horner, four terms a sweep over the row."""
-    out[:] = 0.0
+def series(rho: Array, rows: Array, i: int, columns: Array, terms: int, start: int, stop: int, out: Array) -> None:
+    """out_j = sum over n of rho_j^n b_n(i) b_n(j) by Horner, four terms a sweep from start to stop."""
+    for j in range(start, stop):
+        out[j] = 0.0
     for n in range(TERMS - terms, TERMS, 4):
         b_4, b_3, b_2, b_1 = rows[n, i], rows[n + 1, i], rows[n + 2, i], rows[n + 3, i]
-        for j in range(TILE):
+        for j in range(start, stop):
             r, total = rho[j], out[j]
             total = fma(total, r, b_4 * columns[n, j])
             total = fma(total, r, b_3 * columns[n + 1, j])
             total = fma(total, r, b_2 * columns[n + 2, j])
             out[j] = fma(total, r, b_1 * columns[n + 3, j])
-    for j in range(TILE):
+    for j in range(start, stop):
         out[j] *= rho[j]
 
 

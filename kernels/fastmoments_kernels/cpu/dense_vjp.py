@@ -76,7 +76,7 @@ def tables(features: Array, inverse_sd: Array, gains: Array, rho: Array, toleran
     """Coefficients of f, f' and f'' for a tile's neurons, order n in row TERMS - n."""
     largest = 0.0
     for i in range(TILE):
-        largest = max(largest, largest_in_series(rho[i]))
+        largest = max(largest, largest_in_series(rho[i], 0, TILE))
     terms = series_terms(largest, tolerance)
     coefficients(features, terms + 2, table[0])
     for j in range(features.shape[0]):
@@ -105,7 +105,7 @@ def tile_partials(
 ) -> None:
     """The five derivatives of every pair of a tile."""
     for i in range(block.shape[0]):
-        terms = series_terms(largest_in_series(rho[i]), tolerance)
+        terms = series_terms(largest_in_series(rho[i], 0, TILE), tolerance)
         series_partials(rho[i], rows, i, columns, terms, partials)
         for j in range(block.shape[1]):
             if not abs(rho[i, j]) <= SERIES_LIMIT:

@@ -1,5 +1,5 @@
-"""Whole arrays at a time, both routes evaluated: the formulas as their files read, on NumPy."""
+"""Array libraries without kernels of their own: the formulas as their files read, operation by operation."""
 
-from fastmoments_kernels.eager.elementwise import elementwise, evaluate
+from fastmoments_kernels.eager.on_numpy import elementwise, evaluate
 
 __all__ = ["elementwise", "evaluate"]

@@ -82,7 +82,8 @@ def integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
     excess, value = scaled_integral(context, h, k, eta, rest)
     end = excess < 0.0
     # where the upper end counts most the exponent is that of phi(h) phi(k), which callers add and subtract
-    front = where(end, pdf(h) * pdf(k), PDF_0 * pdf(maximum(absolute(h), absolute(k))))
+    a, b = half_distances(h, k)
+    front = where(end, pdf(h) * pdf(k), PDF_0 * pdf(a + b))
     return front * where(end, 1.0, exp(-0.5 * excess * excess)) * value
 
 
@@ -101,7 +102,7 @@ def scaled_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> 
     lower, upper = maximum(eta, lower), minimum(1.0, upper)
     length = where((lower == eta) & (upper == 1.0), rest, maximum(upper - lower, 0.0))
     peaked = (end < -2.0) & (start > 0.0)
-    split = where(peaked, sqrt(a / where(peaked, b, 1.0)) - lower, length)
+    split = where(peaked, sqrt(where(peaked, a / where(peaked, b, 1.0), 1.0)) - lower, length)
     anchor = (where(end > 0.0, 1.0, eta), near, where(end > 0.0, 1.0, 0.0), 0.0)
     first = panel((context, a, b, eta, lower, split, anchor))
     remainder = (context, a, b, eta, lower + split, length - split, anchor)

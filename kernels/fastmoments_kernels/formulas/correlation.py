@@ -22,9 +22,10 @@ def standardise(mu: Real, var: Real) -> Reals:
 
     At zero variance h is far enough out for Phi to be the step and phi to be 0, and 0 where mu is.
     """
-    sd = sqrt(var)
+    alive = var != 0.0
+    sd = where(alive, sqrt(where(alive, var, 1.0)), 0.0 * var)
     point = where(mu > 0.0, POINT, where(mu < 0.0, -POINT, mu))
-    h = where(var == 0.0, point, mu / where(var == 0.0, 1.0, sd))
+    h = where(alive, mu / where(alive, sd, 1.0), point)
     return var, sd, h, cdf(h), pdf(h)
 
 
@@ -48,7 +49,8 @@ def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Re
     det = where(det >= -slack * product, maximum(det, 0.0), NAN)
     scale = where(alive, sd_1 * sd_2, 1.0)
     size = where(alive, minimum(absolute(cov_12), scale), 0.0 * product)
-    eta = where(alive, sqrt(det) / (scale + size), 1.0)
+    apart = alive & (det != 0.0)
+    eta = where(apart, sqrt(where(apart, det, 1.0)) / (scale + size), where(alive, 0.0 * det, 1.0))
     rest = 2.0 * size / ((scale + size) * (1.0 + eta))
     sign = where(cov_12 < 0.0, -1.0, 1.0)
     return sign, sign * h, k, size / scale, eta, rest

@@ -1,0 +1,47 @@
+"""The array schedule on NumPy: what a reader can step through, and the tests' second opinion on binding."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from fastmoments_kernels import vocabulary
+from fastmoments_kernels.arrays import ArrayFunctions, Words
+from fastmoments_kernels.catalogue import row_of
+
+Array = Any
+
+WORDS = Words(
+    vocabulary=vars(vocabulary),
+    diagonal=lambda cov: np.einsum("...ii->...i", cov),
+    transpose=lambda cov: np.swapaxes(cov, -1, -2),
+    triangle=lambda n, like: np.triu(np.ones((n, n), bool), 1),
+    rule=lambda function, partials: function,
+)
+
+
+@cache
+def functions(name: str) -> ArrayFunctions:
+    """An activation's functions on NumPy arrays."""
+    return ArrayFunctions(row_of(name).formula, WORDS)
+
+
+def elementwise(activation: Any, name: str) -> Callable[..., Any]:
+    """The function `name` (mean, var, gain, marginals, cov, cov_partials) on NumPy arrays that broadcast."""
+    return partial(_call, row_of(activation).name, name)
+
+
+def _call(activation: str, name: str, *arguments: Any) -> Any:
+    """In float64 whatever the arrays' dtype, which the result has."""
+    arrays = np.broadcast_arrays(*arguments)
+    dtype = np.result_type(*arrays)
+    slack = (128 * float(np.finfo(dtype).eps),) if name.startswith("cov") else ()
+    with np.errstate(all="ignore"):
+        value = getattr(functions(activation), name)(*(array.astype(np.float64) for array in arrays), *slack)
+    return tuple(v.astype(dtype) for v in value) if isinstance(value, tuple) else value.astype(dtype)
+
+
+def evaluate(activation: Any, x: Array) -> Array:
+    """f(x) itself."""
+    return row_of(activation).formula.function(np.asarray(x))
