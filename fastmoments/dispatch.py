@@ -1,13 +1,18 @@
 """Arrays to a plan: which framework they come from and which kernels serve them. No mathematics."""
 
+import sys
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-REAL = ("float16", "float32", "float64")
+REAL = ("float16", "bfloat16", "float32", "float64")
 PRECISIONS = ("float32", "float64")
-COMING = ("torch", "jax", "jaxlib", "cupy", "dask")
+FRAMEWORKS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax"}
+COMING = ("cupy", "dask")
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,7 @@ class Plan:
     """What runs where: the arrays' framework and device, the kernels, and the arithmetic's dtype.
 
     `result` is the dtype of what comes back, `compute` the one the kernels read; they differ for float16 and
-    where `precision=` asks for it.
+    bfloat16 and where `precision=` asks for it.
     """
 
     framework: str
@@ -44,7 +49,8 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
 
     Raises
     ------
-    TypeError : mixed dtypes, dtypes that are not real numbers, or arrays of a library not supported.
+    TypeError : mixed frameworks, devices or dtypes, dtypes that are not real numbers, libraries not supported.
+    ImportError : kernels that need a package which is not installed; names the install command.
 
     Examples
     --------
@@ -59,39 +65,69 @@ def plan_of(arguments: dict[str, Any], precision: str | None = None) -> Plan:
     """`plan` for named arguments, so that errors name them."""
     if precision is not None and precision not in PRECISIONS:
         raise ValueError(f'precision: expected None, "float32" or "float64", got {precision!r}')
-    found: dict[str, str] = {}
-    for name, value in arguments.items():
-        _check_library(name, value)
-        dtype = _dtype_of(name, value)
-        if dtype is not None:
-            found.setdefault(dtype, name)
-    if len(found) > 1:
-        (first, name_1), (second, name_2) = list(found.items())[:2]
-        raise TypeError(
-            f"{name_1} is {first} but {name_2} is {second}: convert one, e.g. {name_2}.astype('{first}')"
-        )
-    result = next(iter(found), "float64")
-    compute = precision or ("float32" if result == "float16" else result)
-    return Plan("numpy", "cpu", "cpu", result, compute)
+    arrays = {name: value for name, value in arguments.items() if hasattr(value, "dtype")}
+    framework = _the_one("from", {name: _framework(name, value) for name, value in arrays.items()}, "numpy")
+    device = _the_one("on", {name: _device(framework, value) for name, value in arrays.items()}, "cpu")
+    dtypes = {name: _dtype(name, value) for name, value in arguments.items()}
+    result = _the_one("", {name: dtype for name, dtype in dtypes.items() if dtype}, _default_dtype(framework))
+    compute = precision or ("float32" if result in ("float16", "bfloat16") else result)
+    return Plan(framework, device, _backend(framework, device), result, compute)
 
 
-def _check_library(name: str, value: Any) -> None:
+def framework_of(plan: Plan) -> ModuleType:
+    """The module of `fastmoments.frameworks` that takes this plan's arrays in and out."""
+    return import_module(f"fastmoments.frameworks.{plan.framework}")
+
+
+def _the_one(relation: str, found: dict[str, str], default: str) -> str:
+    """The value all arguments share; an error names two that differ and the remedy."""
+    kinds = sorted(set(found.values()), key=list(found.values()).index)
+    if len(kinds) > 1:
+        (name_1, kind_1), (name_2, kind_2) = [next(i for i in found.items() if i[1] == kind) for kind in kinds[:2]]
+        is_ = f"is {relation} ".rstrip() + " "
+        raise TypeError(f"{name_1} {is_}{kind_1} but {name_2} {is_}{kind_2}: convert one of them to the other's")
+    return kinds[0] if kinds else default
+
+
+def _framework(name: str, value: Any) -> str:
     library = type(value).__module__.partition(".")[0]
     if library in COMING:
         raise TypeError(f"{name}: {library} arrays are not supported yet; pass numpy.asarray({name})")
+    return FRAMEWORKS.get(library, "numpy")
 
 
-def _dtype_of(name: str, value: Any) -> str | None:
+def _device(framework: str, value: Any) -> str:
+    """A torch tensor's device; JAX decides for itself where its arrays and tracers live."""
+    if framework == "torch":
+        return str(value.device)
+    return "jax" if framework == "jax" else "cpu"
+
+
+def _backend(framework: str, device: str) -> str:
+    if framework == "jax":
+        return "xla"
+    kind = device.partition(":")[0]
+    if kind == "cuda" and find_spec("triton") is None:
+        raise ImportError("tensors on cuda need Triton: pip install fastmoments[triton]")
+    return {"cpu": "cpu", "cuda": "gpu"}.get(kind, "eager")
+
+
+def _default_dtype(framework: str) -> str:
+    """float64, but for JAX without x64, which has none."""
+    jax = sys.modules.get("jax")
+    return "float32" if framework == "jax" and jax is not None and not jax.config.jax_enable_x64 else "float64"
+
+
+def _dtype(name: str, value: Any) -> str | None:
     """The result dtype an argument asks for; None where it takes the others' (Python numbers and lists)."""
     weak = not hasattr(value, "dtype")
     try:
-        dtype = np.asarray(value).dtype
+        dtype = str(np.asarray(value).dtype if weak else value.dtype).removeprefix("torch.")
     except ValueError as error:
-        raise ValueError(
-            f"{name}: expected an array of real numbers, got a ragged {type(value).__name__}"
-        ) from error
-    if dtype.kind in "iu":
-        return None if weak else "float64"
-    if dtype.name not in REAL:
-        raise TypeError(f"{name}: expected real numbers (float16, float32, float64 or integers), got {dtype.name}")
-    return None if weak else dtype.name
+        kind = type(value).__name__
+        raise ValueError(f"{name}: expected an array of real numbers, got a ragged {kind}") from error
+    if dtype.startswith(("int", "uint")):
+        return None if weak else _default_dtype(_framework(name, value))
+    if dtype not in REAL:
+        raise TypeError(f"{name}: expected real numbers ({', '.join(REAL)} or integers), got {dtype}")
+    return None if weak else dtype

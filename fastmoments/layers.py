@@ -96,7 +96,12 @@ def residual_moments(
 
 
 def _plan(**arguments: Any) -> Plan:
-    return plan_of({name: value for name, value in arguments.items() if value is not None})
+    plan = plan_of({name: value for name, value in arguments.items() if value is not None})
+    if plan.framework != "numpy":
+        raise TypeError(
+            f"mu: layers take NumPy arrays in this version, got {plan.framework}; pass numpy.asarray(mu)"
+        )
+    return plan
 
 
 def _matrix(plan: Plan, name: str, value: Array, columns: int, rows: int | None = None) -> Array:

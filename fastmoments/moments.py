@@ -6,7 +6,7 @@ from dataclasses import fields
 from functools import wraps
 from typing import Any, NamedTuple
 
-from fastmoments.dispatch import plan_of
+from fastmoments.dispatch import framework_of, plan_of
 from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp
 from fastmoments_kernels.catalogue import row_of
 
@@ -53,9 +53,9 @@ def moments(
     ----------
     Kuang & Lin, "Exact closed-form Gaussian moments of residual layers", arXiv 2601.22307.
     """
-    from fastmoments.frameworks import numpy
-
-    return numpy.moments(plan_of({"mu": mu, "cov": cov}, precision), activation, mu, cov, out, check)
+    plan = plan_of({"mu": mu, "cov": cov}, precision)
+    result: Moments = framework_of(plan).moments(plan, activation, mu, cov, out, check)
+    return result
 
 
 def moments_vjp(
@@ -88,10 +88,9 @@ def moments_vjp(
     dK_ij/dcov_ij = E[f'(X_i) f'(X_j)], dK_ij/dmu_i = Cov(f'(X_i), f(X_j)), dK_ij/dvar_i = Cov(f''(X_i), f(X_j)) / 2
     (Price). The same input gives the same bits, whatever the number of threads.
     """
-    from fastmoments.frameworks import numpy
-
-    arguments = {"mu": mu, "cov": cov, "mean_bar": mean_bar, "cov_bar": cov_bar}
-    return numpy.moments_vjp(plan_of(arguments, precision), activation, mu, cov, mean_bar, cov_bar)
+    plan = plan_of({"mu": mu, "cov": cov, "mean_bar": mean_bar, "cov_bar": cov_bar}, precision)
+    result: MomentsVjp = framework_of(plan).moments_vjp(plan, activation, mu, cov, mean_bar, cov_bar)
+    return result
 
 
 def marginals(
@@ -261,11 +260,8 @@ def _elementwise(
     dtype: Any,
     precision: str | None,
 ) -> Any:
-    from fastmoments.frameworks import numpy
-    from fastmoments_kernels import cpu
-
     plan = plan_of(arguments, precision)
-    return numpy.elementwise(plan, cpu.elementwise(activation, name), arguments, out, where, dtype)
+    return framework_of(plan).elementwise(plan, activation, name, arguments, out, where, dtype)
 
 
 class Functions(NamedTuple):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastmoments.dispatch import plan_of
+from fastmoments.dispatch import framework_of, plan_of
 
 Array = Any
 
@@ -65,8 +65,6 @@ def log_bivariate_normal_cdf(
 def _call(
     name: str, h: Array, k: Array, rho: Array, out: Any, where: Any, dtype: Any, precision: str | None
 ) -> Array:
-    from fastmoments.frameworks import numpy
-    from fastmoments_kernels import cpu
-
     arguments = {"h": h, "k": k, "rho": rho}
-    return numpy.elementwise(plan_of(arguments, precision), cpu.normal(name), arguments, out, where, dtype)
+    plan = plan_of(arguments, precision)
+    return framework_of(plan).elementwise(plan, None, name, arguments, out, where, dtype)

@@ -124,6 +124,24 @@ def test_plan_says_what_runs():
 
 
 def test_other_libraries_are_named():
+    stranger = type("ndarray", (), {"__module__": "cupy", "dtype": np.dtype(np.float64)})()
+    with pytest.raises(TypeError, match="mu: cupy arrays are not supported yet"):
+        fm.relu_mean(stranger, 1.0)
+
+
+def test_mixed_frameworks_name_both():
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    with pytest.raises(TypeError, match="mu is from torch but var is from numpy"):
+        fm.relu_mean(torch.zeros(2), np.ones(2, np.float32))
+    with pytest.raises(TypeError, match="mu is from jax but cov is from torch"):
+        fm.relu_moments(jax.numpy.zeros(2), torch.eye(2))
+    with pytest.raises(TypeError, match="mu is on cpu but var is on meta"):
+        fm.relu_mean(torch.zeros(2), torch.ones(2, device="meta"))
+
+
+def test_a_missing_extra_is_named(monkeypatch):
     torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match="mu: torch arrays are not supported yet"):
-        fm.relu_mean(torch.zeros(2), 1.0)
+    monkeypatch.setattr("fastmoments.dispatch.find_spec", lambda name: None)
+    monkeypatch.setattr("fastmoments.dispatch._device", lambda framework, value: "cuda:0")
+    with pytest.raises(ImportError, match=r"pip install fastmoments\[triton\]"):
+        fm.plan(torch.zeros(2))

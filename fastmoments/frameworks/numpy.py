@@ -10,12 +10,17 @@ from fastmoments.results import Moments, MomentsVjp
 Array = Any
 
 
-def elementwise(plan: Plan, function: np.ufunc, arguments: dict[str, Any], out: Any, where: Any, dtype: Any) -> Any:
-    """Call a ufunc on arguments of the plan's dtypes; variances are checked, other values are the ufunc's."""
-    arrays = {name: as_array(value, plan.compute) for name, value in arguments.items()}
-    for name, array in arrays.items():
-        if name.startswith("var"):
-            check_variances(name, array)
+def elementwise(
+    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
+) -> Any:
+    """Call the ufunc `name` of an activation, or of the bivariate normal where that is None."""
+    from fastmoments_kernels import cpu
+
+    function = cpu.normal(name) if activation is None else cpu.elementwise(activation, name)
+    arrays = {key: as_array(value, plan.compute) for key, value in arguments.items()}
+    for argument, array in arrays.items():
+        if argument.startswith("var"):
+            check_variances(argument, array)
     keywords = {"where": where} if where is not True else {}
     if dtype is not None:
         keywords["dtype"] = dtype

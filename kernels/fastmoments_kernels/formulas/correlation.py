@@ -14,7 +14,7 @@ from fastmoments_kernels.vocabulary import (
 
 NAN = float("nan")
 POINT = 100.0  # phi and 1 - Phi are 0 there in every dtype
-TINY = 1e-150  # stands for eta = 0 in a quotient: whatever is not 0 becomes huge, 0 stays 0
+TINY = 1e-30  # stands for eta = 0 in a quotient: whatever is not 0 becomes huge, 0 stays 0
 
 
 def standardise(mu: Real, var: Real) -> Reals:

@@ -1,0 +1,5 @@
+"""XLA: the array schedule on JAX's arrays, traced and compiled, with derivative rules. No activation is named here."""
+
+from fastmoments_kernels.xla.functions import elementwise, moments, moments_vjp, normal
+
+__all__ = ["elementwise", "moments", "moments_vjp", "normal"]

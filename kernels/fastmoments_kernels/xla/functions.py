@@ -1,0 +1,100 @@
+"""The functions of an activation and of the bivariate normal on JAX's arrays, each compiled once per shape."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fastmoments_kernels.arrays import ArrayFunctions
+from fastmoments_kernels.bind import bind
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.formulas.orthant import bivariate_cdf, log_bivariate_cdf
+from fastmoments_kernels.xla.vocabulary import VOCABULARY, WORDS
+
+Array = Any
+
+NORMAL = {"bivariate_normal_cdf": bivariate_cdf, "log_bivariate_normal_cdf": log_bivariate_cdf}
+
+
+@cache
+def functions(name: str) -> ArrayFunctions:
+    """An activation's functions on JAX's arrays."""
+    return ArrayFunctions(row_of(name).formula, WORDS)
+
+
+def elementwise(activation: Any, name: str) -> Callable[..., Any]:
+    """The function `name` (mean, var, gain, marginals, cov, cov_partials) on arrays that broadcast.
+
+    Everything is computed in the arrays' own dtype. NumPy arrays give NumPy arrays.
+    """
+    return partial(_of_either, _elementwise(row_of(activation).name, name))
+
+
+def normal(name: str) -> Callable[..., Any]:
+    """The function `name` of NORMAL on arrays that broadcast, as `elementwise` does."""
+    return partial(_of_either, _normal(name))
+
+
+@cache
+def _elementwise(activation: str, name: str) -> Callable[..., Any]:
+    function = getattr(functions(activation), name)
+
+    def call(*arguments: Array) -> Any:
+        arrays = jnp.broadcast_arrays(*arguments)
+        slack = (128 * _eps(*arrays),) if name.startswith("cov") else ()
+        return function(*arrays, *slack)
+
+    return jax.jit(call)  # type: ignore[no-any-return]
+
+
+@cache
+def _normal(name: str) -> Callable[..., Any]:
+    function = bind(NORMAL[name], VOCABULARY)
+    return jax.jit(lambda *arguments: function(*jnp.broadcast_arrays(*arguments)))  # type: ignore[no-any-return]
+
+
+def _of_either(function: Callable[..., Any], *arguments: Array) -> Any:
+    """Call the function as it is on JAX's arrays; on NumPy's with float64 allowed, and back."""
+    if any(isinstance(argument, jax.Array) for argument in arguments):
+        return function(*arguments)
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, function(*arguments))
+
+
+def moments(activation: Any, mu: Array, cov: Array) -> tuple[Array, Array]:
+    """Mean (..., n) and covariance (..., n, n) of f(X); cov's gradient lies where it is read, in its upper triangle."""
+    return _moments(row_of(activation).name)(mu, cov)  # type: ignore[no-any-return]
+
+
+def moments_vjp(activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array) -> tuple[Array, Array]:
+    """Gradients with respect to mu and cov, the latter symmetric."""
+    return _moments_vjp(row_of(activation).name)(mu, cov, mean_bar, cov_bar)  # type: ignore[no-any-return]
+
+
+@cache
+def _moments(activation: str) -> Callable[..., tuple[Array, Array]]:
+    def call(mu: Array, cov: Array) -> tuple[Array, Array]:
+        n = mu.shape[-1]
+        mean, full = functions(activation).moments(mu, cov, 64 * n * _eps(mu, cov))
+        # one of two mirrored elements may have been contracted differently
+        above = WORDS.triangle(n, full)
+        return mean, jnp.where(WORDS.transpose(above), WORDS.transpose(full), full)
+
+    return jax.jit(call)  # type: ignore[no-any-return]
+
+
+@cache
+def _moments_vjp(activation: str) -> Callable[..., tuple[Array, Array]]:
+    def call(mu: Array, cov: Array, mean_bar: Array, cov_bar: Array) -> tuple[Array, Array]:
+        _, pullback = jax.vjp(_moments(activation), mu, cov)
+        mu_bar, upper = pullback((mean_bar, cov_bar))
+        return mu_bar, 0.5 * (upper + WORDS.transpose(upper))
+
+    return jax.jit(call)  # type: ignore[no-any-return]
+
+
+def _eps(*arrays: Array) -> float:
+    return float(jnp.finfo(jnp.result_type(*arrays)).eps)

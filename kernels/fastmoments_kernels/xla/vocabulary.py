@@ -1,0 +1,134 @@
+"""The formulas' words on JAX's arrays, chosen so that automatic differentiation through them is right.
+
+At a tie, where jax.numpy halves the derivative, the words below take one side: what lies on either side of a
+kink of |x| or max(a, b) is the same smooth function written in two ways, and has the derivative of both.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fastmoments_kernels.arrays import Words
+from fastmoments_kernels.vocabulary import polynomial
+
+Real = Any
+Reals = Any
+
+
+def absolute(x: Real) -> Real:
+    """|x|, with derivative 1 at 0."""
+    return jnp.where(x < 0.0, -x, x)
+
+
+def maximum(a: Real, b: Real) -> Real:
+    """The larger, with the derivative of a at a tie; nan where either is."""
+    return jnp.where((a < b) | (b != b), b, a)
+
+
+def minimum(a: Real, b: Real) -> Real:
+    """The smaller, with the derivative of b at a tie; nan where either is."""
+    return jnp.where((a < b) | (a != a), a, b)
+
+
+def _halves(x: Real) -> tuple[Real, Real]:
+    """X as a sum of two numbers of at most half its digits, by an operation that compilers do not simplify."""
+    info = jnp.finfo(x.dtype)
+    high = lax.reduce_precision(x, info.nexp, (info.nmant - 1) // 2)
+    return high, x - high
+
+
+def _two_product(a: Real, b: Real) -> tuple[Real, Real]:
+    """A b as a number and what it lacks.
+
+    Dekker's way, where only products of halves occur and they are exact: a compiler that contracts products and
+    sums to fma, as XLA's do, changes nothing.
+    """
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    large, small = a_high * b_high, a_high * b_low + a_low * b_high
+    total = large + small
+    return total, ((large - total) + small) + a_low * b_low
+
+
+@jax.custom_jvp
+def _difference(a: Real, b: Real, c: Real, d: Real) -> Real:
+    (p, p_error), (q, q_error) = _two_product(a, b), _two_product(c, d)
+    return (p - q) + (p_error - q_error)
+
+
+@_difference.defjvp
+def _difference_jvp(primals: Reals, tangents: Reals) -> tuple[Real, Real]:
+    """The errors' derivative is zero: it must not be formed from theirs."""
+    (a, b, c, d), (a_dot, b_dot, c_dot, d_dot) = primals, tangents
+    return _difference(a, b, c, d), (a_dot * b + a * b_dot) - (c_dot * d + c * d_dot)
+
+
+def difference_of_products(a: Real, b: Real, c: Real, d: Real) -> Real:
+    """a b - c d to about one ulp of the result, whatever cancels."""
+    dtype = jnp.result_type(a, b, c, d)
+    return _difference(*(jnp.asarray(x, dtype) for x in jnp.broadcast_arrays(a, b, c, d)))
+
+
+def gauss_legendre(rule: Sequence[tuple[float, float]], integrand: Callable[..., Real], context: Reals) -> Real:
+    """The integral over (0, 1), one node at a time; differentiated, every node is evaluated again, not stored."""
+    dtype = jnp.result_type(*jax.tree.leaves(context))
+    nodes = jnp.asarray(rule, dtype)
+
+    @jax.checkpoint  # type: ignore[untyped-decorator]
+    def add(total: Real, node: Real) -> tuple[Real, None]:
+        return total + node[1] * integrand(node[0], context), None
+
+    shape = jax.eval_shape(integrand, nodes[0, 0], context).shape
+    total, _ = lax.scan(add, jnp.zeros(shape, dtype), nodes)
+    return total
+
+
+def either(condition: Real, first: Callable[..., Any], second: Callable[..., Any], arguments: Reals) -> Any:
+    """Both routes, and of each element the one its condition asks for; a number or a tuple of them."""
+    return jax.tree.map(lambda yes, no: jnp.where(condition, yes, no), first(*arguments), second(*arguments))
+
+
+def rule(function: Callable[..., Real], partials: Callable[..., Reals]) -> Callable[..., Real]:
+    """The function differentiated by its partials: formulas too, so that their own derivatives follow."""
+
+    def jvp(primals: Reals, tangents: Reals) -> tuple[Real, Real]:
+        value = function(*primals)
+        terms = [
+            partial * tangent
+            # an argument without a partial (the slack) has no tangent either
+            for partial, tangent in zip(partials(*primals), tangents, strict=False)
+            # an infinite derivative along what is held fixed must not become 0 * inf
+            if not isinstance(tangent, jax.custom_derivatives.SymbolicZero)
+        ]
+        return value, sum(terms, jnp.zeros_like(value))
+
+    differentiable = jax.custom_jvp(function)
+    differentiable.defjvp(jvp, symbolic_zeros=True)
+    return differentiable  # type: ignore[no-any-return]
+
+
+VOCABULARY = {
+    "exp": jnp.exp,
+    "expm1": jnp.expm1,
+    "log": jnp.log,
+    "log1p": jnp.log1p,
+    "sqrt": jnp.sqrt,
+    "absolute": absolute,
+    "minimum": minimum,
+    "maximum": maximum,
+    "where": jnp.where,
+    "difference_of_products": difference_of_products,
+    "polynomial": polynomial,
+    "gauss_legendre": gauss_legendre,
+    "either": either,
+}
+
+WORDS = Words(
+    vocabulary=VOCABULARY,
+    diagonal=lambda cov: jnp.diagonal(cov, axis1=-2, axis2=-1),
+    transpose=lambda matrix: jnp.swapaxes(matrix, -1, -2),
+    triangle=lambda n, like: jnp.triu(jnp.ones((n, n), bool), 1),
+    rule=rule,
+)
