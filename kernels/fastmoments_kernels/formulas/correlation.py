@@ -14,6 +14,7 @@ from fastmoments_kernels.vocabulary import (
 
 NAN = float("nan")
 POINT = 100.0  # phi and 1 - Phi are 0 there in every dtype
+LARGE, UNIT = 1099511627776.0, 8796093022208.0  # 2^40, 2^43
 TINY = 1e-30  # stands for eta = 0 in a quotient: whatever is not 0 becomes huge, 0 stays 0
 
 
@@ -43,17 +44,24 @@ def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Re
     """
     var_1, sd_1, h, _, _ = neuron_1
     var_2, sd_2, k, _, _ = neuron_2
-    product = var_1 * var_2
+    unit_1, unit_2 = _unit(var_1), _unit(var_2)
+    scaled_1, scaled_2, scaled_12 = var_1 * unit_1 * unit_1, var_2 * unit_2 * unit_2, cov_12 * (unit_1 * unit_2)
+    product = scaled_1 * scaled_2
     alive = product > 0.0
-    det = difference_of_products(var_1, var_2, cov_12, cov_12)
+    det = difference_of_products(scaled_1, scaled_2, scaled_12, scaled_12)
     det = where(det >= -slack * product, maximum(det, 0.0), NAN)
-    scale = where(alive, sd_1 * sd_2, 1.0)
-    size = where(alive, minimum(absolute(cov_12), scale), 0.0 * product)
+    scale = where(alive, (sd_1 * unit_1) * (sd_2 * unit_2), 1.0)
+    size = where(alive, minimum(absolute(scaled_12), scale), 0.0 * product)
     apart = alive & (det != 0.0)
     eta = where(apart, sqrt(where(apart, det, 1.0)) / (scale + size), where(alive, 0.0 * det, 1.0))
     rest = 2.0 * size / ((scale + size) * (1.0 + eta))
     sign = where(cov_12 < 0.0, -1.0, 1.0)
     return sign, sign * h, k, size / scale, eta, rest
+
+
+def _unit(var: Real) -> Real:
+    """A power of two that brings sd to middle size, so that products of variances stay in float32's range."""
+    return where(var < 1.0 / LARGE, UNIT, where(var > LARGE, 1.0 / UNIT, 1.0))
 
 
 def conditional(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
