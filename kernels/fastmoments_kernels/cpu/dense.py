@@ -124,13 +124,13 @@ def coefficients(features: Array, terms: int, table: Array) -> None:
     A descending loop over rows would stay scalar, LLVM's alias check rejects the negative stride.
     """
     for j in range(features.shape[0]):
-        neuron = to_fixed_tuple(features[j], FEATURES)
-        before, last = formula.series(neuron)
-        table[TERMS - 1, j] = before
-        table[TERMS - 2, j] = last
-        for n in range(3, terms + 1):
-            before, last = last, formula.series_step(float(n), neuron, last, before)
-            table[TERMS - n, j] = last
+        table[TERMS - 1, j], table[TERMS - 2, j] = formula.series(to_fixed_tuple(features[j], FEATURES))
+    for n in range(3, terms + 1):
+        for j in range(features.shape[0]):
+            neuron = to_fixed_tuple(features[j], FEATURES)
+            table[TERMS - n, j] = formula.series_step(
+                float(n), neuron, table[TERMS - n + 1, j], table[TERMS - n + 2, j]
+            )
 
 
 def series(rho: Array, rows: Array, i: int, columns: Array, terms: int, start: int, stop: int, out: Array) -> None:
