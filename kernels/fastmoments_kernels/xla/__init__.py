@@ -1,4 +1,4 @@
-"""XLA: the array schedule on JAX's arrays, traced and compiled, with derivative rules. No activation is named here."""
+"""XLA: the array schedule traced and compiled by JAX, with derivative rules. No activation is named here."""
 
 from fastmoments_kernels.xla.functions import elementwise, moments, moments_vjp, normal
 

@@ -47,13 +47,13 @@ def _elementwise(activation: str, name: str) -> Callable[..., Any]:
         slack = (128 * _eps(*arrays),) if name.startswith("cov") else ()
         return function(*arrays, *slack)
 
-    return jax.jit(call)  # type: ignore[no-any-return]
+    return jax.jit(call)
 
 
 @cache
 def _normal(name: str) -> Callable[..., Any]:
     function = bind(NORMAL[name], VOCABULARY)
-    return jax.jit(lambda *arguments: function(*jnp.broadcast_arrays(*arguments)))  # type: ignore[no-any-return]
+    return jax.jit(lambda *arguments: function(*jnp.broadcast_arrays(*arguments)))
 
 
 def _of_either(function: Callable[..., Any], *arguments: Array) -> Any:
@@ -65,13 +65,13 @@ def _of_either(function: Callable[..., Any], *arguments: Array) -> Any:
 
 
 def moments(activation: Any, mu: Array, cov: Array) -> tuple[Array, Array]:
-    """Mean (..., n) and covariance (..., n, n) of f(X); cov's gradient lies where it is read, in its upper triangle."""
-    return _moments(row_of(activation).name)(mu, cov)  # type: ignore[no-any-return]
+    """Mean (..., n) and covariance (..., n, n) of f(X); a gradient by cov is in the upper triangle, which is read."""
+    return _moments(row_of(activation).name)(mu, cov)
 
 
 def moments_vjp(activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array) -> tuple[Array, Array]:
     """Gradients with respect to mu and cov, the latter symmetric."""
-    return _moments_vjp(row_of(activation).name)(mu, cov, mean_bar, cov_bar)  # type: ignore[no-any-return]
+    return _moments_vjp(row_of(activation).name)(mu, cov, mean_bar, cov_bar)
 
 
 @cache
@@ -83,7 +83,7 @@ def _moments(activation: str) -> Callable[..., tuple[Array, Array]]:
         above = WORDS.triangle(n, full)
         return mean, jnp.where(WORDS.transpose(above), WORDS.transpose(full), full)
 
-    return jax.jit(call)  # type: ignore[no-any-return]
+    return jax.jit(call)
 
 
 @cache
@@ -93,8 +93,8 @@ def _moments_vjp(activation: str) -> Callable[..., tuple[Array, Array]]:
         mu_bar, upper = pullback((mean_bar, cov_bar))
         return mu_bar, 0.5 * (upper + WORDS.transpose(upper))
 
-    return jax.jit(call)  # type: ignore[no-any-return]
+    return jax.jit(call)
 
 
 def _eps(*arrays: Array) -> float:
-    return float(jnp.finfo(jnp.result_type(*arrays)).eps)
+    return float(np.finfo(jnp.result_type(*arrays)).eps)

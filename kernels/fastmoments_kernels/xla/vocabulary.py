@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from fastmoments_kernels.arrays import Words
@@ -35,7 +36,7 @@ def minimum(a: Real, b: Real) -> Real:
 
 def _halves(x: Real) -> tuple[Real, Real]:
     """X as a sum of two numbers of at most half its digits, by an operation that compilers do not simplify."""
-    info = jnp.finfo(x.dtype)
+    info = np.finfo(x.dtype)
     high = lax.reduce_precision(x, info.nexp, (info.nmant - 1) // 2)
     return high, x - high
 
@@ -76,7 +77,7 @@ def gauss_legendre(rule: Sequence[tuple[float, float]], integrand: Callable[...,
     dtype = jnp.result_type(*jax.tree.leaves(context))
     nodes = jnp.asarray(rule, dtype)
 
-    @jax.checkpoint  # type: ignore[untyped-decorator]
+    @jax.checkpoint
     def add(total: Real, node: Real) -> tuple[Real, None]:
         return total + node[1] * integrand(node[0], context), None
 
@@ -106,7 +107,7 @@ def rule(function: Callable[..., Real], partials: Callable[..., Reals]) -> Calla
 
     differentiable = jax.custom_jvp(function)
     differentiable.defjvp(jvp, symbolic_zeros=True)
-    return differentiable  # type: ignore[no-any-return]
+    return differentiable
 
 
 VOCABULARY = {
