@@ -1,0 +1,166 @@
+"""Where the functions are judged: the reference tables, and points drawn anew from seeds."""
+
+import csv
+import json
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from mpmath import mp, mpf
+
+DATA = Path(__file__).parent / "data"
+TABLES = {"float64": "reference.csv", "float32": "reference32.csv"}
+
+# Public name: the tables' name, and the tables' names of its parameters. Others are the same in both.
+TABLE_NAMES = {
+    "leaky_relu": ("leaky", {"alpha": "negative_slope"}),
+    "sin": ("sine", {"w": "omega", "p": "phase"}),
+    "cos": ("cosine", {"w": "omega", "p": "phase"}),
+    "gaussian": ("gauss", {}),
+    "gaussian_mixture": ("gmix", {"a": "weights", "b": "taus"}),
+    "npn_linear": ("npnlin", {}),
+}
+# The tables' columns of one neuron, of the pair, and of the pair seen from its second neuron
+_COLUMNS = (
+    {"mean": "mean1", "gain": "cross1", "var": "var1"},
+    {"cov": "cov", "d_mu_1": "dcov_dmu1", "d_var_1": "dcov_dv1", "d_cov_12": "dcov_dc"},
+    {"cov": "cov", "d_mu_2": "dcov_dmu1", "d_var_2": "dcov_dv1", "d_cov_12": "dcov_dc"},
+)
+
+
+class Case(NamedTuple):
+    """Inputs of one call and what each function should return: name -> (value, condition number), mpf."""
+
+    inputs: tuple
+    parameters: dict
+    truth: dict
+    regime: str = ""
+
+
+def table(name, dtype):
+    """Cases of the reference table: of neurons (mu, var), and of pairs as seen from either side."""
+    old, renamed = TABLE_NAMES.get(name, (name, {}))
+    cases = []
+    with (DATA / TABLES[dtype]).open() as file:
+        for row in csv.DictReader(file):
+            if row["act"] == old:
+                given = json.loads(row["params"])
+                cases += _cases(row, {renamed.get(key, key): value for key, value in given.items()})
+    return cases
+
+
+def _cases(row, parameters):
+    mu_1, mu_2, var_1, var_2, cov_12 = (float(row[key]) for key in ("mu1", "mu2", "v1", "v2", "c"))
+    shared = "weights" in parameters
+    swapped = parameters if shared else {key: pair[::-1] for key, pair in parameters.items()}
+    inputs = ((mu_1, var_1), (mu_1, mu_2, var_1, var_2, cov_12), (mu_2, mu_1, var_2, var_1, cov_12))
+    with mp.workdps(40):
+        return [
+            Case(
+                x,
+                p,
+                {name: (mpf(row[k]), mpf(row[f"cond_{k}"])) for name, k in columns.items()},
+                row["regime"],
+            )
+            for x, p, columns in zip(inputs, (parameters, parameters, swapped), _COLUMNS, strict=True)
+        ]
+
+
+def why_excluded(case, name, kinks, eps):
+    """Why a case cannot judge a function, or "" if it can."""
+    value, cond = case.truth[name]
+    if not mp.isfinite(value):
+        return "undefined or infinite"
+    if not mp.isfinite(cond):
+        return "condition number unknown or infinite"
+    if name.startswith("d_") and kinks_meet(case.inputs, kinks, eps):
+        return "on a jump"
+    return ""
+
+
+def kinks_meet(inputs, kinks, eps):
+    """Whether |rho| = 1 and rounding decides which neuron passes its kink first: derivatives jump there.
+
+    Duplicates and mirror images are not meant: their standardised means are equal to the last bit.
+    """
+    mu_1, mu_2, var_1, var_2, cov_12 = map(Fraction, inputs)
+    if cov_12 == 0 or cov_12**2 < var_1 * var_2:
+        return False
+    sign = 1 if cov_12 > 0 else -1
+    if var_1 == var_2 and mu_1 == sign * mu_2:
+        return False
+    sd_1, sd_2 = math.sqrt(var_1), math.sqrt(var_2)
+    places = [((k - float(mu_1)) / sd_1, sign * (m - float(mu_2)) / sd_2) for k in kinks for m in kinks]
+    return any(abs(a - b) <= 8 * eps * (1 + abs(a) + abs(b)) for a, b in places)
+
+
+KINDS = ("plain", "tail", "near_one", "exactly_one", "duplicate", "weak", "mixed_scales")
+
+
+def unseen(seed, dtype, kind, count):
+    """Pairs (mu_1, mu_2, var_1, var_2, cov_12) of a kind, as Python floats that are exact in dtype."""
+    draw = _Draw(np.random.default_rng([seed, KINDS.index(kind)]), np.dtype(dtype).type)
+    return [getattr(draw, kind)() for _ in range(count)]
+
+
+class _Draw:
+    """Random pairs whose numbers are exact in a dtype, with cov_12^2 <= var_1 var_2 exactly."""
+
+    def __init__(self, rng, dtype):
+        self.rng, self.dtype = rng, dtype
+        self.wide = dtype is np.float64
+
+    def pair(self, h, k, rho, var_1, var_2):
+        sd_1, sd_2 = math.sqrt(var_1), math.sqrt(var_2)
+        mu_1, mu_2, var_1, var_2, cov_12 = (
+            float(self.dtype(x)) for x in (h * sd_1, k * sd_2, var_1, var_2, rho * sd_1 * sd_2)
+        )
+        while Fraction(cov_12) ** 2 > Fraction(var_1) * Fraction(var_2):
+            cov_12 = float(np.nextafter(self.dtype(cov_12), self.dtype(0)))
+        return mu_1, mu_2, var_1, var_2, cov_12
+
+    def power(self, low, high):
+        return float(10 ** self.rng.uniform(low, high))
+
+    def sign(self):
+        return float(self.rng.choice([-1, 1]))
+
+    def means(self, scale=1.2):
+        return (float(x) for x in scale * self.rng.standard_normal(2))
+
+    def variances(self):
+        return self.power(-1, 1), self.power(-1, 1)
+
+    def plain(self):
+        return self.pair(*self.means(), self.rng.uniform(-0.97, 0.97), *self.variances())
+
+    def tail(self):
+        h, k = (self.sign() * self.rng.uniform(3, 20 if self.wide else 8) for _ in range(2))
+        return self.pair(h, k, self.rng.uniform(-0.97, 0.97), *self.variances())
+
+    def near_one(self):
+        rho = self.sign() * (1 - self.power(-14 if self.wide else -6, -2))
+        h, k = self.means()
+        if self.rng.random() < 0.5:
+            k = math.copysign(1, rho) * h + self.power(-6, -1)
+        return self.pair(h, k, rho, *self.variances())
+
+    def exactly_one(self):
+        """Return a pair whose standard deviations have few bits: their squares and product are exact."""
+        sd_1, sd_2 = (math.ldexp(int(self.rng.integers(129, 256)), int(self.rng.integers(-12, -4))) for _ in "12")
+        mu_1, mu_2 = (float(self.dtype(z * sd)) for z, sd in zip(self.means(), (sd_1, sd_2), strict=True))
+        return mu_1, mu_2, sd_1**2, sd_2**2, self.sign() * sd_1 * sd_2
+
+    def duplicate(self):
+        var, sign = float(self.dtype(self.power(-2, 2))), self.sign()
+        mu = float(self.dtype(math.sqrt(var) * next(self.means())))
+        return mu, sign * mu, var, var, sign * var
+
+    def weak(self):
+        return self.pair(*self.means(), self.sign() * self.power(-12, -2), *self.variances())
+
+    def mixed_scales(self):
+        var_1, var_2 = self.power(-8, -4), self.power(2, 6)
+        return self.pair(*self.means(), self.rng.uniform(-0.97, 0.97), var_1, var_2)
