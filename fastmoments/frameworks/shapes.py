@@ -1,0 +1,31 @@
+"""Shapes that disagree get the same error from every array library."""
+
+from itertools import zip_longest
+
+Shape = tuple[int, ...]
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The shape that element-wise arguments have together."""
+    sizes = []
+    for column in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1):
+        wide = [size for size in column if size != 1]
+        if any(size != wide[0] for size in wide):
+            shown = " ".join(str(tuple(shape)) for shape in shapes)
+            raise ValueError(f"operands could not be broadcast together with shapes {shown}")
+        sizes.append(wide[0] if wide else 1)
+    return tuple(reversed(sizes))
+
+
+def batch_of(mu: Shape, cov: Shape) -> Shape:
+    """The leading dimensions that mu (..., n) and cov (..., n, n) have together."""
+    if not mu:
+        raise ValueError("mu: expected shape (..., n), got a scalar")
+    n = mu[-1]
+    if tuple(cov[-2:]) != (n, n):
+        raise ValueError(f"cov: expected shape (..., {n}, {n}) for mu of shape {tuple(mu)}, got {tuple(cov)}")
+    try:
+        return broadcast(mu[:-1], cov[:-2])
+    except ValueError:
+        leading = f"{tuple(cov[:-2])} do not broadcast with mu's {tuple(mu[:-1])}"
+        raise ValueError(f"cov: leading dimensions {leading}") from None

@@ -1,0 +1,140 @@
+"""PyTorch tensors: checks, and the way to the kernels that autograd, torch.func or torch.compile ask for."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+from fastmoments.dispatch import Plan
+from fastmoments.frameworks import numpy, shapes, torch_ops
+from fastmoments.frameworks import torch_rules as rules
+from fastmoments.results import Moments, MomentsVjp
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.eager import on_torch
+
+Tensor = Any
+
+
+def elementwise(
+    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
+) -> Any:
+    """Call the function `name` of an activation, or of the bivariate normal where that is None."""
+    _refuse(out=out, where=None if where is True else where, dtype=dtype)
+    tensors = _tensors(plan, arguments)
+    for argument, tensor in tensors.items():
+        if argument.startswith("var"):
+            _check_variances(argument, tensor)
+    shape = shapes.broadcast(*(tensor.shape for tensor in tensors.values()))
+    key = None if activation is None else row_of(activation).name
+    values = _elementwise(key, name, tuple(tensor.expand(shape) for tensor in tensors.values()))
+    values = tuple(_result(plan, value) for value in values)
+    return values if len(values) > 1 else values[0]
+
+
+def _elementwise(activation: str | None, name: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    tracked = _is_tracked(*tensors)
+    if tracked and name == "marginals":  # has the derivatives of its parts
+        return tuple(_elementwise(activation, part, tensors)[0] for part in ("mean", "var"))
+    if torch.compiler.is_compiling():
+        if _is_transformed():
+            return rules.as_tuple(on_torch.function(activation, name, tensors[0].dtype)(*tensors))
+        return tuple(torch_ops.elementwise(activation, name, list(tensors)))
+    call = rules.Elementwise.apply if tracked else rules.evaluate
+    values: tuple[Tensor, ...] = call(activation, name, *tensors)
+    return values
+
+
+def moments(plan: Plan, activation: Any, mu: Any, cov: Any, out: Any, check: bool) -> Moments:
+    """Mean and covariance of f(X).
+
+    The upper triangle of cov is read, or with derivatives the mean of both triangles: the gradient is then
+    symmetric and that of what was computed. For a symmetric cov the two have the same bits.
+    """
+    _refuse(out=out)
+    tensors = _vector_and_matrix(plan, mu, cov)
+    if check:
+        _check_covariance(tensors[1])
+    functions = rules.MatrixMoments.apply, rules.evaluate_moments, torch_ops.moments, rules.moments_of
+    return Moments(*(_result(plan, x) for x in _on_matrices(functions, row_of(activation).name, *tensors)))
+
+
+def moments_vjp(plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any) -> MomentsVjp:
+    """Gradients with respect to mu and cov; batch dimensions stay."""
+    tensors = _vector_and_matrix(plan, mu, cov)
+    bars = _tensors(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
+    for (name, bar), like in zip(bars.items(), tensors, strict=True):
+        if bar.shape != like.shape:
+            raise ValueError(f"{name}: expected shape {tuple(like.shape)}, got {tuple(bar.shape)}")
+    functions = rules.MatrixVjp.apply, rules.evaluate_moments_vjp, torch_ops.moments_vjp, rules.moments_vjp_of
+    found = _on_matrices(functions, row_of(activation).name, *tensors, *bars.values())
+    return MomentsVjp(*(_result(plan, x) for x in found))
+
+
+def _on_matrices(functions: tuple[Any, ...], activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Call the one of a function's forms (differentiable, bare, operator, torch operations) that is asked for."""
+    differentiable, bare, operator, composite = functions
+    tracked = _is_tracked(*tensors)
+    if tracked:
+        # tensors come in pairs: a vector and its matrix
+        tensors = tuple(rules.symmetric(x) if i % 2 else x for i, x in enumerate(tensors))
+    if torch.compiler.is_compiling():
+        call = composite(activation, tensors[0]) if _is_transformed() else partial(operator, activation)
+        return call(*tensors)
+    values: tuple[Tensor, ...] = (differentiable if tracked else bare)(activation, *tensors)
+    return values
+
+
+def _refuse(**options: Any) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise TypeError(f"{name}: torch tensors are returned, not written to; leave {name} out")
+
+
+def _tensors(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:
+    """The arguments in the dtype of the computation, on the device of those that are tensors."""
+    device = next(value.device for value in arguments.values() if isinstance(value, torch.Tensor))
+    dtype = getattr(torch, plan.compute)
+    return {name: torch.as_tensor(value, dtype=dtype, device=device) for name, value in arguments.items()}
+
+
+def _vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:
+    """Mu (..., n) and cov (..., n, n), leading dimensions broadcast, variances checked."""
+    mu, cov = _tensors(plan, {"mu": mu, "cov": cov}).values()
+    batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
+    _check_variances("cov", torch.diagonal(cov, dim1=-2, dim2=-1), "its diagonal")
+    return mu.expand(*batch, n), cov.expand(*batch, n, n)
+
+
+def _result(plan: Plan, value: Tensor) -> Tensor:
+    return value.to(getattr(torch, plan.result))
+
+
+def _is_transformed() -> bool:
+    """Whether grad, vmap or jvp of torch.func is tracing: values cannot be looked at."""
+    active: bool = torch._C._are_functorch_transforms_active()
+    return active
+
+
+def _is_tracked(*tensors: Tensor) -> bool:
+    """Whether somebody may ask for derivatives, or hides values."""
+    if _is_transformed() or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+        return True
+    compiling = torch.compiler.is_compiling()
+    return not compiling and any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)
+
+
+def _can_look(tensor: Tensor) -> bool:
+    """Whether values are at hand; elsewhere looking costs a synchronisation or is impossible."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not _is_transformed()
+
+
+def _check_variances(name: str, var: Tensor, what: str = "it") -> None:
+    if _can_look(var):
+        numpy.check_variances(name, var.numpy(force=True), what)
+
+
+def _check_covariance(cov: Tensor) -> None:
+    if torch.compiler.is_compiling() or _is_transformed():
+        raise TypeError("check: values cannot be looked at under torch.compile or torch.func")
+    numpy.check_covariance(cov.numpy(force=True))

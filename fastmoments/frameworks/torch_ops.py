@@ -1,0 +1,83 @@
+"""The kernels as operators that torch.compile does not look into: one per kind of function, none per activation."""
+
+from typing import Any
+
+import torch
+
+from fastmoments.frameworks import torch_rules as rules
+from fastmoments_kernels.cpu.elementwise import BODIES, NORMAL_BODIES
+
+Tensor = Any
+
+
+@torch.library.custom_op(
+    "fastmoments::elementwise",
+    mutates_args=(),
+    schema="(str? activation, str kind, Tensor[] arguments) -> Tensor[]",
+)
+def elementwise(activation: str | None, kind: str, arguments: list[Tensor]) -> list[Tensor]:
+    """Evaluate the function `kind` of an activation, or of the bivariate normal where there is none."""
+    return list(rules.evaluate(activation, kind, *arguments))
+
+
+@elementwise.register_fake
+def _(activation: str | None, kind: str, arguments: list[Tensor]) -> list[Tensor]:
+    count = (BODIES | NORMAL_BODIES)[kind].outputs
+    return [arguments[0].new_empty(arguments[0].shape) for _ in range(count)]
+
+
+def _save_elementwise(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    activation, kind, arguments = inputs
+    ctx.key = activation, kind
+    ctx.save_for_backward(*arguments)
+
+
+def _call(activation: str | None, kind: str, *arguments: Tensor) -> list[Tensor]:
+    results: list[Tensor] = elementwise(activation, kind, list(arguments))
+    return results
+
+
+def _elementwise_backward(ctx: Any, bars: list[Tensor]) -> Any:
+    gradients = rules.elementwise_gradients(_call, *ctx.key, ctx.saved_tensors, tuple(bars))
+    return None, None, list(gradients)
+
+
+elementwise.register_autograd(_elementwise_backward, setup_context=_save_elementwise)
+
+
+@torch.library.custom_op(
+    "fastmoments::moments", mutates_args=(), schema="(str activation, Tensor mu, Tensor cov) -> (Tensor, Tensor)"
+)
+def moments(activation: str, mu: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
+    """Evaluate the mean and covariance of f(X)."""
+    return rules.evaluate_moments(activation, mu, cov)
+
+
+@torch.library.custom_op(
+    "fastmoments::moments_vjp",
+    mutates_args=(),
+    schema="(str activation, Tensor mu, Tensor cov, Tensor mean_bar, Tensor cov_bar) -> (Tensor, Tensor)",
+)
+def moments_vjp(
+    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Evaluate the gradients with respect to mu and cov."""
+    return rules.evaluate_moments_vjp(activation, mu, cov, mean_bar, cov_bar)
+
+
+def _fake(activation: str, mu: Tensor, cov: Tensor, *bars: Tensor) -> tuple[Tensor, Tensor]:
+    return mu.new_empty(mu.shape), cov.new_empty(cov.shape)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.key, *tensors = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _backward(ctx: Any, mean_bar: Tensor, cov_bar: Tensor) -> Any:
+    return None, *moments_vjp(ctx.key, *ctx.saved_tensors, mean_bar, rules.symmetric(cov_bar))
+
+
+moments.register_fake(_fake)
+moments_vjp.register_fake(_fake)
+moments.register_autograd(_backward, setup_context=_save)

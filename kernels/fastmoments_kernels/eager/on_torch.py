@@ -1,0 +1,167 @@
+"""The array schedule on PyTorch: any device, any number of derivatives, in the dtype of the tensors.
+
+The vocabulary belongs to a dtype, because two things depend on it: where an exact product is split, and what
+`where` makes of two Python numbers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from fastmoments_kernels import vocabulary
+from fastmoments_kernels.arrays import ArrayFunctions, Words
+from fastmoments_kernels.bind import Binding, bind
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.formulas.orthant import bivariate_cdf, log_bivariate_cdf
+
+Tensor = Any
+
+# Veltkamp's factor, 2^ceil(p / 2) + 1 for p bits
+SPLITTING = {torch.float32: 4097.0, torch.float64: 134217729.0}
+# numbers at which arithmetic takes longer than launching an operation, about
+LAUNCH_BOUND = 1 << 16
+NORMAL = {"bivariate_normal_cdf": bivariate_cdf, "log_bivariate_normal_cdf": log_bivariate_cdf}
+
+
+# Ties have one derivative, not torch's average of both sides: a formula's branch is its own limit there.
+def _absolute(x: Tensor) -> Tensor:
+    return torch.where(x < 0.0, -x, x)
+
+
+def _maximum(a: Tensor, b: Tensor) -> Tensor:
+    return torch.where((a < b) | (b != b), b, a)
+
+
+def _minimum(a: Tensor, b: Tensor) -> Tensor:
+    return torch.where((a < b) | (a != a), a, b)
+
+
+def _where(dtype: torch.dtype, condition: Tensor | bool, a: Tensor, b: Tensor) -> Tensor:
+    if isinstance(condition, bool):  # a comparison of two constants of a formula
+        return a if condition else b
+    # torch gives two Python numbers its default dtype, which would lose or invent digits
+    if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor):
+        a = torch.full_like(condition, a, dtype=dtype)
+    return torch.where(condition, a, b)
+
+
+def _split(factor: float, x: Tensor) -> tuple[Tensor, Tensor]:
+    t = factor * x
+    high = t - (t - x)
+    return high, x - high
+
+
+def _gauss_legendre(
+    dtype: torch.dtype, rule: Sequence[tuple[float, float]], integrand: Callable[..., Tensor], context: Any
+) -> Tensor:
+    """All nodes at once along a new first axis: eager operations cost their launch until arrays are large."""
+    tensors = list(_tensors_in(context))
+    if max(tensor.numel() for tensor in tensors) * len(rule) > LAUNCH_BOUND:
+        return vocabulary.gauss_legendre(rule, integrand, context)
+    column = (-1, *(1,) * max(tensor.ndim for tensor in tensors))
+    table = torch.tensor(rule, dtype=dtype, device=tensors[0].device)
+    nodes, weights = table[:, 0].reshape(column), table[:, 1].reshape(column)
+    return (weights * integrand(nodes, context)).sum(0)
+
+
+def _tensors_in(context: Any) -> Iterator[Tensor]:
+    for value in context:
+        if isinstance(value, tuple):
+            yield from _tensors_in(value)
+        elif isinstance(value, torch.Tensor):
+            yield value
+
+
+@cache
+def words(dtype: torch.dtype) -> Words:
+    """PyTorch's words for computations in a dtype."""
+    return Words(
+        vocabulary={name: getattr(torch, name) for name in ("exp", "expm1", "log", "log1p", "sqrt")}
+        | {"absolute": _absolute, "minimum": _minimum, "maximum": _maximum, "where": partial(_where, dtype)}
+        | {
+            "difference_of_products": bind(
+                vocabulary.difference_of_products, {"_split": partial(_split, SPLITTING[dtype])}
+            ),
+            "gauss_legendre": partial(_gauss_legendre, dtype),
+            "either": bind(vocabulary.either, {"np": torch}),
+        },
+        diagonal=lambda cov: torch.diagonal(cov, dim1=-2, dim2=-1),
+        transpose=lambda cov: cov.mT,
+        triangle=lambda n, like: torch.ones(n, n, dtype=torch.bool, device=like.device).triu(1),
+        rule=_rule,
+    )
+
+
+@cache
+def functions(name: str, dtype: torch.dtype) -> ArrayFunctions:
+    """An activation's functions on tensors of a dtype."""
+    return ArrayFunctions(row_of(name).formula, words(dtype))
+
+
+@cache
+def function(name: str | None, kind: str, dtype: torch.dtype) -> Callable[..., Any]:
+    """The element-wise function `kind` of an activation, or of the bivariate normal where there is none."""
+    if name is None:
+        normal: Callable[..., Any] = Binding(words(dtype).vocabulary)(NORMAL[kind])
+        return normal
+    family = functions(name, dtype)
+    found: Callable[..., Any] = getattr(family, kind, None) or getattr(family.formula, kind)
+    if not kind.startswith("cov"):
+        return found
+    slack = 128 * torch.finfo(dtype).eps  # 64 n eps of a pair
+    return lambda *arguments: found(*arguments, slack)
+
+
+def elementwise(activation: Any, name: str) -> Callable[..., Any]:
+    """The function `name` (mean, var, gain, marginals, cov, cov_partials) on NumPy arrays, in their dtype."""
+    return partial(_call, row_of(activation).name, name)
+
+
+def _call(activation: str, name: str, *arguments: Any) -> Any:
+    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arguments]
+    value = function(activation, name, tensors[0].dtype)(*tensors)
+    return tuple(v.numpy() for v in value) if isinstance(value, tuple) else value.numpy()
+
+
+def weigh(bar: Tensor, slope: Tensor) -> Tensor:
+    """Product of bar and slope, 0 where nothing flows into a slope that is infinite or nan."""
+    # on the slope, not on the product: this must stay linear in bar for what differentiates it
+    return bar * torch.where((bar == 0.0) & ~torch.isfinite(slope), 0.0, slope)
+
+
+def _rule(value: Callable[..., Tensor], partials: Callable[..., tuple[Tensor, ...]]) -> Callable[..., Tensor]:
+    def ruled(*arguments: Any) -> Tensor:
+        tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
+        constants = arguments[len(tensors) :]
+        return _Ruled.apply(value, partials, constants, *torch.broadcast_tensors(*tensors))
+
+    return ruled
+
+
+class _Ruled(torch.autograd.Function):
+    """value(*tensors, *constants) with closed-form derivatives, which autograd differentiates further."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value: Any, partials: Any, constants: Any, *tensors: Tensor) -> Tensor:
+        return value(*tensors, *constants)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, ctx.partials, ctx.constants, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, bar: Tensor) -> tuple[Tensor | None, ...]:
+        slopes = ctx.partials(*ctx.saved_tensors, *ctx.constants)
+        return None, None, None, *(weigh(bar, slope) for slope in slopes)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        slopes = ctx.partials(*ctx.saved_tensors, *ctx.constants)
+        return sum(weigh(t, slope) for t, slope in zip(tangents[3:], slopes, strict=True) if t is not None)
