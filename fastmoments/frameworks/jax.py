@@ -1,0 +1,74 @@
+"""JAX arrays and tracers: shapes, dtypes, and the way to the xla kernels. Under jit no value is looked at."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fastmoments.dispatch import Plan
+from fastmoments.frameworks import numpy, shapes
+from fastmoments.results import Moments, MomentsVjp
+from fastmoments_kernels import xla
+
+Array = Any
+
+
+def elementwise(
+    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
+) -> Any:
+    """Call the function `name` of an activation, or of the bivariate normal where that is None."""
+    _refuse(out=out, where=None if where is True else where, dtype=dtype)
+    arrays = _arrays(plan, arguments)
+    shapes.broadcast(*(array.shape for array in arrays))
+    function = xla.normal(name) if activation is None else xla.elementwise(activation, name)
+    return _results(plan, function(*arrays))
+
+
+def moments(plan: Plan, activation: Any, mu: Any, cov: Any, out: Any, check: bool) -> Moments:
+    """Mean and covariance of f(X); the gradient by cov lies in its upper triangle, which alone is read."""
+    _refuse(out=out)
+    mu, cov = _vector_and_matrix(plan, mu, cov)
+    if check:
+        _check_covariance(cov)
+    return Moments(*_results(plan, xla.moments(activation, mu, cov)))
+
+
+def moments_vjp(plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any) -> MomentsVjp:
+    """Gradients with respect to mu and cov; batch dimensions stay."""
+    mu, cov = _vector_and_matrix(plan, mu, cov)
+    bars = _arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
+    for name, bar, like in zip(("mean_bar", "cov_bar"), bars, (mu, cov), strict=True):
+        if bar.shape != like.shape:
+            raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
+    return MomentsVjp(*_results(plan, xla.moments_vjp(activation, mu, cov, *bars)))
+
+
+def _refuse(**options: Any) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise TypeError(f"{name}: JAX arrays are returned, not written to; leave {name} out")
+
+
+def _arrays(plan: Plan, arguments: dict[str, Any]) -> list[Array]:
+    """The arguments in the dtype of the computation."""
+    if jax.dtypes.canonicalize_dtype(plan.compute) != plan.compute:
+        raise ValueError('precision: JAX has float64 after jax.config.update("jax_enable_x64", True) only')
+    return [jnp.asarray(value, plan.compute) for value in arguments.values()]
+
+
+def _vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
+    """Mu (..., n) and cov (..., n, n), leading dimensions broadcast."""
+    mu, cov = _arrays(plan, {"mu": mu, "cov": cov})
+    batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
+    return jnp.broadcast_to(mu, (*batch, n)), jnp.broadcast_to(cov, (*batch, n, n))
+
+
+def _check_covariance(cov: Array) -> None:
+    if isinstance(cov, jax.core.Tracer):
+        raise TypeError("check: values cannot be looked at under jit, grad or vmap")
+    numpy.check_covariance(np.asarray(cov))
+
+
+def _results(plan: Plan, values: Any) -> Any:
+    return jax.tree.map(lambda value: value.astype(plan.result), values)
