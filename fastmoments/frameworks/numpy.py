@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments.dispatch import Plan
+from fastmoments.frameworks import shapes
 from fastmoments.results import Moments, MomentsVjp
 
 Array = Any
@@ -79,17 +80,7 @@ def as_array(value: Any, dtype: str) -> Array:
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
     """Mu (..., n) and cov (..., n, n), contiguous, leading dimensions broadcast, variances checked."""
     mu, cov = as_array(mu, plan.compute), as_array(cov, plan.compute)
-    if mu.ndim < 1:
-        raise ValueError("mu: expected shape (..., n), got a scalar")
-    n = mu.shape[-1]
-    if cov.shape[-2:] != (n, n):
-        raise ValueError(f"cov: expected shape (..., {n}, {n}) for mu of shape {mu.shape}, got {cov.shape}")
-    try:
-        batch = np.broadcast_shapes(mu.shape[:-1], cov.shape[:-2])
-    except ValueError:
-        raise ValueError(
-            f"cov: leading dimensions {cov.shape[:-2]} do not broadcast with mu's {mu.shape[:-1]}"
-        ) from None
+    batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
     check_variances("cov", np.einsum("...ii->...i", cov), "its diagonal")
     mu, cov = np.broadcast_to(mu, (*batch, n)), np.broadcast_to(cov, (*batch, n, n))
     return np.ascontiguousarray(mu), np.ascontiguousarray(cov)
