@@ -1,0 +1,68 @@
+"""Formulas and kernels as Triton functions, run by its interpreter where TRITON_INTERPRET=1 says so."""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from types import FunctionType, ModuleType
+from typing import Any
+
+import triton
+import triton.language as tl
+
+from fastmoments_kernels.bind import Binding, with_scope
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.formulas.identity import INTERFACE
+from fastmoments_kernels.gpu.vocabulary import VOCABULARY_32, VOCABULARY_64, constant, device
+
+# Annotations are names like any other to Triton; these mean nothing to it.
+BASE = {"Real": None, "Reals": None, "tl": tl}
+NAMES = {"float32": VOCABULARY_32 | BASE, "float64": VOCABULARY_64 | BASE}
+
+
+def _device(function: FunctionType) -> Any:
+    """A formula as a device function."""
+    return device(_named_by_meaning(function))
+
+
+def _kernel(function: FunctionType) -> Any:
+    return triton.jit(_named_by_meaning(function))
+
+
+def _named_by_meaning(function: FunctionType) -> FunctionType:
+    """Triton tells functions apart by name and argument types alone: one source bound to two weights would be one
+    function to it. So the name says what is bound."""
+    scope = function.__globals__
+    meaning = [f"{name}={_identity(scope[name])}" for name in sorted(scope) if not name.startswith("__")]
+    function.__qualname__ += "_" + hashlib.sha256(" ".join(meaning).encode()).hexdigest()[:12]
+    scope["tl"] = tl  # the interpreter looks for it in every function it runs
+    return function
+
+
+def _identity(value: Any) -> str:
+    function = getattr(value, "fn", value)
+    is_function = isinstance(function, FunctionType)
+    return f"{function.__module__}.{function.__qualname__}" if is_function else repr(value)
+
+
+@cache
+def _names(name: str, dtype: str) -> dict[str, Any]:
+    """What kernels find under the vocabulary's words, and an activation's functions under `formula`."""
+    source = row_of(name).formula
+    binding = Binding(NAMES[dtype], compile=_device, constant=constant)
+    formula = ModuleType(source.__name__)
+    for function in INTERFACE:
+        setattr(formula, function, binding(getattr(source, function)))
+    return {**NAMES[dtype], "formula": formula}
+
+
+@cache
+def device_function(function: Callable[..., Any], name: str, dtype: str) -> Any:
+    """A function called by kernels of the activation of that name."""
+    return Binding(_names(name, dtype), compile=_device, constant=constant)(function)
+
+
+@cache
+def kernel(template: Callable[..., Any], name: str, dtype: str) -> Any:
+    """The kernel `template` for the activation of that name, its arithmetic in one dtype."""
+    scope = Binding(_names(name, dtype), compile=_device, constant=constant).scope(template)
+    return _kernel(with_scope(template, scope))
