@@ -1,6 +1,6 @@
 """PyTorch tensors: checks, and the way to the kernels that autograd, torch.func or torch.compile ask for."""
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,9 +11,10 @@ from fastmoments.frameworks import numpy, shapes, torch_ops
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.results import Moments, MomentsVjp
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.eager import on_torch
 
 Tensor = Any
+
+_unpack_dual: Callable[..., Any] = forward_ad.unpack_dual
 
 
 def elementwise(
@@ -37,10 +38,8 @@ def _elementwise(activation: str | None, name: str, tensors: tuple[Tensor, ...])
     if tracked and name == "marginals":  # has the derivatives of its parts
         return tuple(_elementwise(activation, part, tensors)[0] for part in ("mean", "var"))
     if torch.compiler.is_compiling():
-        if _is_transformed():
-            return rules.as_tuple(on_torch.function(activation, name, tensors[0].dtype)(*tensors))
         return tuple(torch_ops.elementwise(activation, name, list(tensors)))
-    call = rules.Elementwise.apply if tracked else rules.evaluate
+    call = rules.elementwise if tracked else rules.evaluate
     values: tuple[Tensor, ...] = call(activation, name, *tensors)
     return values
 
@@ -55,7 +54,7 @@ def moments(plan: Plan, activation: Any, mu: Any, cov: Any, out: Any, check: boo
     tensors = _vector_and_matrix(plan, mu, cov)
     if check:
         _check_covariance(tensors[1])
-    functions = rules.MatrixMoments.apply, rules.evaluate_moments, torch_ops.moments, rules.moments_of
+    functions = rules.moments, rules.evaluate_moments, torch_ops.moments
     return Moments(*(_result(plan, x) for x in _on_matrices(functions, row_of(activation).name, *tensors)))
 
 
@@ -66,22 +65,20 @@ def moments_vjp(plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, c
     for (name, bar), like in zip(bars.items(), tensors, strict=True):
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {tuple(like.shape)}, got {tuple(bar.shape)}")
-    functions = rules.MatrixVjp.apply, rules.evaluate_moments_vjp, torch_ops.moments_vjp, rules.moments_vjp_of
+    functions = rules.moments_vjp, rules.evaluate_moments_vjp, torch_ops.moments_vjp
     found = _on_matrices(functions, row_of(activation).name, *tensors, *bars.values())
     return MomentsVjp(*(_result(plan, x) for x in found))
 
 
 def _on_matrices(functions: tuple[Any, ...], activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """Call the one of a function's forms (differentiable, bare, operator, torch operations) that is asked for."""
-    differentiable, bare, operator, composite = functions
+    """Call the one of a function's forms (differentiable, bare, operator) that is asked for."""
+    differentiable, bare, operator = functions
     tracked = _is_tracked(*tensors)
     if tracked:
         # tensors come in pairs: a vector and its matrix
         tensors = tuple(rules.symmetric(x) if i % 2 else x for i, x in enumerate(tensors))
-    if torch.compiler.is_compiling():
-        call = composite(activation, tensors[0]) if _is_transformed() else partial(operator, activation)
-        return call(*tensors)
-    values: tuple[Tensor, ...] = (differentiable if tracked else bare)(activation, *tensors)
+    call = operator if torch.compiler.is_compiling() else differentiable if tracked else bare
+    values: tuple[Tensor, ...] = call(activation, *tensors)
     return values
 
 
@@ -118,10 +115,13 @@ def _is_transformed() -> bool:
 
 def _is_tracked(*tensors: Tensor) -> bool:
     """Whether somebody may ask for derivatives, or hides values."""
-    if _is_transformed() or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+    transformed, compiling = _is_transformed(), torch.compiler.is_compiling()
+    if transformed and compiling:
+        # an operator knows nothing of torch.func: its derivative would be an error at best, silently 0 at worst
+        raise NotImplementedError("torch.func inside torch.compile: take the derivative outside, or do not compile")
+    if transformed or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
         return True
-    compiling = torch.compiler.is_compiling()
-    return not compiling and any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)
+    return not compiling and any(_unpack_dual(tensor).tangent is not None for tensor in tensors)
 
 
 def _can_look(tensor: Tensor) -> bool:

@@ -38,7 +38,7 @@ def _call(activation: str | None, kind: str, *arguments: Tensor) -> list[Tensor]
 
 
 def _elementwise_backward(ctx: Any, bars: list[Tensor]) -> Any:
-    gradients = rules.elementwise_gradients(_call, *ctx.key, ctx.saved_tensors, tuple(bars))
+    gradients = rules.elementwise_gradients(_call, ctx.key, ctx.saved_tensors, tuple(bars))
     return None, None, list(gradients)
 
 

@@ -12,9 +12,11 @@ import torch
 
 from fastmoments_kernels import cpu
 from fastmoments_kernels.eager import on_torch
-from fastmoments_kernels.eager.on_torch import weigh
 
 Tensor = Any
+
+# its annotation has two results or three
+_vjp: Callable[..., Any] = torch.func.vjp
 
 # The functions that are the derivatives along each argument
 SLOPES = {"mean": ("gain", "mean_dvar"), "var": ("var_partials",), "cov": ("cov_partials",)}
@@ -23,7 +25,7 @@ SLOPES = {"mean": ("gain", "mean_dvar"), "var": ("var_partials",), "cov": ("cov_
 def evaluate(activation: str | None, kind: str, *arguments: Tensor) -> tuple[Tensor, ...]:
     """An element-wise function's outputs: by the cpu kernels on the tensors' own memory, or by torch operations."""
     if arguments[0].device.type != "cpu":
-        return as_tuple(on_torch.function(activation, kind, arguments[0].dtype)(*arguments))
+        return _as_tuple(on_torch.function(activation, kind, arguments[0].dtype)(*arguments))
     kernel = cpu.normal(kind) if activation is None else cpu.elementwise(activation, kind)
     results = tuple(
         torch.empty_like(arguments[0], memory_format=torch.contiguous_format) for _ in range(kernel.nout)
@@ -69,7 +71,7 @@ def _flat(vector: Tensor, matrix: Tensor) -> tuple[np.ndarray[Any, Any], ...]:
     return _array(vector.contiguous().view(-1, n)), _array(matrix.contiguous().view(-1, n, n))
 
 
-def as_tuple(value: Any) -> tuple[Tensor, ...]:
+def _as_tuple(value: Any) -> tuple[Tensor, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -89,7 +91,7 @@ def moments_vjp_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor,
     """(mu, cov, mean_bar, cov_bar) -> gradients on torch operations."""
 
     def vjp(mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor) -> tuple[Tensor, Tensor]:
-        _, pull = torch.func.vjp(moments_of(activation, like), mu, cov)
+        _, pull = _vjp(moments_of(activation, like), mu, cov)
         mu_bar, upper = pull((mean_bar, cov_bar))
         return mu_bar, symmetric(upper)
 
@@ -98,7 +100,7 @@ def moments_vjp_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor,
 
 def pull(function: Callable[..., Any], inputs: tuple[Tensor, ...], bars: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The gradients of a function of tensors on torch operations."""
-    values, back = torch.func.vjp(function, *inputs)
+    values, back = _vjp(function, *inputs)
     gradients: tuple[Tensor, ...] = back(bars if isinstance(values, tuple) else bars[0])
     return gradients
 
@@ -108,10 +110,10 @@ def push(function: Callable[..., Any], inputs: tuple[Tensor, ...], tangents: tup
 
     Through reverse mode twice, the gradient being linear in what flows back: forward mode does not nest.
     """
-    values = as_tuple(function(*inputs))
+    values = _as_tuple(function(*inputs))
     zeros = tuple(torch.zeros_like(value) for value in values)
     filled = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(inputs, tangents, strict=True))
-    _, back = torch.func.vjp(lambda *bars: pull(function, inputs, bars), *zeros)
+    _, back = _vjp(lambda *bars: pull(function, inputs, bars), *zeros)
     found = back(filled)
     return found if len(found) > 1 else found[0]
 
@@ -131,7 +133,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_forward(*tensors)
 
 
-class Elementwise(torch.autograd.Function):
+class _Elementwise(torch.autograd.Function):
     """(activation or None, kind, *tensors of one shape) -> tuple of tensors."""
 
     setup_context = staticmethod(_save)
@@ -142,19 +144,19 @@ class Elementwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *elementwise_gradients(Elementwise.apply, *ctx.key, ctx.saved_tensors, bars)
+        return None, None, *elementwise_gradients(elementwise, ctx.key, ctx.saved_tensors, bars)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         (activation, kind), inputs, tangents = ctx.key, ctx.saved_tensors, tangents[2:]
         if kind not in SLOPES:
-            return as_tuple(push(on_torch.function(activation, kind, inputs[0].dtype), inputs, tangents))
-        along = zip(slopes(Elementwise.apply, activation, kind, inputs), tangents, strict=True)
-        return (sum(weigh(t, slope) for slope, t in along if t is not None),)
+            return _as_tuple(push(on_torch.function(activation, kind, inputs[0].dtype), inputs, tangents))
+        along = zip(slopes(elementwise, activation, kind, inputs), tangents, strict=True)
+        return (sum(on_torch.weigh(t, slope) for slope, t in along if t is not None),)
 
     @staticmethod
     def vmap(info: Any, dims: Any, activation: str | None, kind: str, *arguments: Tensor) -> Any:
-        results = Elementwise.apply(activation, kind, *_batched(info, dims[2:], arguments))
+        results = elementwise(activation, kind, *_batched(info, dims[2:], arguments))
         return results, (0,) * len(results)
 
 
@@ -164,15 +166,16 @@ def slopes(call: Callable[..., Any], activation: str, kind: str, inputs: tuple[T
 
 
 def elementwise_gradients(
-    call: Callable[..., Any], activation: str, kind: str, inputs: tuple[Tensor, ...], bars: tuple[Tensor, ...]
+    call: Callable[..., Any], key: tuple[str, str], inputs: tuple[Tensor, ...], bars: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """Gradients of sum(bars * outputs) of an element-wise function; `call` evaluates its SLOPES."""
+    """Gradients of sum(bars * outputs) of the function (activation, kind); `call` evaluates its SLOPES."""
+    activation, kind = key
     if kind not in SLOPES:
         return pull(on_torch.function(activation, kind, inputs[0].dtype), inputs, bars)
-    return tuple(weigh(bars[0], slope) for slope in slopes(call, activation, kind, inputs))
+    return tuple(on_torch.weigh(bars[0], slope) for slope in slopes(call, activation, kind, inputs))
 
 
-class MatrixMoments(torch.autograd.Function):
+class _MatrixMoments(torch.autograd.Function):
     """(activation, mu, symmetric cov) -> (mean, cov)."""
 
     setup_context = staticmethod(_save)
@@ -183,18 +186,18 @@ class MatrixMoments(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, mean_bar: Tensor, cov_bar: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *MatrixVjp.apply(*ctx.key, *ctx.saved_tensors, mean_bar, symmetric(cov_bar))
+        return None, *moments_vjp(*ctx.key, *ctx.saved_tensors, mean_bar, symmetric(cov_bar))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        return push(moments_of(*ctx.key, ctx.saved_tensors[0]), ctx.saved_tensors, tangents[1:])
+        return push(moments_of(ctx.key[0], ctx.saved_tensors[0]), ctx.saved_tensors, tangents[1:])
 
     @staticmethod
     def vmap(info: Any, dims: Any, activation: str, *tensors: Tensor) -> Any:
-        return MatrixMoments.apply(activation, *_batched(info, dims[1:], tensors)), (0, 0)
+        return moments(activation, *_batched(info, dims[1:], tensors)), (0, 0)
 
 
-class MatrixVjp(torch.autograd.Function):
+class _MatrixVjp(torch.autograd.Function):
     """(activation, mu, symmetric cov, mean_bar, symmetric cov_bar) -> (mu_bar, cov_bar), symmetric too."""
 
     setup_context = staticmethod(_save)
@@ -205,12 +208,17 @@ class MatrixVjp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *pull(moments_vjp_of(*ctx.key, ctx.saved_tensors[0]), ctx.saved_tensors, bars)
+        return None, *pull(moments_vjp_of(ctx.key[0], ctx.saved_tensors[0]), ctx.saved_tensors, bars)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        return push(moments_vjp_of(*ctx.key, ctx.saved_tensors[0]), ctx.saved_tensors, tangents[1:])
+        return push(moments_vjp_of(ctx.key[0], ctx.saved_tensors[0]), ctx.saved_tensors, tangents[1:])
 
     @staticmethod
     def vmap(info: Any, dims: Any, activation: str, *tensors: Tensor) -> Any:
-        return MatrixVjp.apply(activation, *_batched(info, dims[1:], tensors)), (0, 0)
+        return moments_vjp(activation, *_batched(info, dims[1:], tensors)), (0, 0)
+
+
+elementwise: Callable[..., Any] = _Elementwise.apply
+moments: Callable[..., Any] = _MatrixMoments.apply
+moments_vjp: Callable[..., Any] = _MatrixVjp.apply

@@ -133,10 +133,13 @@ def weigh(bar: Tensor, slope: Tensor) -> Tensor:
 
 
 def _rule(value: Callable[..., Tensor], partials: Callable[..., tuple[Tensor, ...]]) -> Callable[..., Tensor]:
+    apply: Callable[..., Tensor] = _Ruled.apply
+
     def ruled(*arguments: Any) -> Tensor:
         tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
         constants = arguments[len(tensors) :]
-        return _Ruled.apply(value, partials, constants, *torch.broadcast_tensors(*tensors))
+        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+        return apply(value, partials, constants, *(tensor.expand(shape) for tensor in tensors))
 
     return ruled
 
