@@ -65,7 +65,7 @@ def _of_either(function: Callable[..., Any], *arguments: Array) -> Any:
 
 
 def moments(activation: Any, mu: Array, cov: Array) -> tuple[Array, Array]:
-    """Mean (..., n) and covariance (..., n, n) of f(X); cov is read, and has its gradient, in the upper triangle."""
+    """Mean (..., n) and covariance (..., n, n) of f(X); of cov the upper triangle is read, and has the gradient."""
     return _moments(row_of(activation).name)(mu, cov)
 
 
