@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -76,7 +75,18 @@ def plan_of(arguments: dict[str, Any], precision: str | None = None) -> Plan:
 
 def framework_of(plan: Plan) -> ModuleType:
     """The module of `fastmoments.frameworks` that takes this plan's arrays in and out."""
-    return import_module(f"fastmoments.frameworks.{plan.framework}")
+    # import statements, because torch.compile traces through them and not through importlib
+    if plan.framework == "torch":
+        from fastmoments.frameworks import torch
+
+        return torch
+    if plan.framework == "jax":
+        from fastmoments.frameworks import jax
+
+        return jax
+    from fastmoments.frameworks import numpy
+
+    return numpy
 
 
 def _the_one(relation: str, found: dict[str, str], default: str) -> str:
@@ -120,6 +130,8 @@ def _default_dtype(framework: str) -> str:
 
 def _dtype(name: str, value: Any) -> str | None:
     """The result dtype an argument asks for; None where it takes the others' (Python numbers and lists)."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return None
     weak = not hasattr(value, "dtype")
     try:
         dtype = str(np.asarray(value).dtype if weak else value.dtype).removeprefix("torch.")

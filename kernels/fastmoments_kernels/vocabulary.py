@@ -64,5 +64,5 @@ def either(condition: Real, first: Callable[..., Any], second: Callable[..., Any
     """first(*arguments) where the condition holds, second(*arguments) elsewhere; a number or a tuple of them."""
     yes, no = first(*arguments), second(*arguments)
     if isinstance(yes, tuple):
-        return tuple(np.where(condition, a, b) for a, b in zip(yes, no, strict=True))
-    return np.where(condition, yes, no)
+        return tuple(where(condition, a, b) for a, b in zip(yes, no, strict=True))
+    return where(condition, yes, no)

@@ -86,7 +86,7 @@ def words(dtype: torch.dtype) -> Words:
                 vocabulary.difference_of_products, {"_split": partial(_split, SPLITTING[dtype])}
             ),
             "gauss_legendre": partial(_gauss_legendre, dtype),
-            "either": bind(vocabulary.either, {"np": torch}),
+            "either": bind(vocabulary.either, {"where": partial(_where, dtype)}),
         },
         diagonal=lambda cov: torch.diagonal(cov, dim1=-2, dim2=-1),
         transpose=lambda cov: cov.mT,

@@ -116,6 +116,8 @@ def complement(h: Real, k: Real, eta: Real) -> Real:
     The integrand then only falls off towards r = 1 and is integrated in two panels from where it matters.
     """
     a, b = half_distances(h, k)
+    # elsewhere nobody asks for the value, but differentiation passes through it
+    a = maximum(a, eta * (1.0 + b * eta))
     x = a / eta - b * eta
     lower, _ = interval(a, b, x)
     middle = sqrt(lower * eta)
