@@ -14,37 +14,41 @@ from fastmoments_kernels.vocabulary import Real, Reals, log, maximum, minimum, s
 def neurons(
     mu_ptr: Real,
     cov_ptr: Real,
-    mean_ptr: Real,
-    out_ptr: Real,
     features_ptr: Real,
     coefficients_ptr: Real,
     n: Real,
+    blocks: Real,
     FEATURES: tl.constexpr,
     TERMS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Means, variances on the diagonal of `out`, and what pairs need: (FEATURES + 1, n) with 1 / sd last, and
-    b_1 .. b_TERMS in rows (TERMS, n)."""
-    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    m = tl.program_id(1).to(tl.int64)
+    """What pairs need: (FEATURES + 2, n) with 1 / sd and the gain last, and b_1 .. b_TERMS in (TERMS, n)."""
+    m, i = tl.program_id(0).to(tl.int64) // blocks, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
-    diagonal = m * n * n + i.to(tl.int64) * (n + 1)
     mu = tl.load(mu_ptr + m * n + i, mask=inside, other=0.0).to(tl.float64)
-    var = tl.load(cov_ptr + diagonal, mask=inside, other=1.0).to(tl.float64)
-    tl.store(mean_ptr + m * n + i, formula.mean(mu, var), mask=inside)
-    tl.store(out_ptr + diagonal, formula.var(mu, var), mask=inside)
+    var = tl.load(cov_ptr + m * n * n + i.to(tl.int64) * (n + 1), mask=inside, other=1.0).to(tl.float64)
     neuron = formula.neuron(mu, var)
-    store_neuron(features_ptr + m * (FEATURES + 1) * n + i, neuron, var, n, inside, FEATURES)
+    row_ptr = features_ptr + m * (FEATURES + 2) * n + i
+    for f in tl.static_range(FEATURES):
+        tl.store(row_ptr + f * n, neuron[f], mask=inside)
+    # a neuron without variance has rho = 0
+    alive = var != 0.0
+    inverse_sd = where(alive, 1.0 / sqrt(where(alive, var, 1.0)), 0.0 * var)
+    tl.store(row_ptr + FEATURES * n, inverse_sd, mask=inside)
+    tl.store(row_ptr + (FEATURES + 1) * n, formula.gain(mu, var), mask=inside)
     store_coefficients(coefficients_ptr + m * TERMS * n + i, neuron, n, inside, TERMS)
 
 
-def store_neuron(row_ptr: Real, neuron: Reals, var: Real, n: Real, inside: Real, FEATURES: tl.constexpr) -> None:
-    for f in tl.static_range(FEATURES):
-        tl.store(row_ptr + f * n, neuron[f], mask=inside)
-    alive = var != 0.0
-    # a neuron without variance has rho = 0
-    inverse_sd = where(alive, 1.0 / sqrt(where(alive, var, 1.0)), 0.0 * var)
-    tl.store(row_ptr + FEATURES * n, inverse_sd, mask=inside)
+def marginals(
+    mu_ptr: Real, cov_ptr: Real, mean_ptr: Real, out_ptr: Real, n: Real, blocks: Real, BLOCK: tl.constexpr
+) -> None:
+    """Means, and variances on the diagonal of `out`."""
+    m, i = tl.program_id(0).to(tl.int64) // blocks, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    diagonal = m * n * n + i.to(tl.int64) * (n + 1)
+    mu = tl.load(mu_ptr + m * n + i, mask=i < n, other=0.0).to(tl.float64)
+    var = tl.load(cov_ptr + diagonal, mask=i < n, other=1.0).to(tl.float64)
+    tl.store(mean_ptr + m * n + i, formula.mean(mu, var), mask=i < n)
+    tl.store(out_ptr + diagonal, formula.var(mu, var), mask=i < n)
 
 
 def store_coefficients(row_ptr: Real, neuron: Reals, n: Real, inside: Real, TERMS: tl.constexpr) -> None:
@@ -78,7 +82,7 @@ def pairs(
     m, tile_i, tile_j = place(tiles)
     i = tile_i * TILE + tl.arange(0, TILE)
     j = tile_j * TILE + tl.arange(0, TILE)
-    features_ptr += m * (FEATURES + 1) * n
+    features_ptr += m * (FEATURES + 2) * n
     coefficients_ptr += m * TERMS * n
     above = (i[:, None] < j[None, :]) & (j < n)[None, :]
     straight = m * n * n + i.to(tl.int64)[:, None] * n + j[None, :]

@@ -6,7 +6,7 @@ Arrays are CUDA tensors, or CPU tensors where Triton interprets; checks and shap
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,18 @@ OPTIONS = {"enable_fp_fusion": False}
 PAIR_SLACK = 128  # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
 
 
+class Variant(NamedTuple):
+    """A kernel as it is launched and as it is compiled ahead of time: one activation, one dtype."""
+
+    kernel: Any
+    constants: dict[str, Any]
+    warps: int
+
+    def __call__(self, programs: int, *arguments: Any) -> None:
+        """Launch it on a grid of that many programs."""
+        self.kernel[(programs,)](*arguments, **self.constants, num_warps=self.warps, **OPTIONS)
+
+
 def on_device_of(tensor: Array) -> AbstractContextManager[Any]:
     """Triton launches on torch's current device, which need not be the tensor's."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
@@ -33,11 +45,13 @@ def dtype_name(tensor: Array) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def elementwise_constants(name: str, body: str, dtype: str) -> dict[str, Any]:
-    """What an elementwise kernel is compiled for: a few elements a thread, fewer where a pair needs registers."""
-    kind = BODIES[body]
-    block = 512 if kind.inputs == 2 else 128
-    return {"BODY": device_function(kind.function, name, dtype), "OUTPUTS": kind.outputs, "BLOCK": block}
+def elementwise_variant(activation: str, name: str, dtype: str) -> Variant:
+    """An elementwise kernel: a few elements a thread, one where a pair needs the registers."""
+    kind = BODIES[name]
+    template, block = (of_neurons, 512) if kind.inputs == 2 else (of_pairs, 128)
+    body = device_function(kind.function, activation, dtype)
+    constants = {"BODY": body, "OUTPUTS": kind.outputs, "BLOCK": block}
+    return Variant(kernel(template, activation, dtype), constants, warps=4)
 
 
 def elementwise(activation: Any, name: str) -> Callable[..., Any]:
@@ -74,13 +88,9 @@ def _launch(activation: str, name: str, inputs: Sequence[Array]) -> Array:
     """Results (outputs, ...) of a function of BODIES on contiguous tensors of one shape."""
     kind, like = BODIES[name], inputs[0]
     out = torch.empty((kind.outputs, *like.shape), dtype=like.dtype, device=like.device)
-    constants = elementwise_constants(activation, name, dtype_name(like))
-    template = of_neurons if kind.inputs == 2 else of_pairs
+    variant = elementwise_variant(activation, name, dtype_name(like))
     slack = () if kind.inputs == 2 else (PAIR_SLACK * torch.finfo(like.dtype).eps,)
     if like.numel():
         with on_device_of(like):
-            grid = (-(-like.numel() // constants["BLOCK"]),)
-            kernel(template, activation, dtype_name(like))[grid](
-                *inputs, out, like.numel(), *slack, **constants, **OPTIONS
-            )
+            variant(-(-like.numel() // variant.constants["BLOCK"]), *inputs, out, like.numel(), *slack)
     return out

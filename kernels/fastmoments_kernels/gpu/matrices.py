@@ -4,20 +4,23 @@ Arrays here are (batch, n) and (batch, n, n), float32 or float64, contiguous; ch
 """
 
 import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.gpu.compiled import kernel
-from fastmoments_kernels.gpu.dense import neurons, pairs
-from fastmoments_kernels.gpu.launch import OPTIONS, dtype_name, on_device_of
+from fastmoments_kernels.gpu.compiled import device_function, kernel
+from fastmoments_kernels.gpu.dense import marginals, neurons, pairs
+from fastmoments_kernels.gpu.dense_vjp import along_cov, along_neuron, collect, pair_10, pair_20
+from fastmoments_kernels.gpu.launch import Variant, dtype_name, on_device_of
 
 Array = Any
 
 LIMIT = 0.9  # beyond it the series needs more terms than quadrature nodes cost
 BLOCK = 128  # neurons of a program
+BACKWARD = 1e-3  # derivatives' series converge later: this much smaller a first term left out
 
 
 class Layout(NamedTuple):
@@ -27,7 +30,11 @@ class Layout(NamedTuple):
     warps: int
 
 
-LAYOUTS = {"float32": Layout(32, 4), "float64": Layout(16, 4)}
+LAYOUTS = {"float32": Layout(32, 8), "float64": Layout(16, 8)}
+PER_NEURON = {"neurons": neurons, "neurons_vjp": neurons, "marginals": marginals, "collect": collect}
+PER_TILE = {"pairs": pairs, "along_cov": along_cov, "along_mu": along_neuron, "along_var": along_neuron}
+RAISED = {"along_mu": (pair_10, 1), "along_var": (pair_20, 2)}
+MATRIX_KERNELS = (*PER_NEURON, *PER_TILE)
 
 
 def features_of(name: str) -> int:
@@ -35,49 +42,72 @@ def features_of(name: str) -> int:
     return len(row_of(name).formula.neuron(np.zeros(1), np.ones(1)))
 
 
-def log_tolerance(dtype: str) -> float:
-    """log of the first term the series leaves out, half an eps of the matrix's scale."""
-    return math.log(0.5 * float(np.finfo(dtype).eps))
+def log_tolerance(name: str, dtype: str) -> float:
+    """log of the first term a kernel's series leaves out: half an eps of the matrix's scale, or less."""
+    forward = name in ("neurons", "pairs")
+    return math.log(0.5 * float(np.finfo(dtype).eps) * (1.0 if forward else BACKWARD))
 
 
-def neuron_constants(name: str, terms: int) -> dict[str, int]:
-    return {"FEATURES": features_of(name), "TERMS": terms, "BLOCK": BLOCK}
+@cache
+def matrix_variant(activation: str, name: str, dtype: str) -> Variant:
+    """A kernel of MATRIX_KERNELS for matrices of that dtype; per neuron all arithmetic is float64."""
+    tolerance = log_tolerance(name, dtype)
+    # f'' needs the coefficients two orders up
+    series = {"FEATURES": features_of(activation), "TERMS": math.ceil(tolerance / math.log(LIMIT)) + 3}
+    if name in PER_NEURON:
+        constants = (series if PER_NEURON[name] is neurons else {}) | {"BLOCK": BLOCK}
+        return Variant(kernel(PER_NEURON[name], activation, "float64"), constants, warps=4)
+    layout = LAYOUTS[dtype]
+    tiled = series | {"LOG_TOLERANCE": tolerance, "LIMIT": LIMIT, "TILE": layout.tile}
+    if name in RAISED:
+        function, order = RAISED[name]
+        tiled = {"BODY": device_function(function, activation, dtype), "ORDER": order} | tiled
+    return Variant(kernel(PER_TILE[name], activation, dtype), tiled, layout.warps)
 
 
-def pair_constants(name: str, dtype: str) -> dict[str, Any]:
-    """The forward kernel's constants."""
-    tolerance = log_tolerance(dtype)
-    return {
-        "FEATURES": features_of(name),
-        "TERMS": math.ceil(tolerance / math.log(LIMIT)) + 1,
-        "LOG_TOLERANCE": tolerance,
-        "LIMIT": LIMIT,
-        "TILE": LAYOUTS[dtype].tile,
-    }
+class _Prepared(NamedTuple):
+    """What the kernels of one pair of arrays share: per-neuron buffers and the grids."""
+
+    features: Array
+    coefficients: Array
+    blocks: int
+    tiles: int
+    slack: float
+
+
+def _prepare(activation: str, name: str, mu: Array, cov: Array) -> _Prepared:
+    (batch, n), dtype = mu.shape, dtype_name(cov)
+    variant = matrix_variant(activation, name, dtype)
+    features = mu.new_empty((batch, variant.constants["FEATURES"] + 2, n))
+    coefficients = mu.new_empty((batch, variant.constants["TERMS"], n))
+    blocks = -(-n // BLOCK)
+    variant(batch * blocks, mu, cov, features, coefficients, n, blocks)
+    slack = 64 * n * torch.finfo(cov.dtype).eps
+    return _Prepared(features, coefficients, blocks, -(-n // LAYOUTS[dtype].tile), slack)
 
 
 def moments(activation: Any, mu: Array, cov: Array, mean_out: Array, cov_out: Array) -> None:
     """Mean and covariance of f(X) into mean_out and cov_out, which may be mu and cov themselves."""
     name, dtype, (batch, n) = row_of(activation).name, dtype_name(cov), mu.shape
-    constants = pair_constants(name, dtype)
-    per_neuron = neuron_constants(name, constants["TERMS"])
-    features = mu.new_empty((batch, per_neuron["FEATURES"] + 1, n))
-    coefficients = mu.new_empty((batch, per_neuron["TERMS"], n))
-    tiles = -(-n // constants["TILE"])
-    slack = 64 * n * torch.finfo(cov.dtype).eps
     with on_device_of(cov):
-        kernel(neurons, name, "float64")[(-(-n // BLOCK), batch)](
-            mu, cov, mean_out, cov_out, features, coefficients, n, **per_neuron, **OPTIONS
-        )
-        kernel(pairs, name, dtype)[(batch * tiles * (tiles + 1) // 2,)](
-            features,
-            coefficients,
-            cov,
-            cov_out,
-            n,
-            tiles,
-            slack,
-            **constants,
-            num_warps=LAYOUTS[dtype].warps,
-            **OPTIONS,
-        )
+        features, coefficients, blocks, tiles, slack = _prepare(name, "neurons", mu, cov)
+        of_neurons, of_pairs = (matrix_variant(name, kind, dtype) for kind in ("marginals", "pairs"))
+        of_neurons(batch * blocks, mu, cov, mean_out, cov_out, n, blocks)
+        of_pairs(batch * (tiles * (tiles + 1) // 2), features, coefficients, cov, cov_out, n, tiles, slack)
+
+
+def moments_vjp(activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array) -> tuple[Array, Array]:
+    """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov."""
+    name, dtype, (batch, n) = row_of(activation).name, dtype_name(cov), mu.shape
+    mu_grad, cov_grad = torch.empty_like(mu), torch.empty_like(cov)
+    with on_device_of(cov):
+        features, coefficients, blocks, tiles, slack = _prepare(name, "neurons_vjp", mu, cov)
+        mu_parts, var_parts = mu.new_empty((2, batch, tiles, n))
+        outputs = {"along_cov": cov_grad, "along_mu": mu_parts, "along_var": var_parts}
+        for kind, out in outputs.items():
+            programs = batch * (tiles * (tiles + 1) // 2 if kind == "along_cov" else tiles * tiles)
+            variant = matrix_variant(name, kind, dtype)
+            variant(programs, features, coefficients, cov, cov_bar, out, n, tiles, slack)
+        arrays = (mu, cov, mean_bar, cov_bar, mu_parts, var_parts, mu_grad, cov_grad)
+        matrix_variant(name, "collect", dtype)(batch * blocks, *arrays, n, blocks, tiles)
+    return mu_grad, cov_grad

@@ -1,0 +1,192 @@
+"""The backward pass of the covariance matrix: a kernel for each kind of derivative, tiles as in the forward pass.
+
+The series has every derivative: f' has coefficients b'_n = sqrt(n + 1) b_{n+1} / sd (Price). Gradients of mu and
+var are row sums over all tiles, kept per tile and added in the tiles' order: the same input gives the same bits.
+Together the derivatives of a pair would spill registers.
+"""
+
+import triton.language as tl
+
+from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.gpu.dense import correlations, largest_of, load_neurons, place, terms_for
+from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
+
+
+def along_cov(
+    features_ptr: Real,
+    coefficients_ptr: Real,
+    cov_ptr: Real,
+    cov_bar_ptr: Real,
+    cov_grad_ptr: Real,
+    n: Real,
+    tiles: Real,
+    slack: Real,
+    FEATURES: tl.constexpr,
+    TERMS: tl.constexpr,
+    LOG_TOLERANCE: tl.constexpr,
+    LIMIT: tl.constexpr,
+    TILE: tl.constexpr,
+) -> None:
+    """Gradient of cov off the diagonal: one tile and its mirror image."""
+    m, tile_i, tile_j = place(tiles)
+    i = tile_i * TILE + tl.arange(0, TILE)
+    j = tile_j * TILE + tl.arange(0, TILE)
+    features_ptr += m * (FEATURES + 2) * n
+    coefficients_ptr += m * TERMS * n
+    cov_12, bar = load_pair(cov_ptr + m * n * n, cov_bar_ptr + m * n * n, i, j, n)
+    rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
+    largest = largest_of(rho)
+    if largest <= LIMIT:
+        terms = terms_for(largest, LOG_TOLERANCE, TERMS - 2)
+        value = series_11(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, terms)
+    else:
+        one = load_neurons(features_ptr, i, n, FEATURES, 1)
+        two = load_neurons(features_ptr, j, n, FEATURES, 0)
+        value = formula.product_11(one, two, cov_12, slack)
+    above = (i[:, None] < j[None, :]) & (j < n)[None, :]
+    mirrored = (i[None, :] < j[:, None]) & (j < n)[:, None]
+    cov_grad_ptr += m * n * n
+    tl.store(cov_grad_ptr + i.to(tl.int64)[:, None] * n + j[None, :], bar * value, mask=above)
+    tl.store(cov_grad_ptr + j.to(tl.int64)[:, None] * n + i[None, :], tl.trans(bar * value), mask=mirrored)
+
+
+def along_neuron(
+    features_ptr: Real,
+    coefficients_ptr: Real,
+    cov_ptr: Real,
+    cov_bar_ptr: Real,
+    part_ptr: Real,
+    n: Real,
+    tiles: Real,
+    slack: Real,
+    BODY: tl.constexpr,
+    ORDER: tl.constexpr,
+    FEATURES: tl.constexpr,
+    TERMS: tl.constexpr,
+    LOG_TOLERANCE: tl.constexpr,
+    LIMIT: tl.constexpr,
+    TILE: tl.constexpr,
+) -> None:
+    """A tile's share in the gradients of its rows' mu (ORDER 1) or var (ORDER 2): row `tile_j` of (tiles, n)."""
+    tile = tl.program_id(0) % (tiles * tiles)
+    m = tl.program_id(0).to(tl.int64) // (tiles * tiles)
+    i = tile // tiles * TILE + tl.arange(0, TILE)
+    j = tile % tiles * TILE + tl.arange(0, TILE)
+    features_ptr += m * (FEATURES + 2) * n
+    coefficients_ptr += m * TERMS * n
+    cov_12, bar = load_pair(cov_ptr + m * n * n, cov_bar_ptr + m * n * n, i, j, n)
+    rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
+    largest = largest_of(rho)
+    if largest <= LIMIT:
+        terms = terms_for(largest, LOG_TOLERANCE, TERMS - 2)
+        value = raised_series(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, terms, ORDER)
+    else:
+        one = load_neurons(features_ptr, i, n, FEATURES, 1)
+        two = load_neurons(features_ptr, j, n, FEATURES, 0)
+        value = BODY(one, two, cov_12, slack)
+    if ORDER == 1:  # an entry of the covariance and its mirror image; d / d var is half of f''
+        value = 2.0 * value
+    inside = (i[:, None] != j[None, :]) & (i < n)[:, None] & (j < n)[None, :]
+    share = tl.sum(where(inside, bar * value, 0.0), 1)
+    tl.store(part_ptr + (m * tiles + tile % tiles) * n + i, share, mask=i < n)
+
+
+def pair_10(one: Real, two: Real, cov_12: Real, slack: Real) -> Real:
+    return formula.cov_10(one, two, cov_12, slack)
+
+
+def pair_20(one: Real, two: Real, cov_12: Real, slack: Real) -> Real:
+    return formula.cov_20(one, two, cov_12, slack)
+
+
+def load_pair(cov_ptr: Real, cov_bar_ptr: Real, i: Real, j: Real, n: Real) -> Reals:
+    """A tile's covariances, of the upper triangle wherever the tile lies, and the symmetric part of cov_bar."""
+    straight = i.to(tl.int64)[:, None] * n + j[None, :]
+    mirrored = j.to(tl.int64)[:, None] * n + i[None, :]
+    inside = (i < n)[:, None] & (j < n)[None, :]
+    inside_mirrored = (j < n)[:, None] & (i < n)[None, :]
+    above = tl.load(cov_ptr + straight, mask=inside & (i[:, None] < j[None, :]), other=0.0)
+    below = tl.load(cov_ptr + mirrored, mask=inside_mirrored & (j[:, None] < i[None, :]), other=0.0)
+    bar = tl.load(cov_bar_ptr + straight, mask=inside, other=0.0)
+    bar_mirrored = tl.load(cov_bar_ptr + mirrored, mask=inside_mirrored, other=0.0)
+    return above + tl.trans(below), 0.5 * (bar + tl.trans(bar_mirrored))
+
+
+def series_11(slopes_ptr: Real, coefficients_ptr: Real, rho: Real, i: Real, j: Real, n: Real, terms: Real) -> Real:
+    """sum over k of rho^k b'_k b'_k, of order 0 the product of the gains."""
+    inverse_1 = tl.load(slopes_ptr + i, mask=i < n, other=0.0)
+    inverse_2 = tl.load(slopes_ptr + j, mask=j < n, other=0.0)
+    gain_1 = tl.load(slopes_ptr + n + i, mask=i < n, other=0.0)
+    gain_2 = tl.load(slopes_ptr + n + j, mask=j < n, other=0.0)
+    total = tl.zeros_like(rho)
+    order = terms.to(rho.dtype)
+    for k in range(terms):
+        row_ptr = coefficients_ptr + (terms - k) * n
+        slope_1 = tl.load(row_ptr + i, mask=i < n, other=0.0) * inverse_1
+        slope_2 = tl.load(row_ptr + j, mask=j < n, other=0.0) * inverse_2
+        total = tl.fma(total, rho, (order + 1.0) * (slope_1[:, None] * slope_2[None, :]))
+        order -= 1.0
+    return tl.fma(total, rho, gain_1[:, None] * gain_2[None, :])
+
+
+def raised_series(
+    slopes_ptr: Real,
+    coefficients_ptr: Real,
+    rho: Real,
+    i: Real,
+    j: Real,
+    n: Real,
+    terms: Real,
+    ORDER: tl.constexpr,
+) -> Real:
+    """sum over k >= 1 of rho^k b'_k b_k, or b''_k b_k, with the first neuron's derivative."""
+    inverse = tl.load(slopes_ptr + i, mask=i < n, other=0.0)
+    total = tl.zeros_like(rho)
+    order = terms.to(rho.dtype)
+    for k in range(terms):
+        row_ptr = coefficients_ptr + (terms - 1 - k) * n
+        raised = tl.load(row_ptr + ORDER * n + i, mask=i < n, other=0.0) * (sqrt(order + 1.0) * inverse)
+        if ORDER == 2:
+            raised = raised * (sqrt(order + 2.0) * inverse)
+        b_2 = tl.load(row_ptr + j, mask=j < n, other=0.0)
+        total = tl.fma(total, rho, raised[:, None] * b_2[None, :])
+        order -= 1.0
+    return total * rho
+
+
+def collect(
+    mu_ptr: Real,
+    cov_ptr: Real,
+    mean_bar_ptr: Real,
+    cov_bar_ptr: Real,
+    mu_part_ptr: Real,
+    var_part_ptr: Real,
+    mu_grad_ptr: Real,
+    cov_grad_ptr: Real,
+    n: Real,
+    blocks: Real,
+    tiles: Real,
+    BLOCK: tl.constexpr,
+) -> None:
+    """Gradients of mu and, on the diagonal, of var: what flows through mean and variance, and the tiles' shares."""
+    m, i = tl.program_id(0).to(tl.int64) // blocks, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    inside = i < n
+    diagonal = m * n * n + i.to(tl.int64) * (n + 1)
+    mu = tl.load(mu_ptr + m * n + i, mask=inside, other=0.0).to(tl.float64)
+    var = tl.load(cov_ptr + diagonal, mask=inside, other=1.0).to(tl.float64)
+    mean_bar = tl.load(mean_bar_ptr + m * n + i, mask=inside, other=0.0).to(tl.float64)
+    bar = tl.load(cov_bar_ptr + diagonal, mask=inside, other=0.0).to(tl.float64)
+    var_dmu, var_dvar = formula.var_partials(mu, var)
+    mu_grad = weigh(mean_bar, formula.gain(mu, var)) + weigh(bar, var_dmu)
+    var_grad = weigh(mean_bar, formula.mean_dvar(mu, var)) + weigh(bar, var_dvar)
+    for tile in range(tiles):
+        part = (m * tiles + tile) * n + i
+        mu_grad += tl.load(mu_part_ptr + part, mask=inside, other=0.0).to(tl.float64)
+        var_grad += tl.load(var_part_ptr + part, mask=inside, other=0.0).to(tl.float64)
+    tl.store(mu_grad_ptr + m * n + i, mu_grad, mask=inside)
+    tl.store(cov_grad_ptr + diagonal, var_grad, mask=inside)
+
+
+def weigh(weight: Real, slope: Real) -> Real:
+    """weight * slope, and 0 where nothing flows into a slope that is infinite."""
+    return where(weight == 0.0, 0.0 * weight, weight * slope)
