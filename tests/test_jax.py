@@ -18,8 +18,8 @@ jnp = jax.numpy
 names = pytest.mark.parametrize("name", [row.name for row in CATALOGUE])
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
-# (mu_1, mu_2, var_1, var_2, cov_12): an ordinary pair, one on the kink, two equal neurons
-PAIRS = ((0.25, -0.5, 1.0, 2.0, 0.75), (0.0, 0.0, 1.0, 0.5, -0.25), (0.5, 0.5, 1.5, 1.5, 0.75))
+# (mu_1, mu_2, var_1, var_2, cov_12): an ordinary pair, one neuron on the kink, two equal neurons
+PAIRS = ((0.25, -0.5, 1.0, 2.0, 0.75), (0.0, 0.5, 1.0, 0.5, -0.25), (0.5, 0.5, 1.5, 1.5, 0.75))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_first_derivatives_by_value(name, dtype):
         expected = exact(name, inputs)
         assert conformance.error(value, *expected["cov"], dtype) <= conformance.BOUND
         for gradient in gradients:
-            for key, got in zip(truth.PARTIALS, gradient, strict=True):
+            for key, got in zip(conformance.PARTIALS, gradient, strict=True):
                 assert conformance.error(got, *expected[key], dtype) <= conformance.BOUND, key
 
 
@@ -133,7 +133,7 @@ def expected_gradient(name, mu, cov, mean_bar, cov_bar):
     for i in range(n):
         for j in range(i + 1, n):
             pair = exact(name, (mu[i], mu[j], cov[i, i], cov[j, j], cov[i, j]))
-            d = [2 * cov_bar[i, j] * float(pair[key].value) for key in truth.PARTIALS]
+            d = [2 * cov_bar[i, j] * float(pair[key].value) for key in conformance.PARTIALS]
             mu_bar[[i, j]] += d[:2]
             var_bar[[i, j]] += d[2:4]
             out[i, j] = out[j, i] = d[4] / 2
