@@ -9,11 +9,11 @@ import numpy as np
 from mpmath import mp, mpf
 
 from tests import points
+from tests.derivatives import PARTIALS
 
 BOUND = 8
 BACKENDS = ("cpu", "eager")
 DTYPES = ("float64", "float32")
-PARTIALS = ("d_mu_1", "d_mu_2", "d_var_1", "d_var_2", "d_cov_12")
 # Function: what a backend calls it, which of its outputs it is, whose truth it has
 FUNCTIONS = {
     "mean": ("mean", None, "mean"),

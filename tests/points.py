@@ -24,7 +24,7 @@ TABLE_NAMES = {
 }
 # The tables' columns of one neuron, of the pair, and of the pair seen from its second neuron
 _COLUMNS = (
-    {"mean": "mean1", "gain": "cross1", "var": "var1"},
+    {"mean": "mean1", "gain": "cross1", "var": "var1", "var_d_mu": "dvar1_dmu1", "var_d_var": "dvar1_dv1"},
     {"cov": "cov", "d_mu_1": "dcov_dmu1", "d_var_1": "dcov_dv1", "d_cov_12": "dcov_dc"},
     {"cov": "cov", "d_mu_2": "dcov_dmu1", "d_var_2": "dcov_dv1", "d_cov_12": "dcov_dc"},
 )
@@ -61,7 +61,7 @@ def _cases(row, parameters):
             Case(
                 x,
                 p,
-                {name: (mpf(row[k]), mpf(row[f"cond_{k}"])) for name, k in columns.items()},
+                {name: (mpf(row[k]), mpf(row.get(f"cond_{k}", "nan"))) for name, k in columns.items()},
                 row["regime"],
             )
             for x, p, columns in zip(inputs, (parameters, parameters, swapped), _COLUMNS, strict=True)

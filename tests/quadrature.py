@@ -45,6 +45,12 @@ def _rule(digits, precision):
     return _Rule(2 * (digits * 11 // 20 + 7), precision)
 
 
+def nodes_and_weights(digits):
+    """Return the nodes on (-1, 1) and weights that `panels` uses."""
+    rule = _rule(digits, mp.prec)
+    return rule.nodes, [mp.ldexp(w, -rule.bits) for w in rule.power(0)]
+
+
 def _node(count, x):
     """Refine a node; return it, its weight, and weight (n + 1/2) P_n(x) for n = count - 1, count - 2."""
     step = mpf(1)

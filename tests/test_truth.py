@@ -1,10 +1,12 @@
 """The judge judged: two derivations that share nothing agree, and known values come out."""
 
+import numpy as np
 import pytest
 from mpmath import mp, mpf
 
 from fastmoments_kernels.catalogue import CATALOGUE
-from tests import points, truth
+from tests import points, series, truth
+from tests.derivatives import PARTIALS
 
 # The tables have 25 digits.
 DIGITS, TOLERANCE = 24, mpf(10) ** -23
@@ -60,7 +62,7 @@ def close(a, b, tolerance=TOLERANCE):
 
 @activations
 def test_neurons_may_be_exchanged(row):
-    f, names = truth.activation(row), ("cov", *truth.PARTIALS)
+    f, names = truth.activation(row), ("cov", *PARTIALS)
     exchanged = ("cov", "d_mu_2", "d_mu_1", "d_var_2", "d_var_1", "d_cov_12")
     pairs = [points.unseen(7, "float32", kind, 1)[0] for kind in ("plain", "near_one")]
     for mu_1, mu_2, var_1, var_2, cov_12 in pairs:
@@ -88,3 +90,26 @@ def test_bivariate_cdf_on_both_sides_is_the_marginal(h, k, rho):
 def test_bivariate_cdf_of_independent_tails():
     with mp.workdps(40):
         assert close(truth.bivariate_cdf(-20, -30, 0).value, mp.ncdf(-20) * mp.ncdf(-30), mpf(10) ** -20)
+
+
+@activations
+def test_series_agrees_with_the_integral(row):
+    """Two routes of the truth itself: Hermite coefficients summed, and the integral over both neurons."""
+    f, sd, rho = truth.activation(row), np.array([1.0, 0.5, 2.0]), np.array([0.45, -0.3, 0.2])
+    mu, cov = np.array([0.3, -1.2, -6.0]), np.diag(sd**2)
+    for (i, j), r in zip(((0, 1), (0, 2), (1, 2)), rho, strict=True):
+        cov[i, j] = cov[j, i] = r * sd[i] * sd[j]
+    neurons = series.Neurons(f, mu, np.diag(cov))
+    pairs, own = neurons.pairs(cov), neurons.values()
+    for i, j in ((0, 1), (2, 0), (1, 2)):
+        found = truth.pair_truth(f, f, mu[i], mu[j], cov[i, i], cov[j, j], cov[i, j], 18)
+        assert_alike(found, pairs, (i, j))
+        assert_alike(truth.neuron_truth(f, mu[i], cov[i, i], 18), own, (i,))
+
+
+def assert_alike(found, arrays, place):
+    for name, (value, cond) in found.items():
+        number, other = arrays[name].value[place], arrays[name].cond[place]
+        # sums of long doubles: relative to their terms, which is what the condition number is about
+        assert abs(number - series.long(value)) <= 1e-17 * (1 + other) * abs(number), (name, place)
+        assert abs(other - float(cond)) <= 1e-9 * other, (name, place)

@@ -18,12 +18,10 @@ from typing import NamedTuple
 from mpmath import mp, mpf
 
 from fastmoments_kernels.bind import bind
+from tests.derivatives import PARTIALS, Value, conditioned, neuron_values, pair_values
 from tests.mpmath_vocabulary import MPMATH
 from tests.quadrature import Smoothed, hermite_moments, reach, weighted
-
-PARTIALS = ("d_mu_1", "d_mu_2", "d_var_1", "d_var_2", "d_cov_12")
-# (derivatives by mu_1, by mu_2, by cov_12, factor) of each input in the order of the arguments
-_OPERATORS = ((1, 0, 0, 1), (0, 1, 0, 1), (2, 0, 0, mpf(1) / 2), (0, 2, 0, mpf(1) / 2), (0, 0, 1, 1))
+from tests.settled import settled
 
 
 class Activation(NamedTuple):
@@ -33,19 +31,19 @@ class Activation(NamedTuple):
     kinks: tuple
 
 
-class Value(NamedTuple):
-    """A number and its condition number: sum over inputs x of |x d value / dx| / |value|."""
-
-    value: object
-    cond: object
-
-
 def activation(row, which=0, **parameters):
     """Bind the catalogue's definition to mpmath, with a neuron's own of a pair's parameters."""
     definition = bind(row.formula.function, MPMATH)
     pairs = [parameters.get(field.name, (field.default, field.default)) for field in fields(row.activation)]
     given = [mpf(pair[which]) for pair in pairs]
     return Activation(lambda x: mpf(definition(x, *given)), tuple(map(mpf, row.kinks)))
+
+
+def tangent(f, x, sd):
+    """Return value and slope of f at x: any slope near it serves, and none changes what is computed."""
+    # a power of two: differences of piecewise linear functions stay exact
+    step = mpf(2) ** (mp.mag(sd) - 40)
+    return f.function(x), (f.function(x + step) - f.function(x - step)) / (2 * step)
 
 
 class _Neuron:
@@ -57,11 +55,8 @@ class _Neuron:
     def __init__(self, f, mu, var, order, digits, mirror=None):
         self.mu, self.var, self.sd = mpf(mu), mpf(var), mp.sqrt(mpf(var))
         self.function, self.kinks = f.function, f.kinks
-        # a power of two: differences of piecewise linear functions stay exact
-        step = mpf(2) ** (mp.mag(self.sd) - 40)
         self.anchor = self.mu if mirror is None else 2 * mirror - self.mu
-        self.level = f.function(self.anchor)
-        self.slope = (f.function(self.anchor + step) - f.function(self.anchor - step)) / (2 * step)
+        self.level, self.slope = tangent(f, self.anchor, self.sd)
         at = lambda z: [weighted(self.rest(self.mu + self.sd * z), z)]  # noqa: E731
         moments = hermite_moments(at, self.breaks(), order, digits)[0]
         self.rest_mean = [m / self.sd**n for n, m in enumerate(moments)]
@@ -73,71 +68,18 @@ class _Neuron:
         return [(kink - self.mu) / self.sd for kink in self.kinks]
 
 
-def _settled(evaluate, variants, digits, lost, limits=False, wanted=None):
-    """Raise the working digits until two evaluations agree: what cancels is found by what it does.
-
-    The variants compute the same numbers; where one cancels beyond reason, another may not. Wanted are some
-    names, or all.
-    """
-    agreed = _limit if limits else _same
-    found = {}
-    attempts = [(variant, (5, 10, 20)) for variant in variants]
-    for variant, extras in [*attempts, (variants[0], (30, 50, 80, 120, 180, 260))]:
-        before = {}
-        for extra in extras:
-            working = 5 * ((digits + lost) // 5) + extra
-            with mp.workdps(working + 20):
-                now = evaluate(variant, working)
-            for name in set(before) - set(found):
-                value = agreed(before[name], now[name], digits)
-                found |= {} if value is None else {name: value}
-            if set(found) >= set(wanted or now):
-                return found
-            before = now
-    raise ArithmeticError(f"no {digits} digits of {set(now) - set(found)}")
-
-
-def _same(a, b, digits):
-    return b if _agree(a.value, b.value, digits) else None
-
-
-def _limit(a, b, digits):
-    """Of differences with a shrinking step: what shrinks or grows with it is zero or infinite."""
-    if abs(b.value) < abs(a.value) / 8:
-        return Value(mpf(0), mpf(0))
-    if abs(b.value) > abs(a.value) * 8:
-        return Value(mp.inf, mp.inf)
-    return _same(a, b, digits)
-
-
-def _agree(a, b, digits):
-    return abs(a - b) <= mpf(10) ** -digits * abs(b) or max(abs(a), abs(b)) < mpf(10) ** -340
-
-
-def _value(value, terms):
-    size = sum(abs(t) for t in terms)
-    return Value(value, size / abs(value) if value else (mpf(0) if not size else mp.inf))
-
-
 def neuron_truth(f, mu, var, digits=20):
-    """{"mean", "gain", "var"} of f(X), X ~ N(mu, var)."""
+    """Values "mean", "gain", "var" of f(X), X ~ N(mu, var), and for var > 0 what a gradient needs."""
     evaluate = _certain if var == 0 else _neuron
-    return _settled(lambda _, working: evaluate(f, mu, var, working), [None], digits, 0)
+    return settled(lambda _, working: evaluate(f, mu, var, working), [None], digits, 0)
 
 
 def _neuron(f, mu, var, digits):
-    x = _Neuron(f, mu, var, 3, digits)
-    e, b = x.rest_mean, x.slope
+    x = _Neuron(f, mu, var, 5, digits)
     square = lambda z: [weighted(x.rest(x.mu + x.sd * z) ** 2, z)]  # noqa: E731
-    q = [m / x.sd**n for n, m in enumerate(hermite_moments(square, x.breaks(), 2, digits)[0])]
-    var_out = q[0] - e[0] ** 2 + 2 * b * x.var * e[1] + b * b * x.var
-    by_mu = q[1] - 2 * e[0] * e[1] + 2 * b * x.var * e[2]
-    by_var = q[2] / 2 - e[0] * e[2] + 2 * b * e[1] + b * x.var * e[3] + b * b
-    return {
-        "mean": _value(x.level + e[0], (x.mu * (e[1] + b), x.var * e[2] / 2)),
-        "gain": _value(e[1] + b, (x.mu * e[2], x.var * e[3] / 2)),
-        "var": _value(var_out, (x.mu * by_mu, x.var * by_var)),
-    }
+    moments = hermite_moments(square, x.breaks(), 4, digits)[0]
+    squares = [m / x.sd**n for n, m in enumerate(moments)]
+    return neuron_values(x.mu, x.var, x.level, x.slope, x.rest_mean, squares)
 
 
 def _certain(f, mu, var, digits):
@@ -147,12 +89,12 @@ def _certain(f, mu, var, digits):
     jump = abs(above - below) > mpf(10) ** (-digits // 6)
     gain = mp.inf if jump else (above - below) / (2 * step)
     mean = (above + below) / 2 if jump else f.function(mu)
-    nothing = Value(mpf(0), mpf(0))
-    return {"mean": _value(mean, (mu * gain,) if mu else ()), "gain": Value(gain, mpf(0)), "var": nothing}
+    terms = (mu * gain,) if mu else (mpf(0),)
+    return {"mean": conditioned(mean, terms), "gain": Value(gain, mpf(0)), "var": Value(mpf(0), mpf(0))}
 
 
 def pair_truth(f_1, f_2, mu_1, mu_2, var_1, var_2, cov_12, digits=20):
-    """{"cov", "d_mu_1", ... "d_cov_12"} of f_1(X_1), f_2(X_2); at |rho| = 1 the limits from within."""
+    """Values "cov", "d_mu_1" ... "d_cov_12" of f_1(X_1), f_2(X_2); at |rho| = 1 the limits from within."""
     if var_1 == 0 or var_2 == 0:
         return {"cov": Value(mpf(0), mpf(0))}
     # products of the inputs, and the step off |rho| = 1, are exact in this many digits
@@ -161,57 +103,51 @@ def pair_truth(f_1, f_2, mu_1, mu_2, var_1, var_2, cov_12, digits=20):
         return _pair_truth(f_1, f_2, inputs, digits)
 
 
-def _pair_truth(f_1, f_2, inputs, digits, wanted=None):
-    *_, var_1, var_2, cov_12 = inputs
-    square = cov_12**2 / (var_1 * var_2)
-    on_line = cov_12**2 >= var_1 * var_2
-    evaluate = lambda mirrors, working: _pair(f_1, f_2, inputs, mirrors, on_line, working)  # noqa: E731
-    mirrors = list(product((None, *f_1.kinks), (None, *f_2.kinks)))
-    lost = 2 * digits + 5 if on_line else int(-mp.log10(square or 1) / 2 - mp.log10(1 - square))
-    values = _settled(evaluate, mirrors, digits, lost, limits=on_line, wanted=wanted)
+def cov_truth(f_1, f_2, mu_1, mu_2, var_1, var_2, cov_12, digits=20):
+    """Return the Value of Cov(f_1(X_1), f_2(X_2)) alone, for less time."""
+    if var_1 == 0 or var_2 == 0:
+        return Value(mpf(0), mpf(0))
+    with mp.workdps(120):
+        inputs = tuple(map(mpf, (mu_1, mu_2, var_1, var_2, cov_12)))
+        return _settled_pair(f_1, f_2, inputs, 2, digits, ["cov"])["cov"]
+
+
+def _pair_truth(f_1, f_2, inputs, digits):
+    values = _settled_pair(f_1, f_2, inputs, 4, digits)
+    on_line = inputs[4] ** 2 >= inputs[2] * inputs[3]
     if on_line and mp.isinf(values["d_cov_12"].value):
         # both jump at the same point: what the others found is the mean of two sides
         values |= {name: Value(mp.nan, mp.nan) for name in PARTIALS}
     elif on_line:
         # second derivatives do not exist here: their size is taken beside it
-        wanted = [name for name in PARTIALS if values[name].value and mp.isfinite(values[name].value)]
-        beside = _pair_truth(f_1, f_2, (*inputs[:4], cov_12 * (1 - mpf(10) ** -18)), 6, wanted)
+        wanted = [name for name in PARTIALS if values[name].value]
+        inside = (*inputs[:4], inputs[4] * (1 - mpf(10) ** -18))
+        beside = _settled_pair(f_1, f_2, inside, 4, 6, wanted)
         values |= {name: Value(values[name].value, beside[name].cond) for name in wanted}
     return values
 
 
-def _pair(f_1, f_2, inputs, mirrors, on_line, digits):
-    mu_1, mu_2, var_1, var_2, cov_12 = inputs
-    order, integrate = (2, _joint_on_line) if on_line else (4, _joint)
-    x = _Neuron(f_1, mu_1, var_1, order + 1, digits, mirrors[0])
-    y = _Neuron(f_2, mu_2, var_2, order + 1, digits, mirrors[1])
-    joint = integrate(x, y, cov_12, order, digits)
+def _settled_pair(f_1, f_2, inputs, order, digits, wanted=None):
+    square = inputs[4] ** 2 / (inputs[2] * inputs[3])
+    on_line = inputs[4] ** 2 >= inputs[2] * inputs[3]
+    order, integrate = (2, _joint_on_line) if on_line else (order, _joint)
+    lost = 2 * digits + 5 if on_line else int(-mp.log10(square or 1) / 2 - mp.log10(1 - square))
 
-    def derivative(a, b, c, factor=1):
-        """By mu_1, mu_2 and cov_12, a, b and c times."""
-        together = joint[a + c, b + c] - (0 if c else x.rest_mean[a] * y.rest_mean[b])
-        slopes = x.slope * y.rest_mean[1 + b] if a == 0 else 0
-        slopes += y.slope * x.rest_mean[1 + a] if b == 0 else 0
-        slopes += x.slope * y.slope if a == b == 0 else 0
-        return factor * (together + (cov_12, 1, 0)[c] * slopes)
+    def evaluate(mirrors, working):
+        mu_1, mu_2, var_1, var_2, cov_12 = inputs
+        x = _Neuron(f_1, mu_1, var_1, order + 1, working, mirrors[0])
+        y = _Neuron(f_2, mu_2, var_2, order + 1, working, mirrors[1])
+        joint = integrate(x, y, cov_12, order, working)
+        return pair_values(inputs, (x.slope, y.slope), (x.rest_mean, y.rest_mean), joint, order)
 
-    def conditioned(a, b, c, factor):
-        terms = [
-            value * derivative(a + p, b + q, c + r, factor * s)
-            for value, (p, q, r, s) in zip(inputs, _OPERATORS, strict=True)
-            if a + b + 2 * c + p + q + 2 * r <= order
-        ]
-        return _value(derivative(a, b, c, factor), terms)
-
-    partials = {name: conditioned(*operator) for name, operator in zip(PARTIALS, _OPERATORS, strict=True)}
-    return {"cov": conditioned(0, 0, 0, 1)} | partials
+    mirrors = list(product((None, *f_1.kinks), (None, *f_2.kinks)))
+    return settled(evaluate, mirrors, digits, lost, limits=on_line, wanted=wanted)
 
 
 def _joint(x, y, cov_12, order, digits):
     """d^a/dmu_1^a d^b/dmu_2^b E f(X_1) g(X_2), a + b <= order, by integrals over X_2 given X_1, then X_1."""
     slope = cov_12 / x.var
     sd = mp.sqrt(y.var - cov_12 * slope)
-
     stretch = slope * x.sd / sd
     breaks = [kink / sd for kink in y.kinks]
     smoothed = Smoothed(lambda w: y.rest(sd * w), breaks, order, digits, abs(stretch))
@@ -278,7 +214,7 @@ def _joint_on_line(x, y, cov_12, order, digits):
 def bivariate_cdf(h, k, rho, digits=20):
     """P(X <= h, Y <= k) of standard normals with correlation rho, |rho| < 1, and its condition number."""
     h, k, rho = mpf(h), mpf(k), mpf(rho)
-    return _settled(lambda _, working: _bivariate_cdf(h, k, rho, working), [None], digits, 0)["cdf"]
+    return settled(lambda _, working: _bivariate_cdf(h, k, rho, working), [None], digits, 0)["cdf"]
 
 
 def _bivariate_cdf(h, k, rho, digits):
@@ -289,4 +225,4 @@ def _bivariate_cdf(h, k, rho, digits):
     value = hermite_moments(inside, breaks, 0, digits)[0][0]
     by_k = mp.npdf(k) * mp.ncdf((h - rho * k) / t)
     by_rho = mp.npdf(h) * mp.npdf((k - rho * h) / t) / t
-    return {"cdf": _value(value, (h * mp.npdf(h) * given(h), k * by_k, rho * by_rho))}
+    return {"cdf": conditioned(value, (h * mp.npdf(h) * given(h), k * by_k, rho * by_rho))}

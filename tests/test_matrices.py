@@ -1,0 +1,128 @@
+"""Dense covariances and their gradients by the accuracy contract of matrices.
+
+|error_ij| <= 8 eps (sqrt(K_ii K_jj) + cond_ij |K_ij|), exactly symmetric, eigenvalues above -n eps trace, and
+permuted inputs give the permuted result. Gradients are judged alike, with the scale that a derivative has between
+equal neurons for sqrt(K_ii K_jj).
+"""
+
+import numpy as np
+import pytest
+
+import fastmoments as fm
+from fastmoments_kernels.catalogue import CATALOGUE
+from tests.conformance import BOUND
+from tests.matrices import REAL, SHAPES, alive_neurons, draw, expected, single
+
+activations = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
+shapes = pytest.mark.parametrize("kind, n", SHAPES)
+dtypes = pytest.mark.parametrize("dtype", ("float64", "float32"))
+
+
+def moments(row, mu, cov, dtype):
+    mean, out = getattr(fm, f"{row.name}_moments")(mu.astype(dtype), cov.astype(dtype))
+    assert mean.dtype == out.dtype == dtype
+    return mean, out
+
+
+def assert_within(got, want, size, dtype, what):
+    """Size is what one eps of rounding may move."""
+    info = np.finfo(dtype)
+    excess = np.abs(got - want) - np.maximum(BOUND * info.eps * size, info.tiny)
+    judged = ~np.isnan(want)
+    assert judged.any()
+    # a nan that should be a number exceeds every bound
+    excess = np.where(judged, np.where(np.isnan(excess), np.inf, excess), -np.inf)
+    worst = np.unravel_index(np.argmax(excess), excess.shape)
+    units = abs(got[worst] - want[worst]) / (info.eps * size[worst])
+    assert excess[worst] <= 0, f"{what} at {worst}: got {got[worst]!r}, truth {want[worst]!r}, {units:.3g} units"
+
+
+def judge(row, kind, n, dtype, count):
+    mu, cov = draw(kind, n)
+    want = expected(row, kind, n, count)
+    mean, out = moments(row, mu, cov, dtype)
+    assert_within(mean, want.mean, np.abs(want.mean) + want.mean_size, dtype, "mean")
+    sd = np.sqrt(np.diag(want.cov))
+    assert_within(out, want.cov, sd[:, None] * sd + want.cov_size, dtype, "cov")
+
+
+@dtypes
+@shapes
+@activations
+def test_moments(row, kind, n, dtype):
+    judge(row, kind, n, dtype, count=3)
+
+
+@pytest.mark.slow
+@dtypes
+@pytest.mark.parametrize("n", (65, 130))
+@pytest.mark.parametrize("kind", ("strong", "singular"))
+@activations
+def test_many_pairs(row, kind, n, dtype):
+    judge(row, kind, n, dtype, count=40)
+
+
+@dtypes
+@shapes
+@activations
+def test_result_is_a_covariance(row, kind, n, dtype):
+    mu, cov = draw(kind, n)
+    _, out = moments(row, mu, cov, dtype)
+    assert np.array_equal(out, out.T)
+    values = np.linalg.eigvalsh(out.astype(np.float64))
+    assert values[0] >= -n * np.finfo(dtype).eps * np.trace(out)
+
+
+@dtypes
+@shapes
+@activations
+def test_permuted_neurons_give_the_permuted_result(row, kind, n, dtype):
+    mu, cov = draw(kind, n)
+    order = np.random.default_rng(n).permutation(n)
+    mean, out = moments(row, mu, cov, dtype)
+    mean_2, out_2 = moments(row, mu[order], cov[np.ix_(order, order)], dtype)
+    assert np.array_equal(mean[order], mean_2)
+    sd = np.sqrt(np.diag(out).astype(np.float64))
+    # the bound without its second term, which is at least as large as nothing
+    assert_within(out_2, out[np.ix_(order, order)], (sd[:, None] * sd)[np.ix_(order, order)], dtype, "cov")
+
+
+def gradient(neurons, cov, mean_bar, cov_bar):
+    """Return mu_bar and cov_bar: values, and what one eps may move in all their terms."""
+    own, pairs, scales = neurons.values(), neurons.pairs(cov), neurons.scales()
+    pairs = {name: (pairs[name].value, pairs[name].cond, scales[name]) for name in scales}
+    own = {name: (*value, 0) for name, value in own.items()}
+    weights = np.where(np.eye(len(cov)), 0, 2 * cov_bar)
+    return (
+        _contract(own, pairs, mean_bar, np.diag(cov_bar), weights, lambda value, cond, scale: value),
+        _contract(
+            own,
+            pairs,
+            *(np.abs(x) for x in (mean_bar, np.diag(cov_bar), weights)),
+            lambda value, cond, scale: np.abs(value) * (1 + cond) + scale,
+        ),
+    )
+
+
+def _contract(own, pairs, mean_bar, var_bar, weights, of):
+    """Sum the terms; `of` takes value, condition number and scale of a derivative to what is summed."""
+    off = {name: np.where(weights == 0, 0, weights * of(*pairs[name])) for name in pairs}
+    mu_bar = mean_bar * of(*own["gain"]) + var_bar * of(*own["var_d_mu"]) + off["d_mu_1"].sum(axis=1)
+    diagonal = mean_bar * of(*own["mean_d_var"]) + var_bar * of(*own["var_d_var"]) + off["d_var_1"].sum(axis=1)
+    return mu_bar, off["d_cov_12"] / 2 + np.diag(diagonal)
+
+
+@dtypes
+@pytest.mark.parametrize("kind, n", [shape for shape in SHAPES if shape[0] in ("typical", "tails")])
+@activations
+def test_gradient(row, kind, n, dtype):
+    mu, cov = draw(kind, n)
+    rng = np.random.default_rng(n)
+    mean_bar, cov_bar = single(rng.standard_normal(n)), single(rng.standard_normal((n, n)))
+    cov_bar = np.tril(cov_bar) + np.tril(cov_bar, -1).T
+    want, size = gradient(alive_neurons(row, kind, n), cov, mean_bar.astype(REAL), cov_bar.astype(REAL))
+    vjp = getattr(fm, f"{row.name}_moments_vjp")
+    got = vjp(*(x.astype(dtype) for x in (mu, cov, mean_bar, cov_bar)))
+    assert np.array_equal(got[1], got[1].T)
+    for name, *numbers in zip(("mu_bar", "cov_bar"), got, want, size, strict=True):
+        assert_within(*numbers, dtype, name)
