@@ -94,6 +94,7 @@ def hessian_truth(name, inputs):
     return np.array(rows) + np.triu(rows, 1).T
 
 
+@pytest.mark.slow  # tracing and compiling second derivatives takes minutes
 @pytest.mark.parametrize("name", ["relu", "heaviside"])
 def test_hessian_by_value(name, x64):
     hessian = jax.jit(jax.vmap(jax.hessian(lambda pair: function(name, "cov")(*pair))))
