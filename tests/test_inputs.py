@@ -68,6 +68,11 @@ def test_negative_variance(name):
         assert np.isnan(getattr(fm.ufuncs, f"{name}_mean")(0.0, -1.0))
 
 
+def test_shapes_that_do_not_broadcast_are_named():
+    with pytest.raises(ValueError, match=r"broadcast together, got mu \(3,\), var \(2,\)"):
+        fm.relu_mean(np.zeros(3), np.ones(2))
+
+
 def test_unknown_activation():
     with pytest.raises(ValueError, match="activation: expected one of relu"):
         fm.moments("rely", [0.0], [[1.0]])

@@ -217,7 +217,9 @@ def test_zero_variance_and_a_kink_have_finite_gradients(name):
 
 
 BAD = {
-    "operands could not be broadcast": lambda: fm.relu_mean(torch.zeros(2), torch.ones(3)),
+    "expected shapes that broadcast together, got mu (2,), var (3,)": lambda: fm.relu_mean(
+        torch.zeros(2), torch.ones(3)
+    ),
     "cov: expected shape (..., 2, 2) for mu of shape (2,)": lambda: fm.relu_moments(torch.zeros(2), torch.eye(3)),
     "mu: expected shape (..., n), got a scalar": lambda: fm.relu_moments(torch.tensor(0.0), torch.eye(1)),
     "cov: leading dimensions (4,)": lambda: fm.relu_moments(torch.zeros(3, 2), torch.zeros(4, 2, 2)),

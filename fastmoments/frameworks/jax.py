@@ -20,7 +20,7 @@ def elementwise(
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
     _refuse(out=out, where=None if where is True else where, dtype=dtype)
     arrays = _arrays(plan, arguments)
-    shapes.broadcast(*(array.shape for array in arrays))
+    shapes.broadcast({key: array.shape for key, array in zip(arguments, arrays, strict=True)})
     function = xla.normal(name) if activation is None else xla.elementwise(activation, name)
     return _results(plan, function(*arrays))
 

@@ -22,6 +22,7 @@ def elementwise(
     for argument, array in arrays.items():
         if argument.startswith("var"):
             check_variances(argument, array)
+    shapes.broadcast({key: array.shape for key, array in arrays.items()})
     keywords = {"where": where} if where is not True else {}
     if dtype is not None:
         keywords["dtype"] = dtype

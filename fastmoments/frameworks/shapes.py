@@ -5,14 +5,14 @@ from itertools import zip_longest
 Shape = tuple[int, ...]
 
 
-def broadcast(*shapes: Shape) -> Shape:
-    """The shape that element-wise arguments have together."""
+def broadcast(shapes: dict[str, Shape]) -> Shape:
+    """The shape that arguments, given by name, have together."""
     sizes = []
-    for column in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1):
+    for column in zip_longest(*(reversed(shape) for shape in shapes.values()), fillvalue=1):
         wide = [size for size in column if size != 1]
         if any(size != wide[0] for size in wide):
-            shown = " ".join(str(tuple(shape)) for shape in shapes)
-            raise ValueError(f"operands could not be broadcast together with shapes {shown}")
+            shown = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+            raise ValueError(f"expected shapes that broadcast together, got {shown}")
         sizes.append(wide[0] if wide else 1)
     return tuple(reversed(sizes))
 
@@ -25,7 +25,7 @@ def batch_of(mu: Shape, cov: Shape) -> Shape:
     if tuple(cov[-2:]) != (n, n):
         raise ValueError(f"cov: expected shape (..., {n}, {n}) for mu of shape {tuple(mu)}, got {tuple(cov)}")
     try:
-        return broadcast(mu[:-1], cov[:-2])
+        return broadcast({"mu": mu[:-1], "cov": cov[:-2]})
     except ValueError:
         leading = f"{tuple(cov[:-2])} do not broadcast with mu's {tuple(mu[:-1])}"
         raise ValueError(f"cov: leading dimensions {leading}") from None

@@ -26,7 +26,7 @@ def elementwise(
     for argument, tensor in tensors.items():
         if argument.startswith("var"):
             _check_variances(argument, tensor)
-    shape = shapes.broadcast(*(tensor.shape for tensor in tensors.values()))
+    shape = shapes.broadcast({argument: tensor.shape for argument, tensor in tensors.items()})
     key = None if activation is None else row_of(activation).name
     values = _elementwise(key, name, tuple(tensor.expand(shape) for tensor in tensors.values()))
     values = tuple(_result(plan, value) for value in values)
