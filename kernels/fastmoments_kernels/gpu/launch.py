@@ -19,8 +19,9 @@ from fastmoments_kernels.gpu.vocabulary import INTERPRETED
 Array = Any
 
 # Products and sums are fused where a formula says fma and nowhere else: the interpreter's bits are the card's,
-# and a pair has the same bits as its mirror image.
-OPTIONS = {"enable_fp_fusion": False}
+# and a pair has the same bits as its mirror image. Given no limit of registers, the assembler sets its own for
+# the sake of occupancy and spills.
+OPTIONS = {"enable_fp_fusion": False, "maxnreg": 255}
 PAIR_SLACK = 128  # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
 
 

@@ -30,8 +30,8 @@ class Layout(NamedTuple):
     warps: int
 
 
-LAYOUTS = {"float32": Layout(32, 8), "float64": Layout(16, 8)}
-PER_NEURON = {"neurons": neurons, "neurons_vjp": neurons, "marginals": marginals, "collect": collect}
+LAYOUTS = {"float32": Layout(32, 8), "float64": Layout(16, 4)}
+PER_NEURON = {"neurons": neurons, "neurons_vjp": neurons, "diagonal": marginals, "collect": collect}
 PER_TILE = {"pairs": pairs, "along_cov": along_cov, "along_mu": along_neuron, "along_var": along_neuron}
 RAISED = {"along_mu": (pair_10, 1), "along_var": (pair_20, 2)}
 MATRIX_KERNELS = (*PER_NEURON, *PER_TILE)
@@ -91,7 +91,7 @@ def moments(activation: Any, mu: Array, cov: Array, mean_out: Array, cov_out: Ar
     name, dtype, (batch, n) = row_of(activation).name, dtype_name(cov), mu.shape
     with on_device_of(cov):
         features, coefficients, blocks, tiles, slack = _prepare(name, "neurons", mu, cov)
-        of_neurons, of_pairs = (matrix_variant(name, kind, dtype) for kind in ("marginals", "pairs"))
+        of_neurons, of_pairs = (matrix_variant(name, kind, dtype) for kind in ("diagonal", "pairs"))
         of_neurons(batch * blocks, mu, cov, mean_out, cov_out, n, blocks)
         of_pairs(batch * (tiles * (tiles + 1) // 2), features, coefficients, cov, cov_out, n, tiles, slack)
 

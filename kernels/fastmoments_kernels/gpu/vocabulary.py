@@ -247,9 +247,7 @@ def gauss_legendre(rule: tl.constexpr, integrand: tl.constexpr, context: Reals) 
 
 
 @device
-def either(condition: Real, first: tl.constexpr, second: tl.constexpr, arguments: Reals) -> Real:
-    yes = first(*arguments)
-    no = second(*arguments)
+def _chosen(condition: Real, yes: Real, no: Real) -> Real:
     if isinstance(yes, tl.tensor):
         return tl.where(condition, yes, no)
     else:
@@ -257,6 +255,15 @@ def either(condition: Real, first: tl.constexpr, second: tl.constexpr, arguments
         for i in tl.static_range(len(yes)):
             chosen = chosen + (tl.where(condition, yes[i], no[i]),)
         return chosen
+
+
+@device
+def either(condition: Real, first: tl.constexpr, second: tl.constexpr, arguments: Reals) -> Real:
+    """A block takes the first route only if one of its elements does."""
+    result = _chosen(condition, second(*arguments), second(*arguments))
+    if tl.max(condition.to(tl.int32)) > 0:
+        result = _chosen(condition, first(*arguments), result)
+    return result
 
 
 WORDS = (exp, expm1, log, log1p, sqrt, absolute, minimum, maximum, where, difference_of_products, polynomial)

@@ -1,0 +1,151 @@
+"""What Triton's kernels have to satisfy, on a card or interpreted; test_gpu.py runs this file in other processes.
+
+Interpreted and compiled kernels do not mix in one process, and TRITON_INTERPRET is read when Triton is imported.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from fastmoments_kernels import gpu
+from fastmoments_kernels.catalogue import CATALOGUE
+from fastmoments_kernels.gpu.vocabulary import INTERPRETED
+from tests import conformance, points
+from tests.matrices import REAL, alive_neurons, draw, expected, single
+from tests.test_matrices import assert_within, gradient
+
+DEVICE = "cpu" if INTERPRETED else "cuda"
+# Interpreted, a pair takes a millisecond however many there are in a block: every fifth is two blocks
+THIN = 5 if INTERPRETED else 1
+NEURON = [name for name, (_, _, truth) in conformance.FUNCTIONS.items() if truth in ("mean", "gain", "var")]
+
+activations = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
+dtypes = pytest.mark.parametrize("dtype", ("float64", "float32"))
+
+
+@pytest.mark.parametrize("function", NEURON)
+@dtypes
+@activations
+def test_neurons(row, dtype, function):
+    worst = conformance.worst(row, "gpu", dtype, function, points.table(row.name, dtype))
+    assert worst.judged and worst.error <= conformance.BOUND, worst.where
+
+
+@dtypes
+@activations
+def test_pairs(row, dtype):
+    cases = [case for case in points.table(row.name, dtype) if len(case.inputs) == 5][::THIN]
+    assert_pairs(row, dtype, cases, ("cov",), (gpu.elementwise(row.name, "cov")(*inputs_of(cases, dtype)),))
+
+
+@dtypes
+@activations
+def test_partials(row, dtype):
+    cases = [case for case in points.table(row.name, dtype) if len(case.inputs) == 5][::THIN]
+    partials = gpu.elementwise(row.name, "cov_partials")(*inputs_of(cases, dtype))
+    assert_pairs(row, dtype, cases, conformance.PARTIALS, partials)
+
+
+def inputs_of(cases, dtype):
+    return np.array([case.inputs for case in cases], dtype=dtype).T
+
+
+def assert_pairs(row, dtype, cases, names, results):
+    eps = float(np.finfo(dtype).eps)
+    for name, result in zip(names, results, strict=True):
+        assert result.dtype == dtype
+        judged = [
+            (conformance.error(got, *case.truth[name], dtype), case.inputs)
+            for got, case in zip(result, cases, strict=True)
+            if name in case.truth and not points.why_excluded(case, name, row.kinks, eps)
+        ]
+        assert judged and max(judged)[0] <= conformance.BOUND, (name, max(judged))
+
+
+def on_device(array, dtype):
+    """One matrix or vector, as a batch of one."""
+    return torch.as_tensor(array, dtype=getattr(torch, dtype), device=DEVICE)[None]
+
+
+# Less than a tile, several with a rest, and the tiles that duplicates send to the pair formula
+@pytest.mark.parametrize("kind, n", [("typical", 1), ("strong", 5), ("duplicated", 33), ("typical", 65)])
+@dtypes
+@activations
+def test_moments(row, dtype, kind, n):
+    mu, cov = (on_device(array, dtype) for array in draw(kind, n))
+    mean, out = torch.full_like(mu, torch.nan), torch.full_like(cov, torch.nan)
+    gpu.moments(row.name, mu, cov, mean, out)
+    mean, out = mean[0].cpu().numpy(), out[0].cpu().numpy()
+    assert np.array_equal(out, out.T)
+    want = expected(row, kind, n, count=3)
+    assert_within(mean, want.mean, np.abs(want.mean) + want.mean_size, dtype, "mean")
+    sd = np.sqrt(np.diag(want.cov))
+    assert_within(out, want.cov, sd[:, None] * sd + want.cov_size, dtype, "cov")
+
+
+@dtypes
+@activations
+def test_a_bad_number_stays_where_it_is(row, dtype):
+    mu, cov = (on_device(array, dtype) for array in draw("typical", 5))
+    mean, out = torch.empty_like(mu), torch.empty_like(cov)
+    mu[0, 1], cov[0, 3, 3] = torch.nan, -1.0
+    gpu.moments(row.name, mu, cov, mean, out)
+    bad = torch.tensor([False, True, False, True, False], device=DEVICE)
+    assert torch.equal(mean[0].isnan(), bad)
+    assert torch.equal(out[0].isnan(), bad[:, None] | bad)
+
+
+@pytest.mark.parametrize("n", (1, 33))
+@dtypes
+@activations
+def test_vjp(row, dtype, n):
+    mu, cov = draw("typical", n)
+    rng = np.random.default_rng(n)
+    mean_bar, cov_bar = single(rng.standard_normal(n)), single(rng.standard_normal((n, n)))
+    symmetric = single(0.5 * (cov_bar + cov_bar.T))
+    want, size = gradient(alive_neurons(row, "typical", n), cov, mean_bar.astype(REAL), symmetric.astype(REAL))
+    arrays = [on_device(array, dtype) for array in (mu, cov, mean_bar, symmetric)]
+    got = gpu.moments_vjp(row.name, *arrays)
+    assert torch.equal(got[1], got[1].mT)
+    for name, result, *numbers in zip(("mu_bar", "cov_bar"), got, want, size, strict=True):
+        assert_within(result[0].cpu().numpy(), *numbers, dtype, name)
+    again = gpu.moments_vjp(row.name, *arrays)
+    assert all(torch.equal(a, b) for a, b in zip(got, again, strict=True))
+
+
+@dtypes
+@activations
+def test_vjp_of_strong_correlations(row, dtype):
+    """Pairs of the table side by side in one matrix, uncorrelated with each other: the formula's route."""
+    cases = [case for case in points.table(row.name, dtype) if len(case.inputs) == 5]
+    cases = [case for case in cases if is_strong(case, row, dtype)][:8]
+    assert len(cases) == 8
+    mu, cov, bar = np.zeros(16), np.zeros((16, 16)), np.zeros((16, 16))
+    for k, case in enumerate(cases):
+        i, j = 2 * k, 2 * k + 1
+        mu[i], mu[j], cov[i, i], cov[j, j], cov[i, j] = case.inputs
+        bar[i, j] = bar[j, i] = 0.5
+    arrays = (on_device(array, dtype) for array in (mu, cov, np.zeros(16), bar))
+    mu_bar, cov_bar = (array[0].cpu().numpy() for array in gpu.moments_vjp(row.name, *arrays))
+    var_bar, across = np.diag(cov_bar), 2 * np.diag(cov_bar, 1)[::2]
+    by_name = zip(
+        conformance.PARTIALS, (mu_bar[::2], mu_bar[1::2], var_bar[::2], var_bar[1::2], across), strict=True
+    )
+    for name, result in by_name:
+        for got, case in zip(result, cases, strict=True):
+            if name in case.truth:
+                error = conformance.error(got, *case.truth[name], dtype)
+                assert error <= conformance.BOUND, (name, error, case.inputs)
+
+
+def is_strong(case, row, dtype):
+    """Whether the pair goes by the formula, every derivative is judged, and no number dwarfs the others'."""
+    mu_1, mu_2, var_1, var_2, cov_12 = case.inputs
+    eps = float(np.finfo(dtype).eps)
+    names = [name for name in conformance.PARTIALS if name in case.truth]
+    return (
+        0.81 * var_1 * var_2 < cov_12**2 < var_1 * var_2
+        and 1e-3 < var_1 < 1e3
+        and 1e-3 < var_2 < 1e3
+        and not any(points.why_excluded(case, name, row.kinks, eps) for name in names)
+    )
