@@ -48,7 +48,7 @@ def test_unseen_points(row, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", points.KINDS)
 @activations
 def test_more_unseen_points(row, kind, seed):
