@@ -30,6 +30,7 @@ def run_cases(row, environment):
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
 
 
+@pytest.mark.slow  # the interpreter takes minutes an activation
 @activations
 def test_interpreted(row):
     run_cases(row, os.environ | {"TRITON_INTERPRET": "1"})
