@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -49,7 +48,6 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
     Raises
     ------
     TypeError : mixed frameworks, devices or dtypes, dtypes that are not real numbers, libraries not supported.
-    ImportError : kernels that need a package which is not installed; names the install command.
 
     Examples
     --------
@@ -116,10 +114,7 @@ def _device(framework: str, value: Any) -> str:
 def _backend(framework: str, device: str) -> str:
     if framework == "jax":
         return "xla"
-    kind = device.partition(":")[0]
-    if kind == "cuda" and find_spec("triton") is None:
-        raise ImportError("tensors on cuda need Triton: pip install fastmoments[triton]")
-    return {"cpu": "cpu", "cuda": "gpu"}.get(kind, "eager")
+    return "cpu" if device == "cpu" else "eager"
 
 
 def _default_dtype(framework: str) -> str:

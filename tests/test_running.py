@@ -137,11 +137,3 @@ def test_mixed_frameworks_name_both():
         fm.relu_moments(jax.numpy.zeros(2), torch.eye(2))
     with pytest.raises(TypeError, match="mu is on cpu but var is on meta"):
         fm.relu_mean(torch.zeros(2), torch.ones(2, device="meta"))
-
-
-def test_a_missing_extra_is_named(monkeypatch):
-    torch = pytest.importorskip("torch")
-    monkeypatch.setattr("fastmoments.dispatch.find_spec", lambda name: None)
-    monkeypatch.setattr("fastmoments.dispatch._device", lambda framework, value: "cuda:0")
-    with pytest.raises(ImportError, match=r"pip install fastmoments\[triton\]"):
-        fm.plan(torch.zeros(2))
