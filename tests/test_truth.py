@@ -10,8 +10,8 @@ from tests.derivatives import PARTIALS
 
 # The tables have 25 digits.
 DIGITS, TOLERANCE = 24, mpf(10) ** -23
-QUICK = ("plain", "tail", "near1", "exactm1", "zero")
-SLOW = ("smallrho", "mixedscale", "huge", "tiny", "nearm1", "exact1", "dup", "anti", "nearequal")
+QUICK = ("plain", "tail", "near1", "zero")
+SLOW = ("smallrho", "mixedscale", "huge", "tiny", "nearm1", "exact1", "exactm1", "dup", "anti", "nearequal")
 # where conditions are those of a point beside it
 ON_LINE = ("exact1", "exactm1", "dup", "anti")
 
@@ -21,20 +21,21 @@ activations = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name
 @pytest.mark.parametrize("regime", QUICK)
 @activations
 def test_integrated_definition_agrees_with_the_tables(row, regime):
-    agree_with_table(row, regime, 1)
+    agree_with_table(row, regime, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("regime", [*QUICK, *SLOW])
 @activations
 def test_more_rows_agree(row, regime):
-    agree_with_table(row, regime, 6)
+    agree_with_table(row, regime, 15)
 
 
 def agree_with_table(row, regime, count):
+    """Compare the first cases: of every three a neuron, its pair, and the pair seen from the other side."""
     cases = [case for case in points.table(row.name, "float64") if case.regime == regime]
     compared = 0
-    for case in cases[: 3 * count]:
+    for case in cases[:count]:
         found = integrate(row, case)
         for name in set(found) & set(case.truth):
             value, cond = case.truth[name]
@@ -45,7 +46,7 @@ def agree_with_table(row, regime, count):
             # the tables' conditions have four digits and a finite difference
             if abs(value) > 1e-300 and cond > 1e-3 and regime not in ON_LINE:
                 assert close(found[name].cond, cond, 2e-3), (name, case.inputs, found[name].cond, cond)
-    assert compared >= 3 * len(cases[:count])
+    assert compared >= 2 * len(cases[:count])
 
 
 def integrate(row, case):
