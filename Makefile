@@ -28,10 +28,12 @@ help:
 demo: .venv/.installed-demo
 	$(BIN)/python examples/california_housing.py
 
+# A representative of the GPU kernels; gpu-check has them all.
 test: lint
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	$(BIN)/python tools/gpu_check.py --targets 90 relu
 
-test-full: lint
+test-full: lint gpu-check
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 lint: .venv/.installed-test

@@ -114,7 +114,7 @@ def _device(framework: str, value: Any) -> str:
 def _backend(framework: str, device: str) -> str:
     if framework == "jax":
         return "xla"
-    return "cpu" if device == "cpu" else "eager"
+    return {"cpu": "cpu", "cuda": "gpu"}.get(device.partition(":")[0], "eager")
 
 
 def _default_dtype(framework: str) -> str:

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 from fastmoments.dispatch import framework_of, plan_of
+from fastmoments.parameters import of_neurons, of_pairs
 from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp
 from fastmoments_kernels.catalogue import row_of
 
@@ -53,8 +54,9 @@ def moments(
     ----------
     Kuang & Lin, "Exact closed-form Gaussian moments of residual layers", arXiv 2601.22307.
     """
-    plan = plan_of({"mu": mu, "cov": cov}, precision)
-    result: Moments = framework_of(plan).moments(plan, activation, mu, cov, out, check)
+    name, parameters = of_neurons(activation)
+    plan = plan_of({"mu": mu, "cov": cov, **parameters}, precision)
+    result: Moments = framework_of(plan).moments(plan, name, mu, cov, parameters, out, check)
     return result
 
 
@@ -88,8 +90,10 @@ def moments_vjp(
     dK_ij/dcov_ij = E[f'(X_i) f'(X_j)], dK_ij/dmu_i = Cov(f'(X_i), f(X_j)), dK_ij/dvar_i = Cov(f''(X_i), f(X_j)) / 2
     (Price). The same input gives the same bits, whatever the number of threads.
     """
-    plan = plan_of({"mu": mu, "cov": cov, "mean_bar": mean_bar, "cov_bar": cov_bar}, precision)
-    result: MomentsVjp = framework_of(plan).moments_vjp(plan, activation, mu, cov, mean_bar, cov_bar)
+    name, parameters = of_neurons(activation)
+    bars = {"mean_bar": mean_bar, "cov_bar": cov_bar}
+    plan = plan_of({"mu": mu, "cov": cov, **bars, **parameters}, precision)
+    result: MomentsVjp = framework_of(plan).moments_vjp(plan, name, mu, cov, mean_bar, cov_bar, parameters)
     return result
 
 
@@ -260,8 +264,10 @@ def _elementwise(
     dtype: Any,
     precision: str | None,
 ) -> Any:
+    row_name, parameters = (of_pairs if name.startswith("cov") else of_neurons)(activation)
+    arguments = arguments | parameters
     plan = plan_of(arguments, precision)
-    return framework_of(plan).elementwise(plan, activation, name, arguments, out, where, dtype)
+    return framework_of(plan).elementwise(plan, row_name, name, arguments, out, where, dtype)
 
 
 class Functions(NamedTuple):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import fastmoments as fm
 from fastmoments_kernels import gpu
 from fastmoments_kernels.catalogue import CATALOGUE
 from fastmoments_kernels.gpu.vocabulary import INTERPRETED
@@ -15,51 +16,9 @@ from tests.matrices import REAL, alive_neurons, draw, expected, single
 from tests.test_matrices import assert_within, gradient
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
-# Interpreted, a pair takes a millisecond however many there are in a block: every fifth is two blocks
-THIN = 5 if INTERPRETED else 1
-NEURON = [name for name, (_, _, truth) in conformance.FUNCTIONS.items() if truth in ("mean", "gain", "var")]
 
 activations = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
 dtypes = pytest.mark.parametrize("dtype", ("float64", "float32"))
-
-
-@pytest.mark.parametrize("function", NEURON)
-@dtypes
-@activations
-def test_neurons(row, dtype, function):
-    worst = conformance.worst(row, "gpu", dtype, function, points.table(row.name, dtype))
-    assert worst.judged and worst.error <= conformance.BOUND, worst.where
-
-
-@dtypes
-@activations
-def test_pairs(row, dtype):
-    cases = [case for case in points.table(row.name, dtype) if len(case.inputs) == 5][::THIN]
-    assert_pairs(row, dtype, cases, ("cov",), (gpu.elementwise(row.name, "cov")(*inputs_of(cases, dtype)),))
-
-
-@dtypes
-@activations
-def test_partials(row, dtype):
-    cases = [case for case in points.table(row.name, dtype) if len(case.inputs) == 5][::THIN]
-    partials = gpu.elementwise(row.name, "cov_partials")(*inputs_of(cases, dtype))
-    assert_pairs(row, dtype, cases, conformance.PARTIALS, partials)
-
-
-def inputs_of(cases, dtype):
-    return np.array([case.inputs for case in cases], dtype=dtype).T
-
-
-def assert_pairs(row, dtype, cases, names, results):
-    eps = float(np.finfo(dtype).eps)
-    for name, result in zip(names, results, strict=True):
-        assert result.dtype == dtype
-        judged = [
-            (conformance.error(got, *case.truth[name], dtype), case.inputs)
-            for got, case in zip(result, cases, strict=True)
-            if name in case.truth and not points.why_excluded(case, name, row.kinks, eps)
-        ]
-        assert judged and max(judged)[0] <= conformance.BOUND, (name, max(judged))
 
 
 def on_device(array, dtype):
@@ -149,3 +108,29 @@ def is_strong(case, row, dtype):
         and 1e-3 < var_2 < 1e3
         and not any(points.why_excluded(case, name, row.kinks, eps) for name in names)
     )
+
+
+@activations
+def test_tensors_reach_the_kernels(row, monkeypatch):
+    """The public functions and autograd, as on a card; elsewhere the tensors are the cpu kernels'."""
+    rules = pytest.importorskip("fastmoments.frameworks.torch_rules")
+    moments, cov_of = (getattr(fm, f"{row.name}_{kind}") for kind in ("moments", "cov"))
+    mu, cov = (torch.as_tensor(array, device=DEVICE).requires_grad_() for array in draw("typical", 5))
+    expected = differentiated(moments, mu.cpu(), cov.cpu())
+    with monkeypatch.context() as patch:
+        patch.setattr(rules, "kernels_for", lambda tensor: "gpu")
+        found = differentiated(moments, mu, cov)
+        pair = cov_of(mu[0], mu[1], cov[0, 0], cov[1, 1], cov[0, 1])
+        cdf = fm.bivariate_normal_cdf(torch.tensor([0.5, -1.0], device=DEVICE), 0.25, -0.5)
+    for got, want in zip(found, expected, strict=True):
+        error = (got.cpu() - want).abs().max().item()
+        assert error <= 64 * np.finfo(np.float64).eps * (1.0 + want.abs().max().item())
+    assert abs(pair.item() - found[0][0, 1].item()) <= 64 * np.finfo(np.float64).eps
+    elsewhere = fm.bivariate_normal_cdf(np.array([0.5, -1.0], np.float32), 0.25, -0.5)
+    assert np.abs(cdf.cpu().numpy() - elsewhere).max() <= 8 * np.finfo(np.float32).eps
+
+
+def differentiated(moments, mu, cov):
+    """A matrix and the gradients of the sum of its elements."""
+    _, out = moments(mu, cov)
+    return out.detach(), *torch.autograd.grad(out.sum(), (mu, cov))

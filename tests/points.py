@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -66,6 +67,23 @@ def _cases(row, parameters):
             )
             for x, p, columns in zip(inputs, (parameters, parameters, swapped), _COLUMNS, strict=True)
         ]
+
+
+def numbers(row, case):
+    """A case's parameters as a formula takes them: of a neuron in order, of a pair the two neurons' in turn.
+
+    Several components of one parameter (weights of a mixture) are as many numbers.
+    """
+    pair, flat = len(case.inputs) == 5, []
+    components = max((len(value) for key, value in case.parameters.items() if key in row.components), default=1)
+    for field in fields(row.activation):
+        if field.name in row.components:
+            shared = case.parameters.get(field.name, [field.default] * components)
+            flat += [x for value in shared for x in [value] * (1 + pair)]
+        else:
+            both = case.parameters.get(field.name, [field.default] * 2)
+            flat += both if pair else both[:1]
+    return flat
 
 
 def why_excluded(case, name, kinks, eps):

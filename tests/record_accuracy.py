@@ -1,24 +1,53 @@
 """Writes tests/accuracy.json: the worst error of every function over the reference tables.
 
-Run `python -m tests.record_accuracy` after adding an activation or a backend, and after improving one.
+usage: python -m tests.record_accuracy [activation ...] [backend ...]       all if none is given
+
+Run it after adding an activation or a backend, and after improving one. With --print, records are printed only:
+how Triton's kernels, which are interpreted in processes of their own, report.
 """
 
 import json
+import os
+import subprocess
+import sys
 from itertools import product
 
+from tqdm import tqdm
+
 from fastmoments_kernels.catalogue import CATALOGUE
-from tests import conformance, points
+from tests import conformance
 
 
-def main():
-    record = {}
-    for row, backend, dtype in product(CATALOGUE, conformance.BACKENDS, conformance.DTYPES):
-        cases = points.table(row.name, dtype)
-        for function in conformance.FUNCTIONS:
-            worst = conformance.worst(row, backend, dtype, function, cases)
-            record[conformance.key(row, backend, dtype, function)] = float(f"{worst.error:.3g}")
-    conformance.RECORD.write_text(json.dumps(record, indent=1) + "\n")
+def main(arguments):
+    shown = "--print" in arguments
+    rows = [row for row in CATALOGUE if row.name in arguments] or CATALOGUE
+    backends = [backend for backend in conformance.BACKENDS if backend in arguments] or conformance.BACKENDS
+    if shown:
+        print(json.dumps(measured(rows[0], backends[0])))
+        return
+    record = conformance.recorded()
+    for row, backend in tqdm(list(product(rows, backends)), unit="backend"):
+        record |= {key: error for key, (error, _) in in_its_process(row, backend).items()}
+        conformance.RECORD.write_text(json.dumps(dict(sorted(record.items())), indent=1) + "\n")
+
+
+def measured(row, backend):
+    """Errors and where they are, by key."""
+    return {
+        key: (float(f"{worst.error:.3g}"), worst.where) for key, worst in conformance.errors(row, backend).items()
+    }
+
+
+def in_its_process(row, backend):
+    """`measured` here, or where Triton interprets."""
+    if backend != "gpu":
+        return measured(row, backend)
+    command = [sys.executable, "-Wignore", "-m", "tests.record_accuracy", "--print", row.name, backend]
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -27,7 +27,7 @@ ULPS = 64
 def pair_cov(binding, *arrays):
     mu_1, mu_2, var_1, var_2, cov_12 = arrays
     neuron = binding(relu.neuron)
-    return binding(relu.cov)(neuron(mu_1, var_1), neuron(mu_2, var_2), cov_12, 1e-14)
+    return binding(relu.cov)(neuron(mu_1, var_1, ()), neuron(mu_2, var_2, ()), cov_12, 1e-14)
 
 
 def assert_close(got, expected):

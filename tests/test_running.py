@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -137,3 +138,15 @@ def test_mixed_frameworks_name_both():
         fm.relu_moments(jax.numpy.zeros(2), torch.eye(2))
     with pytest.raises(TypeError, match="mu is on cpu but var is on meta"):
         fm.relu_mean(torch.zeros(2), torch.ones(2, device="meta"))
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    pytest.importorskip("torch")
+    from fastmoments.frameworks import torch_rules
+
+    monkeypatch.setitem(sys.modules, "triton", None)
+    for name in [name for name in sys.modules if name.startswith("fastmoments_kernels.gpu")]:
+        monkeypatch.delitem(sys.modules, name)
+    on_card = SimpleNamespace(device=SimpleNamespace(type="cuda"))
+    with pytest.raises(ImportError, match=r"pip install fastmoments\[triton\]"):
+        torch_rules.evaluate("relu", "mean", on_card, on_card)

@@ -90,11 +90,11 @@ bind = Binding(VOCABULARY | {"Real": None, "Reals": None}, compile=jit, constant
 
 
 @triton.jit
-def mean_kernel(mu_ptr, var_ptr, out_ptr, n, MEAN: tl.constexpr, BLOCK: tl.constexpr):
+def mean_kernel(mu_ptr, var_ptr, out_ptr, n, NEURON: tl.constexpr, MEAN: tl.constexpr, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mu = tl.load(mu_ptr + i, mask=i < n, other=0.0)
     var = tl.load(var_ptr + i, mask=i < n, other=1.0)
-    tl.store(out_ptr + i, MEAN(mu, var), mask=i < n)
+    tl.store(out_ptr + i, MEAN(NEURON(mu, var, ())), mask=i < n)
 
 
 @triton.jit
@@ -102,16 +102,20 @@ def cov_kernel(mu_ptr, var_ptr, out_ptr, n, NEURON: tl.constexpr, COV: tl.conste
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mu = tl.load(mu_ptr + i, mask=i < n, other=0.0)
     var = tl.load(var_ptr + i, mask=i < n, other=1.0)
-    neuron = NEURON(mu, var)
+    neuron = NEURON(mu, var, ())
     tl.store(out_ptr + i, COV(neuron, neuron, 0.5 * var, 0.0), mask=i < n)
 
 
 KERNELS = {
-    "mean": (mean_kernel, {"MEAN": bind(relu.mean)}, lambda mu, var: relu.mean(mu, var)),
+    "mean": (
+        mean_kernel,
+        {"NEURON": bind(relu.neuron), "MEAN": bind(relu.mean)},
+        lambda mu, var: relu.mean(relu.neuron(mu, var, ())),
+    ),
     "cov": (
         cov_kernel,
         {"NEURON": bind(relu.neuron), "COV": bind(relu.cov)},
-        lambda mu, var: relu.cov(relu.neuron(mu, var), relu.neuron(mu, var), 0.5 * var, 0.0),
+        lambda mu, var: relu.cov(relu.neuron(mu, var, ()), relu.neuron(mu, var, ()), 0.5 * var, 0.0),
     ),
 }
 

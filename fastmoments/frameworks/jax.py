@@ -25,23 +25,38 @@ def elementwise(
     return _results(plan, function(*arrays))
 
 
-def moments(plan: Plan, activation: Any, mu: Any, cov: Any, out: Any, check: bool) -> Moments:
+def moments(
+    plan: Plan, activation: str, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
+) -> Moments:
     """Mean and covariance of f(X); the gradient by cov lies in its upper triangle, which alone is read."""
     _refuse(out=out)
     mu, cov = _vector_and_matrix(plan, mu, cov)
     if check:
         _check_covariance(cov)
-    return Moments(*_results(plan, xla.moments(activation, mu, cov)))
+    per_neuron = _per_neuron(plan, parameters, mu)
+    return Moments(*_results(plan, xla.moments(activation, mu, cov, *per_neuron)))
 
 
-def moments_vjp(plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any) -> MomentsVjp:
+def moments_vjp(
+    plan: Plan, activation: str, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
+) -> MomentsVjp:
     """Gradients with respect to mu and cov; batch dimensions stay."""
     mu, cov = _vector_and_matrix(plan, mu, cov)
     bars = _arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
     for name, bar, like in zip(("mean_bar", "cov_bar"), bars, (mu, cov), strict=True):
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
-    return MomentsVjp(*_results(plan, xla.moments_vjp(activation, mu, cov, *bars)))
+    per_neuron = _per_neuron(plan, parameters, mu)
+    mu_bar, cov_in_bar, *_ = xla.moments_vjp(activation, mu, cov, *bars, *per_neuron)
+    return MomentsVjp(*_results(plan, (mu_bar, cov_in_bar)))
+
+
+def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> list[Array]:
+    """Parameters in mu's shape, one number a neuron."""
+    arrays = _arrays(plan, parameters)
+    for name, array in zip(parameters, arrays, strict=True):
+        shapes.check_parameter(name, array.shape, mu.shape)
+    return [jnp.broadcast_to(array, mu.shape) for array in arrays]
 
 
 def _refuse(**options: Any) -> None:

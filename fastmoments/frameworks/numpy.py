@@ -17,7 +17,8 @@ def elementwise(
     """Call the ufunc `name` of an activation, or of the bivariate normal where that is None."""
     from fastmoments_kernels import cpu
 
-    function = cpu.normal(name) if activation is None else cpu.elementwise(activation, name)
+    inputs = len(arguments)
+    function = cpu.normal(name) if activation is None else cpu.elementwise(activation, name, inputs)
     arrays = {key: as_array(value, plan.compute) for key, value in arguments.items()}
     for argument, array in arrays.items():
         if argument.startswith("var"):
@@ -37,7 +38,9 @@ def elementwise(
     return values.astype(plan.result, copy=False)
 
 
-def moments(plan: Plan, activation: Any, mu: Any, cov: Any, out: Any, check: bool) -> Moments:
+def moments(
+    plan: Plan, activation: str, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
+) -> Moments:
     """Mean and covariance of f(X) in the arrays of `out`, or new ones."""
     from fastmoments_kernels import cpu
 
@@ -46,15 +49,18 @@ def moments(plan: Plan, activation: Any, mu: Any, cov: Any, out: Any, check: boo
         check_covariance(cov)
     mean_out, cov_out = _outputs(plan, out, mu.shape, cov.shape)
     mean, full = _writable(mean_out, plan.compute), _writable(cov_out, plan.compute)
+    per_neuron = _per_neuron(plan, parameters, mu)
     if mu.size:
-        cpu.moments(activation, _flat(mu, 1), _flat(cov, 2), _flat(mean, 1), _flat(full, 2))
+        cpu.moments(activation, _flat(mu, 1), _flat(cov, 2), _flat(mean, 1), _flat(full, 2), per_neuron)
     for result, buffer in ((mean_out, mean), (cov_out, full)):
         if not np.shares_memory(result, buffer):
             result[...] = buffer
     return Moments(mean_out, cov_out)
 
 
-def moments_vjp(plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any) -> MomentsVjp:
+def moments_vjp(
+    plan: Plan, activation: str, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
+) -> MomentsVjp:
     """Gradients with respect to mu and cov; batch dimensions stay."""
     from fastmoments_kernels import cpu
 
@@ -65,12 +71,21 @@ def moments_vjp(plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, c
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
         bars.append(np.ascontiguousarray(bar))
+    per_neuron = _per_neuron(plan, parameters, mu)
     if not mu.size:
         return MomentsVjp(np.zeros(mu.shape, plan.result), np.zeros(cov.shape, plan.result))
     flat = _flat(mu, 1), _flat(cov, 2), _flat(bars[0], 1), _flat(bars[1], 2)
-    mu_bar, cov_in_bar = cpu.moments_vjp(activation, *flat)
+    mu_bar, cov_in_bar = cpu.moments_vjp(activation, *flat, per_neuron)
     result = mu_bar.reshape(mu.shape), cov_in_bar.reshape(cov.shape)
     return MomentsVjp(*(array.astype(plan.result, copy=False) for array in result))
+
+
+def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> tuple[Array, ...]:
+    """Parameters as (batch, n), one number a neuron."""
+    arrays = {name: as_array(value, plan.compute) for name, value in parameters.items()}
+    for name, array in arrays.items():
+        shapes.check_parameter(name, array.shape, mu.shape)
+    return tuple(_flat(np.broadcast_to(array, mu.shape), 1) for array in arrays.values())
 
 
 def as_array(value: Any, dtype: str) -> Array:

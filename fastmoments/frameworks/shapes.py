@@ -29,3 +29,12 @@ def batch_of(mu: Shape, cov: Shape) -> Shape:
     except ValueError:
         leading = f"{tuple(cov[:-2])} do not broadcast with mu's {tuple(mu[:-1])}"
         raise ValueError(f"cov: leading dimensions {leading}") from None
+
+
+def check_parameter(name: str, shape: Shape, mu: Shape) -> None:
+    """An activation's parameter is one number, or one per neuron, in every batch or in each."""
+    broadcasts = len(shape) <= len(mu) and all(
+        size in (1, other) for size, other in zip(reversed(shape), reversed(mu), strict=False)
+    )
+    if not broadcasts:
+        raise ValueError(f"{name}: expected a number or one per neuron, shape ({mu[-1]},), got {tuple(shape)}")

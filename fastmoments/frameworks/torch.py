@@ -10,7 +10,6 @@ from fastmoments.dispatch import Plan
 from fastmoments.frameworks import numpy, shapes, torch_ops
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.results import Moments, MomentsVjp
-from fastmoments_kernels.catalogue import row_of
 
 Tensor = Any
 
@@ -18,7 +17,7 @@ _unpack_dual: Callable[..., Any] = forward_ad.unpack_dual
 
 
 def elementwise(
-    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
+    plan: Plan, activation: str | None, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
 ) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
     _refuse(out=out, where=None if where is True else where, dtype=dtype)
@@ -27,8 +26,7 @@ def elementwise(
         if argument.startswith("var"):
             _check_variances(argument, tensor)
     shape = shapes.broadcast({argument: tensor.shape for argument, tensor in tensors.items()})
-    key = None if activation is None else row_of(activation).name
-    values = _elementwise(key, name, tuple(tensor.expand(shape) for tensor in tensors.values()))
+    values = _elementwise(activation, name, tuple(tensor.expand(shape) for tensor in tensors.values()))
     values = tuple(_result(plan, value) for value in values)
     return values if len(values) > 1 else values[0]
 
@@ -44,21 +42,26 @@ def _elementwise(activation: str | None, name: str, tensors: tuple[Tensor, ...])
     return values
 
 
-def moments(plan: Plan, activation: Any, mu: Any, cov: Any, out: Any, check: bool) -> Moments:
+def moments(
+    plan: Plan, activation: str, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
+) -> Moments:
     """Mean and covariance of f(X).
 
     The upper triangle of cov is read, or with derivatives the mean of both triangles: the gradient is then
     symmetric and that of what was computed. For a symmetric cov the two have the same bits.
     """
     _refuse(out=out)
-    tensors = _vector_and_matrix(plan, mu, cov)
+    mu, cov = _vector_and_matrix(plan, mu, cov)
     if check:
-        _check_covariance(tensors[1])
+        _check_covariance(cov)
     functions = rules.moments, rules.evaluate_moments, torch_ops.moments
-    return Moments(*(_result(plan, x) for x in _on_matrices(functions, row_of(activation).name, *tensors)))
+    found = _on_matrices(functions, activation, (mu, cov), _per_neuron(plan, parameters, mu))
+    return Moments(*(_result(plan, x) for x in found))
 
 
-def moments_vjp(plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any) -> MomentsVjp:
+def moments_vjp(
+    plan: Plan, activation: str, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
+) -> MomentsVjp:
     """Gradients with respect to mu and cov; batch dimensions stay."""
     tensors = _vector_and_matrix(plan, mu, cov)
     bars = _tensors(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
@@ -66,20 +69,33 @@ def moments_vjp(plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, c
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {tuple(like.shape)}, got {tuple(bar.shape)}")
     functions = rules.moments_vjp, rules.evaluate_moments_vjp, torch_ops.moments_vjp
-    found = _on_matrices(functions, row_of(activation).name, *tensors, *bars.values())
+    arrays = (*tensors, *bars.values())
+    found = _on_matrices(functions, activation, arrays, _per_neuron(plan, parameters, tensors[0]))
     return MomentsVjp(*(_result(plan, x) for x in found))
 
 
-def _on_matrices(functions: tuple[Any, ...], activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+def _on_matrices(
+    functions: tuple[Any, ...], activation: str, tensors: tuple[Tensor, ...], parameters: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
     """Call the one of a function's forms (differentiable, bare, operator) that is asked for."""
     differentiable, bare, operator = functions
-    tracked = _is_tracked(*tensors)
+    tracked = _is_tracked(*tensors, *parameters)
     if tracked:
         # tensors come in pairs: a vector and its matrix
         tensors = tuple(rules.symmetric(x) if i % 2 else x for i, x in enumerate(tensors))
-    call = operator if torch.compiler.is_compiling() else differentiable if tracked else bare
-    values: tuple[Tensor, ...] = call(activation, *tensors)
+    if torch.compiler.is_compiling():
+        compiled: tuple[Tensor, ...] = operator(activation, *tensors, list(parameters))
+        return compiled
+    values: tuple[Tensor, ...] = (differentiable if tracked else bare)(activation, *tensors, *parameters)
     return values
+
+
+def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Tensor) -> tuple[Tensor, ...]:
+    """Parameters in mu's shape, one number a neuron."""
+    tensors = _tensors(plan, parameters)
+    for name, tensor in tensors.items():
+        shapes.check_parameter(name, tensor.shape, mu.shape)
+    return tuple(tensor.expand(mu.shape) for tensor in tensors.values())
 
 
 def _refuse(**options: Any) -> None:
@@ -90,8 +106,7 @@ def _refuse(**options: Any) -> None:
 
 def _tensors(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:
     """The arguments in the dtype of the computation, on the device of those that are tensors."""
-    device = next(value.device for value in arguments.values() if isinstance(value, torch.Tensor))
-    dtype = getattr(torch, plan.compute)
+    dtype, device = getattr(torch, plan.compute), torch.device(plan.device)
     return {name: torch.as_tensor(value, dtype=dtype, device=device) for name, value in arguments.items()}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from fastmoments.frameworks import torch_rules as rules
-from fastmoments_kernels.cpu.elementwise import BODIES, NORMAL_BODIES
+from fastmoments_kernels.cpu.elementwise import outputs_of
 
 Tensor = Any
 
@@ -22,8 +22,7 @@ def elementwise(activation: str | None, kind: str, arguments: list[Tensor]) -> l
 
 @elementwise.register_fake
 def _(activation: str | None, kind: str, arguments: list[Tensor]) -> list[Tensor]:
-    count = (BODIES | NORMAL_BODIES)[kind].outputs
-    return [arguments[0].new_empty(arguments[0].shape) for _ in range(count)]
+    return [arguments[0].new_empty(arguments[0].shape) for _ in range(outputs_of(kind, len(arguments)))]
 
 
 def _save_elementwise(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -46,36 +45,53 @@ elementwise.register_autograd(_elementwise_backward, setup_context=_save_element
 
 
 @torch.library.custom_op(
-    "fastmoments::moments", mutates_args=(), schema="(str activation, Tensor mu, Tensor cov) -> (Tensor, Tensor)"
-)
-def moments(activation: str, mu: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
-    """Evaluate the mean and covariance of f(X)."""
-    return rules.evaluate_moments(activation, mu, cov)
-
-
-@torch.library.custom_op(
-    "fastmoments::moments_vjp",
+    "fastmoments::moments",
     mutates_args=(),
-    schema="(str activation, Tensor mu, Tensor cov, Tensor mean_bar, Tensor cov_bar) -> (Tensor, Tensor)",
+    schema="(str activation, Tensor mu, Tensor cov, Tensor[] parameters) -> (Tensor, Tensor)",
 )
+def moments(activation: str, mu: Tensor, cov: Tensor, parameters: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Evaluate the mean and covariance of f(X)."""
+    return rules.evaluate_moments(activation, mu, cov, *parameters)
+
+
+BARS = "(str activation, Tensor mu, Tensor cov, Tensor mean_bar, Tensor cov_bar, Tensor[] parameters)"
+
+
+@torch.library.custom_op("fastmoments::moments_vjp", mutates_args=(), schema=f"{BARS} -> (Tensor, Tensor)")
 def moments_vjp(
-    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor
+    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Evaluate the gradients with respect to mu and cov."""
-    return rules.evaluate_moments_vjp(activation, mu, cov, mean_bar, cov_bar)
+    return rules.evaluate_moments_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters)
 
 
-def _fake(activation: str, mu: Tensor, cov: Tensor, *bars: Tensor) -> tuple[Tensor, Tensor]:
+@torch.library.custom_op("fastmoments::parameter_vjp", mutates_args=(), schema=f"{BARS} -> Tensor[]")
+def parameter_vjp(
+    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor]
+) -> list[Tensor]:
+    """Evaluate the gradients with respect to the parameters."""
+    return list(rules.evaluate_parameter_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters))
+
+
+def _fake(activation: str, mu: Tensor, cov: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
     return mu.new_empty(mu.shape), cov.new_empty(cov.shape)
 
 
+@parameter_vjp.register_fake
+def _(activation: str, mu: Tensor, *others: Any) -> list[Tensor]:
+    return [mu.new_empty(mu.shape) for _ in others[-1]]
+
+
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    ctx.key, *tensors = inputs
-    ctx.save_for_backward(*tensors)
+    ctx.key, mu, cov, parameters = inputs
+    ctx.save_for_backward(mu, cov, *parameters)
 
 
 def _backward(ctx: Any, mean_bar: Tensor, cov_bar: Tensor) -> Any:
-    return None, *moments_vjp(ctx.key, *ctx.saved_tensors, mean_bar, rules.symmetric(cov_bar))
+    mu, cov, *parameters = ctx.saved_tensors
+    arguments = ctx.key, mu, cov, mean_bar, rules.symmetric(cov_bar), parameters
+    others = parameter_vjp(*arguments) if any(p.requires_grad for p in parameters) else [None] * len(parameters)
+    return None, *moments_vjp(*arguments), others
 
 
 moments.register_fake(_fake)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from fastmoments_kernels import cpu
+from fastmoments_kernels.cpu.elementwise import outputs_of
 from fastmoments_kernels.eager import on_torch
 
 Tensor = Any
@@ -19,14 +20,37 @@ Tensor = Any
 _vjp: Callable[..., Any] = torch.func.vjp
 
 # The functions that are the derivatives along each argument
-SLOPES = {"mean": ("gain", "mean_dvar"), "var": ("var_partials",), "cov": ("cov_partials",)}
+SLOPES = {
+    "mean": ("gain", "mean_dvar", "mean_dparameters"),
+    "var": ("var_partials", "var_dparameters"),
+    "cov": ("cov_partials", "cov_dparameters"),
+}
+
+
+def kernels_for(tensor: Tensor) -> str:
+    """What computes where a tensor lies: the cpu kernels, the gpu's, or torch operations ("eager")."""
+    return {"cpu": "cpu", "cuda": "gpu"}.get(tensor.device.type, "eager")
+
+
+def _gpu() -> Any:
+    try:
+        from fastmoments_kernels import gpu
+    except ImportError as error:
+        message = "tensors on cuda need Triton, which is not installed: pip install fastmoments[triton]"
+        raise ImportError(message) from error
+    return gpu
 
 
 def evaluate(activation: str | None, kind: str, *arguments: Tensor) -> tuple[Tensor, ...]:
-    """An element-wise function's outputs: by the cpu kernels on the tensors' own memory, or by torch operations."""
-    if arguments[0].device.type != "cpu":
+    """An element-wise function's outputs: by kernels on the tensors' own memory, or by torch operations."""
+    kernels = kernels_for(arguments[0])
+    if kernels == "gpu":
+        gpu = _gpu()
+        on_card = gpu.normal(kind) if activation is None else gpu.elementwise(activation, kind)
+        return _as_tuple(on_card(*arguments))
+    if kernels == "eager":
         return _as_tuple(on_torch.function(activation, kind, arguments[0].dtype)(*arguments))
-    kernel = cpu.normal(kind) if activation is None else cpu.elementwise(activation, kind)
+    kernel = cpu.normal(kind) if activation is None else cpu.elementwise(activation, kind, len(arguments))
     results = tuple(
         torch.empty_like(arguments[0], memory_format=torch.contiguous_format) for _ in range(kernel.nout)
     )
@@ -35,29 +59,49 @@ def evaluate(activation: str | None, kind: str, *arguments: Tensor) -> tuple[Ten
     return results
 
 
-def evaluate_moments(activation: str, mu: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
+def evaluate_moments(activation: str, mu: Tensor, cov: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance, by the upper triangle of cov."""
-    if mu.device.type != "cpu":
-        mean, full = moments_of(activation, mu)(mu, cov)
+    kernels = kernels_for(mu)
+    if kernels == "eager":
+        mean, full = moments_of(activation, mu)(mu, cov, *parameters)
         return mean, full
-    mean, full = (torch.empty(x.shape, dtype=x.dtype) for x in (mu, cov))
+    mean, full = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (mu, cov))
     if mu.numel():
-        cpu.moments(activation, *_flat(mu, cov), *_flat(mean, full))
+        flat = _flat_cpu if kernels == "cpu" else _flat
+        vectors = tuple(flat(x, mu.shape[-1:]) for x in parameters)
+        backend = cpu if kernels == "cpu" else _gpu()
+        backend.moments(activation, *_pairs(flat, mu, cov), *_pairs(flat, mean, full), vectors)
     return mean, full
 
 
 def evaluate_moments_vjp(
-    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor
+    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, *parameters: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradients with respect to mu and cov, that of cov symmetric as cov_bar has to be."""
-    if mu.device.type != "cpu":
-        mu_bar, cov_in_bar = moments_vjp_of(activation, mu)(mu, cov, mean_bar, cov_bar)
+    kernels = kernels_for(mu)
+    if kernels == "eager":
+        mu_bar, cov_in_bar, *_ = moments_vjp_of(activation, mu)(mu, cov, mean_bar, cov_bar, *parameters)
         return mu_bar, cov_in_bar
     if not mu.numel():
         return torch.zeros_like(mu), torch.zeros_like(cov)
-    results = cpu.moments_vjp(activation, *_flat(mu, cov), *_flat(mean_bar, cov_bar))
-    mu_bar, cov_in_bar = map(torch.from_numpy, results)
+    flat = _flat_cpu if kernels == "cpu" else _flat
+    vectors = tuple(flat(x, mu.shape[-1:]) for x in parameters)
+    backend = cpu if kernels == "cpu" else _gpu()
+    found = backend.moments_vjp(activation, *_pairs(flat, mu, cov), *_pairs(flat, mean_bar, cov_bar), vectors)
+    mu_bar, cov_in_bar = map(torch.as_tensor, found)
     return mu_bar.reshape(mu.shape), cov_in_bar.reshape(cov.shape)
+
+
+def evaluate_parameter_vjp(activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Gradients with respect to the parameters, of (mu, cov, mean_bar, cov_bar, *parameters)."""
+    mu, _, _, _, *parameters = tensors
+    if kernels_for(mu) != "cpu" or not mu.numel():
+        return moments_vjp_of(activation, mu)(*tensors)[2:]
+    vectors = tuple(_flat_cpu(x, mu.shape[-1:]) for x in parameters)
+    found = cpu.parameter_vjp(
+        activation, *_pairs(_flat_cpu, *tensors[:2]), *_pairs(_flat_cpu, *tensors[2:4]), vectors
+    )
+    return tuple(torch.from_numpy(x).reshape(mu.shape) for x in found)
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
@@ -65,10 +109,18 @@ def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
     return array
 
 
-def _flat(vector: Tensor, matrix: Tensor) -> tuple[np.ndarray[Any, Any], ...]:
+def _flat(tensor: Tensor, core: tuple[int, ...]) -> Tensor:
     """All leading dimensions as one, the kernels' layout; contiguous tensors keep their memory."""
+    return tensor.contiguous().view(-1, *core)
+
+
+def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    return _array(_flat(tensor, core))
+
+
+def _pairs(flat: Callable[..., Any], vector: Tensor, matrix: Tensor) -> tuple[Any, Any]:
     n = vector.shape[-1]
-    return _array(vector.contiguous().view(-1, n)), _array(matrix.contiguous().view(-1, n, n))
+    return flat(vector, (n,)), flat(matrix, (n, n))
 
 
 def _as_tuple(value: Any) -> tuple[Tensor, ...]:
@@ -80,20 +132,20 @@ def symmetric(matrix: Tensor) -> Tensor:
     return 0.5 * (matrix + matrix.mT)
 
 
-def moments_of(activation: str, like: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """(mu, cov) -> moments on torch operations."""
+def moments_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
+    """(mu, cov, *parameters) -> moments on torch operations."""
     functions = on_torch.functions(activation, like.dtype)
     slack = 64 * like.shape[-1] * torch.finfo(like.dtype).eps
-    return lambda mu, cov: functions.moments(mu, cov, slack)
+    return lambda mu, cov, *parameters: functions.moments(mu, cov, slack, *parameters)
 
 
-def moments_vjp_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
-    """(mu, cov, mean_bar, cov_bar) -> gradients on torch operations."""
+def moments_vjp_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor, ...]]:
+    """(mu, cov, mean_bar, cov_bar, *parameters) -> gradients of mu, cov and the parameters on torch operations."""
 
-    def vjp(mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor) -> tuple[Tensor, Tensor]:
-        _, pull = _vjp(moments_of(activation, like), mu, cov)
-        mu_bar, upper = pull((mean_bar, cov_bar))
-        return mu_bar, symmetric(upper)
+    def vjp(mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        _, pull = _vjp(moments_of(activation, like), mu, cov, *parameters)
+        mu_bar, upper, *others = pull((mean_bar, cov_bar))
+        return mu_bar, symmetric(upper), *others
 
     return vjp
 
@@ -162,7 +214,8 @@ class _Elementwise(torch.autograd.Function):
 
 def slopes(call: Callable[..., Any], activation: str, kind: str, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     """The derivatives along each input, of a kind in SLOPES."""
-    return [slope for name in SLOPES[kind] for slope in call(activation, name, *inputs)]
+    names = [name for name in SLOPES[kind] if outputs_of(name, len(inputs))]
+    return [slope for name in names for slope in call(activation, name, *inputs)]
 
 
 def elementwise_gradients(
@@ -176,17 +229,22 @@ def elementwise_gradients(
 
 
 class _MatrixMoments(torch.autograd.Function):
-    """(activation, mu, symmetric cov) -> (mean, cov)."""
+    """(activation, mu, symmetric cov, *parameters) -> (mean, cov)."""
 
     setup_context = staticmethod(_save)
 
     @staticmethod
-    def forward(activation: str, mu: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
-        return evaluate_moments(activation, mu, cov)
+    def forward(activation: str, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        return evaluate_moments(activation, *tensors)
 
     @staticmethod
     def backward(ctx: Any, mean_bar: Tensor, cov_bar: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *moments_vjp(*ctx.key, *ctx.saved_tensors, mean_bar, symmetric(cov_bar))
+        mu, cov, *parameters = ctx.saved_tensors
+        arguments = (*ctx.key, mu, cov, mean_bar, symmetric(cov_bar), *parameters)
+        # pairs are visited once more for the parameters: only for who asks
+        wanted = any(ctx.needs_input_grad[3:])
+        others = parameter_vjp(*arguments) if wanted else (None,) * len(parameters)
+        return None, *moments_vjp(*arguments), *others
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
@@ -198,7 +256,7 @@ class _MatrixMoments(torch.autograd.Function):
 
 
 class _MatrixVjp(torch.autograd.Function):
-    """(activation, mu, symmetric cov, mean_bar, symmetric cov_bar) -> (mu_bar, cov_bar), symmetric too."""
+    """(activation, mu, symmetric cov, mean_bar, symmetric cov_bar, *parameters) -> (mu_bar, symmetric cov_bar)."""
 
     setup_context = staticmethod(_save)
 
@@ -208,17 +266,53 @@ class _MatrixVjp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *pull(moments_vjp_of(ctx.key[0], ctx.saved_tensors[0]), ctx.saved_tensors, bars)
+        return None, *pull(_leading(ctx), ctx.saved_tensors, bars)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        return push(moments_vjp_of(ctx.key[0], ctx.saved_tensors[0]), ctx.saved_tensors, tangents[1:])
+        return push(_leading(ctx), ctx.saved_tensors, tangents[1:])
 
     @staticmethod
     def vmap(info: Any, dims: Any, activation: str, *tensors: Tensor) -> Any:
         return moments_vjp(activation, *_batched(info, dims[1:], tensors)), (0, 0)
 
 
+def _leading(ctx: Any) -> Callable[..., tuple[Tensor, ...]]:
+    """The gradients of mu and cov on torch operations."""
+    every = moments_vjp_of(ctx.key[0], ctx.saved_tensors[0])
+    return lambda *tensors: every(*tensors)[:2]
+
+
+class _ParameterVjp(torch.autograd.Function):
+    """(activation, mu, symmetric cov, mean_bar, symmetric cov_bar, *parameters) -> the parameters' gradients."""
+
+    setup_context = staticmethod(_save)
+
+    @staticmethod
+    def forward(activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return evaluate_parameter_vjp(activation, *tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *pull(_following(ctx), ctx.saved_tensors, bars)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return _as_tuple(push(_following(ctx), ctx.saved_tensors, tangents[1:]))
+
+    @staticmethod
+    def vmap(info: Any, dims: Any, activation: str, *tensors: Tensor) -> Any:
+        found = parameter_vjp(activation, *_batched(info, dims[1:], tensors))
+        return found, (0,) * len(found)
+
+
+def _following(ctx: Any) -> Callable[..., tuple[Tensor, ...]]:
+    """The gradients of the parameters on torch operations."""
+    every = moments_vjp_of(ctx.key[0], ctx.saved_tensors[0])
+    return lambda *tensors: every(*tensors)[2:]
+
+
 elementwise: Callable[..., Any] = _Elementwise.apply
 moments: Callable[..., Any] = _MatrixMoments.apply
 moments_vjp: Callable[..., Any] = _MatrixVjp.apply
+parameter_vjp: Callable[..., Any] = _ParameterVjp.apply

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from fastmoments_kernels.bind import Binding
-from fastmoments_kernels.formulas.identity import INTERFACE
+from fastmoments_kernels.formulas.identity import interface_of
 
 Array = Any
 # (function, partials) -> the function with its derivatives; partials(*arguments) returns one array an argument
@@ -31,52 +31,62 @@ class Words(NamedTuple):
 class ArrayFunctions:
     """The functions of one activation in one array library.
 
-    Arguments broadcast; they and the results have the library's arrays' dtype, in which everything is computed.
+    Arguments broadcast; they and the results have the library's arrays' dtype, in which everything is computed. An
+    activation's parameters follow the others, in pairs for a pair of neurons: (..., tau_1, tau_2).
     """
 
     def __init__(self, formula: ModuleType, words: Words) -> None:
         binding = Binding(words.vocabulary)
         self.words = words
         self.formula = ModuleType(formula.__name__)
-        for name in INTERFACE:
-            setattr(self.formula, name, binding(getattr(formula, name)))
+        for name, function in interface_of(formula).items():
+            setattr(self.formula, name, binding(function))
 
     @cached_property
     def mean(self) -> Callable[..., Array]:
-        """E f(X) of (mu, var), differentiable by gain and mean_dvar."""
+        """E f(X) of (mu, var), differentiable by gain, mean_dvar and mean_dparameters."""
         f = self.formula
-        return self.words.rule(f.mean, lambda mu, var: (f.gain(mu, var), f.mean_dvar(mu, var)))
+        return self.words.rule(
+            self._of_neuron(f.mean), self._of_neuron(lambda x: (f.gain(x), f.mean_dvar(x), *f.mean_dparameters(x)))
+        )
 
     @cached_property
     def var(self) -> Callable[..., Array]:
         """Var f(X) of (mu, var)."""
-        return self.words.rule(self.formula.var, self.formula.var_partials)
+        f = self.formula
+        return self.words.rule(
+            self._of_neuron(f.var), self._of_neuron(lambda x: (*f.var_partials(x), *f.var_dparameters(x)))
+        )
 
-    @cached_property
-    def gain(self) -> Callable[..., Array]:
-        """E f'(X) of (mu, var); the library differentiates the closed form."""
-        gain: Callable[..., Array] = self.formula.gain
-        return gain
+    def _of_neuron(self, function: Callable[[Any], Any]) -> Callable[..., Any]:
+        return lambda mu, var, *parameters: function(self.formula.neuron(mu, var, parameters))
 
-    def marginals(self, mu: Array, var: Array) -> tuple[Array, Array]:
+    def elementwise(self, name: str) -> Callable[..., Any]:
+        """The function `name`: one of the methods here, or of a neuron's that the library differentiates itself."""
+        found: Callable[..., Any] | None = getattr(self, name, None)
+        return found or self._of_neuron(getattr(self.formula, name))
+
+    def marginals(self, mu: Array, var: Array, *parameters: Array) -> tuple[Array, Array]:
         """(E f(X), Var f(X))."""
-        return self.mean(mu, var), self.var(mu, var)
+        return self.mean(mu, var, *parameters), self.var(mu, var, *parameters)
 
     @cached_property
     def cov(self) -> Callable[..., Array]:
-        """Cov(f(X_1), f(X_2)) of (mu_1, mu_2, var_1, var_2, cov_12, slack); the slack carries no derivative."""
-        return self.words.rule(self._cov, self.cov_partials)
+        """Cov(f(X_1), f(X_2)) of (mu_1, mu_2, var_1, var_2, cov_12, *parameters, slack)."""
+        return self.words.rule(
+            lambda *x: self.formula.cov(*self._pair(x)),
+            lambda *x: (*self.cov_partials(*x), *self.cov_dparameters(*x)),
+        )
 
-    def _cov(self, mu_1: Array, mu_2: Array, var_1: Array, var_2: Array, cov_12: Array, slack: float) -> Array:
-        f = self.formula
-        return f.cov(f.neuron(mu_1, var_1), f.neuron(mu_2, var_2), cov_12, slack)
+    def _pair(self, arguments: tuple[Array, ...]) -> tuple[Any, ...]:
+        """(neuron_1, neuron_2, cov_12, slack)."""
+        mu_1, mu_2, var_1, var_2, cov_12, *parameters, slack = arguments
+        one = self.formula.neuron(mu_1, var_1, tuple(parameters[::2]))
+        return one, self.formula.neuron(mu_2, var_2, tuple(parameters[1::2])), cov_12, slack
 
-    def cov_partials(
-        self, mu_1: Array, mu_2: Array, var_1: Array, var_2: Array, cov_12: Array, slack: float
-    ) -> tuple[Array, ...]:
+    def cov_partials(self, *arguments: Array) -> tuple[Array, ...]:
         """d cov along its arguments: raise an order for mu, two and halve for var, both neurons' for cov_12."""
-        f = self.formula
-        one, two = f.neuron(mu_1, var_1), f.neuron(mu_2, var_2)
+        f, (one, two, cov_12, slack) = self.formula, self._pair(arguments)
         return (
             f.cov_10(one, two, cov_12, slack),
             f.cov_10(two, one, cov_12, slack),
@@ -85,14 +95,21 @@ class ArrayFunctions:
             f.product_11(one, two, cov_12, slack),
         )
 
-    def moments(self, mu: Array, cov: Array, slack: float) -> tuple[Array, Array]:
-        """Mean (..., n) and covariance (..., n, n) of f(X), by the upper triangle of cov."""
+    def cov_dparameters(self, *arguments: Array) -> tuple[Array, ...]:
+        """d cov along the parameters, the two neurons' in turn."""
+        along, (one, two, cov_12, slack) = self.formula.cov_dparameters, self._pair(arguments)
+        both = zip(along(one, two, cov_12, slack), along(two, one, cov_12, slack), strict=True)
+        return tuple(partial for pair in both for partial in pair)
+
+    def moments(self, mu: Array, cov: Array, slack: float, *parameters: Array) -> tuple[Array, Array]:
+        """Mean and covariance of f(X) for mu and parameters (..., n), by the upper triangle of cov (..., n, n)."""
         where = self.words.vocabulary["where"]
         above = self.words.triangle(mu.shape[-1], cov)
         below = self.words.transpose(above)
         var = self.words.diagonal(cov)
         # a neuron with itself is left to `var`: |rho| = 1 is no place to differentiate the pair formula
         off = where(above, cov, where(below, self.words.transpose(cov), 0.0 * cov))
-        columns = (mu[..., :, None], mu[..., None, :], var[..., :, None], var[..., None, :])
-        pairs = self.cov(*columns, off, slack)
-        return self.mean(mu, var), where(above | below, pairs, self.var(mu, var)[..., :, None])
+        (mu_1, mu_2), (var_1, var_2), *others = ((x[..., :, None], x[..., None, :]) for x in (mu, var, *parameters))
+        pairs = self.cov(mu_1, mu_2, var_1, var_2, off, *(x for pair in others for x in pair), slack)
+        diagonal = self.var(mu, var, *parameters)[..., :, None]
+        return self.mean(mu, var, *parameters), where(above | below, pairs, diagonal)

@@ -1,8 +1,8 @@
 """One row per activation: its parameters, its formula and where it is not smooth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastmoments_kernels.formulas import heaviside, relu
 
@@ -23,12 +23,17 @@ Activation = ReLU | Heaviside
 
 
 class Row(NamedTuple):
-    """An activation: public name, parameter class, formula module, points where f or f' breaks."""
+    """An activation: public name, parameter class, formula module, points where f or f' breaks.
+
+    Parameters in `components` have one entry per component of a mixture along their last axis; a formula takes the
+    entries one by one.
+    """
 
     name: str
     activation: type
     formula: ModuleType
     kinks: tuple[float, ...] = ()
+    components: tuple[str, ...] = ()
 
 
 CATALOGUE = (
@@ -44,3 +49,9 @@ def row_of(activation: object) -> Row:
             return row
     names = ", ".join(row.name for row in CATALOGUE)
     raise ValueError(f"activation: expected one of {names} or an object such as ReLU(), got {activation!r}")
+
+
+def parameters_of(activation: object) -> dict[str, Any]:
+    """An activation's parameters by name, in the order its formula takes them; a name or class has its defaults."""
+    activation = row_of(activation).activation() if isinstance(activation, str | type) else activation
+    return {field.name: getattr(activation, field.name) for field in fields(activation)}  # type: ignore[arg-type]

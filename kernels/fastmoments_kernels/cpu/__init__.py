@@ -1,6 +1,6 @@
 """Numba: the vocabulary in machine code, and the loops. No activation is named here."""
 
 from fastmoments_kernels.cpu.elementwise import elementwise, normal
-from fastmoments_kernels.cpu.matrices import moments, moments_vjp
+from fastmoments_kernels.cpu.matrices import moments, moments_vjp, parameter_vjp
 
-__all__ = ["elementwise", "moments", "moments_vjp", "normal"]
+__all__ = ["elementwise", "moments", "moments_vjp", "normal", "parameter_vjp"]

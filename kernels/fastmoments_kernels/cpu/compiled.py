@@ -17,7 +17,7 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding, with_scope
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
-from fastmoments_kernels.formulas.identity import INTERFACE
+from fastmoments_kernels.formulas.identity import interface_of
 
 STALE = 30 * 86400.0  # seconds after which another version's machine code is removed
 
@@ -34,17 +34,19 @@ compiled_formula = Binding(VOCABULARY, compile=jit, constant=_constant)
 
 
 @cache
-def formula_names(formula: ModuleType) -> dict[str, Any]:
-    """What loops find under `formula` and FEATURES: one activation, compiled."""
+def formula_names(formula: ModuleType, parameters: int) -> dict[str, Any]:
+    """What loops find under `formula`, FEATURES and PARAMETERS: one activation, compiled."""
     compiled = ModuleType(formula.__name__)
-    for name in INTERFACE:
-        setattr(compiled, name, compiled_formula(getattr(formula, name)))
-    return {"formula": compiled, "FEATURES": len(formula.neuron(np.zeros(1), np.ones(1)))}
+    for name, function in interface_of(formula).items():
+        setattr(compiled, name, compiled_formula(function))
+    one = np.ones(1)
+    features = formula.neuron(one, one, (one,) * parameters)
+    return {"formula": compiled, "FEATURES": len(features), "PARAMETERS": parameters}
 
 
-def entry(template: Callable[..., Any], formula: ModuleType, name: str, signature: Any) -> Any:
+def entry(template: Callable[..., Any], names: Mapping[str, Any], name: str, signature: Any) -> Any:
     """The loop `template` for one activation, called from Python: releases the GIL, cached on disk by `name`."""
-    scope = Binding(formula_names(formula), compile=jit).scope(template)
+    scope = Binding(names, compile=jit).scope(template)
     with disk_cache() as enabled:
         decorate = numba.njit(signature, error_model="numpy", nogil=True, cache=enabled)
         return decorate(with_scope(template, scope, name))

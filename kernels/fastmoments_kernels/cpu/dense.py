@@ -20,17 +20,17 @@ from fastmoments_kernels.formulas import identity as formula
 Array = Any
 
 TILE = 64  # 64 x 64 float64 scratch stays in the second cache level
-SERIES_LIMIT = 0.9  # beyond it the series needs more terms than quadrature nodes cost
+SERIES_LIMIT = 0.9  # beyond it the series needs more terms than quadrature nodes cost; < 0 for no series
 TERMS = 424  # ln(1e-3 eps / 2) / ln(SERIES_LIMIT), the longest series, rounded up to a multiple of 4
-FEATURES = 2  # length of formula.neuron's tuple
+FEATURES, PARAMETERS = 3, 0  # lengths of formula.neuron's tuple and of its parameters
 
 
-def neurons(mu: Array, var: Array, features: Array, first: int, step: int) -> None:
+def neurons(mu: Array, var: Array, parameters: Array, features: Array, first: int, step: int) -> None:
     """Features of every neuron of matrices first, first + step, ..."""
     batch, n = mu.shape
     for m in range(first, batch, step):
         for i in range(n):
-            feature = formula.neuron(mu[m, i], var[m, i])
+            feature = formula.neuron(mu[m, i], var[m, i], to_fixed_tuple(parameters[:, m, i], PARAMETERS))
             for f in range(FEATURES):
                 features[m, i, f] = feature[f]
 
@@ -48,7 +48,7 @@ def pairs(
     """Off-diagonal entries of every matrix; of all its tiles this call does first, first + step, ..."""
     batch, n = inverse_sd.shape
     rho, out = np.zeros((TILE, TILE)), np.empty((TILE, TILE))
-    rows, columns = np.zeros((TERMS, TILE)), np.zeros((TERMS, TILE))
+    rows, columns = np.zeros((TERMS + 2, TILE)), np.zeros((TERMS + 2, TILE))
     task = 0
     for m in range(batch):
         for i in range(0, n, TILE):
@@ -121,16 +121,25 @@ def terms_for(rho: float, tolerance: float) -> int:
 def coefficients(features: Array, terms: int, table: Array) -> None:
     """Hermite coefficients b_n of a block's neurons, n = 1..terms, in row TERMS - n: series run upwards.
 
-    A descending loop over rows would stay scalar, LLVM's alias check rejects the negative stride.
+    A descending loop over rows would stay scalar, LLVM's alias check rejects the negative stride. Row TERMS has
+    a_0 on the way and 0 in the end, row TERMS + 1 zeros.
     """
     for j in range(features.shape[0]):
-        table[TERMS - 1, j], table[TERMS - 2, j] = formula.series(to_fixed_tuple(features[j], FEATURES))
+        start = formula.series(to_fixed_tuple(features[j], FEATURES))
+        table[TERMS, j], table[TERMS - 1, j], table[TERMS - 2, j] = start
     for n in range(3, terms + 1):
         for j in range(features.shape[0]):
             neuron = to_fixed_tuple(features[j], FEATURES)
             table[TERMS - n, j] = formula.series_step(
                 float(n), neuron, table[TERMS - n + 1, j], table[TERMS - n + 2, j]
             )
+    # in place: b_n needs no a_k with k > n
+    for row in range(TERMS - max(terms, 2), TERMS):
+        for j in range(features.shape[0]):
+            neuron = to_fixed_tuple(features[j], FEATURES)
+            a_n, a_1, a_2 = table[row, j], table[row + 1, j], table[row + 2, j]
+            table[row, j] = formula.coefficient(float(TERMS - row), neuron, a_n, a_1, a_2)
+    table[TERMS] = 0.0
 
 
 def series(rho: Array, rows: Array, i: int, columns: Array, terms: int, start: int, stop: int, out: Array) -> None:

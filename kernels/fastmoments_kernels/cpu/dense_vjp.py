@@ -25,7 +25,7 @@ from fastmoments_kernels.formulas import identity as formula
 
 Array = Any
 
-FEATURES = 2  # length of formula.neuron's tuple
+FEATURES, PARAMETERS = 3, 0  # lengths of formula.neuron's tuple and of its parameters
 D_COV, D_MU_1, D_MU_2, D_VAR_1, D_VAR_2 = range(5)
 
 
@@ -46,7 +46,7 @@ def pair_gradients(
     """cov_grad off the diagonal, and each tile's share of the mu and var gradients: (batch, blocks, n) parts."""
     batch, n = inverse_sd.shape
     rho, partials = np.zeros((TILE, TILE)), np.zeros((5, TILE, TILE))
-    rows, columns = np.zeros((3, TERMS + 1, TILE)), np.zeros((3, TERMS + 1, TILE))
+    rows, columns = np.zeros((3, TERMS + 2, TILE)), np.zeros((3, TERMS + 2, TILE))
     task = 0
     for m in range(batch):
         for i in range(0, n, TILE):
@@ -151,3 +151,20 @@ def reduce_tile(
             var_part[of_row, i + a] += 2.0 * bar * partials[D_VAR_1, a, b]
             mu_part[of_column, j + b] += 2.0 * bar * partials[D_MU_2, a, b]
             var_part[of_column, j + b] += 2.0 * bar * partials[D_VAR_2, a, b]
+
+
+def parameter_gradients(
+    features: Array, cov: Array, cov_bar: Array, gradients: Array, slack: float, first: int, step: int
+) -> None:
+    """What flows into the parameters (PARAMETERS, batch, n) off the diagonal, neurons first, first + step, ..."""
+    batch, n = cov.shape[:2]
+    for task in range(first, batch * n, step):
+        m, i = task // n, task % n
+        one = to_fixed_tuple(features[m, i], FEATURES)
+        for j in range(n):
+            if j != i:
+                two = to_fixed_tuple(features[m, j], FEATURES)
+                slopes = formula.cov_dparameters(one, two, float(cov[m, min(i, j), max(i, j)]), slack)
+                bar = float(cov_bar[m, i, j]) + float(cov_bar[m, j, i])
+                for k in range(PARAMETERS):
+                    gradients[k, m, i] += bar * slopes[k]

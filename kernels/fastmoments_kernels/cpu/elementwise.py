@@ -1,11 +1,13 @@
 """The elementwise functions as NumPy ufuncs: float32 and float64, float64 inside, a chunk at a time."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import carray
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
@@ -18,89 +20,133 @@ from fastmoments_kernels.formulas.orthant import bivariate_cdf, log_bivariate_cd
 Array = Any
 
 CHUNK = 128  # elements of every operand in the first cache level
-INPUTS, OPERANDS, SLACK, load, store = 2, 3, 0.0, load64, store64  # bound per ufunc and dtype
+# bound per ufunc and dtype
+INPUTS, OPERANDS, PARAMETERS, SLACK, load, store = 2, 3, 0, 0.0, load64, store64
 
 
 class Body(NamedTuple):
-    """A ufunc's chunk loop, its numbers of inputs and outputs, and its arguments."""
+    """A ufunc's chunk loop, its numbers of neurons and outputs (None: one a parameter), and its arguments.
+
+    One neuron is (mu, var, *parameters), a pair (mu_1, mu_2, var_1, var_2, cov_12, *parameters in pairs), and none
+    are the three arguments of the bivariate normal.
+    """
 
     loop: Callable[..., None]
-    inputs: int
-    outputs: int
+    neurons: int
+    outputs: int | None
     doc: str
+
+
+def _one(x: Array, i: int) -> Any:
+    return formula.neuron(x[0, i], x[1, i], to_fixed_tuple(x[2 : 2 + PARAMETERS, i], PARAMETERS))
+
+
+def _first(x: Array, i: int) -> Any:
+    return formula.neuron(x[0, i], x[2, i], to_fixed_tuple(x[5 : 5 + 2 * PARAMETERS : 2, i], PARAMETERS))
+
+
+def _second(x: Array, i: int) -> Any:
+    return formula.neuron(x[1, i], x[3, i], to_fixed_tuple(x[6 : 6 + 2 * PARAMETERS : 2, i], PARAMETERS))
 
 
 def _mean(x: Array, count: int) -> None:
     for i in range(count):
-        x[2, i] = formula.mean(x[0, i], x[1, i])
+        x[INPUTS, i] = formula.mean(_one(x, i))
 
 
 def _var(x: Array, count: int) -> None:
     for i in range(count):
-        x[2, i] = formula.var(x[0, i], x[1, i])
+        x[INPUTS, i] = formula.var(_one(x, i))
 
 
 def _gain(x: Array, count: int) -> None:
     for i in range(count):
-        x[2, i] = formula.gain(x[0, i], x[1, i])
+        x[INPUTS, i] = formula.gain(_one(x, i))
 
 
 def _marginals(x: Array, count: int) -> None:
     for i in range(count):
-        x[2, i] = formula.mean(x[0, i], x[1, i])
-        x[3, i] = formula.var(x[0, i], x[1, i])
+        neuron = _one(x, i)
+        x[INPUTS, i] = formula.mean(neuron)
+        x[INPUTS + 1, i] = formula.var(neuron)
 
 
 def _mean_dvar(x: Array, count: int) -> None:
     for i in range(count):
-        x[2, i] = formula.mean_dvar(x[0, i], x[1, i])
+        x[INPUTS, i] = formula.mean_dvar(_one(x, i))
 
 
 def _var_partials(x: Array, count: int) -> None:
     for i in range(count):
-        x[2, i], x[3, i] = formula.var_partials(x[0, i], x[1, i])
+        x[INPUTS, i], x[INPUTS + 1, i] = formula.var_partials(_one(x, i))
+
+
+def _mean_dparameters(x: Array, count: int) -> None:
+    for i in range(count):
+        values = formula.mean_dparameters(_one(x, i))
+        for k in range(PARAMETERS):
+            x[INPUTS + k, i] = values[k]
+
+
+def _var_dparameters(x: Array, count: int) -> None:
+    for i in range(count):
+        values = formula.var_dparameters(_one(x, i))
+        for k in range(PARAMETERS):
+            x[INPUTS + k, i] = values[k]
 
 
 def _cov(x: Array, count: int) -> None:
     for i in range(count):
-        first, second = formula.neuron(x[0, i], x[2, i]), formula.neuron(x[1, i], x[3, i])
-        x[5, i] = formula.cov(first, second, x[4, i], SLACK)
+        x[INPUTS, i] = formula.cov(_first(x, i), _second(x, i), x[4, i], SLACK)
 
 
 def _cov_partials(x: Array, count: int) -> None:
     for i in range(count):
-        first, second = formula.neuron(x[0, i], x[2, i]), formula.neuron(x[1, i], x[3, i])
-        x[5, i] = formula.cov_10(first, second, x[4, i], SLACK)
-        x[6, i] = formula.cov_10(second, first, x[4, i], SLACK)
-        x[7, i] = 0.5 * formula.cov_20(first, second, x[4, i], SLACK)
-        x[8, i] = 0.5 * formula.cov_20(second, first, x[4, i], SLACK)
-        x[9, i] = formula.product_11(first, second, x[4, i], SLACK)
+        first, second = _first(x, i), _second(x, i)
+        x[INPUTS, i] = formula.cov_10(first, second, x[4, i], SLACK)
+        x[INPUTS + 1, i] = formula.cov_10(second, first, x[4, i], SLACK)
+        x[INPUTS + 2, i] = 0.5 * formula.cov_20(first, second, x[4, i], SLACK)
+        x[INPUTS + 3, i] = 0.5 * formula.cov_20(second, first, x[4, i], SLACK)
+        x[INPUTS + 4, i] = formula.product_11(first, second, x[4, i], SLACK)
+
+
+def _cov_dparameters(x: Array, count: int) -> None:
+    for i in range(count):
+        first, second = _first(x, i), _second(x, i)
+        along_1 = formula.cov_dparameters(first, second, x[4, i], SLACK)
+        along_2 = formula.cov_dparameters(second, first, x[4, i], SLACK)
+        for k in range(PARAMETERS):
+            x[INPUTS + 2 * k, i], x[INPUTS + 2 * k + 1, i] = along_1[k], along_2[k]
 
 
 def _cdf(x: Array, count: int) -> None:
     for i in range(count):
-        x[3, i] = bivariate_cdf(x[0, i], x[1, i], x[2, i])
+        x[INPUTS, i] = bivariate_cdf(x[0, i], x[1, i], x[2, i])
 
 
 def _log_cdf(x: Array, count: int) -> None:
     for i in range(count):
-        x[3, i] = log_bivariate_cdf(x[0, i], x[1, i], x[2, i])
+        x[INPUTS, i] = log_bivariate_cdf(x[0, i], x[1, i], x[2, i])
 
 
 BODIES = {
-    "mean": Body(_mean, 2, 1, "(mu, var) -> E f(X)"),
-    "var": Body(_var, 2, 1, "(mu, var) -> Var f(X)"),
-    "gain": Body(_gain, 2, 1, "(mu, var) -> E f'(X)"),
-    "marginals": Body(_marginals, 2, 2, "(mu, var) -> (E f(X), Var f(X))"),
-    "mean_dvar": Body(_mean_dvar, 2, 1, "(mu, var) -> d E f(X) / d var"),
-    "var_partials": Body(_var_partials, 2, 2, "(mu, var) -> (d Var f(X) / d mu, d Var f(X) / d var)"),
-    "cov": Body(_cov, 5, 1, "(mu_1, mu_2, var_1, var_2, cov_12) -> Cov(f(X_1), f(X_2))"),
-    "cov_partials": Body(_cov_partials, 5, 5, "the derivatives of cov along its five arguments"),
+    "mean": Body(_mean, 1, 1, "(mu, var, ...) -> E f(X)"),
+    "var": Body(_var, 1, 1, "(mu, var, ...) -> Var f(X)"),
+    "gain": Body(_gain, 1, 1, "(mu, var, ...) -> E f'(X)"),
+    "marginals": Body(_marginals, 1, 2, "(mu, var, ...) -> (E f(X), Var f(X))"),
+    "mean_dvar": Body(_mean_dvar, 1, 1, "(mu, var, ...) -> d E f(X) / d var"),
+    "var_partials": Body(_var_partials, 1, 2, "(mu, var, ...) -> (d Var f(X) / d mu, d Var f(X) / d var)"),
+    "mean_dparameters": Body(_mean_dparameters, 1, None, "(mu, var, ...) -> d E f(X) along each parameter"),
+    "var_dparameters": Body(_var_dparameters, 1, None, "(mu, var, ...) -> d Var f(X) along each parameter"),
+    "cov": Body(_cov, 2, 1, "(mu_1, mu_2, var_1, var_2, cov_12, ...) -> Cov(f(X_1), f(X_2))"),
+    "cov_partials": Body(_cov_partials, 2, 5, "the derivatives of cov along its first five arguments"),
+    "cov_dparameters": Body(_cov_dparameters, 2, None, "the derivatives of cov along its parameters"),
 }
 NORMAL_BODIES = {
-    "bivariate_normal_cdf": Body(_cdf, 3, 1, "(h, k, rho) -> P(X <= h, Y <= k)"),
-    "log_bivariate_normal_cdf": Body(_log_cdf, 3, 1, "(h, k, rho) -> log P(X <= h, Y <= k)"),
+    "bivariate_normal_cdf": Body(_cdf, 0, 1, "(h, k, rho) -> P(X <= h, Y <= k)"),
+    "log_bivariate_normal_cdf": Body(_log_cdf, 0, 1, "(h, k, rho) -> log P(X <= h, Y <= k)"),
 }
+FIXED = {0: 3, 1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
 body = _mean
 
 
@@ -119,31 +165,43 @@ def _loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
                 store(address[operand] + (start + i) * step[operand], x[operand, i])
 
 
-def _ufunc(name: str, kind: Body, names: dict[str, Any]) -> np.ufunc:
-    operands = kind.inputs + kind.outputs
+def outputs_of(kind: str, inputs: int) -> int:
+    """How many outputs a function of BODIES or NORMAL_BODIES has with that many inputs."""
+    body = (BODIES | NORMAL_BODIES)[kind]
+    return inputs - FIXED[body.neurons] if body.outputs is None else body.outputs
+
+
+def _ufunc(name: str, kind: Body, inputs: int, outputs: int, names: dict[str, Any]) -> np.ufunc:
     loops: list[Any] = []
     dtypes = ("float32", "float64")
     for dtype, load, store in zip(dtypes, (load32, load64), (store32, store64), strict=True):
         # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
         slack = 128 * float(np.finfo(dtype).eps)
-        chunk = Binding({**names, "SLACK": slack}, compile=jit)(kind.loop)
-        real = {"load": load, "store": store, "body": chunk, "INPUTS": kind.inputs, "OPERANDS": operands}
+        chunk = Binding({**names, "SLACK": slack, "INPUTS": inputs}, compile=jit)(kind.loop)
+        real = {"load": load, "store": store, "body": chunk, "INPUTS": inputs, "OPERANDS": inputs + outputs}
         loops.append(ufunc_loop(_loop, real, f"{name}_{dtype}"))
-    return make_ufunc(name, kind.doc, loops, dtypes, kind.inputs, kind.outputs)
+    return make_ufunc(name, kind.doc, loops, dtypes, inputs, outputs)
 
 
 @cache
-def _of_row(row_name: str, name: str) -> np.ufunc:
-    return _ufunc(f"{row_name}_{name}", BODIES[name], formula_names(row_of(row_name).formula))
+def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc:
+    kind = BODIES[name]
+    parameters = (inputs - FIXED[kind.neurons]) // kind.neurons
+    names = formula_names(row_of(row_name).formula, parameters)
+    return _ufunc(f"{row_name}_{name}_{parameters}", kind, inputs, outputs_of(name, inputs), names)
 
 
-def elementwise(activation: Any, name: str) -> np.ufunc:
-    """The ufunc `name` of BODIES for an activation, compiled on first use."""
-    return _of_row(row_of(activation).name, name)
+def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufunc:
+    """The ufunc `name` of BODIES for an activation, with `inputs` inputs, compiled on first use.
+
+    The activation's parameters are inputs, one number each unless `inputs` says that some have several.
+    """
+    row, neurons = row_of(activation), BODIES[name].neurons
+    return _of_row(row.name, name, inputs or FIXED[neurons] + neurons * len(fields(row.activation)))
 
 
 @cache
 def normal(name: str) -> np.ufunc:
     """The ufunc `name` of NORMAL_BODIES, compiled on first use."""
     formulas = (bivariate_cdf, log_bivariate_cdf)
-    return _ufunc(name, NORMAL_BODIES[name], {f.__name__: compiled_formula(f) for f in formulas})
+    return _ufunc(name, NORMAL_BODIES[name], 3, 1, {f.__name__: compiled_formula(f) for f in formulas})

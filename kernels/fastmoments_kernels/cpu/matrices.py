@@ -4,7 +4,7 @@ Arrays here are (batch, n) and (batch, n, n), float32 or float64, C-contiguous; 
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -25,21 +25,30 @@ def _input(real: Any, ndim: int) -> Any:
 
 
 @cache
-def _kernel(name: str, row_name: str, dtype: str) -> Any:
+def _names(row_name: str, parameters: int) -> dict[str, Any]:
+    """What the loops of an activation are bound to."""
+    formula = row_of(row_name).formula
+    limit = dense.SERIES_LIMIT if hasattr(formula, "series") else -1.0
+    return formula_names(formula, parameters) | {"SERIES_LIMIT": limit}
+
+
+@cache
+def _kernel(name: str, row_name: str, parameters: int, dtype: str) -> Any:
     """A compiled loop for one dtype of the matrices; everything per neuron is float64."""
     double, real = types.float64, types.float32 if dtype == "float32" else types.float64
     neuron, matrix, result = _input(double, 2), _input(real, 3), types.Array(real, 3, "C")
     features, parts, index = _input(double, 3), types.Array(double, 3, "C"), types.int64
     signatures = {
-        "neurons": (neuron, neuron, parts, index, index),
+        "neurons": (neuron, neuron, features, parts, index, index),
         "pairs": (features, neuron, matrix, result, double, double, index, index),
         "pair_gradients": (
             (features, neuron, neuron, matrix, matrix, result, parts, parts, double, double, index, index)
         ),
+        "parameter_gradients": (features, matrix, matrix, parts, double, index, index),
     }
-    module = dense_vjp if name == "pair_gradients" else dense
-    template, formula = getattr(module, name), row_of(row_name).formula
-    return entry(template, formula, f"{row_name}_{name}_{dtype}", types.void(*signatures[name]))
+    template = getattr(dense if hasattr(dense, name) else dense_vjp, name)
+    label = f"{row_name}_{name}_{parameters}_{dtype}"
+    return entry(template, _names(row_name, parameters), label, types.void(*signatures[name]))
 
 
 def _blocks(n: int) -> int:
@@ -50,12 +59,28 @@ def _tasks(batch: int, n: int) -> int:
     return 1 if batch * n <= SERIAL else batch * _blocks(n) * (_blocks(n) + 1) // 2
 
 
-def _prepare(name: str, mu: Array, cov: Array) -> tuple[Array, Array, Array, Array]:
-    """(mu, var, features, 1 / sd) in float64; 1 / sd is 0 for a neuron without variance, whose rho is 0."""
-    mu_64, var = mu.astype(np.float64), np.einsum("bii->bi", cov).astype(np.float64)
-    features = np.empty((*mu.shape, formula_names(row_of(name).formula)["FEATURES"]))
-    run(_kernel("neurons", name, "float64"), (mu_64, var, features), 1)
-    return mu_64, var, features, np.divide(1.0, np.sqrt(var), out=np.zeros_like(var), where=var != 0.0)
+class _Neurons(NamedTuple):
+    """What is known of every neuron, in float64; 1 / sd is 0 for one without variance, whose rho is 0."""
+
+    arguments: tuple[Array, ...]  # mu, var and the parameters, each (batch, n)
+    features: Array  # (batch, n, FEATURES)
+    inverse_sd: Array
+
+
+def _prepare(name: str, mu: Array, cov: Array, parameters: tuple[Array, ...]) -> _Neurons:
+    mu, var = mu.astype(np.float64), np.einsum("bii->bi", cov).astype(np.float64)
+    stacked = np.empty((len(parameters), *mu.shape))
+    for row, parameter in zip(stacked, parameters, strict=True):
+        row[...] = parameter
+    features = np.empty((*mu.shape, _names(name, len(parameters))["FEATURES"]))
+    run(_kernel("neurons", name, len(parameters), "float64"), (mu, var, stacked, features), 1)
+    inverse_sd = np.divide(1.0, np.sqrt(var), out=np.zeros_like(var), where=var != 0.0)
+    return _Neurons((mu, var, *stacked), features, inverse_sd)
+
+
+def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
+    """The function `kind` of every neuron."""
+    return elementwise(name, kind, len(neurons.arguments))(*neurons.arguments)
 
 
 def _rounding(dtype: np.dtype[Any], n: int) -> tuple[float, float]:
@@ -69,48 +94,64 @@ def _weigh(weight: Array, slope: Array) -> Array:
     return np.where(weight == 0.0, 0.0, weight * slope)
 
 
-def moments(activation: Any, mu: Array, cov: Array, mean_out: Array, cov_out: Array) -> None:
-    """Mean and covariance of f(X) into mean_out and cov_out, which may be mu and cov themselves."""
+def moments(
+    activation: Any, mu: Array, cov: Array, mean_out: Array, cov_out: Array, parameters: tuple[Array, ...] = ()
+) -> None:
+    """Mean and covariance of f(X) into mean_out and cov_out, which may be mu and cov themselves.
+
+    Parameters broadcast with mu.
+    """
     name = row_of(activation).name
     with np.errstate(all="ignore"):
-        mu_64, var, features, inverse_sd = _prepare(name, mu, cov)
-        mean, variance = elementwise(activation, "marginals")(mu_64, var)
+        neurons = _prepare(name, mu, cov, parameters)
+        mean, variance = _of_neurons(name, "marginals", neurons)
     rounding = _rounding(cov.dtype, mu.shape[1])
     run(
-        _kernel("pairs", name, cov.dtype.name),
-        (features, inverse_sd, cov, cov_out, *rounding),
+        _kernel("pairs", name, len(parameters), cov.dtype.name),
+        (neurons.features, neurons.inverse_sd, cov, cov_out, *rounding),
         _tasks(*mu.shape),
     )
     mean_out[...] = mean
     np.einsum("bii->bi", cov_out)[...] = variance
 
 
-def moments_vjp(activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array) -> tuple[Array, Array]:
+def moments_vjp(
+    activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, parameters: tuple[Array, ...] = ()
+) -> tuple[Array, Array]:
     """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov."""
     name, (batch, n) = row_of(activation).name, mu.shape
     with np.errstate(all="ignore"):
-        mu_64, var, features, inverse_sd = _prepare(name, mu, cov)
-        gain, mean_dvar = (elementwise(activation, kind)(mu_64, var) for kind in ("gain", "mean_dvar"))
-        var_dmu, var_dvar = elementwise(activation, "var_partials")(mu_64, var)
+        neurons = _prepare(name, mu, cov, parameters)
+        gain, mean_dvar = (_of_neurons(name, kind, neurons) for kind in ("gain", "mean_dvar"))
+        var_dmu, var_dvar = _of_neurons(name, "var_partials", neurons)
     mu_parts, var_parts = np.zeros((2, batch, _blocks(n), n))
     cov_grad = np.empty_like(cov)
     slack, tolerance = _rounding(cov.dtype, n)
-    arguments = (
-        features,
-        inverse_sd,
-        gain,
-        cov,
-        cov_bar,
-        cov_grad,
-        mu_parts,
-        var_parts,
-        slack,
-        1e-3 * tolerance,
-    )
-    run(_kernel("pair_gradients", name, cov.dtype.name), arguments, _tasks(batch, n))
+    arrays = neurons.features, neurons.inverse_sd, gain, cov, cov_bar, cov_grad, mu_parts, var_parts
+    # derivatives' series converge later
+    kernel = _kernel("pair_gradients", name, len(parameters), cov.dtype.name)
+    run(kernel, (*arrays, slack, 1e-3 * tolerance), _tasks(batch, n))
     bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
     with np.errstate(all="ignore"):
         mu_grad = _weigh(mean_bar, gain) + _weigh(bar, var_dmu) + mu_parts.sum(axis=1)
         var_grad = _weigh(mean_bar, mean_dvar) + _weigh(bar, var_dvar) + var_parts.sum(axis=1)
     np.einsum("bii->bi", cov_grad)[...] = var_grad
     return mu_grad.astype(mu.dtype), cov_grad
+
+
+def parameter_vjp(
+    activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, parameters: tuple[Array, ...]
+) -> tuple[Array, ...]:
+    """Gradients of the same sum with respect to each neuron's parameters, (batch, n) each."""
+    name, (batch, n), count = row_of(activation).name, mu.shape, len(parameters)
+    gradients = np.zeros((count, batch, n))
+    bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
+    with np.errstate(all="ignore"):
+        neurons = _prepare(name, mu, cov, parameters)
+        slack, _ = _rounding(cov.dtype, n)
+        kernel = _kernel("parameter_gradients", name, count, cov.dtype.name)
+        run(kernel, (neurons.features, cov, cov_bar, gradients, slack), _tasks(batch, n))
+        ufuncs = (elementwise(name, kind, 2 + count) for kind in ("mean_dparameters", "var_dparameters"))
+        of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)
+        gradients += _weigh(mean_bar, of_mean) + _weigh(bar, of_var)
+    return tuple(gradients.astype(mu.dtype))

@@ -27,8 +27,8 @@ def functions(name: str) -> ArrayFunctions:
     return ArrayFunctions(row_of(name).formula, WORDS)
 
 
-def elementwise(activation: Any, name: str) -> Callable[..., Any]:
-    """The function `name` (mean, var, gain, marginals, cov, cov_partials) on NumPy arrays that broadcast."""
+def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
+    """The function `name` (mean, var, gain, marginals, cov, cov_partials ...) on NumPy arrays that broadcast."""
     return partial(_call, row_of(activation).name, name)
 
 
@@ -38,7 +38,8 @@ def _call(activation: str, name: str, *arguments: Any) -> Any:
     dtype = np.result_type(*arrays)
     slack = (128 * float(np.finfo(dtype).eps),) if name.startswith("cov") else ()
     with np.errstate(all="ignore"):
-        value = getattr(functions(activation), name)(*(array.astype(np.float64) for array in arrays), *slack)
+        function = functions(activation).elementwise(name)
+        value = function(*(array.astype(np.float64) for array in arrays), *slack)
     return tuple(v.astype(dtype) for v in value) if isinstance(value, tuple) else value.astype(dtype)
 
 

@@ -107,16 +107,15 @@ def function(name: str | None, kind: str, dtype: torch.dtype) -> Callable[..., A
     if name is None:
         normal: Callable[..., Any] = Binding(words(dtype).vocabulary)(NORMAL[kind])
         return normal
-    family = functions(name, dtype)
-    found: Callable[..., Any] = getattr(family, kind, None) or getattr(family.formula, kind)
+    found = functions(name, dtype).elementwise(kind)
     if not kind.startswith("cov"):
         return found
     slack = 128 * torch.finfo(dtype).eps  # 64 n eps of a pair
     return lambda *arguments: found(*arguments, slack)
 
 
-def elementwise(activation: Any, name: str) -> Callable[..., Any]:
-    """The function `name` (mean, var, gain, marginals, cov, cov_partials) on NumPy arrays, in their dtype."""
+def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
+    """The function `name` (mean, var, gain, marginals, cov, cov_partials ...) on NumPy arrays, in their dtype."""
     return partial(_call, row_of(activation).name, name)
 
 

@@ -19,7 +19,7 @@ TINY = 1e-30  # stands for eta = 0 in a quotient: whatever is not 0 becomes huge
 
 
 def standardise(mu: Real, var: Real) -> Reals:
-    """One neuron's features: (var, sd, h, Phi(h), phi(h)) with h = mu / sd.
+    """One neuron's features: (mu, var, sd, h, Phi(h), phi(h)) with h = mu / sd.
 
     At zero variance h is far enough out for Phi to be the step and phi to be 0, and 0 where mu is.
     """
@@ -27,7 +27,7 @@ def standardise(mu: Real, var: Real) -> Reals:
     sd = where(alive, sqrt(where(alive, var, 1.0)), 0.0 * var)
     point = where(mu > 0.0, POINT, where(mu < 0.0, -POINT, mu))
     h = where(alive, mu / where(alive, sd, 1.0), point)
-    return var, sd, h, cdf(h), pdf(h)
+    return mu, var, sd, h, cdf(h), pdf(h)
 
 
 def over_sd(value: Real, sd: Real) -> Real:
@@ -42,8 +42,8 @@ def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Re
     rest = 1 - eta as rho -> 0. A determinant below zero by `slack` of var_1 var_2 is rounding and means
     |rho| = 1; further below the pair is no covariance and becomes nan. A neuron without variance has rho = 0.
     """
-    var_1, sd_1, h, _, _ = neuron_1
-    var_2, sd_2, k, _, _ = neuron_2
+    _, var_1, sd_1, h, _, _ = neuron_1
+    _, var_2, sd_2, k, _, _ = neuron_2
     unit_1, unit_2 = _unit(var_1), _unit(var_2)
     scaled_1, scaled_2, scaled_12 = var_1 * unit_1 * unit_1, var_2 * unit_2 * unit_2, cov_12 * (unit_1 * unit_2)
     product = scaled_1 * scaled_2

@@ -15,36 +15,38 @@ def function(x: Real) -> Real:
     return where(x > 0.0, 1.0, where(x < 0.0, 0.0, 0.5 + 0.0 * x))
 
 
-neuron = standardise
+def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
+    """(mu, var, sd, h, Phi(h), phi(h))."""
+    return standardise(mu, var)
 
 
-def mean(mu: Real, var: Real) -> Real:
+def mean(neuron: Reals) -> Real:
     """E heaviside(X) = Phi(h)."""
-    _, _, _, cdf_h, _ = standardise(mu, var)
+    mu, var, _, _, cdf_h, _ = neuron
     return where(var == 0.0, function(mu), cdf_h)
 
 
-def gain(mu: Real, var: Real) -> Real:
+def gain(neuron: Reals) -> Real:
     """E heaviside'(X) = phi(h) / sd; at zero variance 0, and inf on the jump."""
-    _, sd, _, _, pdf_h = standardise(mu, var)
+    _, _, sd, _, _, pdf_h = neuron
     return over_sd(pdf_h, sd)
 
 
-def var(mu: Real, var: Real) -> Real:
+def var(neuron: Reals) -> Real:
     """Var heaviside(X) = Phi(h) Phi(-h)."""
-    _, _, h, cdf_h, _ = standardise(mu, var)
+    _, var, _, h, cdf_h, _ = neuron
     return where(var == 0.0, 0.0 * cdf_h, cdf_h * cdf(-h))
 
 
-def mean_dvar(mu: Real, var: Real) -> Real:
+def mean_dvar(neuron: Reals) -> Real:
     """d mean / d var = E heaviside''(X) / 2 = -h phi(h) / (2 var)."""
-    _, _, h, _, pdf_h = standardise(mu, var)
+    _, var, _, h, _, pdf_h = neuron
     return -0.5 * over_sd(h * pdf_h, var)
 
 
-def var_partials(mu: Real, var: Real) -> Reals:
+def var_partials(neuron: Reals) -> Reals:
     """(dVar/dmu, dVar/dvar): phi(h) (Phi(-h) - Phi(h)) / sd and -h / (2 sd) of that."""
-    _, sd, h, _, pdf_h = standardise(mu, var)
+    _, _, sd, h, _, pdf_h = neuron
     reach = absolute(h)
     middle = where(h > 0.0, -1.0, 1.0) * cdf_difference(reach, -reach, 2.0 * reach)
     d_mu = over_sd(pdf_h * middle, sd)
@@ -52,14 +54,14 @@ def var_partials(mu: Real, var: Real) -> Reals:
 
 
 def series(neuron: Reals) -> Reals:
-    """The Hermite coefficients b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!): (b_1, b_2)."""
-    _, _, h, _, pdf_h = neuron
-    return pdf_h, -h * pdf_h * 0.7071067811865476
+    """(0, b_1, b_2) of the Hermite coefficients b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!)."""
+    _, _, _, h, _, pdf_h = neuron
+    return 0.0 * h, pdf_h, -h * pdf_h * 0.7071067811865476
 
 
 def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n = (-1)^(n-1) He_{n-1}(h) phi(h) / sqrt(n!) from b_{n-1} and b_{n-2}, n >= 3."""
-    _, _, h, _, _ = neuron
+    _, _, _, h, _, _ = neuron
     return -(h * last + (order - 2.0) / sqrt(order - 1.0) * before) / sqrt(order)
 
 
@@ -73,21 +75,21 @@ def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(heaviside'(X_1), heaviside(X_2)) = phi(h) / sd_1 (Phi(kappa) - Phi(k)) = d cov / d mu_1."""
     sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
     kappa, shift = conditional(h, k, eta, rest)
-    return over_sd(neuron_1[4] * cdf_difference(kappa, k, shift), neuron_1[1])
+    return over_sd(neuron_1[5] * cdf_difference(kappa, k, shift), neuron_1[2])
 
 
 def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(heaviside''(X_1), heaviside(X_2)) = 2 d cov / d var_1."""
     sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
     kappa, shift = conditional(h, k, eta, rest)
-    first = sign * h * neuron_1[4] * cdf_difference(kappa, k, shift)
-    return -over_sd(first + sign * rho * density(h, k, eta), neuron_1[0])
+    first = sign * h * neuron_1[5] * cdf_difference(kappa, k, shift)
+    return -over_sd(first + sign * rho * density(h, k, eta), neuron_1[1])
 
 
 def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """E[heaviside'(X_1) heaviside'(X_2)] = phi_2 / (sd_1 sd_2) = d cov / d cov_12."""
     sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
-    return over_sd(density(h, k, eta), neuron_1[1] * neuron_2[1])
+    return over_sd(density(h, k, eta), neuron_1[2] * neuron_2[2])
 
 
 def density(h: Real, k: Real, eta: Real) -> Real:

@@ -1,10 +1,15 @@
 """identity(x) = x: what an activation's file supplies, in the simplest case.
 
 Schedules are written against this file and bind an activation's in its place (INTERFACE lists the names).
-A neuron is (mu, var) or its features, the tuple `neuron(mu, var)` returns; `slack` is how far a pair's
-determinant may fall below zero by rounding, in units of var_1 var_2. Orders (a, b) of a covariance name
-derivatives of f: cov_10 = Cov(f'(X_1), f(X_2)), product_11 = E[f'(X_1) f'(X_2)].
+`neuron(mu, var, parameters)` turns one neuron into its features, which every other function takes: a tuple that
+begins with mu and var. `slack` is how far a pair's determinant may fall below zero by rounding, in units of
+var_1 var_2. Orders (a, b) of a covariance name derivatives of f: cov_10 = Cov(f'(X_1), f(X_2)),
+product_11 = E[f'(X_1) f'(X_2)].
 """
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 from fastmoments_kernels.vocabulary import Real, Reals, sqrt
 
@@ -15,59 +20,82 @@ INTERFACE = (
     "var",
     "mean_dvar",
     "var_partials",
-    "series",
-    "series_step",
     "cov",
     "cov_10",
     "cov_20",
     "product_11",
 )
+# What a file may leave out: it is then as it stands here. Without a series every pair goes by the pair formula.
+OPTIONAL = ("series", "series_step", "coefficient", "mean_dparameters", "var_dparameters", "cov_dparameters")
+
+
+def interface_of(formula: ModuleType) -> dict[str, Callable[..., Any]]:
+    """The functions an activation's file supplies, by name."""
+    own = {name: getattr(formula, name) for name in INTERFACE}
+    return own | {name: getattr(formula, name, globals()[name]) for name in OPTIONAL}
 
 
 def function(x: Real) -> Real:
-    """f itself, on arrays."""
+    """f itself, on arrays; an activation's parameters follow x."""
     return x
 
 
-def neuron(mu: Real, var: Real) -> Reals:
-    """One neuron's features, computed once per neuron and handed to every pair."""
-    return var, sqrt(var)
+def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
+    """One neuron's features, computed once per neuron and handed to every pair; all real, mu and var first."""
+    return mu, var, sqrt(var)
 
 
-def mean(mu: Real, var: Real) -> Real:
+def mean(neuron: Reals) -> Real:
     """E f(X)."""
-    return mu + 0.0 * var
+    return neuron[0]
 
 
-def gain(mu: Real, var: Real) -> Real:
+def gain(neuron: Reals) -> Real:
     """E f'(X), so that Cov(f(X_i), X_j) = gain_i cov_ij (Stein)."""
-    return 1.0 + 0.0 * (mu + var)
+    return 1.0 + 0.0 * neuron[0]
 
 
-def var(mu: Real, var: Real) -> Real:
+def var(neuron: Reals) -> Real:
     """Var f(X), the limit rho -> 1 of cov."""
-    return var + 0.0 * mu
+    return neuron[1]
 
 
-def mean_dvar(mu: Real, var: Real) -> Real:
+def mean_dvar(neuron: Reals) -> Real:
     """d mean / d var = E f''(X) / 2."""
-    return 0.0 * (mu + var)
+    return 0.0 * neuron[0]
 
 
-def var_partials(mu: Real, var: Real) -> Reals:
+def var_partials(neuron: Reals) -> Reals:
     """(d var / d mu, d var / d var) along the diagonal."""
-    return 0.0 * (mu + var), 1.0 + 0.0 * (mu + var)
+    return 0.0 * neuron[0], 1.0 + 0.0 * neuron[0]
+
+
+def mean_dparameters(neuron: Reals) -> Reals:
+    """d mean along each parameter."""
+    return ()
+
+
+def var_dparameters(neuron: Reals) -> Reals:
+    """d var along each parameter."""
+    return ()
 
 
 def series(neuron: Reals) -> Reals:
-    """Hermite coefficients b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!), n = 1, 2: cov = sum_n rho^n b_n b_n."""
-    _, sd = neuron
-    return sd, 0.0 * sd
+    """(a_0, a_1, a_2), the start of a recurrence that the Hermite coefficients are made of."""
+    return 0.0 * neuron[2], neuron[2], 0.0 * neuron[2]
 
 
 def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
-    """b_n from b_{n-1} and b_{n-2}, n = order >= 3."""
+    """a_n from a_{n-1} and a_{n-2}, n = order >= 3."""
     return 0.0 * last
+
+
+def coefficient(order: Real, neuron: Reals, this: Real, last: Real, before: Real) -> Real:
+    """b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!) from a_n, a_{n-1}, a_{n-2}, n = order >= 1 (a_{-1} is given as 0).
+
+    The matrix of covariances is sum_n rho^n b_n b_n (Mehler).
+    """
+    return this
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
@@ -88,3 +116,8 @@ def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """E[f'(X_1) f'(X_2)] = d cov / d cov_12."""
     return 1.0 + 0.0 * cov_12
+
+
+def cov_dparameters(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Reals:
+    """d cov along each parameter of neuron 1."""
+    return ()

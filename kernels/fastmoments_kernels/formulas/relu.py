@@ -41,50 +41,52 @@ def function(x: Real) -> Real:
     return maximum(x, 0.0)
 
 
-neuron = standardise
+def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
+    """(mu, var, sd, h, Phi(h), phi(h))."""
+    return standardise(mu, var)
 
 
-def mean(mu: Real, var: Real) -> Real:
+def mean(neuron: Reals) -> Real:
     """E relu(X) = sd A(h)."""
-    _, sd, h, _, _ = standardise(mu, var)
+    mu, var, sd, h, _, _ = neuron
     return where(var == 0.0, maximum(mu, 0.0), sd * ramp_mean(h))
 
 
-def gain(mu: Real, var: Real) -> Real:
+def gain(neuron: Reals) -> Real:
     """E relu'(X) = Phi(h); at zero variance the step, 1/2 on the kink."""
-    return standardise(mu, var)[3]
+    return neuron[4]
 
 
-def var(mu: Real, var: Real) -> Real:
+def var(neuron: Reals) -> Real:
     """Var relu(X): both forms free of the cancellation of E relu^2 - (E relu)^2 in the tails."""
-    _, _, h, cdf_h, _ = standardise(mu, var)
+    _, var, _, h, cdf_h, _ = neuron
     mean_h = ramp_mean(h)
     below = ramp_tail_square(absolute(h)) - mean_h * mean_h
     return var * where(h < 0.0, below, cdf_h - mean_h * ramp_mean(-h))
 
 
-def var_partials(mu: Real, var: Real) -> Reals:
+def var_partials(neuron: Reals) -> Reals:
     """(dVar/dmu, dVar/dvar) = (2 sd A(h) Phi(-h), Phi(h) - A(h) phi(h)); at zero variance (0, gain^2)."""
-    _, sd, h, cdf_h, pdf_h = standardise(mu, var)
+    _, var, sd, h, cdf_h, pdf_h = neuron
     mean_h = ramp_mean(h)
     return 2.0 * sd * mean_h * cdf(-h), where(var == 0.0, cdf_h * cdf_h, cdf_h - mean_h * pdf_h)
 
 
-def mean_dvar(mu: Real, var: Real) -> Real:
+def mean_dvar(neuron: Reals) -> Real:
     """d mean / d var = E relu''(X) / 2 = phi(h) / (2 sd); at zero variance 0, inf on the kink."""
-    _, sd, _, _, pdf_h = standardise(mu, var)
+    _, _, sd, _, _, pdf_h = neuron
     return 0.5 * over_sd(pdf_h, sd)
 
 
 def series(neuron: Reals) -> Reals:
-    """The first two Hermite coefficients b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!): (b_1, b_2)."""
-    _, sd, _, cdf_h, pdf_h = neuron
-    return sd * cdf_h, sd * pdf_h * 0.7071067811865476
+    """(0, b_1, b_2) of the Hermite coefficients b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!)."""
+    _, _, sd, _, cdf_h, pdf_h = neuron
+    return 0.0 * sd, sd * cdf_h, sd * pdf_h * 0.7071067811865476
 
 
 def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n from b_{n-1} and b_{n-2}, n >= 3: He_n(h) = h He_{n-1} - (n-1) He_{n-2} with 1/sqrt(n!) inside."""
-    _, _, h, _, _ = neuron
+    _, _, _, h, _, _ = neuron
     return -(h * last + (order - 3.0) / sqrt(order - 1.0) * before) / sqrt(order)
 
 
@@ -93,7 +95,7 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     pair = correlate(neuron_1, neuron_2, cov_12, slack)
     _, h, k, _, eta, _ = pair
     standard = either(is_near_one(h, k, eta), _cov_near_one, _cov_apart, pair)
-    return neuron_1[1] * neuron_2[1] * standard
+    return neuron_1[2] * neuron_2[2] * standard
 
 
 def _cov_apart(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
@@ -122,13 +124,13 @@ def _cov_near_one(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real
 def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(relu'(X_1), relu(X_2)) = d cov / d mu_1."""
     pair = correlate(neuron_1, neuron_2, cov_12, slack)
-    return neuron_2[1] * pair[0] * step_ramp_cov(*pair)
+    return neuron_2[2] * pair[0] * step_ramp_cov(*pair)
 
 
 def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(relu''(X_1), relu(X_2)) = 2 d cov / d var_1 = phi(h) sd_2 / sd_1 (t A(kappa) - A(k))."""
     pair = correlate(neuron_1, neuron_2, cov_12, slack)
-    return neuron_2[1] * over_sd(neuron_1[4], neuron_1[1]) * conditional_ramp_shift(*pair)
+    return neuron_2[2] * over_sd(neuron_1[5], neuron_1[2]) * conditional_ramp_shift(*pair)
 
 
 def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

@@ -1,6 +1,6 @@
 """Triton: the vocabulary, kernels and launches on CUDA tensors, or interpreted. No activation is named here."""
 
-from fastmoments_kernels.gpu.launch import elementwise
+from fastmoments_kernels.gpu.launch import elementwise, normal
 from fastmoments_kernels.gpu.matrices import moments, moments_vjp
 
-__all__ = ["elementwise", "moments", "moments_vjp"]
+__all__ = ["elementwise", "moments", "moments_vjp", "normal"]

@@ -11,7 +11,7 @@ import triton.language as tl
 
 from fastmoments_kernels.bind import Binding, with_scope
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.formulas.identity import INTERFACE
+from fastmoments_kernels.formulas.identity import interface_of
 from fastmoments_kernels.gpu.vocabulary import VOCABULARY_32, VOCABULARY_64, constant, device
 
 # Annotations are names like any other to Triton; these mean nothing to it.
@@ -50,8 +50,8 @@ def _names(name: str, dtype: str) -> dict[str, Any]:
     source = row_of(name).formula
     binding = Binding(NAMES[dtype], compile=_device, constant=constant)
     formula = ModuleType(source.__name__)
-    for function in INTERFACE:
-        setattr(formula, function, binding(getattr(source, function)))
+    for word, function in interface_of(source).items():
+        setattr(formula, word, binding(function))
     return {**NAMES[dtype], "formula": formula}
 
 

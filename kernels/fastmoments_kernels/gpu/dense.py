@@ -14,10 +14,12 @@ from fastmoments_kernels.vocabulary import Real, Reals, log, maximum, minimum, s
 def neurons(
     mu_ptr: Real,
     cov_ptr: Real,
+    parameters_ptr: Real,
     features_ptr: Real,
     coefficients_ptr: Real,
     n: Real,
     blocks: Real,
+    PARAMETERS: tl.constexpr,
     FEATURES: tl.constexpr,
     TERMS: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -25,9 +27,8 @@ def neurons(
     """What pairs need: (FEATURES + 2, n) with 1 / sd and the gain last, and b_1 .. b_TERMS in (TERMS, n)."""
     m, i = tl.program_id(0).to(tl.int64) // blocks, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
-    mu = tl.load(mu_ptr + m * n + i, mask=inside, other=0.0).to(tl.float64)
-    var = tl.load(cov_ptr + m * n * n + i.to(tl.int64) * (n + 1), mask=inside, other=1.0).to(tl.float64)
-    neuron = formula.neuron(mu, var)
+    neuron = load_neuron(mu_ptr, cov_ptr, parameters_ptr, m, i, n, PARAMETERS)
+    var = neuron[1]
     row_ptr = features_ptr + m * (FEATURES + 2) * n + i
     for f in tl.static_range(FEATURES):
         tl.store(row_ptr + f * n, neuron[f], mask=inside)
@@ -35,33 +36,53 @@ def neurons(
     alive = var != 0.0
     inverse_sd = where(alive, 1.0 / sqrt(where(alive, var, 1.0)), 0.0 * var)
     tl.store(row_ptr + FEATURES * n, inverse_sd, mask=inside)
-    tl.store(row_ptr + (FEATURES + 1) * n, formula.gain(mu, var), mask=inside)
+    tl.store(row_ptr + (FEATURES + 1) * n, formula.gain(neuron), mask=inside)
     store_coefficients(coefficients_ptr + m * TERMS * n + i, neuron, n, inside, TERMS)
 
 
 def marginals(
-    mu_ptr: Real, cov_ptr: Real, mean_ptr: Real, out_ptr: Real, n: Real, blocks: Real, BLOCK: tl.constexpr
+    mu_ptr: Real,
+    cov_ptr: Real,
+    parameters_ptr: Real,
+    mean_ptr: Real,
+    out_ptr: Real,
+    n: Real,
+    blocks: Real,
+    PARAMETERS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ) -> None:
     """Means, and variances on the diagonal of `out`."""
     m, i = tl.program_id(0).to(tl.int64) // blocks, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
-    diagonal = m * n * n + i.to(tl.int64) * (n + 1)
-    mu = tl.load(mu_ptr + m * n + i, mask=i < n, other=0.0).to(tl.float64)
-    var = tl.load(cov_ptr + diagonal, mask=i < n, other=1.0).to(tl.float64)
-    tl.store(mean_ptr + m * n + i, formula.mean(mu, var), mask=i < n)
-    tl.store(out_ptr + diagonal, formula.var(mu, var), mask=i < n)
+    neuron = load_neuron(mu_ptr, cov_ptr, parameters_ptr, m, i, n, PARAMETERS)
+    tl.store(mean_ptr + m * n + i, formula.mean(neuron), mask=i < n)
+    tl.store(out_ptr + m * n * n + i.to(tl.int64) * (n + 1), formula.var(neuron), mask=i < n)
+
+
+def load_neuron(
+    mu_ptr: Real, cov_ptr: Real, parameters_ptr: Real, m: Real, i: Real, n: Real, PARAMETERS: tl.constexpr
+) -> Reals:
+    """Neurons i of matrix m in float64; the parameters are (batch, PARAMETERS, n)."""
+    inside = i < n
+    mu = tl.load(mu_ptr + m * n + i, mask=inside, other=0.0).to(tl.float64)
+    var = tl.load(cov_ptr + m * n * n + i.to(tl.int64) * (n + 1), mask=inside, other=1.0).to(tl.float64)
+    parameters: Reals = ()
+    for k in tl.static_range(PARAMETERS):
+        row_ptr = parameters_ptr + (m * PARAMETERS + k) * n
+        parameters = parameters + (tl.load(row_ptr + i, mask=inside, other=1.0).to(tl.float64),)
+    return formula.neuron(mu, var, parameters)
 
 
 def store_coefficients(row_ptr: Real, neuron: Reals, n: Real, inside: Real, TERMS: tl.constexpr) -> None:
-    before, last = formula.series(neuron)
-    tl.store(row_ptr, before, mask=inside)
-    tl.store(row_ptr + n, last, mask=inside)
-    order = tl.full((), 3.0, tl.float64)
-    for k in range(2, TERMS):
-        following = formula.series_step(order, neuron, last, before)
-        tl.store(row_ptr + k * n, following, mask=inside)
-        before = last
-        last = following
+    """b_1 .. b_TERMS, each from the three numbers of the recurrence that end there."""
+    before, last, this = formula.series(neuron)
+    order = tl.full((), 1.0, tl.float64)
+    tl.store(row_ptr, formula.coefficient(order, neuron, last, before, 0.0 * last), mask=inside)
+    for k in range(1, TERMS):
         order += 1.0
+        tl.store(row_ptr + k * n, formula.coefficient(order, neuron, this, last, before), mask=inside)
+        before = last
+        last = this
+        this = formula.series_step(order + 1.0, neuron, last, before)
 
 
 def pairs(

@@ -8,7 +8,7 @@ Together the derivatives of a pair would spill registers.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.gpu.dense import correlations, largest_of, load_neurons, place, terms_for
+from fastmoments_kernels.gpu.dense import correlations, largest_of, load_neuron, load_neurons, place, terms_for
 from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 
 
@@ -157,6 +157,7 @@ def raised_series(
 def collect(
     mu_ptr: Real,
     cov_ptr: Real,
+    parameters_ptr: Real,
     mean_bar_ptr: Real,
     cov_bar_ptr: Real,
     mu_part_ptr: Real,
@@ -166,19 +167,19 @@ def collect(
     n: Real,
     blocks: Real,
     tiles: Real,
+    PARAMETERS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
     """Gradients of mu and, on the diagonal, of var: what flows through mean and variance, and the tiles' shares."""
     m, i = tl.program_id(0).to(tl.int64) // blocks, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     diagonal = m * n * n + i.to(tl.int64) * (n + 1)
-    mu = tl.load(mu_ptr + m * n + i, mask=inside, other=0.0).to(tl.float64)
-    var = tl.load(cov_ptr + diagonal, mask=inside, other=1.0).to(tl.float64)
+    neuron = load_neuron(mu_ptr, cov_ptr, parameters_ptr, m, i, n, PARAMETERS)
     mean_bar = tl.load(mean_bar_ptr + m * n + i, mask=inside, other=0.0).to(tl.float64)
     bar = tl.load(cov_bar_ptr + diagonal, mask=inside, other=0.0).to(tl.float64)
-    var_dmu, var_dvar = formula.var_partials(mu, var)
-    mu_grad = weigh(mean_bar, formula.gain(mu, var)) + weigh(bar, var_dmu)
-    var_grad = weigh(mean_bar, formula.mean_dvar(mu, var)) + weigh(bar, var_dvar)
+    var_dmu, var_dvar = formula.var_partials(neuron)
+    mu_grad = weigh(mean_bar, formula.gain(neuron)) + weigh(bar, var_dmu)
+    var_grad = weigh(mean_bar, formula.mean_dvar(neuron)) + weigh(bar, var_dvar)
     for tile in range(tiles):
         part = (m * tiles + tile) * n + i
         mu_grad += tl.load(mu_part_ptr + part, mask=inside, other=0.0).to(tl.float64)

@@ -10,85 +10,117 @@ from typing import Any, NamedTuple
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas.orthant import bivariate_cdf, log_bivariate_cdf
 from fastmoments_kernels.vocabulary import Real, Reals
 
 
-def _mean(mu: Real, var: Real) -> Reals:
-    return (formula.mean(mu, var),)
+def _mean(neuron: Reals) -> Reals:
+    return (formula.mean(neuron),)
 
 
-def _var(mu: Real, var: Real) -> Reals:
-    return (formula.var(mu, var),)
+def _var(neuron: Reals) -> Reals:
+    return (formula.var(neuron),)
 
 
-def _gain(mu: Real, var: Real) -> Reals:
-    return (formula.gain(mu, var),)
+def _gain(neuron: Reals) -> Reals:
+    return (formula.gain(neuron),)
 
 
-def _marginals(mu: Real, var: Real) -> Reals:
-    return formula.mean(mu, var), formula.var(mu, var)
+def _marginals(neuron: Reals) -> Reals:
+    return formula.mean(neuron), formula.var(neuron)
 
 
-def _mean_dvar(mu: Real, var: Real) -> Reals:
-    return (formula.mean_dvar(mu, var),)
+def _mean_dvar(neuron: Reals) -> Reals:
+    return (formula.mean_dvar(neuron),)
 
 
-def _var_partials(mu: Real, var: Real) -> Reals:
-    return formula.var_partials(mu, var)
+def _var_partials(neuron: Reals) -> Reals:
+    return formula.var_partials(neuron)
 
 
-def _cov(mu_1: Real, mu_2: Real, var_1: Real, var_2: Real, cov_12: Real, slack: Real) -> Reals:
-    return (formula.cov(formula.neuron(mu_1, var_1), formula.neuron(mu_2, var_2), cov_12, slack),)
+def _mean_dparameters(neuron: Reals) -> Reals:
+    return formula.mean_dparameters(neuron)
 
 
-def _cov_10(mu_1: Real, mu_2: Real, var_1: Real, var_2: Real, cov_12: Real, slack: Real) -> Reals:
-    return (formula.cov_10(formula.neuron(mu_1, var_1), formula.neuron(mu_2, var_2), cov_12, slack),)
+def _var_dparameters(neuron: Reals) -> Reals:
+    return formula.var_dparameters(neuron)
 
 
-def _half_cov_20(mu_1: Real, mu_2: Real, var_1: Real, var_2: Real, cov_12: Real, slack: Real) -> Reals:
-    return (0.5 * formula.cov_20(formula.neuron(mu_1, var_1), formula.neuron(mu_2, var_2), cov_12, slack),)
+def _cov(one: Reals, two: Reals, cov_12: Real, slack: Real) -> Reals:
+    return (formula.cov(one, two, cov_12, slack),)
 
 
-def _product_11(mu_1: Real, mu_2: Real, var_1: Real, var_2: Real, cov_12: Real, slack: Real) -> Reals:
-    return (formula.product_11(formula.neuron(mu_1, var_1), formula.neuron(mu_2, var_2), cov_12, slack),)
+def _cov_10(one: Reals, two: Reals, cov_12: Real, slack: Real) -> Reals:
+    return (formula.cov_10(one, two, cov_12, slack),)
+
+
+def _half_cov_20(one: Reals, two: Reals, cov_12: Real, slack: Real) -> Reals:
+    return (0.5 * formula.cov_20(one, two, cov_12, slack),)
+
+
+def _product_11(one: Reals, two: Reals, cov_12: Real, slack: Real) -> Reals:
+    return (formula.product_11(one, two, cov_12, slack),)
+
+
+def _cov_dparameters(one: Reals, two: Reals, cov_12: Real, slack: Real) -> Reals:
+    return formula.cov_dparameters(one, two, cov_12, slack)
+
+
+def _bivariate_normal_cdf(h: Real, k: Real, rho: Real) -> Real:
+    return bivariate_cdf(h, k, rho)
+
+
+def _log_bivariate_normal_cdf(h: Real, k: Real, rho: Real) -> Real:
+    return log_bivariate_cdf(h, k, rho)
 
 
 class Body(NamedTuple):
-    """A function of one or two neurons: its numbers of inputs and outputs."""
+    """A function of one or two neurons: how many, and its number of outputs (None: one a parameter)."""
 
     function: Callable[..., Any]
-    inputs: int
-    outputs: int
+    neurons: int
+    outputs: int | None
 
 
 BODIES = {
-    "mean": Body(_mean, 2, 1),
-    "var": Body(_var, 2, 1),
-    "gain": Body(_gain, 2, 1),
-    "marginals": Body(_marginals, 2, 2),
-    "mean_dvar": Body(_mean_dvar, 2, 1),
-    "var_partials": Body(_var_partials, 2, 2),
-    "cov": Body(_cov, 5, 1),
-    "cov_10": Body(_cov_10, 5, 1),
-    "half_cov_20": Body(_half_cov_20, 5, 1),
-    "product_11": Body(_product_11, 5, 1),
+    "mean": Body(_mean, 1, 1),
+    "var": Body(_var, 1, 1),
+    "gain": Body(_gain, 1, 1),
+    "marginals": Body(_marginals, 1, 2),
+    "mean_dvar": Body(_mean_dvar, 1, 1),
+    "var_partials": Body(_var_partials, 1, 2),
+    "mean_dparameters": Body(_mean_dparameters, 1, None),
+    "var_dparameters": Body(_var_dparameters, 1, None),
+    "cov": Body(_cov, 2, 1),
+    "cov_10": Body(_cov_10, 2, 1),
+    "half_cov_20": Body(_half_cov_20, 2, 1),
+    "product_11": Body(_product_11, 2, 1),
+    "cov_1_dparameters": Body(_cov_dparameters, 2, None),
 }
+NORMAL = {
+    "bivariate_normal_cdf": _bivariate_normal_cdf,
+    "log_bivariate_normal_cdf": _log_bivariate_normal_cdf,
+}
+FIXED = {1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
 
 
 def of_neurons(
     mu_ptr: Real,
     var_ptr: Real,
+    parameters_ptr: Real,
     out_ptr: Real,
     n: Real,
     BODY: tl.constexpr,
     OUTPUTS: tl.constexpr,
+    PARAMETERS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
+    """Values of a body of one neuron; the parameters' rows are (PARAMETERS, n)."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     mu = tl.load(mu_ptr + i, mask=inside, other=0.0)
     var = tl.load(var_ptr + i, mask=inside, other=1.0)
-    values = BODY(mu, var)
+    values = BODY(formula.neuron(mu, var, load_parameters(parameters_ptr + i, n, inside, 0, 1, PARAMETERS)))
     for k in tl.static_range(OUTPUTS):
         tl.store(out_ptr + k * n + i, values[k], mask=inside)
 
@@ -99,13 +131,16 @@ def of_pairs(
     var_1_ptr: Real,
     var_2_ptr: Real,
     cov_ptr: Real,
+    parameters_ptr: Real,
     out_ptr: Real,
     n: Real,
     slack: Real,
     BODY: tl.constexpr,
     OUTPUTS: tl.constexpr,
+    PARAMETERS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
+    """Values of a body of two neurons; the parameters' rows are (2 PARAMETERS, n), the neurons' in turn."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     mu_1 = tl.load(mu_1_ptr + i, mask=inside, other=0.0)
@@ -113,6 +148,30 @@ def of_pairs(
     var_1 = tl.load(var_1_ptr + i, mask=inside, other=1.0)
     var_2 = tl.load(var_2_ptr + i, mask=inside, other=1.0)
     cov_12 = tl.load(cov_ptr + i, mask=inside, other=0.0)
-    values = BODY(mu_1, mu_2, var_1, var_2, cov_12, slack)
+    one = formula.neuron(mu_1, var_1, load_parameters(parameters_ptr + i, n, inside, 0, 2, PARAMETERS))
+    two = formula.neuron(mu_2, var_2, load_parameters(parameters_ptr + i, n, inside, 1, 2, PARAMETERS))
+    values = BODY(one, two, cov_12, slack)
     for k in tl.static_range(OUTPUTS):
         tl.store(out_ptr + k * n + i, values[k], mask=inside)
+
+
+def load_parameters(
+    row_ptr: Real, n: Real, inside: Real, FIRST: tl.constexpr, STEP: tl.constexpr, PARAMETERS: tl.constexpr
+) -> Reals:
+    """Rows FIRST, FIRST + STEP, ... as the tuple that formula.neuron takes."""
+    parameters: Reals = ()
+    for k in tl.static_range(PARAMETERS):
+        parameters = parameters + (tl.load(row_ptr + (FIRST + k * STEP) * n, mask=inside, other=1.0),)
+    return parameters
+
+
+def of_normal(
+    h_ptr: Real, k_ptr: Real, rho_ptr: Real, out_ptr: Real, n: Real, BODY: tl.constexpr, BLOCK: tl.constexpr
+) -> None:
+    """Values of the bivariate normal distribution."""
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < n
+    h = tl.load(h_ptr + i, mask=inside, other=0.0)
+    k = tl.load(k_ptr + i, mask=inside, other=0.0)
+    rho = tl.load(rho_ptr + i, mask=inside, other=0.0)
+    tl.store(out_ptr + i, BODY(h, k, rho), mask=inside)

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.compiled import device_function, kernel
-from fastmoments_kernels.gpu.elementwise import BODIES, of_neurons, of_pairs
+from fastmoments_kernels.gpu.elementwise import BODIES, FIXED, NORMAL, of_neurons, of_normal, of_pairs
 from fastmoments_kernels.gpu.vocabulary import INTERPRETED
 
 Array = Any
@@ -22,6 +22,7 @@ Array = Any
 # and a pair has the same bits as its mirror image. Given no limit of registers, the assembler sets its own for
 # the sake of occupancy and spills.
 OPTIONS = {"enable_fp_fusion": False, "maxnreg": 255}
+PAIRS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time is that of programs, not elements
 PAIR_SLACK = 128  # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
 
 
@@ -46,41 +47,69 @@ def dtype_name(tensor: Array) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def elementwise_variant(activation: str, name: str, dtype: str) -> Variant:
+def elementwise_variant(activation: str, name: str, dtype: str, parameters: int = 0) -> Variant:
     """An elementwise kernel: a few elements a thread, one where a pair needs the registers."""
     kind = BODIES[name]
-    template, block = (of_neurons, 512) if kind.inputs == 2 else (of_pairs, 128)
-    body = device_function(kind.function, activation, dtype)
-    constants = {"BODY": body, "OUTPUTS": kind.outputs, "BLOCK": block}
+    template, block = (of_neurons, 512) if kind.neurons == 1 else (of_pairs, PAIRS)
+    constants = {
+        "BODY": device_function(kind.function, activation, dtype),
+        "OUTPUTS": parameters if kind.outputs is None else kind.outputs,
+        "PARAMETERS": parameters,
+        "BLOCK": block,
+    }
     return Variant(kernel(template, activation, dtype), constants, warps=4)
 
 
-def elementwise(activation: Any, name: str) -> Callable[..., Any]:
-    """The function `name` (of BODIES, or cov_partials) for an activation, on tensors or NumPy arrays that
-    broadcast."""
-    return partial(_elementwise, row_of(activation).name, name)
+def normal_variant(name: str, dtype: str) -> Variant:
+    """A kernel of the bivariate normal; what the kernel calls is no activation's."""
+    body = device_function(NORMAL[name], CATALOGUE[0].name, dtype)
+    return Variant(kernel(of_normal, CATALOGUE[0].name, dtype), {"BODY": body, "BLOCK": 128}, warps=4)
 
 
-def _elementwise(activation: str, name: str, *arrays: Array) -> Any:
+def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
+    """The function `name` (BODIES, cov_partials, cov_dparameters) on tensors or NumPy arrays that broadcast."""
+    return partial(_of_either, partial(_on_tensors, row_of(activation).name, name))
+
+
+def normal(name: str) -> Callable[..., Any]:
+    """The function `name` of NORMAL on tensors or NumPy arrays that broadcast."""
+    return partial(_of_either, partial(_normal, name))
+
+
+def _of_either(function: Callable[..., Any], *arrays: Array) -> Any:
+    """Call the function on tensors; on NumPy arrays by way of tensors, and back."""
     if isinstance(arrays[0], torch.Tensor):
-        return _on_tensors(activation, name, *arrays)
+        return function(*_contiguous(arrays))
     device = "cpu" if INTERPRETED else "cuda"
-    values = _on_tensors(activation, name, *(torch.as_tensor(np.asarray(array), device=device) for array in arrays))
+    tensors = [torch.as_tensor(np.array(array), device=device) for array in arrays]
+    values = function(*_contiguous(tensors))
     return tuple(v.cpu().numpy() for v in values) if isinstance(values, tuple) else values.cpu().numpy()
 
 
-def _on_tensors(activation: str, name: str, *arrays: Array) -> Any:
-    inputs = [array.contiguous() for array in torch.broadcast_tensors(*arrays)]
+def _contiguous(tensors: Sequence[Array]) -> list[Array]:
+    return [tensor.contiguous() for tensor in torch.broadcast_tensors(*tensors)]
+
+
+def _on_tensors(activation: str, name: str, *inputs: Array) -> Any:
     if name == "cov_partials":
         return _cov_partials(activation, *inputs)
+    if name == "cov_dparameters":
+        of_one, of_two = (_launch(activation, "cov_1_dparameters", pair) for pair in (inputs, _mirrored(inputs)))
+        return tuple(row for pair in zip(of_one, of_two, strict=True) for row in pair)
     out = _launch(activation, name, inputs)
     return out[0] if BODIES[name].outputs == 1 else tuple(out)
 
 
+def _mirrored(inputs: Sequence[Array]) -> list[Array]:
+    """The pair with its neurons exchanged."""
+    mu_1, mu_2, var_1, var_2, cov_12, *parameters = inputs
+    exchanged = [x for one, two in zip(parameters[::2], parameters[1::2], strict=True) for x in (two, one)]
+    return [mu_2, mu_1, var_2, var_1, cov_12, *exchanged]
+
+
 def _cov_partials(activation: str, *inputs: Array) -> tuple[Array, ...]:
     """A kernel each: together the five would spill registers."""
-    mu_1, mu_2, var_1, var_2, cov_12 = inputs
-    mirrored = (mu_2, mu_1, var_2, var_1, cov_12)
+    mirrored = _mirrored(inputs)
     calls = (("cov_10", inputs), ("cov_10", mirrored), ("half_cov_20", inputs), ("half_cov_20", mirrored))
     return tuple(_launch(activation, name, pair)[0] for name, pair in (*calls, ("product_11", inputs)))
 
@@ -88,10 +117,22 @@ def _cov_partials(activation: str, *inputs: Array) -> tuple[Array, ...]:
 def _launch(activation: str, name: str, inputs: Sequence[Array]) -> Array:
     """Results (outputs, ...) of a function of BODIES on contiguous tensors of one shape."""
     kind, like = BODIES[name], inputs[0]
-    out = torch.empty((kind.outputs, *like.shape), dtype=like.dtype, device=like.device)
-    variant = elementwise_variant(activation, name, dtype_name(like))
-    slack = () if kind.inputs == 2 else (PAIR_SLACK * torch.finfo(like.dtype).eps,)
+    fixed, rows = inputs[: FIXED[kind.neurons]], inputs[FIXED[kind.neurons] :]
+    variant = elementwise_variant(activation, name, dtype_name(like), len(rows) // kind.neurons)
+    out = torch.empty((variant.constants["OUTPUTS"], *like.shape), dtype=like.dtype, device=like.device)
+    slack = () if kind.neurons == 1 else (PAIR_SLACK * torch.finfo(like.dtype).eps,)
     if like.numel():
+        parameters = torch.stack(list(rows)) if rows else like
         with on_device_of(like):
-            variant(-(-like.numel() // variant.constants["BLOCK"]), *inputs, out, like.numel(), *slack)
+            programs = -(-like.numel() // variant.constants["BLOCK"])
+            variant(programs, *fixed, parameters, out, like.numel(), *slack)
+    return out
+
+
+def _normal(name: str, h: Array, k: Array, rho: Array) -> Array:
+    out = torch.empty_like(h)
+    if h.numel():
+        variant = normal_variant(name, dtype_name(h))
+        with on_device_of(h):
+            variant(-(-h.numel() // variant.constants["BLOCK"]), h, k, rho, out, h.numel())
     return out

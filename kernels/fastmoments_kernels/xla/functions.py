@@ -25,7 +25,7 @@ def functions(name: str) -> ArrayFunctions:
     return ArrayFunctions(row_of(name).formula, WORDS)
 
 
-def elementwise(activation: Any, name: str) -> Callable[..., Any]:
+def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
     """The function `name` (mean, var, gain, marginals, cov, cov_partials) on arrays that broadcast.
 
     Everything is computed in the arrays' own dtype. NumPy arrays give NumPy arrays.
@@ -40,7 +40,7 @@ def normal(name: str) -> Callable[..., Any]:
 
 @cache
 def _elementwise(activation: str, name: str) -> Callable[..., Any]:
-    function = getattr(functions(activation), name)
+    function = functions(activation).elementwise(name)
 
     def call(*arguments: Array) -> Any:
         arrays = jnp.broadcast_arrays(*arguments)
@@ -64,21 +64,26 @@ def _of_either(function: Callable[..., Any], *arguments: Array) -> Any:
         return jax.tree.map(np.asarray, function(*arguments))
 
 
-def moments(activation: Any, mu: Array, cov: Array) -> tuple[Array, Array]:
-    """Mean (..., n) and covariance (..., n, n) of f(X); of cov the upper triangle is read, and has the gradient."""
-    return _moments(row_of(activation).name)(mu, cov)
+def moments(activation: Any, mu: Array, cov: Array, *parameters: Array) -> tuple[Array, Array]:
+    """Mean (..., n) and covariance (..., n, n) of f(X); of cov the upper triangle is read, and has the gradient.
+
+    Parameters are (..., n).
+    """
+    return _moments(row_of(activation).name)(mu, cov, *parameters)
 
 
-def moments_vjp(activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array) -> tuple[Array, Array]:
-    """Gradients with respect to mu and cov, the latter symmetric."""
-    return _moments_vjp(row_of(activation).name)(mu, cov, mean_bar, cov_bar)
+def moments_vjp(
+    activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, *parameters: Array
+) -> tuple[Array, ...]:
+    """Gradients with respect to mu, cov, symmetric, and the parameters."""
+    return _moments_vjp(row_of(activation).name)(mu, cov, mean_bar, cov_bar, *parameters)
 
 
 @cache
 def _moments(activation: str) -> Callable[..., tuple[Array, Array]]:
-    def call(mu: Array, cov: Array) -> tuple[Array, Array]:
+    def call(mu: Array, cov: Array, *parameters: Array) -> tuple[Array, Array]:
         n = mu.shape[-1]
-        mean, full = functions(activation).moments(mu, cov, 64 * n * _eps(mu, cov))
+        mean, full = functions(activation).moments(mu, cov, 64 * n * _eps(mu, cov), *parameters)
         # one of two mirrored elements may have been contracted differently
         above = WORDS.triangle(n, full)
         return mean, jnp.where(WORDS.transpose(above), WORDS.transpose(full), full)
@@ -87,11 +92,11 @@ def _moments(activation: str) -> Callable[..., tuple[Array, Array]]:
 
 
 @cache
-def _moments_vjp(activation: str) -> Callable[..., tuple[Array, Array]]:
-    def call(mu: Array, cov: Array, mean_bar: Array, cov_bar: Array) -> tuple[Array, Array]:
-        _, pullback = jax.vjp(_moments(activation), mu, cov)
-        mu_bar, upper = pullback((mean_bar, cov_bar))
-        return mu_bar, 0.5 * (upper + WORDS.transpose(upper))
+def _moments_vjp(activation: str) -> Callable[..., tuple[Array, ...]]:
+    def call(mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, *parameters: Array) -> tuple[Array, ...]:
+        _, pullback = jax.vjp(_moments(activation), mu, cov, *parameters)
+        mu_bar, upper, *others = pullback((mean_bar, cov_bar))
+        return mu_bar, 0.5 * (upper + WORDS.transpose(upper)), *others
 
     return jax.jit(call)
 

@@ -1,0 +1,66 @@
+"""An activation given as an object, a class or a name: its row's name and its parameters as arrays."""
+
+from typing import Any
+
+import numpy as np
+
+from fastmoments_kernels.catalogue import parameters_of, row_of
+
+Array = Any
+
+
+def of_neurons(activation: Any) -> tuple[str, dict[str, Array]]:
+    """(name, parameters by name), each one array: of a mixture's parameter one per component, `taus[0]` ..."""
+    row = row_of(activation)
+    values = parameters_of(activation)
+    count = _components(row.components, values)
+    found: dict[str, Array] = {}
+    for name, value in values.items():
+        found |= _entries(name, value, count) if name in row.components else {name: value}
+    return row.name, found
+
+
+def of_pairs(activation: Any) -> tuple[str, dict[str, Array]]:
+    """(name, parameters by name) for a pair: `tau_1`, `tau_2`, equal unless a pair (p_1, p_2) is given."""
+    row = row_of(activation)
+    values = parameters_of(activation)
+    pairs = {name: _pair(name, value, name in row.components) for name, value in values.items()}
+    sides = [{name: pair[i] for name, pair in pairs.items()} for i in (0, 1)]
+    count = max(_components(row.components, side) for side in sides)
+    found: dict[str, Array] = {}
+    for name in values:
+        entries = [
+            _entries(name, side[name], count) if name in row.components else {name: side[name]} for side in sides
+        ]
+        for key in entries[0]:
+            found |= {f"{key}_1": entries[0][key], f"{key}_2": entries[1][key]}
+    return row.name, found
+
+
+def _pair(name: str, value: Any, is_component: bool) -> tuple[Any, Any]:
+    """A value for each neuron; a mixture's shared (K,) is no pair, a tuple of two sequences is."""
+    if isinstance(value, tuple) and not (is_component and np.ndim(value[0]) == 0):
+        if len(value) != 2:
+            raise ValueError(f"{name}: expected a number or a pair of them, one a neuron, got {len(value)}")
+        return value[0], value[1]
+    return value, value
+
+
+def _components(names: tuple[str, ...], values: dict[str, Any]) -> int:
+    """How many components a mixture has; parameters of one component count for all."""
+    sizes = {name: np.shape(values[name])[-1] for name in names if np.ndim(values[name])}
+    counts = {size for size in sizes.values() if size != 1} or {1}
+    if len(counts) > 1:
+        shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise ValueError(f"expected one entry per component in every parameter, got {shown}")
+    return int(counts.pop())
+
+
+def _entries(name: str, value: Any, count: int) -> dict[str, Array]:
+    array = value if hasattr(value, "dtype") else np.asarray(value, dtype=float)
+    if not array.ndim or array.shape[-1] == 1:
+        # Python's numbers stay weak in the dtype they are computed in
+        one = array[..., 0] if array.ndim else array
+        return {f"{name}[{k}]": one if hasattr(value, "dtype") else one.tolist() for k in range(count)}
+    weak = not hasattr(value, "dtype")
+    return {f"{name}[{k}]": array[..., k].tolist() if weak else array[..., k] for k in range(count)}
