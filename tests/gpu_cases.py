@@ -9,15 +9,14 @@ import torch
 
 import fastmoments as fm
 from fastmoments_kernels import gpu
-from fastmoments_kernels.catalogue import CATALOGUE
 from fastmoments_kernels.gpu.vocabulary import INTERPRETED
 from tests import conformance, points
 from tests.matrices import REAL, alive_neurons, draw, expected, single
+from tests.rows import every as activations
 from tests.test_matrices import assert_within, gradient
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
 
-activations = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
 dtypes = pytest.mark.parametrize("dtype", ("float64", "float32"))
 
 

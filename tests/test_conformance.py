@@ -21,7 +21,7 @@ def cases():
         yield pytest.param(row, backend, marks=marks, id=f"{row.name}-{backend}")
 
 
-@pytest.mark.parametrize("row, backend", cases())
+@pytest.mark.parametrize("row, backend", list(cases()))
 def test_conformance(row, backend):
     recorded, failures = conformance.recorded(), []
     for key, (error, where) in in_its_process(row, backend).items():

@@ -6,12 +6,10 @@ import sys
 
 import pytest
 
-from fastmoments_kernels.catalogue import CATALOGUE
+from tests.rows import activations
 
 pytest.importorskip("torch")
 pytest.importorskip("triton", reason="Triton has wheels for Linux only")
-
-activations = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
 
 
 def run_cases(row, environment):

@@ -5,8 +5,8 @@ import pytest
 
 import fastmoments as fm
 from fastmoments_kernels.catalogue import CATALOGUE
+from tests.rows import names
 
-names = pytest.mark.parametrize("name", [row.name for row in CATALOGUE])
 dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 
 

@@ -10,12 +10,12 @@ import fastmoments as fm
 from fastmoments_kernels.catalogue import CATALOGUE
 from tests import conformance, truth
 from tests.quadrature import nodes_and_weights
+from tests.rows import names
 from tests.test_inputs import function, gaussian
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
-names = pytest.mark.parametrize("name", [row.name for row in CATALOGUE])
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 # (mu_1, mu_2, var_1, var_2, cov_12): an ordinary pair, one neuron on the kink, two equal neurons

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 import fastmoments as fm
-from fastmoments_kernels.catalogue import CATALOGUE
 from tests.conformance import BOUND
 from tests.matrices import REAL, SHAPES, alive_neurons, draw, expected, single
+from tests.rows import activations
 
-activations = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
 shapes = pytest.mark.parametrize("kind, n", SHAPES)
 dtypes = pytest.mark.parametrize("dtype", ("float64", "float32"))
 

@@ -3,15 +3,15 @@
 import pytest
 
 from fastmoments_kernels import reference
-from fastmoments_kernels.catalogue import CATALOGUE
 from tests import points
+from tests.rows import activations
 
 # nested adaptive quadrature with 1e-12 a level, and f(X) of order sd
 TOLERANCE = 1e-10
 
 
 @pytest.mark.parametrize("name", ["mean", "gain", "var", "cov"])
-@pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
+@activations
 def test_reference(row, name):
     count = 3 if name == "cov" else 12
     cases = [case for case in points.table(row.name, "float64") if case.regime == "plain" and name in case.truth]

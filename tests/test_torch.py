@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 import fastmoments as fm
-from fastmoments_kernels.catalogue import CATALOGUE
+from tests.rows import names
 
 torch = pytest.importorskip("torch")
-names = pytest.mark.parametrize("name", [row.name for row in CATALOGUE])
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 NEURON = ("mean", "var", "gain", "marginals")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from fastmoments_kernels.catalogue import CATALOGUE
 from tests import points, series, truth
 from tests.derivatives import PARTIALS
+from tests.rows import activations
 
 # The tables have 25 digits.
 DIGITS, TOLERANCE = 24, mpf(10) ** -23
@@ -14,8 +14,6 @@ QUICK = ("plain", "tail", "near1", "zero")
 SLOW = ("smallrho", "mixedscale", "huge", "tiny", "nearm1", "exact1", "exactm1", "dup", "anti", "nearequal")
 # where conditions are those of a point beside it
 ON_LINE = ("exact1", "exactm1", "dup", "anti")
-
-activations = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
 
 
 @pytest.mark.parametrize("regime", QUICK)

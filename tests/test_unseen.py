@@ -5,17 +5,15 @@ from itertools import product
 import pytest
 from mpmath import mpf
 
-from fastmoments_kernels.catalogue import CATALOGUE
 from tests import conformance, points, truth
 from tests.points import Case
+from tests.rows import activations
 
 # 1e-18 is a two-hundredth of float64's eps.
 DIGITS = 18
 
 # without waiting for a compiler or an interpreter
 BACKENDS = ("cpu", "eager", "eager.on_torch")
-
-activations = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
 
 
 def cases(row, pairs):

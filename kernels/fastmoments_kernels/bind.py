@@ -1,6 +1,7 @@
 """One formula, many backends: the same code over another vocabulary."""
 
 import builtins
+import hashlib
 from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType
 from typing import Any
@@ -15,14 +16,16 @@ class Binding:
     Parameters
     ----------
     names : what stands for these globals, wherever they occur: a backend's vocabulary, an activation's weight.
-    compile : applied to every bound function (numba.njit, triton.jit); default none.
+    compile : applied to every bound function (numba.njit, triton.jit), named by what it is bound to: compilers tell
+        functions apart by name, in their caches or when they link what they cached, and would take one source bound
+        in two ways for one function; default none.
     constant : applied to every other global (tables, numbers); default none.
     """
 
     def __init__(
         self,
         names: Mapping[str, Any],
-        compile: Callable[[FunctionType], Any] = lambda function: function,
+        compile: Callable[[FunctionType], Any] | None = None,
         constant: Callable[[Any], Any] = lambda value: value,
     ) -> None:
         self.names, self.compile, self.constant = names, compile, constant
@@ -32,9 +35,17 @@ class Binding:
         assert isinstance(function, FunctionType)
         if function not in self._bound:
             scope = self.scope(function)
-            same = all(scope[name] is function.__globals__[name] for name in scope)
-            self._bound[function] = self.compile(function if same else with_scope(function, scope))
+            if self.compile is not None:
+                self._bound[function] = self.compile(self.named(function))
+            else:
+                same = all(scope[name] is function.__globals__[name] for name in scope)
+                self._bound[function] = function if same else with_scope(function, scope)
         return self._bound[function]
+
+    def named(self, function: Callable[..., Any]) -> FunctionType:
+        """The function bound and not compiled, named by what it is bound to."""
+        scope = self.scope(function)
+        return with_scope(function, scope, f"{function.__qualname__}_{_digest(scope)}")
 
     def scope(self, function: Callable[..., Any]) -> dict[str, Any]:
         """The globals `function` reads, bound."""
@@ -65,6 +76,19 @@ def with_scope(function: Callable[..., Any], scope: Mapping[str, Any], name: str
     copy.__doc__, copy.__annotations__ = function.__doc__, function.__annotations__
     copy.__module__ = function.__module__
     return copy
+
+
+def _digest(scope: Mapping[str, Any]) -> str:
+    """A short name for what globals are bound to."""
+    meaning = " ".join(f"{name}={_identity(scope[name])}" for name in sorted(scope))
+    return hashlib.sha256(meaning.encode()).hexdigest()[:12]
+
+
+def _identity(value: Any) -> str:
+    # numba's dispatchers have py_func, triton's fn
+    function = getattr(value, "py_func", getattr(value, "fn", value))
+    is_function = isinstance(function, FunctionType)
+    return f"{function.__module__}.{function.__qualname__}" if is_function else repr(value)
 
 
 def _reads(function: FunctionType) -> list[str]:

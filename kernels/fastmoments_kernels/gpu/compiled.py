@@ -1,6 +1,5 @@
 """Formulas and kernels as Triton functions, run by its interpreter where TRITON_INTERPRET=1 says so."""
 
-import hashlib
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType, ModuleType
@@ -9,7 +8,7 @@ from typing import Any
 import triton
 import triton.language as tl
 
-from fastmoments_kernels.bind import Binding, with_scope
+from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import interface_of
 from fastmoments_kernels.gpu.vocabulary import VOCABULARY_32, VOCABULARY_64, constant, device
@@ -21,27 +20,8 @@ NAMES = {"float32": VOCABULARY_32 | BASE, "float64": VOCABULARY_64 | BASE}
 
 def _device(function: FunctionType) -> Any:
     """A formula as a device function."""
-    return device(_named_by_meaning(function))
-
-
-def _kernel(function: FunctionType) -> Any:
-    return triton.jit(_named_by_meaning(function))
-
-
-def _named_by_meaning(function: FunctionType) -> FunctionType:
-    """Triton tells functions apart by name and argument types alone: one source bound to two weights would be one
-    function to it. So the name says what is bound."""
-    scope = function.__globals__
-    meaning = [f"{name}={_identity(scope[name])}" for name in sorted(scope) if not name.startswith("__")]
-    function.__qualname__ += "_" + hashlib.sha256(" ".join(meaning).encode()).hexdigest()[:12]
-    scope["tl"] = tl  # the interpreter looks for it in every function it runs
-    return function
-
-
-def _identity(value: Any) -> str:
-    function = getattr(value, "fn", value)
-    is_function = isinstance(function, FunctionType)
-    return f"{function.__module__}.{function.__qualname__}" if is_function else repr(value)
+    function.__globals__["tl"] = tl  # the interpreter looks for it in every function it runs
+    return device(function)
 
 
 @cache
@@ -64,5 +44,6 @@ def device_function(function: Callable[..., Any], name: str, dtype: str) -> Any:
 @cache
 def kernel(template: Callable[..., Any], name: str, dtype: str) -> Any:
     """The kernel `template` for the activation of that name, its arithmetic in one dtype."""
-    scope = Binding(_names(name, dtype), compile=_device, constant=constant).scope(template)
-    return _kernel(with_scope(template, scope))
+    function = Binding(_names(name, dtype), compile=_device, constant=constant).named(template)
+    function.__globals__["tl"] = tl
+    return triton.jit(function)

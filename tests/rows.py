@@ -1,0 +1,16 @@
+"""Which activations a test runs through: all of them in the slow tests, those of each kind in `make test`."""
+
+import pytest
+
+from fastmoments_kernels.catalogue import CATALOGUE
+
+# A kink, a jump, a smooth one by quadrature, a closed form, parameters of a closed form and of a kinked one. The
+# others share their files; that each is accurate on the cpu is tested for all, always.
+QUICK = ("relu", "heaviside", "npn")
+
+_marked = [pytest.param(row, marks=[] if row.name in QUICK else pytest.mark.slow, id=row.name) for row in CATALOGUE]
+activations = pytest.mark.parametrize("row", _marked)
+names = pytest.mark.parametrize(
+    "name", [pytest.param(case.values[0].name, marks=case.marks, id=case.id) for case in _marked]
+)
+every = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
