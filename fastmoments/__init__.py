@@ -13,6 +13,7 @@ from fastmoments.dispatch import plan as plan
 from fastmoments.layers import affine_moments as affine_moments
 from fastmoments.layers import residual_moments as residual_moments
 from fastmoments.moments import functions_of as _functions_of
+from fastmoments.moments import functions_to_tolerance as _to_tolerance
 from fastmoments.moments import marginals as marginals
 from fastmoments.moments import moments as moments
 from fastmoments.normal import bivariate_normal_cdf as bivariate_normal_cdf
@@ -23,6 +24,8 @@ from fastmoments.results import Moments as Moments
 from fastmoments.results import MomentsVjp as MomentsVjp
 from fastmoments_kernels.catalogue import Heaviside as Heaviside
 from fastmoments_kernels.catalogue import ReLU as ReLU
+from fastmoments_kernels.custom import Custom as Custom
+from fastmoments_kernels.custom import ToleranceError as ToleranceError
 from fastmoments_kernels.threads import num_threads as num_threads
 from fastmoments_kernels.threads import set_num_threads as set_num_threads
 
@@ -46,6 +49,56 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     heaviside_cov_partials,
     heaviside_moments_vjp,
 ) = _functions_of(Heaviside)
+(
+    tanh_moments,
+    tanh_marginals,
+    tanh_mean,
+    tanh_var,
+    tanh_gain,
+    tanh_cov,
+    tanh_cov_partials,
+    tanh_moments_vjp,
+) = _to_tolerance("tanh", "tanh(x)")
+(
+    sigmoid_moments,
+    sigmoid_marginals,
+    sigmoid_mean,
+    sigmoid_var,
+    sigmoid_gain,
+    sigmoid_cov,
+    sigmoid_cov_partials,
+    sigmoid_moments_vjp,
+) = _to_tolerance("sigmoid", "1 / (1 + exp(-x))")
+(
+    silu_moments,
+    silu_marginals,
+    silu_mean,
+    silu_var,
+    silu_gain,
+    silu_cov,
+    silu_cov_partials,
+    silu_moments_vjp,
+) = _to_tolerance("silu", "x / (1 + exp(-x))")
+(
+    softplus_moments,
+    softplus_marginals,
+    softplus_mean,
+    softplus_var,
+    softplus_gain,
+    softplus_cov,
+    softplus_cov_partials,
+    softplus_moments_vjp,
+) = _to_tolerance("softplus", "log(1 + exp(x))")
+(
+    gelu_tanh_moments,
+    gelu_tanh_marginals,
+    gelu_tanh_mean,
+    gelu_tanh_var,
+    gelu_tanh_gain,
+    gelu_tanh_cov,
+    gelu_tanh_cov_partials,
+    gelu_tanh_moments_vjp,
+) = _to_tolerance("gelu_tanh", "x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which approximates gelu")
 
 
 def __getattr__(name: str) -> _ModuleType:

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import fields
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from fastmoments.dispatch import framework_of, plan_of
 from fastmoments.parameters import of_neurons, of_pairs
 from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp
 from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.custom import READY
 
 Array = Any
 
@@ -285,25 +285,35 @@ class Functions(NamedTuple):
 
 def functions_of(activation: type) -> Functions:
     """The functions above for one activation, named after it: relu_moments(mu, cov) is moments(ReLU(), mu, cov)."""
+    return _functions(row_of(activation).name, activation, activation.__doc__ or "")
+
+
+def functions_to_tolerance(name: str, definition: str) -> Functions:
+    """The functions above for a ready-made activation without a closed form."""
+    return _functions(name, lambda: READY[name], f"{definition}, by quadrature to {READY[name].tol:g}")
+
+
+def _functions(name: str, activation: Callable[..., Any], definition: str) -> Functions:
     generic = (moments, marginals, mean, var, gain, cov, cov_partials, moments_vjp)
-    return Functions(*(_bound_to(activation, function) for function in generic))
+    return Functions(*(_bound_to(name, activation, definition, function) for function in generic))
 
 
-def _bound_to(activation: type, generic: Callable[..., Any]) -> Callable[..., Any]:
-    row = row_of(activation)
-    parameters = {field.name for field in fields(activation)}
+def _bound_to(
+    name: str, activation: Callable[..., Any], definition: str, generic: Callable[..., Any]
+) -> Callable[..., Any]:
+    own = [p.replace(kind=p.KEYWORD_ONLY) for p in inspect.signature(activation).parameters.values()]
+    parameters = {parameter.name for parameter in own}
 
     @wraps(generic)
     def function(*arguments: Any, **keywords: Any) -> Any:
-        own = {name: keywords.pop(name) for name in parameters & keywords.keys()}
-        return generic(activation(**own), *arguments, **keywords)
+        given = {key: keywords.pop(key) for key in parameters & keywords.keys()}
+        return generic(activation(**given), *arguments, **keywords)
 
     del function.__wrapped__
-    function.__name__ = function.__qualname__ = f"{row.name}_{generic.__name__}"
+    function.__name__ = function.__qualname__ = f"{name}_{generic.__name__}"
     function.__module__ = "fastmoments"
-    function.__doc__ = _documentation(generic, row.name, activation.__doc__ or "")
+    function.__doc__ = _documentation(generic, name, definition)
     kept = list(inspect.signature(generic).parameters.values())[1:]
-    own = [p.replace(kind=p.KEYWORD_ONLY) for p in inspect.signature(activation).parameters.values()]
     function.__signature__ = inspect.Signature(kept + own)  # type: ignore[attr-defined]
     return function
 

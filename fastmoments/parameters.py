@@ -5,12 +5,19 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels.catalogue import parameters_of, row_of
+from fastmoments_kernels.custom import READY, Custom
 
 Array = Any
 
 
-def of_neurons(activation: Any) -> tuple[str, dict[str, Array]]:
-    """(name, parameters by name), each one array: of a mixture's parameter one per component, `taus[0]` ..."""
+def of_neurons(activation: Any) -> tuple[str | Custom, dict[str, Array]]:
+    """(name, parameters by name), each one array: of a mixture's parameter one per component, `taus[0]` ...
+
+    An activation without a closed form is a Custom object instead of a name, and has no parameters.
+    """
+    custom = _without_closed_form(activation)
+    if custom is not None:
+        return custom, {}
     row = row_of(activation)
     values = parameters_of(activation)
     count = _components(row.components, values)
@@ -20,8 +27,11 @@ def of_neurons(activation: Any) -> tuple[str, dict[str, Array]]:
     return row.name, found
 
 
-def of_pairs(activation: Any) -> tuple[str, dict[str, Array]]:
+def of_pairs(activation: Any) -> tuple[str | Custom, dict[str, Array]]:
     """(name, parameters by name) for a pair: `tau_1`, `tau_2`, equal unless a pair (p_1, p_2) is given."""
+    custom = _without_closed_form(activation)
+    if custom is not None:
+        return custom, {}
     row = row_of(activation)
     values = parameters_of(activation)
     pairs = {name: _pair(name, value, name in row.components) for name, value in values.items()}
@@ -35,6 +45,12 @@ def of_pairs(activation: Any) -> tuple[str, dict[str, Array]]:
         for key in entries[0]:
             found |= {f"{key}_1": entries[0][key], f"{key}_2": entries[1][key]}
     return row.name, found
+
+
+def _without_closed_form(activation: Any) -> Custom | None:
+    if isinstance(activation, str):
+        return READY.get(activation)
+    return activation if isinstance(activation, Custom) else None
 
 
 def _pair(name: str, value: Any, is_component: bool) -> tuple[Any, Any]:

@@ -117,7 +117,7 @@ def test_tensors_reach_the_kernels(row, monkeypatch):
     mu, cov = (torch.as_tensor(array, device=DEVICE).requires_grad_() for array in draw("typical", 5))
     expected = differentiated(moments, mu.cpu(), cov.cpu())
     with monkeypatch.context() as patch:
-        patch.setattr(rules, "kernels_for", lambda tensor: "gpu")
+        patch.setattr(rules, "kernels_for", lambda activation, tensor: "gpu")
         found = differentiated(moments, mu, cov)
         pair = cov_of(mu[0], mu[1], cov[0, 0], cov[1, 1], cov[0, 1])
         cdf = fm.bivariate_normal_cdf(torch.tensor([0.5, -1.0], device=DEVICE), 0.25, -0.5)

@@ -21,12 +21,12 @@ def elementwise(
     _refuse(out=out, where=None if where is True else where, dtype=dtype)
     arrays = _arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in zip(arguments, arrays, strict=True)})
-    function = xla.normal(name) if activation is None else xla.elementwise(activation, name)
+    function = xla.normal(name) if activation is None else xla.elementwise(_traceable(activation), name)
     return _results(plan, function(*arrays))
 
 
 def moments(
-    plan: Plan, activation: str, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
+    plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
 ) -> Moments:
     """Mean and covariance of f(X); the gradient by cov lies in its upper triangle, which alone is read."""
     _refuse(out=out)
@@ -34,11 +34,11 @@ def moments(
     if check:
         _check_covariance(cov)
     per_neuron = _per_neuron(plan, parameters, mu)
-    return Moments(*_results(plan, xla.moments(activation, mu, cov, *per_neuron)))
+    return Moments(*_results(plan, xla.moments(_traceable(activation), mu, cov, *per_neuron)))
 
 
 def moments_vjp(
-    plan: Plan, activation: str, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
+    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
 ) -> MomentsVjp:
     """Gradients with respect to mu and cov; batch dimensions stay."""
     mu, cov = _vector_and_matrix(plan, mu, cov)
@@ -47,7 +47,7 @@ def moments_vjp(
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
     per_neuron = _per_neuron(plan, parameters, mu)
-    mu_bar, cov_in_bar, *_ = xla.moments_vjp(activation, mu, cov, *bars, *per_neuron)
+    mu_bar, cov_in_bar, *_ = xla.moments_vjp(_traceable(activation), mu, cov, *bars, *per_neuron)
     return MomentsVjp(*_results(plan, (mu_bar, cov_in_bar)))
 
 
@@ -57,6 +57,12 @@ def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> list[Array
     for name, array in zip(parameters, arrays, strict=True):
         shapes.check_parameter(name, array.shape, mu.shape)
     return [jnp.broadcast_to(array, mu.shape) for array in arrays]
+
+
+def _traceable(activation: Any) -> str:
+    if not isinstance(activation, str):
+        raise TypeError("activation: a Custom function is NumPy's and cannot be traced; pass numpy.asarray(mu) ...")
+    return activation
 
 
 def _refuse(**options: Any) -> None:

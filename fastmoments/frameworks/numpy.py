@@ -1,5 +1,6 @@
 """NumPy arrays: checks, shapes and buffers around the cpu kernels."""
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import shapes
 from fastmoments.results import Moments, MomentsVjp
+from fastmoments_kernels import custom
+from fastmoments_kernels.custom import Custom
 
 Array = Any
 
@@ -15,10 +18,7 @@ def elementwise(
     plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
 ) -> Any:
     """Call the ufunc `name` of an activation, or of the bivariate normal where that is None."""
-    from fastmoments_kernels import cpu
-
-    inputs = len(arguments)
-    function = cpu.normal(name) if activation is None else cpu.elementwise(activation, name, inputs)
+    function = _function(activation, name, len(arguments))
     arrays = {key: as_array(value, plan.compute) for key, value in arguments.items()}
     for argument, array in arrays.items():
         if argument.startswith("var"):
@@ -29,6 +29,8 @@ def elementwise(
         keywords["dtype"] = dtype
     if out is not None:
         keywords["out"] = out
+    if keywords and not isinstance(function, np.ufunc):
+        raise TypeError(f"{next(iter(keywords))}: only activations with a closed form are ufuncs; leave it out")
     with np.errstate(all="ignore"):
         values = function(*arrays.values(), **keywords)
     if out is not None or dtype is not None:
@@ -38,12 +40,23 @@ def elementwise(
     return values.astype(plan.result, copy=False)
 
 
-def moments(
-    plan: Plan, activation: str, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
-) -> Moments:
-    """Mean and covariance of f(X) in the arrays of `out`, or new ones."""
+def _function(activation: Any, name: str, inputs: int) -> Any:
     from fastmoments_kernels import cpu
 
+    return cpu.normal(name) if activation is None else _kernels(activation).elementwise(activation, name, inputs)
+
+
+def _kernels(activation: Any) -> ModuleType:
+    """The compiled kernels, or the series of an activation without a closed form."""
+    from fastmoments_kernels import cpu
+
+    return custom if isinstance(activation, Custom) else cpu
+
+
+def moments(
+    plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
+) -> Moments:
+    """Mean and covariance of f(X) in the arrays of `out`, or new ones."""
     mu, cov = vector_and_matrix(plan, mu, cov)
     if check:
         check_covariance(cov)
@@ -51,7 +64,8 @@ def moments(
     mean, full = _writable(mean_out, plan.compute), _writable(cov_out, plan.compute)
     per_neuron = _per_neuron(plan, parameters, mu)
     if mu.size:
-        cpu.moments(activation, _flat(mu, 1), _flat(cov, 2), _flat(mean, 1), _flat(full, 2), per_neuron)
+        flat = _flat(mu, 1), _flat(cov, 2), _flat(mean, 1), _flat(full, 2)
+        _kernels(activation).moments(activation, *flat, per_neuron)
     for result, buffer in ((mean_out, mean), (cov_out, full)):
         if not np.shares_memory(result, buffer):
             result[...] = buffer
@@ -59,11 +73,9 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan, activation: str, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
+    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
 ) -> MomentsVjp:
     """Gradients with respect to mu and cov; batch dimensions stay."""
-    from fastmoments_kernels import cpu
-
     mu, cov = vector_and_matrix(plan, mu, cov)
     bars = []
     for name, value, like in (("mean_bar", mean_bar, mu), ("cov_bar", cov_bar, cov)):
@@ -75,7 +87,7 @@ def moments_vjp(
     if not mu.size:
         return MomentsVjp(np.zeros(mu.shape, plan.result), np.zeros(cov.shape, plan.result))
     flat = _flat(mu, 1), _flat(cov, 2), _flat(bars[0], 1), _flat(bars[1], 2)
-    mu_bar, cov_in_bar = cpu.moments_vjp(activation, *flat, per_neuron)
+    mu_bar, cov_in_bar = _kernels(activation).moments_vjp(activation, *flat, per_neuron)
     result = mu_bar.reshape(mu.shape), cov_in_bar.reshape(cov.shape)
     return MomentsVjp(*(array.astype(plan.result, copy=False) for array in result))
 

@@ -17,7 +17,7 @@ _unpack_dual: Callable[..., Any] = forward_ad.unpack_dual
 
 
 def elementwise(
-    plan: Plan, activation: str | None, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
+    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
 ) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
     _refuse(out=out, where=None if where is True else where, dtype=dtype)
@@ -31,11 +31,12 @@ def elementwise(
     return values if len(values) > 1 else values[0]
 
 
-def _elementwise(activation: str | None, name: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _elementwise(activation: Any, name: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     tracked = _is_tracked(*tensors)
     if tracked and name == "marginals":  # has the derivatives of its parts
         return tuple(_elementwise(activation, part, tensors)[0] for part in ("mean", "var"))
     if torch.compiler.is_compiling():
+        _refuse_custom(activation)
         return tuple(torch_ops.elementwise(activation, name, list(tensors)))
     call = rules.elementwise if tracked else rules.evaluate
     values: tuple[Tensor, ...] = call(activation, name, *tensors)
@@ -43,7 +44,7 @@ def _elementwise(activation: str | None, name: str, tensors: tuple[Tensor, ...])
 
 
 def moments(
-    plan: Plan, activation: str, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
+    plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
 ) -> Moments:
     """Mean and covariance of f(X).
 
@@ -60,7 +61,7 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan, activation: str, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
+    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
 ) -> MomentsVjp:
     """Gradients with respect to mu and cov; batch dimensions stay."""
     tensors = _vector_and_matrix(plan, mu, cov)
@@ -75,7 +76,7 @@ def moments_vjp(
 
 
 def _on_matrices(
-    functions: tuple[Any, ...], activation: str, tensors: tuple[Tensor, ...], parameters: tuple[Tensor, ...]
+    functions: tuple[Any, ...], activation: Any, tensors: tuple[Tensor, ...], parameters: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
     """Call the one of a function's forms (differentiable, bare, operator) that is asked for."""
     differentiable, bare, operator = functions
@@ -84,6 +85,7 @@ def _on_matrices(
         # tensors come in pairs: a vector and its matrix
         tensors = tuple(rules.symmetric(x) if i % 2 else x for i, x in enumerate(tensors))
     if torch.compiler.is_compiling():
+        _refuse_custom(activation)
         compiled: tuple[Tensor, ...] = operator(activation, *tensors, list(parameters))
         return compiled
     values: tuple[Tensor, ...] = (differentiable if tracked else bare)(activation, *tensors, *parameters)
@@ -96,6 +98,11 @@ def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Tensor) -> tuple[Ten
     for name, tensor in tensors.items():
         shapes.check_parameter(name, tensor.shape, mu.shape)
     return tuple(tensor.expand(mu.shape) for tensor in tensors.values())
+
+
+def _refuse_custom(activation: Any) -> None:
+    if not isinstance(activation, str | None):
+        raise TypeError("activation: a Custom function cannot be compiled; call it outside torch.compile")
 
 
 def _refuse(**options: Any) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from fastmoments_kernels import cpu
+from fastmoments_kernels import cpu, custom
 from fastmoments_kernels.cpu.elementwise import outputs_of
+from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.eager import on_torch
 
 Tensor = Any
@@ -27,12 +28,22 @@ SLOPES = {
 }
 
 
-def kernels_for(tensor: Tensor) -> str:
-    """What computes where a tensor lies: the cpu kernels, the gpu's, or torch operations ("eager")."""
-    return {"cpu": "cpu", "cuda": "gpu"}.get(tensor.device.type, "eager")
+def kernels_for(activation: Any, tensor: Tensor) -> str:
+    """What computes where a tensor lies: the cpu kernels, the gpu's, or torch operations ("eager").
+
+    An activation without a closed form is the user's NumPy function ("custom").
+    """
+    device = tensor.device.type
+    if isinstance(activation, Custom):
+        if device != "cpu":
+            raise TypeError(f"activation: Custom functions are evaluated on the CPU, got tensors on {device}")
+        return "custom"
+    return {"cpu": "cpu", "cuda": "gpu"}.get(device, "eager")
 
 
-def _gpu() -> Any:
+def _module(kernels: str) -> Any:
+    if kernels != "gpu":
+        return cpu if kernels == "cpu" else custom
     try:
         from fastmoments_kernels import gpu
     except ImportError as error:
@@ -41,36 +52,36 @@ def _gpu() -> Any:
     return gpu
 
 
-def evaluate(activation: str | None, kind: str, *arguments: Tensor) -> tuple[Tensor, ...]:
+def evaluate(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor, ...]:
     """An element-wise function's outputs: by kernels on the tensors' own memory, or by torch operations."""
-    kernels = kernels_for(arguments[0])
-    if kernels == "gpu":
-        gpu = _gpu()
-        on_card = gpu.normal(kind) if activation is None else gpu.elementwise(activation, kind)
-        return _as_tuple(on_card(*arguments))
+    kernels = kernels_for(activation, arguments[0])
     if kernels == "eager":
         return _as_tuple(on_torch.function(activation, kind, arguments[0].dtype)(*arguments))
-    kernel = cpu.normal(kind) if activation is None else cpu.elementwise(activation, kind, len(arguments))
+    module = _module(kernels)
+    function = module.normal(kind) if activation is None else module.elementwise(activation, kind, len(arguments))
+    if kernels == "gpu":
+        return _as_tuple(function(*arguments))
+    if kernels == "custom":
+        return tuple(map(torch.from_numpy, _as_tuple(function(*map(_array, arguments)))))
     results = tuple(
-        torch.empty_like(arguments[0], memory_format=torch.contiguous_format) for _ in range(kernel.nout)
+        torch.empty_like(arguments[0], memory_format=torch.contiguous_format) for _ in range(function.nout)
     )
     with np.errstate(all="ignore"):
-        kernel(*map(_array, arguments), out=tuple(map(_array, results)))
+        function(*map(_array, arguments), out=tuple(map(_array, results)))
     return results
 
 
 def evaluate_moments(activation: str, mu: Tensor, cov: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance, by the upper triangle of cov."""
-    kernels = kernels_for(mu)
+    kernels = kernels_for(activation, mu)
     if kernels == "eager":
         mean, full = moments_of(activation, mu)(mu, cov, *parameters)
         return mean, full
     mean, full = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (mu, cov))
     if mu.numel():
-        flat = _flat_cpu if kernels == "cpu" else _flat
+        flat = _flat if kernels == "gpu" else _flat_cpu
         vectors = tuple(flat(x, mu.shape[-1:]) for x in parameters)
-        backend = cpu if kernels == "cpu" else _gpu()
-        backend.moments(activation, *_pairs(flat, mu, cov), *_pairs(flat, mean, full), vectors)
+        _module(kernels).moments(activation, *_pairs(flat, mu, cov), *_pairs(flat, mean, full), vectors)
     return mean, full
 
 
@@ -78,16 +89,16 @@ def evaluate_moments_vjp(
     activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, *parameters: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradients with respect to mu and cov, that of cov symmetric as cov_bar has to be."""
-    kernels = kernels_for(mu)
+    kernels = kernels_for(activation, mu)
     if kernels == "eager":
         mu_bar, cov_in_bar, *_ = moments_vjp_of(activation, mu)(mu, cov, mean_bar, cov_bar, *parameters)
         return mu_bar, cov_in_bar
     if not mu.numel():
         return torch.zeros_like(mu), torch.zeros_like(cov)
-    flat = _flat_cpu if kernels == "cpu" else _flat
+    flat = _flat if kernels == "gpu" else _flat_cpu
     vectors = tuple(flat(x, mu.shape[-1:]) for x in parameters)
-    backend = cpu if kernels == "cpu" else _gpu()
-    found = backend.moments_vjp(activation, *_pairs(flat, mu, cov), *_pairs(flat, mean_bar, cov_bar), vectors)
+    arrays = *_pairs(flat, mu, cov), *_pairs(flat, mean_bar, cov_bar)
+    found = _module(kernels).moments_vjp(activation, *arrays, vectors)
     mu_bar, cov_in_bar = map(torch.as_tensor, found)
     return mu_bar.reshape(mu.shape), cov_in_bar.reshape(cov.shape)
 
@@ -95,7 +106,7 @@ def evaluate_moments_vjp(
 def evaluate_parameter_vjp(activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
     """Gradients with respect to the parameters, of (mu, cov, mean_bar, cov_bar, *parameters)."""
     mu, _, _, _, *parameters = tensors
-    if kernels_for(mu) != "cpu" or not mu.numel():
+    if kernels_for(activation, mu) != "cpu" or not mu.numel():
         return moments_vjp_of(activation, mu)(*tensors)[2:]
     vectors = tuple(_flat_cpu(x, mu.shape[-1:]) for x in parameters)
     found = cpu.parameter_vjp(
@@ -132,9 +143,20 @@ def symmetric(matrix: Tensor) -> Tensor:
     return 0.5 * (matrix + matrix.mT)
 
 
+def _on_torch(activation: Any, kind: str, like: Tensor) -> Callable[..., Any]:
+    """An element-wise function in torch operations, which autograd differentiates."""
+    return on_torch.function(_with_formula(activation), kind, like.dtype)
+
+
+def _with_formula(activation: Any) -> Any:
+    if isinstance(activation, Custom):
+        raise NotImplementedError("activation: Custom functions have first derivatives only")
+    return activation
+
+
 def moments_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
     """(mu, cov, *parameters) -> moments on torch operations."""
-    functions = on_torch.functions(activation, like.dtype)
+    functions = on_torch.functions(_with_formula(activation), like.dtype)
     slack = 64 * like.shape[-1] * torch.finfo(like.dtype).eps
     return lambda mu, cov, *parameters: functions.moments(mu, cov, slack, *parameters)
 
@@ -202,7 +224,7 @@ class _Elementwise(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Any) -> Any:
         (activation, kind), inputs, tangents = ctx.key, ctx.saved_tensors, tangents[2:]
         if kind not in SLOPES:
-            return _as_tuple(push(on_torch.function(activation, kind, inputs[0].dtype), inputs, tangents))
+            return _as_tuple(push(_on_torch(activation, kind, inputs[0]), inputs, tangents))
         along = zip(slopes(elementwise, activation, kind, inputs), tangents, strict=True)
         return (sum(on_torch.weigh(t, slope) for slope, t in along if t is not None),)
 
@@ -224,7 +246,7 @@ def elementwise_gradients(
     """Gradients of sum(bars * outputs) of the function (activation, kind); `call` evaluates its SLOPES."""
     activation, kind = key
     if kind not in SLOPES:
-        return pull(on_torch.function(activation, kind, inputs[0].dtype), inputs, bars)
+        return pull(_on_torch(activation, kind, inputs[0]), inputs, bars)
     return tuple(on_torch.weigh(bars[0], slope) for slope in slopes(call, activation, kind, inputs))
 
 

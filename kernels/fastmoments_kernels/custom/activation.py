@@ -1,0 +1,60 @@
+"""The activation a user writes, and those that come ready-made: no closed form, so to a tolerance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Custom:
+    """An elementwise function, by quadrature to a tolerance.
+
+    Parameters
+    ----------
+    function : takes a float64 array, returns f of every element in a new array of its shape.
+    tol : |error| <= tol sqrt(Var f(X_i) Var f(X_j)) for covariances, tol sqrt(E (f(X) - f(mu))^2) for means.
+    kinks : points where f or f' breaks; without them a kinked function needs a coarse tol.
+    """
+
+    function: Callable[[Any], Any]
+    tol: float = 1e-10
+    kinks: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"function: expected a function of an array, got {self.function!r}")
+        if not 0.0 < self.tol < 1.0:
+            raise ValueError(f"tol: expected a number between 0 and 1, got {self.tol!r}")
+
+
+class ToleranceError(ValueError):
+    """What was asked for cannot be reached; the message says where and what can."""
+
+
+def _silu(x: Array) -> Array:
+    product: Array = x * expit(x)
+    return product
+
+
+def _softplus(x: Array) -> Array:
+    value: Array = np.logaddexp(0.0, x)
+    return value
+
+
+def _gelu_tanh(x: Array) -> Array:
+    value: Array = 0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
+    return value
+
+
+READY = {
+    "tanh": Custom(np.tanh),
+    "sigmoid": Custom(expit),
+    "silu": Custom(_silu),
+    "softplus": Custom(_softplus),
+    "gelu_tanh": Custom(_gelu_tanh),
+}

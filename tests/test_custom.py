@@ -1,0 +1,143 @@
+"""Activations without a closed form: the tolerance against integrals of the definition, and what cannot be met."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+import fastmoments as fm
+from tests.derivatives import PARTIALS
+from tests.test_inputs import gaussian
+
+SMOOTH = {
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "silu": lambda x: x * expit(x),
+    "softplus": lambda x: np.log1p(np.exp(x)),
+    "gelu_tanh": lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+}
+PAIRS = [(0.3, -0.5, 1.0, 0.5, 0.4), (-2.0, 1.0, 4.0, 0.25, -0.6), (0.0, 1.5, 2.0, 2.0, 1.9)]
+TOL = 1e-10
+
+
+def integrated(f, mu_1, mu_2, var_1, var_2, cov_12):
+    """Means, variances, gains, covariance and partials by trapezoidal sums over two independent normals.
+
+    Poles at a distance d from the line leave exp(-2 pi d / step); derivatives are taken of the density.
+    """
+    line = np.arange(-9.0, 9.0, 0.05)
+    z = np.meshgrid(line, line, indexing="ij")
+    weight = np.exp(-0.5 * (z[0] ** 2 + z[1] ** 2)) * 0.05**2 / (2 * np.pi)
+    covariance = np.array([[var_1, cov_12], [cov_12, var_2]])
+    x = np.einsum("ij,j...->i...", np.linalg.cholesky(covariance), np.array(z))
+    precision = np.linalg.inv(covariance)
+    score = np.einsum("ij,j...->i...", precision, x)
+    one, two = f(mu_1 + x[0]), f(mu_2 + x[1])
+    mean = lambda values: float(np.sum(weight * values))  # noqa: E731
+    a, b = one - mean(one), two - mean(two)
+    partials = (
+        mean(a * b * score[0]),
+        mean(a * b * score[1]),
+        0.5 * mean(a * b * (score[0] ** 2 - precision[0, 0])),
+        0.5 * mean(a * b * (score[1] ** 2 - precision[1, 1])),
+        mean(a * b * (score[0] * score[1] - precision[0, 1])),
+    )
+    return {"mean": mean(one), "var": mean(a * a), "gain": mean(a * x[0]) / var_1, "cov": mean(a * b)} | dict(
+        zip(PARTIALS, partials, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_values_and_derivatives(name):
+    columns = np.array(PAIRS).T
+    found = dict(zip(PARTIALS, getattr(fm, f"{name}_cov_partials")(*columns), strict=True))
+    found["cov"] = getattr(fm, f"{name}_cov")(*columns)
+    found |= {kind: getattr(fm, f"{name}_{kind}")(columns[0], columns[2]) for kind in ("mean", "var", "gain")}
+    assert np.array_equal(getattr(fm, f"{name}_marginals")(columns[0], columns[2]), (found["mean"], found["var"]))
+    for i, inputs in enumerate(PAIRS):
+        for key, want in integrated(SMOOTH[name], *inputs).items():
+            # all are of order one
+            assert abs(found[key][i] - want) <= TOL, (key, found[key][i], want)
+
+
+def test_agrees_with_closed_forms():
+    """A function of the catalogue passed as if it had none."""
+    mu, cov = gaussian(40)
+    gelu_like = fm.Custom(lambda x: np.maximum(x, 0.0), tol=1e-6, kinks=(0.0,))
+    found, expected = fm.moments(gelu_like, mu, cov), fm.relu_moments(mu, cov)
+    sd = np.sqrt(np.diag(expected.cov))
+    assert np.all(np.abs(found.mean - expected.mean) <= 1e-6 * sd)
+    assert np.all(np.abs(found.cov - expected.cov) <= 1e-6 * sd[:, None] * sd)
+    assert np.array_equal(found.cov, found.cov.T)
+    got, want = (fm.moments(f, mu, cov) for f in ("tanh", fm.Custom(np.tanh)))
+    assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_gradient_is_that_of_the_moments(name):
+    mu, cov = gaussian(4)
+    mean_bar, cov_bar = np.cos(np.arange(4.0)), np.cos(np.add.outer(np.arange(4.0), np.arange(4.0)))
+    moments = getattr(fm, f"{name}_moments")
+    total = lambda *x: sum(np.sum(a * b) for a, b in zip(moments(*x), (mean_bar, cov_bar), strict=True))  # noqa: E731
+    mu_bar, cov_in_bar = getattr(fm, f"{name}_moments_vjp")(mu, cov, mean_bar, cov_bar)
+    step = 1e-4
+    along_mu = np.sin(np.arange(1.0, 5.0))
+    along_cov = np.outer(along_mu, along_mu)
+    forward, backward = (total(mu + s * along_mu, cov + s * along_cov) for s in (step, -step))
+    slope = np.sum(along_mu * mu_bar) + np.sum(along_cov * cov_in_bar)
+    # a central difference: step^2 times a third derivative of order one
+    assert abs((forward - backward) / (2 * step) - slope) <= 10 * step**2
+
+
+def test_zero_variance_nan_and_float32():
+    mu, var = np.array([0.5, np.nan, 0.5, 0.5], np.float32), np.array([0.0, 1.0, np.nan, 1.0], np.float32)
+    mean, spread = fm.tanh_marginals(mu, var)
+    assert mean.dtype == np.float32 and mean[0] == np.float32(np.tanh(np.float64(mu[0]))) and spread[0] == 0.0
+    assert np.isnan(mean[1:3]).all() and np.isnan(spread[1:3]).all() and np.isfinite([mean[3], spread[3]]).all()
+    cov = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 0.0]], np.float32)
+    found = fm.tanh_moments(np.array([0.1, np.nan, 0.3], np.float32), cov)
+    assert np.isnan(found.cov[1]).all() or np.isnan(found.cov[1, :2]).all()
+    assert found.cov[2, 2] == 0.0 and found.cov[0, 2] == 0.0 and np.isfinite(found.cov[0, 0])
+    assert fm.tanh_moments(np.zeros((2, 0)), np.zeros((2, 0, 0))).cov.shape == (2, 0, 0)
+
+
+def test_what_cannot_be_met_is_said():
+    sign, broken = fm.Custom(np.sign), fm.Custom(np.sign, kinks=(0.0,))
+    with pytest.raises(fm.ToleranceError, match="tol: 1e-10 cannot be met at mu = 0.3, var = 2.*kinks"):
+        fm.marginals(sign, 0.3, 2.0)
+    with pytest.raises(fm.ToleranceError, match="neurons 0 and 1 .rho = 0.999.*1024 terms"):
+        fm.moments(broken, [0.0, 0.0], [[1.0, 0.999], [0.999, 1.0]])
+    # asin(rho) 2 / pi
+    assert abs(fm.moments(broken, [0.0, 0.0], [[1.0, 0.5], [0.5, 1.0]]).cov[0, 1] - 1 / 3) < 1e-10
+    with pytest.raises(ValueError, match="function: expected one value per element"):
+        fm.marginals(fm.Custom(np.sum), 0.0, 1.0)
+    with pytest.raises(ValueError, match="tol: expected a number between 0 and 1"):
+        fm.Custom(np.tanh, tol=0.0)
+    with pytest.raises(TypeError, match="out: only activations with a closed form are ufuncs"):
+        fm.tanh_mean(np.zeros(2), 1.0, out=np.zeros(2))
+
+
+def test_torch():
+    torch = pytest.importorskip("torch")
+    mu, cov = (torch.from_numpy(x).requires_grad_() for x in gaussian(3))
+    mean, out = fm.tanh_moments(mu, cov)
+    (mean.sum() + out.sum()).backward()
+    arrays = mu.detach().numpy(), cov.detach().numpy()
+    expected = fm.tanh_moments_vjp(*arrays, np.ones(3), np.ones((3, 3)))
+    assert np.array_equal(out.detach().numpy(), fm.tanh_moments(*arrays).cov)
+    # symmetrising cov, which is symmetric, changes no bit
+    assert np.array_equal(mu.grad.numpy(), expected.mu_bar) and np.array_equal(cov.grad.numpy(), expected.cov_bar)
+    leaves = mu.detach().requires_grad_(), cov.diagonal().detach().requires_grad_()
+    assert torch.autograd.gradcheck(fm.silu_mean, leaves)
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        torch.autograd.functional.hessian(lambda m: fm.tanh_moments(m, cov.detach()).cov.sum(), mu.detach())
+
+
+def test_jax_is_refused_by_name():
+    jax = pytest.importorskip("jax")
+    with pytest.raises(TypeError, match="activation: a Custom function is NumPy's and cannot be traced"):
+        fm.tanh_mean(jax.numpy.zeros(2), 1.0)
+
+
+def test_ready_made_are_found_by_name():
+    assert fm.marginals("sigmoid", 0.0, 3.0).mean == pytest.approx(0.5, abs=1e-12)
+    assert "by quadrature to 1e-10" in fm.sigmoid_moments.__doc__
