@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from fastmoments_kernels.formulas import heaviside, relu
+from fastmoments_kernels.formulas import cos, heaviside, relu, sin
 
 
 # Frozen dataclasses rather than tuples: ReLU() == Heaviside() would hold for two empty tuples, and whatever
@@ -19,7 +19,23 @@ class Heaviside:
     """1 where x > 0, 0 where x < 0, 1/2 at 0."""
 
 
-Activation = ReLU | Heaviside
+@dataclass(frozen=True)
+class Sin:
+    """sin(omega x + phase)."""
+
+    omega: Any = 1.0
+    phase: Any = 0.0
+
+
+@dataclass(frozen=True)
+class Cos:
+    """cos(omega x + phase)."""
+
+    omega: Any = 1.0
+    phase: Any = 0.0
+
+
+Activation = ReLU | Heaviside | Sin | Cos
 
 
 class Row(NamedTuple):
@@ -39,6 +55,8 @@ class Row(NamedTuple):
 CATALOGUE = (
     Row("relu", ReLU, relu, kinks=(0.0,)),
     Row("heaviside", Heaviside, heaviside, kinks=(0.0,)),
+    Row("sin", Sin, sin),
+    Row("cos", Cos, cos),
 )
 
 

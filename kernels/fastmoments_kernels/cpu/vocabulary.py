@@ -88,6 +88,16 @@ def sqrt(x: float) -> float:
 
 
 @inline
+def sin(x: float) -> float:
+    return math.sin(x)
+
+
+@inline
+def cos(x: float) -> float:
+    return math.cos(x)
+
+
+@inline
 def absolute(x: float) -> float:
     return abs(x)
 
@@ -154,6 +164,8 @@ VOCABULARY = {
     "log": log,
     "log1p": log1p,
     "sqrt": sqrt,
+    "sin": sin,
+    "cos": cos,
     "absolute": absolute,
     "minimum": minimum,
     "maximum": maximum,

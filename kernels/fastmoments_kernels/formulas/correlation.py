@@ -24,10 +24,16 @@ def standardise(mu: Real, var: Real) -> Reals:
     At zero variance h is far enough out for Phi to be the step and phi to be 0, and 0 where mu is.
     """
     alive = var != 0.0
-    sd = where(alive, sqrt(where(alive, var, 1.0)), 0.0 * var)
+    sd = root(var)
     point = where(mu > 0.0, POINT, where(mu < 0.0, -POINT, mu))
     h = where(alive, mu / where(alive, sd, 1.0), point)
     return mu, var, sd, h, cdf(h), pdf(h)
+
+
+def root(var: Real) -> Real:
+    """sqrt(var), with derivative 0 at zero variance."""
+    alive = var != 0.0
+    return where(alive, sqrt(where(alive, var, 1.0)), 0.0 * var)
 
 
 def over_sd(value: Real, sd: Real) -> Real:
@@ -45,11 +51,10 @@ def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Re
     _, var_1, sd_1, h, _, _ = neuron_1
     _, var_2, sd_2, k, _, _ = neuron_2
     unit_1, unit_2 = _unit(var_1), _unit(var_2)
-    scaled_1, scaled_2, scaled_12 = var_1 * unit_1 * unit_1, var_2 * unit_2 * unit_2, cov_12 * (unit_1 * unit_2)
-    product = scaled_1 * scaled_2
+    scaled_12 = cov_12 * (unit_1 * unit_2)
+    product, det = _determinant(var_1 * unit_1 * unit_1, var_2 * unit_2 * unit_2, scaled_12, slack)
     alive = product > 0.0
-    det = difference_of_products(scaled_1, scaled_2, scaled_12, scaled_12)
-    det = where(det >= -slack * product, maximum(det, 0.0), NAN)
+    det = maximum(det, 0.0)
     scale = where(alive, (sd_1 * unit_1) * (sd_2 * unit_2), 1.0)
     size = where(alive, minimum(absolute(scaled_12), scale), 0.0 * product)
     apart = alive & (det != 0.0)
@@ -57,6 +62,26 @@ def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Re
     rest = 2.0 * size / ((scale + size) * (1.0 + eta))
     sign = where(cov_12 < 0.0, -1.0, 1.0)
     return sign, sign * h, k, size / scale, eta, rest
+
+
+def clip(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """cov_12 as smooth formulas take it, who need no rho: judged as by `correlate`.
+
+    +-sd_1 sd_2 for a determinant below zero by rounding, nan further below, 0 without variance. On |rho| = 1 it is
+    cov_12 itself, so that what is smooth there has its derivatives there.
+    """
+    unit_1, unit_2 = _unit(neuron_1[1]), _unit(neuron_2[1])
+    var_1, var_2 = neuron_1[1] * unit_1 * unit_1, neuron_2[1] * unit_2 * unit_2
+    product, det = _determinant(var_1, var_2, cov_12 * (unit_1 * unit_2), slack)
+    edge = where(cov_12 < 0.0, -1.0, 1.0) * (neuron_1[2] * neuron_2[2])
+    return where(product > 0.0, where(det >= 0.0, cov_12, where(det < 0.0, edge, det)), 0.0 * product)
+
+
+def _determinant(var_1: Real, var_2: Real, cov_12: Real, slack: Real) -> Reals:
+    """(var_1 var_2, var_1 var_2 - cov_12^2), nan for the latter where it is below zero by more than rounding."""
+    product = var_1 * var_2
+    det = difference_of_products(var_1, var_2, cov_12, cov_12)
+    return product, where(det >= -slack * product, det, NAN)
 
 
 def _unit(var: Real) -> Real:

@@ -51,6 +51,9 @@ LN2_HIGH_64, LN2_LOW_64 = constant(0.6931471803691238), constant(1.9082149292705
 LN2_HIGH_32, LN2_LOW_32 = constant(0.693145751953125), constant(1.4286068203094172e-06)
 # 1.5 * 2^52 and 1.5 * 2^23: adding one rounds to an integer held in the low bits
 MAGIC_64, MAGIC_32 = constant(6755399441055744.0), constant(12582912.0)
+TWO_OVER_PI = constant(0.6366197723675814)
+# pi / 2 in three parts: products of the first two with 20 bits of quarter turns are exact, 1e-37 is left out
+HALF_PI = constant((1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21))
 SQRT_2 = constant(1.4142135623730951)
 INF = constant(float("inf"))
 NAN = constant(float("nan"))
@@ -82,6 +85,12 @@ EXP_32 = constant(
         0.5,
     )
 )
+# (sin(r) - r) / r^3 and (cos(r) - 1) / r^2 in r^2 for |r| <= pi / 4, highest power first: 1/19! and 1/20!,
+# 1/11! and 1/12! are the first terms left out
+SIN_64 = constant(tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(8, 0, -1)))
+COS_64 = constant(tuple((-1.0) ** k / math.factorial(2 * k) for k in range(9, 0, -1)))
+SIN_32 = constant(tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(4, 0, -1)))
+COS_32 = constant(tuple((-1.0) ** k / math.factorial(2 * k) for k in range(5, 0, -1)))
 # (log((1 + s) / (1 - s)) / (2 s) - 1) / s^2 for |s| <= 0.172
 LOG = constant(tuple(1.0 / (2 * k + 1) for k in range(11, 0, -1)))
 
@@ -182,6 +191,49 @@ def log1p(x: Real) -> Real:
 
 
 @device
+def _quadrant(x: Real) -> Reals:
+    """(r, n modulo 4) with x = n pi / 2 + r, |r| <= pi / 4. Three bits of float32 would be left for pi / 2 beside
+    the n of a million: always in float64, per neuron it costs nothing.
+
+    Beyond 1e15 n has no last digit, nor has x; clamped, r keeps sine and cosine on the circle.
+    """
+    x_64 = x.to(tl.float64)
+    n = tl.fma(x_64, tl.full((), TWO_OVER_PI, tl.float64), tl.full((), MAGIC_64, tl.float64)) - MAGIC_64
+    r = x_64
+    for i in tl.static_range(3):
+        r = tl.fma(n, tl.full((), -HALF_PI[i], tl.float64), r)
+    last = n - 4.0 * tl.floor(0.25 * n)
+    # nan has no integer
+    return minimum(maximum(r, -1.0), 1.0).to(x.dtype), tl.where(last == last, last, 0.0).to(tl.int32)
+
+
+@device
+def _turned(r: Real, quarters: Real) -> Real:
+    """sin(r + quarters pi / 2)."""
+    square = r * r
+    if r.dtype == tl.float64:
+        sine = tl.fma(r * square, polynomial(SIN_64, square), r)
+        cosine = tl.fma(square, polynomial(COS_64, square), tl.full((), 1.0, tl.float64))
+    else:
+        sine = tl.fma(r * square, polynomial(SIN_32, square), r)
+        cosine = tl.fma(square, polynomial(COS_32, square), tl.full((), 1.0, tl.float32))
+    value = tl.where((quarters & 1) == 1, cosine, sine)
+    return tl.where((quarters & 2) == 2, -value, value)
+
+
+@device
+def sin(x: Real) -> Real:
+    r, n = _quadrant(x)
+    return _turned(r, n)
+
+
+@device
+def cos(x: Real) -> Real:
+    r, n = _quadrant(x)
+    return _turned(r, n + 1)
+
+
+@device
 def sqrt(x: Real) -> Real:
     if x.dtype == tl.float64:
         return tl.sqrt(x)
@@ -266,6 +318,20 @@ def either(condition: Real, first: tl.constexpr, second: tl.constexpr, arguments
     return result
 
 
-WORDS = (exp, expm1, log, log1p, sqrt, absolute, minimum, maximum, where, difference_of_products, polynomial)
+WORDS = (
+    exp,
+    expm1,
+    log,
+    log1p,
+    sqrt,
+    sin,
+    cos,
+    absolute,
+    minimum,
+    maximum,
+    where,
+    difference_of_products,
+    polynomial,
+)
 VOCABULARY_32 = {word.__name__: word for word in (*WORDS, gauss_legendre, either)}
 VOCABULARY_64 = VOCABULARY_32 | {"where": where_64}

@@ -116,6 +116,8 @@ VOCABULARY = {
     "log": jnp.log,
     "log1p": jnp.log1p,
     "sqrt": jnp.sqrt,
+    "sin": jnp.sin,
+    "cos": jnp.cos,
     "absolute": absolute,
     "minimum": minimum,
     "maximum": maximum,
