@@ -22,8 +22,10 @@ from fastmoments.results import CovPartials as CovPartials
 from fastmoments.results import Marginals as Marginals
 from fastmoments.results import Moments as Moments
 from fastmoments.results import MomentsVjp as MomentsVjp
+from fastmoments_kernels.catalogue import Cos as Cos
 from fastmoments_kernels.catalogue import Heaviside as Heaviside
 from fastmoments_kernels.catalogue import ReLU as ReLU
+from fastmoments_kernels.catalogue import Sin as Sin
 from fastmoments_kernels.custom import Custom as Custom
 from fastmoments_kernels.custom import ToleranceError as ToleranceError
 from fastmoments_kernels.threads import num_threads as num_threads
@@ -49,6 +51,26 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     heaviside_cov_partials,
     heaviside_moments_vjp,
 ) = _functions_of(Heaviside)
+(
+    sin_moments,
+    sin_marginals,
+    sin_mean,
+    sin_var,
+    sin_gain,
+    sin_cov,
+    sin_cov_partials,
+    sin_moments_vjp,
+) = _functions_of(Sin)
+(
+    cos_moments,
+    cos_marginals,
+    cos_mean,
+    cos_var,
+    cos_gain,
+    cos_cov,
+    cos_cov_partials,
+    cos_moments_vjp,
+) = _functions_of(Cos)
 (
     tanh_moments,
     tanh_marginals,

@@ -13,6 +13,7 @@ from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu import dense, dense_vjp
 from fastmoments_kernels.cpu.compiled import entry, formula_names
 from fastmoments_kernels.cpu.elementwise import elementwise
+from fastmoments_kernels.formulas.identity import has_series
 from fastmoments_kernels.threads import run
 
 SERIAL = 128  # a single matrix up to this size is done before a second thread has started
@@ -28,7 +29,7 @@ def _input(real: Any, ndim: int) -> Any:
 def _names(row_name: str, parameters: int) -> dict[str, Any]:
     """What the loops of an activation are bound to."""
     formula = row_of(row_name).formula
-    limit = dense.SERIES_LIMIT if hasattr(formula, "series") else -1.0
+    limit = dense.SERIES_LIMIT if has_series(formula) else -1.0
     return formula_names(formula, parameters) | {"SERIES_LIMIT": limit}
 
 

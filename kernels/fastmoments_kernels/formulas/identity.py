@@ -30,9 +30,16 @@ OPTIONAL = ("series", "series_step", "coefficient", "mean_dparameters", "var_dpa
 
 
 def interface_of(formula: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The functions an activation's file supplies, by name."""
-    own = {name: getattr(formula, name) for name in INTERFACE}
-    return own | {name: getattr(formula, name, globals()[name]) for name in OPTIONAL}
+    """The functions an activation's file supplies, by name; what it leaves out is its `family`'s, if it has one."""
+    family = getattr(formula, "family", formula)
+    own = {name: getattr(formula, name, None) or getattr(family, name) for name in INTERFACE}
+    fallback = {name: getattr(family, name, globals()[name]) for name in OPTIONAL}
+    return own | {name: getattr(formula, name, fallback[name]) for name in OPTIONAL}
+
+
+def has_series(formula: ModuleType) -> bool:
+    """Whether matrices may go by the series."""
+    return interface_of(formula)["series"] is not series
 
 
 def function(x: Real) -> Real:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.formulas.identity import has_series
 from fastmoments_kernels.gpu.compiled import device_function, kernel
 from fastmoments_kernels.gpu.dense import marginals, neurons, pairs
 from fastmoments_kernels.gpu.dense_vjp import along_cov, along_neuron, collect, pair_10, pair_20
@@ -61,7 +62,7 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) 
         return Variant(kernel(PER_NEURON[name], activation, "float64"), constants, warps=4)
     layout = LAYOUTS[dtype]
     # without a series every tile goes by the pair formula
-    limit = LIMIT if hasattr(row_of(activation).formula, "series") else -1.0
+    limit = LIMIT if has_series(row_of(activation).formula) else -1.0
     tiled = series | {"LOG_TOLERANCE": tolerance, "LIMIT": limit, "TILE": layout.tile}
     if name in RAISED:
         function, order = RAISED[name]
