@@ -3,13 +3,14 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check bench lint clean
+.PHONY: help demo test test-full gpu-check accuracy bench lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
 	@echo "make test       lint, types and tests"
 	@echo "make test-full  the same with the slow tests"
 	@echo "make gpu-check  compile every GPU kernel for sm_80 and sm_90, no card needed; fails if one spills registers"
+	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make clean      remove .venv and what the tools left behind"
@@ -44,6 +45,10 @@ lint: .venv/.installed-test
 
 gpu-check: .venv/.installed-test
 	$(BIN)/python tools/gpu_check.py
+
+accuracy: .venv/.installed-test
+	$(BIN)/python -m tests.record_accuracy
+	$(BIN)/python tools/accuracy_page.py
 
 # Processor time: with one thread it is the wall clock's, less what other processes on the machine take.
 bench: .venv/.installed-bench

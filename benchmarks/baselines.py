@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
+from scipy.integrate import quad
 from scipy.special import ndtr
 from scipy.stats import multivariate_normal
 
@@ -78,3 +79,39 @@ def heaviside_scipy(mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12
     s_1, s_2 = np.sqrt(var_1), np.sqrt(var_2)
     h, k = mu_1 / s_1, mu_2 / s_2
     return float(_bivariate_cdf(h, k, cov_12 / (s_1 * s_2)) - ndtr(h) * ndtr(k))
+
+
+def gelu_quadrature(mu: Array, var: Array, cov_12: Array) -> Array:
+    """Pairs: cov_12 E f'(X_1) E f'(X_2) plus int_0^cov_12 (cov_12 - r) E_r f''(X_1) f''(X_2) dr, 20 nodes in r.
+
+    mu and var are (2, ...). f'' = phi(x) (2 - x^2): phi phi times the density of X is a Gaussian of covariance W.
+    """
+    size = 1 + var
+    g = mu / np.sqrt(size)
+    gain = ndtr(g) + mu * _density(g) / size**1.5
+    total = np.zeros_like(cov_12)
+    for node, weight in zip(NODES, WEIGHTS, strict=True):
+        r = cov_12 * (0.5 + 0.5 * node)
+        det = size[0] * size[1] - r * r
+        power = (size[1] * mu[0] ** 2 + size[0] * mu[1] ** 2 - 2 * r * mu[0] * mu[1]) / det
+        w_11, w_22, w_12 = 1 - size[1] / det, 1 - size[0] / det, r / det
+        m_1, m_2 = (size[1] * mu[0] - r * mu[1]) / det, (size[0] * mu[1] - r * mu[0]) / det
+        fourth = (m_1**2 + w_11) * (m_2**2 + w_22) + 4 * m_1 * m_2 * w_12 + 2 * w_12**2
+        bend = 4 - 2 * (m_1**2 + w_11 + m_2**2 + w_22) + fourth
+        total += weight * (cov_12 - r) * np.exp(-power / 2) / (2 * np.pi * np.sqrt(det)) * bend
+    return cov_12 * gain[0] * gain[1] + 0.5 * cov_12 * total
+
+
+def gelu_scipy(mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12: float) -> float:
+    """One pair: scipy.integrate.quad over X_1 of f(X_1) E[f(X_2) | X_1], minus the product of the means."""
+    slope, rest = cov_12 / var_1, var_2 - cov_12**2 / var_1
+
+    def mean(mu: float, var: float) -> float:
+        g = mu / np.sqrt(1 + var)
+        return float(mu * ndtr(g) + var / np.sqrt(1 + var) * _density(g))
+
+    def integrand(z: float) -> float:
+        x = np.sqrt(var_1) * z
+        return float((mu_1 + x) * ndtr(mu_1 + x) * mean(mu_2 + slope * x, rest) * _density(np.float64(z)))
+
+    return quad(integrand, -12, 12, epsabs=0, epsrel=1e-13, limit=200)[0] - mean(mu_1, var_1) * mean(mu_2, var_2)
