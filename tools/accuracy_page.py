@@ -22,9 +22,9 @@ BACKENDS = {
 TEXT = """# Accuracy
 
 Written by `make accuracy`; do not edit. Largest errors over the reference tables (tests/data, 50 to 60 digits), in
-eps of the dtype times (1 + cond), cond the condition number of the value; the contract is 8. Every activation, every
-function, tails down to the smallest numbers, |rho| = 1, duplicates and mixed scales. The tests recompute each of
-these numbers and fail if one exceeds twice what stands here.
+eps of the dtype times (1 + cond), cond the condition number of the value; the contract is 8. Every activation,
+every function, tails down to the smallest numbers, |rho| = 1, duplicates and mixed scales. The tests recompute each
+of these numbers and fail if one exceeds twice what stands here.
 
 ![Error of the covariance over h and rho](figures/accuracy.png)
 
