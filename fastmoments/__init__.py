@@ -22,8 +22,12 @@ from fastmoments.results import CovPartials as CovPartials
 from fastmoments.results import Marginals as Marginals
 from fastmoments.results import Moments as Moments
 from fastmoments.results import MomentsVjp as MomentsVjp
+from fastmoments_kernels.catalogue import NPN as NPN
 from fastmoments_kernels.catalogue import Cos as Cos
+from fastmoments_kernels.catalogue import Gaussian as Gaussian
+from fastmoments_kernels.catalogue import GaussianMixture as GaussianMixture
 from fastmoments_kernels.catalogue import Heaviside as Heaviside
+from fastmoments_kernels.catalogue import NPNLinear as NPNLinear
 from fastmoments_kernels.catalogue import ReLU as ReLU
 from fastmoments_kernels.catalogue import Sin as Sin
 from fastmoments_kernels.custom import Custom as Custom
@@ -71,6 +75,46 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     cos_cov_partials,
     cos_moments_vjp,
 ) = _functions_of(Cos)
+(
+    npn_moments,
+    npn_marginals,
+    npn_mean,
+    npn_var,
+    npn_gain,
+    npn_cov,
+    npn_cov_partials,
+    npn_moments_vjp,
+) = _functions_of(NPN)
+(
+    gaussian_moments,
+    gaussian_marginals,
+    gaussian_mean,
+    gaussian_var,
+    gaussian_gain,
+    gaussian_cov,
+    gaussian_cov_partials,
+    gaussian_moments_vjp,
+) = _functions_of(Gaussian)
+(
+    gaussian_mixture_moments,
+    gaussian_mixture_marginals,
+    gaussian_mixture_mean,
+    gaussian_mixture_var,
+    gaussian_mixture_gain,
+    gaussian_mixture_cov,
+    gaussian_mixture_cov_partials,
+    gaussian_mixture_moments_vjp,
+) = _functions_of(GaussianMixture)
+(
+    npn_linear_moments,
+    npn_linear_marginals,
+    npn_linear_mean,
+    npn_linear_var,
+    npn_linear_gain,
+    npn_linear_cov,
+    npn_linear_cov_partials,
+    npn_linear_moments_vjp,
+) = _functions_of(NPNLinear)
 (
     tanh_moments,
     tanh_marginals,

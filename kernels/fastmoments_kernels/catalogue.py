@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from fastmoments_kernels.formulas import cos, heaviside, relu, sin
+from fastmoments_kernels.formulas import cos, gaussian, gaussian_mixture, heaviside, npn, npn_linear, relu, sin
 
 
 # Frozen dataclasses rather than tuples: ReLU() == Heaviside() would hold for two empty tuples, and whatever
@@ -35,7 +35,45 @@ class Cos:
     phase: Any = 0.0
 
 
-Activation = ReLU | Heaviside | Sin | Cos
+@dataclass(frozen=True)
+class Gaussian:
+    """exp(-tau (x - center)^2 / 2)."""
+
+    tau: Any = 1.0
+    center: Any = 0.0
+
+
+@dataclass(frozen=True)
+class NPN:
+    """r - q exp(-tau (x - center)^2 / 2)."""
+
+    r: Any = 1.0
+    q: Any = 2.0
+    tau: Any = 1.0
+    center: Any = 0.0
+
+
+@dataclass(frozen=True)
+class NPNLinear:
+    """alpha x + (1 - alpha) (r - q exp(-tau (x - center)^2 / 2))."""
+
+    alpha: Any = 0.5
+    r: Any = 1.0
+    q: Any = 2.0
+    tau: Any = 1.0
+    center: Any = 0.0
+
+
+@dataclass(frozen=True)
+class GaussianMixture:
+    """sum_k weights_k exp(-taus_k (x - centers_k)^2 / 2)."""
+
+    weights: Any
+    taus: Any
+    centers: Any = 0.0
+
+
+Activation = ReLU | Heaviside | Sin | Cos | NPN | Gaussian | GaussianMixture | NPNLinear
 
 
 class Row(NamedTuple):
@@ -57,6 +95,10 @@ CATALOGUE = (
     Row("heaviside", Heaviside, heaviside, kinks=(0.0,)),
     Row("sin", Sin, sin),
     Row("cos", Cos, cos),
+    Row("npn", NPN, npn),
+    Row("gaussian", Gaussian, gaussian),
+    Row("gaussian_mixture", GaussianMixture, gaussian_mixture, components=("weights", "taus", "centers")),
+    Row("npn_linear", NPNLinear, npn_linear),
 )
 
 

@@ -1,7 +1,8 @@
 """The words formulas are written in, here on NumPy arrays; `bind` exchanges them for another backend's.
 
 A formula is scalar mathematics without branches: `where` chooses between values, `either` between routes that
-a backend may evaluate lazily (Numba takes one, array backends both), `gauss_legendre` owns the loop over nodes.
+a backend may evaluate lazily (Numba takes one, array backends both), `gauss_legendre` owns the loop over nodes,
+`summed` and `collected` those over the components of a mixture.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,6 +61,19 @@ def gauss_legendre(rule: Sequence[tuple[float, float]], integrand: Callable[...,
     for node, weight in rule:
         total = total + weight * integrand(node, context)
     return total
+
+
+def summed(components: Reals, term: Callable[..., Real], context: Reals) -> Real:
+    """Sum of term(k, context) over the components: k = 0 ... len(components) - 1."""
+    total = term(0, context)
+    for k in range(1, len(components)):
+        total = total + term(k, context)
+    return total
+
+
+def collected(components: Reals, function: Callable[..., Real], context: Reals) -> Reals:
+    """The tuple of function(k, context), as long as `components`."""
+    return tuple(function(k, context) for k in range(len(components)))
 
 
 def either(condition: Real, first: Callable[..., Any], second: Callable[..., Any], arguments: Reals) -> Any:

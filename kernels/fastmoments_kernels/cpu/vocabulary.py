@@ -11,6 +11,7 @@ from typing import Any
 import llvmlite.ir as ir
 import numba
 from numba.core import types
+from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import intrinsic
 
 Array = Any
@@ -148,7 +149,7 @@ def gauss_legendre(rule: Array, integrand: Callable[..., float], context: tuple[
     return total
 
 
-# inlined while still Python: routes nest, and Numba takes the nesting of one function for recursion
+# What follows is inlined while still Python: it nests, and Numba takes the nesting of one function for recursion.
 @numba.njit(error_model="numpy", inline="always")
 def either(
     condition: bool, first: Callable[..., Any], second: Callable[..., Any], arguments: tuple[Any, ...]
@@ -156,6 +157,23 @@ def either(
     if condition:
         return first(*arguments)
     return second(*arguments)
+
+
+@numba.njit(error_model="numpy", inline="always")
+def summed(components: tuple[Any, ...], term: Callable[..., float], context: tuple[Any, ...]) -> float:
+    total = term(0, context)
+    for k in range(1, len(components)):
+        total += term(k, context)
+    return total
+
+
+@numba.njit(error_model="numpy", inline="always")
+def collected(components: tuple[Any, ...], function: Callable[..., float], context: tuple[Any, ...]) -> Any:
+    # all numbers: `components` is a tuple of the right type to begin with
+    values = components
+    for k in range(len(components)):
+        values = tuple_setitem(values, k, function(k, context))
+    return values
 
 
 VOCABULARY = {
@@ -174,4 +192,6 @@ VOCABULARY = {
     "polynomial": polynomial,
     "gauss_legendre": gauss_legendre,
     "either": either,
+    "summed": summed,
+    "collected": collected,
 }

@@ -50,11 +50,8 @@ def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Re
     """
     _, var_1, sd_1, h, _, _ = neuron_1
     _, var_2, sd_2, k, _, _ = neuron_2
-    unit_1, unit_2 = _unit(var_1), _unit(var_2)
-    scaled_12 = cov_12 * (unit_1 * unit_2)
-    product, det = _determinant(var_1 * unit_1 * unit_1, var_2 * unit_2 * unit_2, scaled_12, slack)
-    alive = product > 0.0
-    det = maximum(det, 0.0)
+    det, product, scaled_12, unit_1, unit_2 = determinant(var_1, var_2, cov_12, slack)
+    alive, det = product > 0.0, maximum(det, 0.0)
     scale = where(alive, (sd_1 * unit_1) * (sd_2 * unit_2), 1.0)
     size = where(alive, minimum(absolute(scaled_12), scale), 0.0 * product)
     apart = alive & (det != 0.0)
@@ -70,18 +67,38 @@ def clip(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     +-sd_1 sd_2 for a determinant below zero by rounding, nan further below, 0 without variance. On |rho| = 1 it is
     cov_12 itself, so that what is smooth there has its derivatives there.
     """
-    unit_1, unit_2 = _unit(neuron_1[1]), _unit(neuron_2[1])
-    var_1, var_2 = neuron_1[1] * unit_1 * unit_1, neuron_2[1] * unit_2 * unit_2
-    product, det = _determinant(var_1, var_2, cov_12 * (unit_1 * unit_2), slack)
+    det, product, _, _, _ = determinant(neuron_1[1], neuron_2[1], cov_12, slack)
     edge = where(cov_12 < 0.0, -1.0, 1.0) * (neuron_1[2] * neuron_2[2])
     return where(product > 0.0, where(det >= 0.0, cov_12, where(det < 0.0, edge, det)), 0.0 * product)
 
 
-def _determinant(var_1: Real, var_2: Real, cov_12: Real, slack: Real) -> Reals:
-    """(var_1 var_2, var_1 var_2 - cov_12^2), nan for the latter where it is below zero by more than rounding."""
-    product = var_1 * var_2
-    det = difference_of_products(var_1, var_2, cov_12, cov_12)
-    return product, where(det >= -slack * product, det, NAN)
+def link(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Reals:
+    """(sign of cov_12, cov_12, 1 - rho^2) for formulas that are smooth at |rho| = 1; (1, 0, 1) without variance.
+
+    The determinant is judged as by `correlate`.
+    """
+    det, product, _, _, _ = determinant(neuron_1[1], neuron_2[1], cov_12, slack)
+    alive, det = product > 0.0, maximum(det, 0.0)
+    cov = where(alive, cov_12, 0.0 * product)
+    return where(cov < 0.0, -1.0, 1.0), cov, where(alive, det / where(alive, product, 1.0), 1.0 + 0.0 * product)
+
+
+def self_link(neuron: Reals) -> Reals:
+    """The link of a neuron with itself."""
+    var = neuron[1]
+    return 1.0 + 0.0 * var, var, 0.0 * var
+
+
+def determinant(var_1: Real, var_2: Real, cov_12: Real, slack: Real) -> Reals:
+    """(var_1 var_2 - cov_12^2, var_1 var_2, cov_12, unit_1, unit_2), each sd in units of 1 / unit: of middle size.
+
+    The first is nan where it is below zero by more than rounding.
+    """
+    unit_1, unit_2 = _unit(var_1), _unit(var_2)
+    scaled_1, scaled_2, scaled_12 = var_1 * unit_1 * unit_1, var_2 * unit_2 * unit_2, cov_12 * (unit_1 * unit_2)
+    product = scaled_1 * scaled_2
+    det = difference_of_products(scaled_1, scaled_2, scaled_12, scaled_12)
+    return where(det >= -slack * product, det, NAN), product, scaled_12, unit_1, unit_2
 
 
 def _unit(var: Real) -> Real:

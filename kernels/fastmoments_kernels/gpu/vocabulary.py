@@ -318,6 +318,22 @@ def either(condition: Real, first: tl.constexpr, second: tl.constexpr, arguments
     return result
 
 
+@device
+def summed(components: Reals, term: tl.constexpr, context: Reals) -> Real:
+    total = term(0, context)
+    for k in tl.static_range(1, len(components)):
+        total += term(k, context)
+    return total
+
+
+@device
+def collected(components: Reals, function: tl.constexpr, context: Reals) -> Reals:
+    values: Reals = ()
+    for k in tl.static_range(len(components)):
+        values = values + (function(k, context),)
+    return values
+
+
 WORDS = (
     exp,
     expm1,
@@ -333,5 +349,5 @@ WORDS = (
     difference_of_products,
     polynomial,
 )
-VOCABULARY_32 = {word.__name__: word for word in (*WORDS, gauss_legendre, either)}
+VOCABULARY_32 = {word.__name__: word for word in (*WORDS, gauss_legendre, either, summed, collected)}
 VOCABULARY_64 = VOCABULARY_32 | {"where": where_64}

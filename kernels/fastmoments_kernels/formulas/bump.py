@@ -1,0 +1,92 @@
+"""A Gaussian bump s(x) = exp(-tau (x - center)^2 / 2), of which gaussian, npn, npn_linear and mixtures are made.
+
+With w = 1 / (1 + tau var), p = tau w, z = sqrt(p) (mu - center):  F = E s(X) = sqrt(w) exp(-z^2/2).
+"""
+
+from fastmoments_kernels.formulas.correlation import root
+from fastmoments_kernels.vocabulary import Real, Reals, exp, expm1, log1p, maximum, minimum, sqrt, where
+
+FAR = 64.0  # exp(-z^2 / 4) is 0 from here on in every dtype, and z^2 stays finite
+
+
+def log_bump(x: Real, tau: Real, center: Real) -> Real:
+    """log s(x)."""
+    return -0.5 * tau * (x - center) * (x - center)
+
+
+def level(offset: Real, amplitude: Real, height: Real, log_height: Real) -> Real:
+    """offset + amplitude height, height <= 1: relative also where offset and -amplitude are equal."""
+    near = log_height > -0.5
+    shortfall = amplitude * expm1(where(near, log_height, 0.0))
+    return where(near, (offset + amplitude) + shortfall, offset + amplitude * height)
+
+
+def bump(mu: Real, var: Real, tau: Real, center: Real) -> Reals:
+    """Features of a neuron's bump: (mu, var, sd, center, tau, w, sqrt(p), z)."""
+    w = 1.0 / (1.0 + tau * var)
+    root_p = root(tau * w)
+    z = root_p * (mu - center)
+    return mu, var, root(var), center, tau, w, root_p, maximum(minimum(z, FAR), -FAR)
+
+
+def height(bump: Reals) -> Real:
+    """F = E s(X)."""
+    _, _, _, _, _, w, _, z = bump
+    return sqrt(w) * exp(-0.5 * z * z)
+
+
+def log_height(bump: Reals) -> Real:
+    """log F."""
+    _, var, _, _, tau, _, _, z = bump
+    return -0.5 * (z * z + log1p(tau * var))
+
+
+def slope(bump: Reals) -> Real:
+    """E s'(X) = d F / d mu."""
+    _, _, _, _, _, _, root_p, z = bump
+    return -root_p * z * height(bump)
+
+
+def bend(bump: Reals) -> Real:
+    """E s''(X) = 2 d F / d var."""
+    _, _, _, _, tau, w, _, z = bump
+    return tau * w * (z - 1.0) * (z + 1.0) * height(bump)
+
+
+def twist(bump: Reals) -> Real:
+    """E s'''(X)."""
+    _, _, _, _, tau, w, root_p, z = bump
+    return tau * w * root_p * z * (3.0 - z * z) * height(bump)
+
+
+def height_dtau(bump: Reals) -> Real:
+    """d F / d tau = -E[(X - center)^2 s(X)] / 2."""
+    mu, var, _, center, _, w, _, _ = bump
+    shift = w * (mu - center)
+    return -0.5 * (shift * (shift * height(bump)) + w * var * height(bump))
+
+
+def height_dcenter(bump: Reals) -> Real:
+    """d F / d center."""
+    return -slope(bump)
+
+
+def slope_dtau(bump: Reals) -> Real:
+    """d E s'(X) / d tau."""
+    mu, _, _, center, tau, w, _, _ = bump
+    return -w * (mu - center) * (w * height(bump) + tau * height_dtau(bump))
+
+
+def series(bump: Reals) -> Reals:
+    """(b_0, b_1, b_2) of b_n = E[s(mu + sd Z) He_n(Z)] / sqrt(n!) = (-sqrt(p) sd)^n He_n(z) F / sqrt(n!)."""
+    _, _, sd, _, _, _, root_p, z = bump
+    ratio = -root_p * sd
+    b_1 = ratio * z * height(bump)
+    return height(bump), b_1, 0.7071067811865476 * ratio * ratio * (z - 1.0) * (z + 1.0) * height(bump)
+
+
+def series_step(order: Real, bump: Reals, last: Real, before: Real) -> Real:
+    """b_n from b_{n-1} and b_{n-2}, n >= 2: He_n(z) = z He_{n-1} - (n-1) He_{n-2}."""
+    _, _, sd, _, _, _, root_p, z = bump
+    ratio = root_p * sd
+    return -ratio * (z * last + ratio * sqrt(order - 1.0) * before) / sqrt(order)
