@@ -17,7 +17,7 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding, with_scope
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
-from fastmoments_kernels.formulas.identity import interface_of
+from fastmoments_kernels.formulas.identity import has_series, interface_of
 
 STALE = 30 * 86400.0  # seconds after which another version's machine code is removed
 
@@ -34,22 +34,25 @@ compiled_formula = Binding(VOCABULARY, compile=jit, constant=_constant)
 
 
 @cache
-def formula_names(formula: ModuleType, parameters: int) -> dict[str, Any]:
-    """What loops find under `formula`, FEATURES and PARAMETERS: one activation, compiled."""
+def formula_binding(formula: ModuleType, parameters: int) -> Binding:
+    """What loops find under `formula`, FEATURES, PARAMETERS and SERIES_LIMIT: one activation, compiled.
+
+    Loops for two dtypes share what they call and do not compile it twice.
+    """
     compiled = ModuleType(formula.__name__)
     for name, function in interface_of(formula).items():
         setattr(compiled, name, compiled_formula(function))
     one = np.ones(1)
     features = formula.neuron(one, one, (one,) * parameters)
-    return {"formula": compiled, "FEATURES": len(features), "PARAMETERS": parameters}
+    names = {"formula": compiled, "FEATURES": len(features), "PARAMETERS": parameters}
+    return Binding(names if has_series(formula) else names | {"SERIES_LIMIT": -1.0}, compile=jit)
 
 
-def entry(template: Callable[..., Any], names: Mapping[str, Any], name: str, signature: Any) -> Any:
+def entry(template: Callable[..., Any], binding: Binding, name: str, signature: Any) -> Any:
     """The loop `template` for one activation, called from Python: releases the GIL, cached on disk by `name`."""
-    scope = Binding(names, compile=jit).scope(template)
     with disk_cache() as enabled:
         decorate = numba.njit(signature, error_model="numpy", nogil=True, cache=enabled)
-        return decorate(with_scope(template, scope, name))
+        return decorate(with_scope(template, binding.scope(template), name))
 
 
 def ufunc_loop(template: Callable[..., Any], names: Mapping[str, Any], name: str) -> Any:

@@ -47,26 +47,33 @@ def pairs(
 ) -> None:
     """Off-diagonal entries of every matrix; of all its tiles this call does first, first + step, ..."""
     batch, n = inverse_sd.shape
-    rho, out = np.zeros((TILE, TILE)), np.empty((TILE, TILE))
+    rho, out, block = np.zeros((TILE, TILE)), np.empty((TILE, TILE)), np.empty((TILE, TILE))
     rows, columns = np.zeros((TERMS + 2, TILE)), np.zeros((TERMS + 2, TILE))
     task = 0
     for m in range(batch):
         for i in range(0, n, TILE):
             for j in range(i, n, TILE):
                 if task % step == first:
-                    block = cov[m, i : i + TILE, j : j + TILE]
                     one, two = features[m, i : i + TILE], features[m, j : j + TILE]
+                    read(cov[m, i : i + TILE, j : j + TILE], block)
                     correlations(block, inverse_sd[m, i : i + TILE], inverse_sd[m, j : j + TILE], rho)
                     tile(one, two, block, rho, out, rows, columns, slack, tolerance, i == j)
-                    write(out, cov_out[m], i, j, block.shape[0], block.shape[1])
+                    write(out, cov_out[m], i, j, len(one), len(two))
                 task += 1
 
 
+def read(part: Array, block: Array) -> None:
+    """Copy a part of a matrix of either dtype into float64: what follows is compiled once."""
+    for i in range(part.shape[0]):
+        for j in range(part.shape[1]):
+            block[i, j] = part[i, j]
+
+
 def correlations(block: Array, inverse_1: Array, inverse_2: Array, rho: Array) -> None:
-    """rho of a block; what the block does not fill stays 0."""
+    """rho of a block; what the neurons do not fill stays 0."""
     rho[:] = 0.0
-    for i in range(block.shape[0]):
-        for j in range(block.shape[1]):
+    for i in range(inverse_1.shape[0]):
+        for j in range(inverse_2.shape[0]):
             rho[i, j] = block[i, j] * (inverse_1[i] * inverse_2[j])
 
 
@@ -83,7 +90,7 @@ def tile(
     diagonal: bool,
 ) -> None:
     """Covariances of a block's neurons into `out`; above the diagonal only where it is a diagonal block."""
-    height, width = block.shape
+    height, width = len(one), len(two)
     largest = 0.0
     for i in range(height):
         largest = max(largest, largest_in_series(rho[i], i + 1 if diagonal else 0, width))
@@ -98,7 +105,7 @@ def tile(
         for j in range(start, width):
             if not abs(rho[i, j]) <= SERIES_LIMIT:
                 neuron_1, neuron_2 = to_fixed_tuple(one[i], FEATURES), to_fixed_tuple(two[j], FEATURES)
-                out[i, j] = formula.cov(neuron_1, neuron_2, float(block[i, j]), slack)
+                out[i, j] = formula.cov(neuron_1, neuron_2, block[i, j], slack)
 
 
 def largest_in_series(rho: Array, start: int, stop: int) -> float:

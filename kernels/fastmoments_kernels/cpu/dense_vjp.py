@@ -18,6 +18,7 @@ from fastmoments_kernels.cpu.dense import (
     coefficients,
     correlations,
     largest_in_series,
+    read,
     terms_for,
 )
 from fastmoments_kernels.cpu.vocabulary import fma
@@ -45,7 +46,7 @@ def pair_gradients(
 ) -> None:
     """cov_grad off the diagonal, and each tile's share of the mu and var gradients: (batch, blocks, n) parts."""
     batch, n = inverse_sd.shape
-    rho, partials = np.zeros((TILE, TILE)), np.zeros((5, TILE, TILE))
+    rho, block, partials = np.zeros((TILE, TILE)), np.empty((TILE, TILE)), np.zeros((5, TILE, TILE))
     rows, columns = np.zeros((3, TERMS + 2, TILE)), np.zeros((3, TERMS + 2, TILE))
     task = 0
     for m in range(batch):
@@ -53,7 +54,7 @@ def pair_gradients(
             for j in range(i, n, TILE):
                 if task % step == first:
                     span, across = slice(i, i + TILE), slice(j, j + TILE)
-                    block = cov[m, span, across]
+                    read(cov[m, span, across], block)
                     correlations(block, inverse_sd[m, span], inverse_sd[m, across], rho)
                     tables(features[m, across], inverse_sd[m, across], gains[m, across], rho, tolerance, columns)
                     tables(features[m, span], inverse_sd[m, span], gains[m, span], rho, tolerance, rows)
@@ -104,13 +105,13 @@ def tile_partials(
     partials: Array,
 ) -> None:
     """The five derivatives of every pair of a tile."""
-    for i in range(block.shape[0]):
+    for i in range(len(one)):
         terms = series_terms(largest_in_series(rho[i], 0, TILE), tolerance)
         series_partials(rho[i], rows, i, columns, terms, partials)
-        for j in range(block.shape[1]):
+        for j in range(len(two)):
             if not abs(rho[i, j]) <= SERIES_LIMIT:
                 first, second = to_fixed_tuple(one[i], FEATURES), to_fixed_tuple(two[j], FEATURES)
-                c = float(block[i, j])
+                c = block[i, j]
                 partials[D_COV, i, j] = formula.product_11(first, second, c, slack)
                 partials[D_MU_1, i, j] = formula.cov_10(first, second, c, slack)
                 partials[D_MU_2, i, j] = formula.cov_10(second, first, c, slack)

@@ -1,6 +1,6 @@
 """The elementwise functions as NumPy ufuncs: float32 and float64, float64 inside, a chunk at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu.compiled import compiled_formula, formula_names, jit, ufunc_loop
+from fastmoments_kernels.cpu.compiled import compiled_formula, formula_binding, jit, ufunc_loop
 from fastmoments_kernels.cpu.memory import load32, load64, store32, store64
 from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
 from fastmoments_kernels.formulas import identity as formula
@@ -49,82 +49,82 @@ def _second(x: Array, i: int) -> Any:
     return formula.neuron(x[1, i], x[3, i], to_fixed_tuple(x[6 : 6 + 2 * PARAMETERS : 2, i], PARAMETERS))
 
 
-def _mean(x: Array, count: int) -> None:
+def _mean(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         x[INPUTS, i] = formula.mean(_one(x, i))
 
 
-def _var(x: Array, count: int) -> None:
+def _var(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         x[INPUTS, i] = formula.var(_one(x, i))
 
 
-def _gain(x: Array, count: int) -> None:
+def _gain(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         x[INPUTS, i] = formula.gain(_one(x, i))
 
 
-def _marginals(x: Array, count: int) -> None:
+def _marginals(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         neuron = _one(x, i)
         x[INPUTS, i] = formula.mean(neuron)
         x[INPUTS + 1, i] = formula.var(neuron)
 
 
-def _mean_dvar(x: Array, count: int) -> None:
+def _mean_dvar(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         x[INPUTS, i] = formula.mean_dvar(_one(x, i))
 
 
-def _var_partials(x: Array, count: int) -> None:
+def _var_partials(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         x[INPUTS, i], x[INPUTS + 1, i] = formula.var_partials(_one(x, i))
 
 
-def _mean_dparameters(x: Array, count: int) -> None:
+def _mean_dparameters(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         values = formula.mean_dparameters(_one(x, i))
         for k in range(PARAMETERS):
             x[INPUTS + k, i] = values[k]
 
 
-def _var_dparameters(x: Array, count: int) -> None:
+def _var_dparameters(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         values = formula.var_dparameters(_one(x, i))
         for k in range(PARAMETERS):
             x[INPUTS + k, i] = values[k]
 
 
-def _cov(x: Array, count: int) -> None:
+def _cov(x: Array, count: int, slack: float) -> None:
     for i in range(count):
-        x[INPUTS, i] = formula.cov(_first(x, i), _second(x, i), x[4, i], SLACK)
+        x[INPUTS, i] = formula.cov(_first(x, i), _second(x, i), x[4, i], slack)
 
 
-def _cov_partials(x: Array, count: int) -> None:
-    for i in range(count):
-        first, second = _first(x, i), _second(x, i)
-        x[INPUTS, i] = formula.cov_10(first, second, x[4, i], SLACK)
-        x[INPUTS + 1, i] = formula.cov_10(second, first, x[4, i], SLACK)
-        x[INPUTS + 2, i] = 0.5 * formula.cov_20(first, second, x[4, i], SLACK)
-        x[INPUTS + 3, i] = 0.5 * formula.cov_20(second, first, x[4, i], SLACK)
-        x[INPUTS + 4, i] = formula.product_11(first, second, x[4, i], SLACK)
-
-
-def _cov_dparameters(x: Array, count: int) -> None:
+def _cov_partials(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         first, second = _first(x, i), _second(x, i)
-        along_1 = formula.cov_dparameters(first, second, x[4, i], SLACK)
-        along_2 = formula.cov_dparameters(second, first, x[4, i], SLACK)
+        x[INPUTS, i] = formula.cov_10(first, second, x[4, i], slack)
+        x[INPUTS + 1, i] = formula.cov_10(second, first, x[4, i], slack)
+        x[INPUTS + 2, i] = 0.5 * formula.cov_20(first, second, x[4, i], slack)
+        x[INPUTS + 3, i] = 0.5 * formula.cov_20(second, first, x[4, i], slack)
+        x[INPUTS + 4, i] = formula.product_11(first, second, x[4, i], slack)
+
+
+def _cov_dparameters(x: Array, count: int, slack: float) -> None:
+    for i in range(count):
+        first, second = _first(x, i), _second(x, i)
+        along_1 = formula.cov_dparameters(first, second, x[4, i], slack)
+        along_2 = formula.cov_dparameters(second, first, x[4, i], slack)
         for k in range(PARAMETERS):
             x[INPUTS + 2 * k, i], x[INPUTS + 2 * k + 1, i] = along_1[k], along_2[k]
 
 
-def _cdf(x: Array, count: int) -> None:
+def _cdf(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         x[INPUTS, i] = bivariate_cdf(x[0, i], x[1, i], x[2, i])
 
 
-def _log_cdf(x: Array, count: int) -> None:
+def _log_cdf(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         x[INPUTS, i] = log_bivariate_cdf(x[0, i], x[1, i], x[2, i])
 
@@ -159,7 +159,7 @@ def _loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
         for operand in range(INPUTS):
             for i in range(count):
                 x[operand, i] = load(address[operand] + (start + i) * step[operand])
-        body(x, count)
+        body(x, count, SLACK)
         for operand in range(INPUTS, OPERANDS):
             for i in range(count):
                 store(address[operand] + (start + i) * step[operand], x[operand, i])
@@ -171,15 +171,15 @@ def outputs_of(kind: str, inputs: int) -> int:
     return inputs - FIXED[body.neurons] if body.outputs is None else body.outputs
 
 
-def _ufunc(name: str, kind: Body, inputs: int, outputs: int, names: dict[str, Any]) -> np.ufunc:
+def _ufunc(name: str, kind: Body, inputs: int, outputs: int, names: Mapping[str, Any]) -> np.ufunc:
     loops: list[Any] = []
     dtypes = ("float32", "float64")
+    chunk = Binding({**names, "INPUTS": inputs}, compile=jit)(kind.loop)
     for dtype, load, store in zip(dtypes, (load32, load64), (store32, store64), strict=True):
         # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
         slack = 128 * float(np.finfo(dtype).eps)
-        chunk = Binding({**names, "SLACK": slack, "INPUTS": inputs}, compile=jit)(kind.loop)
-        real = {"load": load, "store": store, "body": chunk, "INPUTS": inputs, "OPERANDS": inputs + outputs}
-        loops.append(ufunc_loop(_loop, real, f"{name}_{dtype}"))
+        counts = {"INPUTS": inputs, "OPERANDS": inputs + outputs, "SLACK": slack}
+        loops.append(ufunc_loop(_loop, {"load": load, "store": store, "body": chunk, **counts}, f"{name}_{dtype}"))
     return make_ufunc(name, kind.doc, loops, dtypes, inputs, outputs)
 
 
@@ -187,7 +187,7 @@ def _ufunc(name: str, kind: Body, inputs: int, outputs: int, names: dict[str, An
 def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc:
     kind = BODIES[name]
     parameters = (inputs - FIXED[kind.neurons]) // kind.neurons
-    names = formula_names(row_of(row_name).formula, parameters)
+    names = formula_binding(row_of(row_name).formula, parameters).names
     return _ufunc(f"{row_name}_{name}_{parameters}", kind, inputs, outputs_of(name, inputs), names)
 
 

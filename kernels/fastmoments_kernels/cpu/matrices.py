@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
+from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu import dense, dense_vjp
-from fastmoments_kernels.cpu.compiled import entry, formula_names
+from fastmoments_kernels.cpu.compiled import entry, formula_binding
 from fastmoments_kernels.cpu.elementwise import elementwise
-from fastmoments_kernels.formulas.identity import has_series
 from fastmoments_kernels.threads import run
 
 SERIAL = 128  # a single matrix up to this size is done before a second thread has started
@@ -23,14 +23,6 @@ Array = np.ndarray[Any, Any]
 
 def _input(real: Any, ndim: int) -> Any:
     return types.Array(real, ndim, "C", readonly=True)  # writable arrays convert to it, so one signature serves all
-
-
-@cache
-def _names(row_name: str, parameters: int) -> dict[str, Any]:
-    """What the loops of an activation are bound to."""
-    formula = row_of(row_name).formula
-    limit = dense.SERIES_LIMIT if has_series(formula) else -1.0
-    return formula_names(formula, parameters) | {"SERIES_LIMIT": limit}
 
 
 @cache
@@ -49,7 +41,11 @@ def _kernel(name: str, row_name: str, parameters: int, dtype: str) -> Any:
     }
     template = getattr(dense if hasattr(dense, name) else dense_vjp, name)
     label = f"{row_name}_{name}_{parameters}_{dtype}"
-    return entry(template, _names(row_name, parameters), label, types.void(*signatures[name]))
+    return entry(template, _binding(row_name, parameters), label, types.void(*signatures[name]))
+
+
+def _binding(row_name: str, parameters: int) -> Binding:
+    return formula_binding(row_of(row_name).formula, parameters)
 
 
 def _blocks(n: int) -> int:
@@ -73,7 +69,7 @@ def _prepare(name: str, mu: Array, cov: Array, parameters: tuple[Array, ...]) ->
     stacked = np.empty((len(parameters), *mu.shape))
     for row, parameter in zip(stacked, parameters, strict=True):
         row[...] = parameter
-    features = np.empty((*mu.shape, _names(name, len(parameters))["FEATURES"]))
+    features = np.empty((*mu.shape, _binding(name, len(parameters)).names["FEATURES"]))
     run(_kernel("neurons", name, len(parameters), "float64"), (mu, var, stacked, features), 1)
     inverse_sd = np.divide(1.0, np.sqrt(var), out=np.zeros_like(var), where=var != 0.0)
     return _Neurons((mu, var, *stacked), features, inverse_sd)
