@@ -22,12 +22,18 @@ from fastmoments.results import CovPartials as CovPartials
 from fastmoments.results import Marginals as Marginals
 from fastmoments.results import Moments as Moments
 from fastmoments.results import MomentsVjp as MomentsVjp
+from fastmoments_kernels.catalogue import GELU as GELU
 from fastmoments_kernels.catalogue import NPN as NPN
+from fastmoments_kernels.catalogue import Abs as Abs
+from fastmoments_kernels.catalogue import BernoulliProbit as BernoulliProbit
 from fastmoments_kernels.catalogue import Cos as Cos
+from fastmoments_kernels.catalogue import Erf as Erf
 from fastmoments_kernels.catalogue import Gaussian as Gaussian
 from fastmoments_kernels.catalogue import GaussianMixture as GaussianMixture
 from fastmoments_kernels.catalogue import Heaviside as Heaviside
+from fastmoments_kernels.catalogue import LeakyReLU as LeakyReLU
 from fastmoments_kernels.catalogue import NPNLinear as NPNLinear
+from fastmoments_kernels.catalogue import Probit as Probit
 from fastmoments_kernels.catalogue import ReLU as ReLU
 from fastmoments_kernels.catalogue import Sin as Sin
 from fastmoments_kernels.custom import Custom as Custom
@@ -55,6 +61,66 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     heaviside_cov_partials,
     heaviside_moments_vjp,
 ) = _functions_of(Heaviside)
+(
+    probit_moments,
+    probit_marginals,
+    probit_mean,
+    probit_var,
+    probit_gain,
+    probit_cov,
+    probit_cov_partials,
+    probit_moments_vjp,
+) = _functions_of(Probit)
+(
+    bernoulli_probit_moments,
+    bernoulli_probit_marginals,
+    bernoulli_probit_mean,
+    bernoulli_probit_var,
+    bernoulli_probit_gain,
+    bernoulli_probit_cov,
+    bernoulli_probit_cov_partials,
+    bernoulli_probit_moments_vjp,
+) = _functions_of(BernoulliProbit)
+(
+    erf_moments,
+    erf_marginals,
+    erf_mean,
+    erf_var,
+    erf_gain,
+    erf_cov,
+    erf_cov_partials,
+    erf_moments_vjp,
+) = _functions_of(Erf)
+(
+    leaky_relu_moments,
+    leaky_relu_marginals,
+    leaky_relu_mean,
+    leaky_relu_var,
+    leaky_relu_gain,
+    leaky_relu_cov,
+    leaky_relu_cov_partials,
+    leaky_relu_moments_vjp,
+) = _functions_of(LeakyReLU)
+(
+    abs_moments,
+    abs_marginals,
+    abs_mean,
+    abs_var,
+    abs_gain,
+    abs_cov,
+    abs_cov_partials,
+    abs_moments_vjp,
+) = _functions_of(Abs)
+(
+    gelu_moments,
+    gelu_marginals,
+    gelu_mean,
+    gelu_var,
+    gelu_gain,
+    gelu_cov,
+    gelu_cov_partials,
+    gelu_moments_vjp,
+) = _functions_of(GELU)
 (
     sin_moments,
     sin_marginals,

@@ -63,13 +63,16 @@ def expected(row, kind, n, count):
     )
     alive = np.flatnonzero(np.diag(cov))
     for i in set(range(n)) - set(alive):
-        mean[i] = series.long(truth.neuron_truth(f, mu[i], 0.0, DIGITS)["mean"].value)
+        certain = truth.neuron_truth(f, mu[i], 0.0, DIGITS)
+        mean[i], out[i, i] = (series.long(certain[name].value) for name in ("mean", "var"))
     some = np.ix_(alive, alive)
     mu, cov = mu[alive], cov[some]
     neurons = alive_neurons(row, kind, n)
     values, pairs = neurons.values(), neurons.pairs(cov)["cov"]
     mean[alive], mean_size[alive] = values["mean"].value, absolute(values["mean"])
     same = (mu == mu[:, None]) & (cov == np.diag(cov)) & (cov == np.diag(cov)[:, None])
+    if hasattr(row.formula, "conditional_var"):
+        same &= np.eye(len(mu), dtype=bool)  # duplicates of a stochastic neuron draw independently
     value, scale = (
         np.where(same, spread, pair)
         for spread, pair in ((values["var"].value, pairs.value), (absolute(values["var"]), absolute(pairs)))

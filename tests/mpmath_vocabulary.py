@@ -11,6 +11,22 @@ def _gauss_legendre(rule, integrand, context):
     return sum(weight * integrand(node, context) for node, weight in rule)
 
 
+def _one_less(tail):
+    """1 - tail to the digits of the tail: integrands are differences of values near one."""
+    with mp.workdps(mp.dps + min(400, max(0, -mp.mag(tail)) // 3)):
+        return 1 - tail
+
+
+def _cdf(x):
+    tail = mp.erfc(abs(x) / mp.sqrt(2)) / 2
+    return tail if x <= 0 else _one_less(tail)
+
+
+def _erf(x):
+    size = mp.erf(abs(x)) if abs(x) < 1 else _one_less(mp.erfc(abs(x)))
+    return -size if x < 0 else size
+
+
 MPMATH = {
     "exp": mp.exp,
     "expm1": mp.expm1,
@@ -22,9 +38,11 @@ MPMATH = {
     "sinh": mp.sinh,
     "cosh": mp.cosh,
     "tanh": mp.tanh,
-    "erf": mp.erf,
+    "erf": _erf,
     "erfc": mp.erfc,
     "isnan": mp.isnan,
+    # not words, but formulas' own are good to float64's digits only
+    "cdf": _cdf,
     "absolute": abs,
     "minimum": min,
     "maximum": max,

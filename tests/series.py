@@ -17,6 +17,8 @@ REAL = np.longdouble
 MOST, TERMS = 0.5, 84
 LIKE = 0.9
 DIGITS = 22
+# What is not smooth varies at its kinks; what is, about 0 on a scale of one.
+AROUND_0 = range(-10, 11, 2)
 
 
 class Neurons:
@@ -87,26 +89,32 @@ def _factorials(order):
 
 
 def _integrate(f, mu, var):
-    """Return level and slope of the tangent, b_0 ... b_TERMS, and E rest^2 He_a / sqrt(a!), a <= 4."""
+    """Return level and slope of the tangent, b_0 ... b_TERMS, and E rest^2 He_a / sqrt(a!), a <= 4.
+
+    To rest^2 a stochastic neuron adds its variance given x.
+    """
     sd = mp.sqrt(var)
     level, slope = tangent(f, mu, sd)
-    z, weights = _nodes(tuple(x for x in ((kink - mu) / sd for kink in f.kinks) if abs(x) < FAR))
+    scale = [(x - mu) / sd for x in AROUND_0] if not f.kinks and sd > 1 else []
+    z, weights = _nodes(tuple(x for x in ((kink - mu) / sd for kink in f.kinks) if abs(x) < FAR), scale)
     rest = [f.function(mu + sd * x) - level - slope * sd * x for x in z]
-    rest, z, weights = (np.array([long(x) for x in values]) for values in (rest, z, weights))
+    given = [f.conditional_var(mu + sd * x) for x in z]
+    rest, given, z, weights = (np.array([long(x) for x in values]) for values in (rest, given, z, weights))
     rows = [np.ones_like(z), z]
     for n in range(1, TERMS):
         rows.append((z * rows[n] - np.sqrt(REAL(n)) * rows[n - 1]) / np.sqrt(REAL(n + 1)))
     weights = weights * np.exp(-z * z / 2) / np.sqrt(2 * long(mp.pi))
     b = [np.sum(weights * rest * row) for row in rows]
-    return long(level), long(slope), b, [np.sum(weights * rest**2 * row) for row in rows[:5]]
+    return long(level), long(slope), b, [np.sum(weights * (rest**2 + given) * row) for row in rows[:5]]
 
 
-def _nodes(breaks):
-    """Nodes and weights of panels at most four wide, over all that counts."""
+def _nodes(breaks, scale):
+    """Nodes and weights of panels over all that counts, at most four wide, ending at breaks and scale."""
     nodes, weights = nodes_and_weights(DIGITS)
     end = max([reach(DIGITS) + 3, *(abs(x) + 6 for x in breaks)])
     count = int(end / 2) + 1
-    ends = sorted({end * i / count for i in range(-count, count + 1)} | set(breaks))
+    inside = {x for x in scale if abs(x) < end}
+    ends = sorted({end * i / count for i in range(-count, count + 1)} | set(breaks) | inside)
     panels = [((a + b) / 2, (b - a) / 2) for a, b in zip(ends[:-1], ends[1:], strict=True)]
     return [m + r * x for m, r in panels for x in nodes], [r * w for _, r in panels for w in weights]
 

@@ -1,10 +1,10 @@
 """Gaussian moments of activations by integrating their definition, to as many digits as asked for.
 
 Nothing here knows an activation: f is the catalogue's definition bound to mpmath, with the points where f or
-f' breaks. For X ~ N(mu, cov), d^a/dmu_1^a d^b/dmu_2^b E f(X_1) g(X_2) is the integral of f g against
-derivatives of the density, that is against Hermite polynomials; and d/dvar = 1/2 d^2/dmu^2, d/dcov_12 =
-d^2/dmu_1 dmu_2. So one pass of quadrature gives every value, its partials and their condition numbers,
-and f is never differentiated.
+f' breaks, and what a stochastic neuron adds to its own variance given x. For X ~ N(mu, cov),
+d^a/dmu_1^a d^b/dmu_2^b E f(X_1) g(X_2) is the integral of f g against derivatives of the density, that is against
+Hermite polynomials; and d/dvar = 1/2 d^2/dmu^2, d/dcov_12 = d^2/dmu_1 dmu_2. So one pass of quadrature gives every
+value, its partials and their condition numbers, and f is never differentiated.
 
 A tangent is taken off f beforehand and added back exactly: the rest is zero, or small, on the side of mu, and
 the tails are right relative to their own size.
@@ -18,6 +18,7 @@ from typing import NamedTuple
 from mpmath import mp, mpf
 
 from fastmoments_kernels.bind import bind
+from fastmoments_kernels.formulas.identity import interface_of
 from tests.derivatives import PARTIALS, Value, conditioned, neuron_values, pair_values
 from tests.mpmath_vocabulary import MPMATH
 from tests.quadrature import Smoothed, hermite_moments, reach, weighted
@@ -25,10 +26,11 @@ from tests.settled import settled
 
 
 class Activation(NamedTuple):
-    """A function of one mpf, and the points where it or its derivative breaks."""
+    """A function of one mpf, the points where it or its derivative breaks, and Var(f(X) | X = x)."""
 
     function: object
     kinks: tuple
+    conditional_var: object
 
 
 def activation(row, which=0, **parameters):
@@ -36,7 +38,9 @@ def activation(row, which=0, **parameters):
     definition = bind(row.formula.function, MPMATH)
     pairs = [parameters.get(field.name, (field.default, field.default)) for field in fields(row.activation)]
     given = [mpf(pair[which]) for pair in pairs]
-    return Activation(lambda x: mpf(definition(x, *given)), tuple(map(mpf, row.kinks)))
+    conditional_var = bind(interface_of(row.formula)["conditional_var"], MPMATH)
+    # convert, not mpf: near one a value may have more digits than the others
+    return Activation(lambda x: mp.convert(definition(x, *given)), tuple(map(mpf, row.kinks)), conditional_var)
 
 
 def tangent(f, x, sd):
@@ -54,7 +58,7 @@ class _Neuron:
 
     def __init__(self, f, mu, var, order, digits, mirror=None):
         self.mu, self.var, self.sd = mpf(mu), mpf(var), mp.sqrt(mpf(var))
-        self.function, self.kinks = f.function, f.kinks
+        self.function, self.kinks, self.conditional_var = f.function, f.kinks, f.conditional_var
         self.anchor = self.mu if mirror is None else 2 * mirror - self.mu
         self.level, self.slope = tangent(f, self.anchor, self.sd)
         at = lambda z: [weighted(self.rest(self.mu + self.sd * z), z)]  # noqa: E731
@@ -63,6 +67,10 @@ class _Neuron:
 
     def rest(self, x):
         return self.function(x) - self.level - self.slope * (x - self.anchor)
+
+    def rest_square(self, x):
+        """Of a stochastic neuron the mean square given x."""
+        return self.rest(x) ** 2 + self.conditional_var(x)
 
     def breaks(self):
         return [(kink - self.mu) / self.sd for kink in self.kinks]
@@ -76,7 +84,7 @@ def neuron_truth(f, mu, var, digits=20):
 
 def _neuron(f, mu, var, digits):
     x = _Neuron(f, mu, var, 5, digits)
-    square = lambda z: [weighted(x.rest(x.mu + x.sd * z) ** 2, z)]  # noqa: E731
+    square = lambda z: [weighted(x.rest_square(x.mu + x.sd * z), z)]  # noqa: E731
     moments = hermite_moments(square, x.breaks(), 4, digits)[0]
     squares = [m / x.sd**n for n, m in enumerate(moments)]
     return neuron_values(x.mu, x.var, x.level, x.slope, x.rest_mean, squares)
@@ -90,7 +98,15 @@ def _certain(f, mu, var, digits):
     gain = mp.inf if jump else (above - below) / (2 * step)
     mean = (above + below) / 2 if jump else f.function(mu)
     terms = (mu * gain,) if mu else (mpf(0),)
-    return {"mean": conditioned(mean, terms), "gain": Value(gain, mpf(0)), "var": Value(mpf(0), mpf(0))}
+    # of no consequence where f jumps or, at mu = 0, bends
+    bend = (above - 2 * f.function(mu) + below) / step**2
+    spread = f.conditional_var(mu)
+    by_mu = (f.conditional_var(mu + step) - f.conditional_var(mu - step)) / (2 * step)
+    return {
+        "mean": conditioned(mean, terms),
+        "gain": Value(gain, mpf(0)) if jump else conditioned(gain, (mu * bend,)),
+        "var": conditioned(spread, (mu * by_mu,)),
+    }
 
 
 def pair_truth(f_1, f_2, mu_1, mu_2, var_1, var_2, cov_12, digits=20):

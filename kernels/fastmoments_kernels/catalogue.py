@@ -4,7 +4,22 @@ from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from fastmoments_kernels.formulas import cos, gaussian, gaussian_mixture, heaviside, npn, npn_linear, relu, sin
+from fastmoments_kernels.formulas import abs as absolute_value
+from fastmoments_kernels.formulas import (
+    bernoulli_probit,
+    cos,
+    erf,
+    gaussian,
+    gaussian_mixture,
+    gelu,
+    heaviside,
+    leaky_relu,
+    npn,
+    npn_linear,
+    probit,
+    relu,
+    sin,
+)
 
 
 # Frozen dataclasses rather than tuples: ReLU() == Heaviside() would hold for two empty tuples, and whatever
@@ -15,8 +30,40 @@ class ReLU:
 
 
 @dataclass(frozen=True)
+class LeakyReLU:
+    """x where x > 0, negative_slope x below."""
+
+    negative_slope: Any = 0.01
+
+
+@dataclass(frozen=True)
+class Abs:
+    """|x|."""
+
+
+@dataclass(frozen=True)
 class Heaviside:
     """1 where x > 0, 0 where x < 0, 1/2 at 0."""
+
+
+@dataclass(frozen=True)
+class Probit:
+    """Phi(x), the standard normal distribution function."""
+
+
+@dataclass(frozen=True)
+class BernoulliProbit:
+    """A stochastic neuron: 1 with probability Phi(x), else 0, independently of others given x."""
+
+
+@dataclass(frozen=True)
+class Erf:
+    """erf(x) = 2 Phi(sqrt(2) x) - 1."""
+
+
+@dataclass(frozen=True)
+class GELU:
+    """x Phi(x), Phi the standard normal distribution function."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +120,22 @@ class GaussianMixture:
     centers: Any = 0.0
 
 
-Activation = ReLU | Heaviside | Sin | Cos | NPN | Gaussian | GaussianMixture | NPNLinear
+Activation = (
+    ReLU
+    | LeakyReLU
+    | Abs
+    | Heaviside
+    | Probit
+    | BernoulliProbit
+    | Erf
+    | GELU
+    | Sin
+    | Cos
+    | NPN
+    | Gaussian
+    | GaussianMixture
+    | NPNLinear
+)
 
 
 class Row(NamedTuple):
@@ -92,7 +154,13 @@ class Row(NamedTuple):
 
 CATALOGUE = (
     Row("relu", ReLU, relu, kinks=(0.0,)),
+    Row("leaky_relu", LeakyReLU, leaky_relu, kinks=(0.0,)),
+    Row("abs", Abs, absolute_value, kinks=(0.0,)),
     Row("heaviside", Heaviside, heaviside, kinks=(0.0,)),
+    Row("probit", Probit, probit),
+    Row("bernoulli_probit", BernoulliProbit, bernoulli_probit),
+    Row("erf", Erf, erf),
+    Row("gelu", GELU, gelu),
     Row("sin", Sin, sin),
     Row("cos", Cos, cos),
     Row("npn", NPN, npn),

@@ -50,7 +50,8 @@ def near_one(h: Real, k: Real, eta: Real) -> Reals:
     a, b = half_distances(h, k)
     u = where(a < FAR * eta, a / where(eta > 0.0, eta, 1.0), where(a > 0.0, FAR, 0.0))
     square = eta * eta
-    ratio = -0.5 * b * b * square
+    # further out nobody asks for the series, but its powers overflow where differentiation passes through it
+    ratio = maximum(-0.5 * b * b * square, -NEAR * NEAR)
     term = 1.0 + 0.0 * u
     moment = mills_1(u)
     c = term
@@ -103,15 +104,15 @@ def scaled_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> 
     length = where((lower == eta) & (upper == 1.0), rest, maximum(upper - lower, 0.0))
     peaked = (end < -2.0) & (start > 0.0)
     split = where(peaked, sqrt(where(peaked, a / where(peaked, b, 1.0), 1.0)) - lower, length)
-    anchor = (where(end > 0.0, 1.0, eta), near, where(end > 0.0, 1.0, 0.0), 0.0)
+    anchor = (where(end > 0.0, 1.0, eta), near, where(end > 0.0, 1.0, 0.0), 0.0, 0.0)
     first = panel((context, a, b, eta, lower, split, anchor))
     remainder = (context, a, b, eta, lower + split, length - split, anchor)
     second = either(peaked, panel, no_panel, (remainder,))
     return where(end > 0.0, -near, near), first + second
 
 
-def complement(h: Real, k: Real, eta: Real) -> Real:
-    """int over r from rho to 1 of phi_2(h, k; r), over phi(h) phi(kappa); for x > 1 at e = eta > 0.
+def complement(context: Reals, h: Real, k: Real, eta: Real) -> Real:
+    """int over r from rho to 1 of weight * phi_2(h, k; r), over phi(h) phi(kappa); for x > 1 at e = eta > 0.
 
     The integrand then only falls off towards r = 1 and is integrated in two panels from where it matters.
     """
@@ -120,9 +121,10 @@ def complement(h: Real, k: Real, eta: Real) -> Real:
     a = maximum(a, eta * (1.0 + b * eta))
     x = a / eta - b * eta
     lower, _ = interval(a, b, x)
+    lower = minimum(lower, eta)  # rounding may put it above, from where the integrand seems to grow
     middle = sqrt(lower * eta)
-    first = panel(((), a, b, eta, lower, middle - lower, (eta, x, 1.0, eta - middle)))
-    second = panel(((), a, b, eta, middle, eta - middle, (eta, x, 1.0, 0.0)))
+    first = panel((context, a, b, eta, lower, middle - lower, (eta, x, 1.0, eta - middle, 1.0)))
+    second = panel((context, a, b, eta, middle, eta - middle, (eta, x, 1.0, 0.0, 1.0)))
     return first + second
 
 
@@ -136,9 +138,9 @@ def interval(a: Real, b: Real, near: Real) -> Reals:
 def panel(bounds: Reals) -> Real:
     """int over [lower, lower + length] of weight 2 / (1 + e^2) exp(-x^2 / 2) de on nodes graded towards lower.
 
-    anchor = (point, |x| there, whether the point is above, distance from the panel's end up to it): where that
-    |x| > 0 the integral is over exp(-x^2 / 2) at the point, and the exponents are formed from distances to it,
-    so that large squares never meet.
+    anchor = (point, |x| there, whether the point is above, distance from the panel's end up to it, whether it is
+    then eta): where that |x| > 0 the integral is over exp(-x^2 / 2) at the point, and the exponents are formed from
+    distances to it, so that large squares never meet.
     """
     context, a, b, eta, lower, length, anchor = bounds
     grading = length / (lower + 0.5 * (lower + length))
@@ -153,13 +155,14 @@ def no_panel(bounds: Reals) -> Real:
 
 def _at_node(node: Real, panel: Reals) -> Real:
     context, a, b, eta, lower, length, anchor, grading = panel
-    point, x_point, is_above, above = anchor
+    point, x_point, is_above, above, is_eta = anchor
     t = 1.0 / (1.0 + grading * (1.0 - node))
     offset = length * node * t
     e = lower + offset
     x = a / e - b * e
     beyond = offset + (lower - eta)
     distance = where(is_above > 0.0, above + length * (1.0 - node) * (1.0 + grading) * t, beyond)
+    beyond = where(is_eta > 0.0, -distance, beyond)
     rise = distance * (a / (e * point) + b)
     exponent = where(x_point > 0.0, rise * (rise + 2.0 * x_point), x * x)
     return weight(e, beyond, eta, context) * exp(-0.5 * exponent) * (2.0 / (1.0 + e * e)) * t * t

@@ -47,9 +47,10 @@ def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Re
     eta = sqrt((1 - rho) / (1 + rho)) comes from the exact determinant, so it keeps its digits as rho -> 1;
     rest = 1 - eta as rho -> 0. A determinant below zero by `slack` of var_1 var_2 is rounding and means
     |rho| = 1; further below the pair is no covariance and becomes nan. A neuron without variance has rho = 0.
+    Features may follow those of `standardise`.
     """
-    _, var_1, sd_1, h, _, _ = neuron_1
-    _, var_2, sd_2, k, _, _ = neuron_2
+    var_1, sd_1, h = neuron_1[1], neuron_1[2], neuron_1[3]
+    var_2, sd_2, k = neuron_2[1], neuron_2[2], neuron_2[3]
     det, product, scaled_12, unit_1, unit_2 = determinant(var_1, var_2, cov_12, slack)
     alive, det = product > 0.0, maximum(det, 0.0)
     scale = where(alive, (sd_1 * unit_1) * (sd_2 * unit_2), 1.0)
@@ -110,5 +111,6 @@ def conditional(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
     """kappa = (k - rho h) / sqrt(1 - rho^2) and kappa - k, which is exact as rho -> 0."""
     safe = where(eta > 0.0, eta, TINY)
     kappa = 0.5 * ((k - h) / safe + (k + h) * eta)
-    shift = 0.5 * rest * (k * rest - h * (1.0 + eta)) / safe
+    # the second form as rho -> 1: what is left of h - k there is not lost beside h
+    shift = 0.5 * rest * where(eta > 0.5, k * rest - h * (1.0 + eta), (k - h) - (k + h) * eta) / safe
     return kappa, shift

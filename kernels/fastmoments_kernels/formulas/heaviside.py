@@ -6,7 +6,7 @@ cov = int_0^rho phi_2(h, k; r) dr                                               
 
 from fastmoments_kernels.formulas.bivariate import step_cov
 from fastmoments_kernels.formulas.correlation import conditional, correlate, over_sd, standardise
-from fastmoments_kernels.formulas.normal import cdf, cdf_difference, pdf
+from fastmoments_kernels.formulas.normal import cdf, cdf_difference, cdf_excess, pdf
 from fastmoments_kernels.vocabulary import Real, Reals, absolute, sqrt, where
 
 
@@ -47,9 +47,7 @@ def mean_dvar(neuron: Reals) -> Real:
 def var_partials(neuron: Reals) -> Reals:
     """(dVar/dmu, dVar/dvar): phi(h) (Phi(-h) - Phi(h)) / sd and -h / (2 sd) of that."""
     _, _, sd, h, _, pdf_h = neuron
-    reach = absolute(h)
-    middle = where(h > 0.0, -1.0, 1.0) * cdf_difference(reach, -reach, 2.0 * reach)
-    d_mu = over_sd(pdf_h * middle, sd)
+    d_mu = over_sd(pdf_h * cdf_excess(-h), sd)
     return d_mu, -0.5 * over_sd(h * d_mu, sd)
 
 
@@ -73,23 +71,34 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(heaviside'(X_1), heaviside(X_2)) = phi(h) / sd_1 (Phi(kappa) - Phi(k)) = d cov / d mu_1."""
-    sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
-    kappa, shift = conditional(h, k, eta, rest)
-    return over_sd(neuron_1[5] * cdf_difference(kappa, k, shift), neuron_1[2])
+    pair = correlate(neuron_1, neuron_2, cov_12, slack)
+    return over_sd(step_cov_10(pair, neuron_1[5]), neuron_1[2])
 
 
 def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(heaviside''(X_1), heaviside(X_2)) = 2 d cov / d var_1."""
-    sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
-    kappa, shift = conditional(h, k, eta, rest)
-    first = sign * h * neuron_1[5] * cdf_difference(kappa, k, shift)
-    return -over_sd(first + sign * rho * density(h, k, eta), neuron_1[1])
+    pair = correlate(neuron_1, neuron_2, cov_12, slack)
+    return over_sd(step_cov_20(pair, neuron_1[5]), neuron_1[1])
 
 
 def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """E[heaviside'(X_1) heaviside'(X_2)] = phi_2 / (sd_1 sd_2) = d cov / d cov_12."""
     sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
     return over_sd(density(h, k, eta), neuron_1[2] * neuron_2[2])
+
+
+def step_cov_10(pair: Reals, pdf_h: Real) -> Real:
+    """phi(h) (Phi(kappa) - Phi(k)), d/dh of the standardised covariance."""
+    _, h, k, _, eta, rest = pair
+    kappa, shift = conditional(h, k, eta, rest)
+    return pdf_h * cdf_difference(kappa, k, shift)
+
+
+def step_cov_20(pair: Reals, pdf_h: Real) -> Real:
+    """d^2/dh^2 of the standardised covariance: -h phi(h) (Phi(kappa) - Phi(k)) - rho phi_2."""
+    sign, h, k, rho, eta, rest = pair
+    kappa, shift = conditional(h, k, eta, rest)
+    return -(sign * h * pdf_h * cdf_difference(kappa, k, shift) + sign * rho * density(h, k, eta))
 
 
 def density(h: Real, k: Real, eta: Real) -> Real:

@@ -26,7 +26,15 @@ INTERFACE = (
     "product_11",
 )
 # What a file may leave out: it is then as it stands here. Without a series every pair goes by the pair formula.
-OPTIONAL = ("series", "series_step", "coefficient", "mean_dparameters", "var_dparameters", "cov_dparameters")
+OPTIONAL = (
+    "conditional_var",
+    "series",
+    "series_step",
+    "coefficient",
+    "mean_dparameters",
+    "var_dparameters",
+    "cov_dparameters",
+)
 
 
 def interface_of(formula: ModuleType) -> dict[str, Callable[..., Any]]:
@@ -45,6 +53,11 @@ def has_series(formula: ModuleType) -> bool:
 def function(x: Real) -> Real:
     """f itself, on arrays; an activation's parameters follow x."""
     return x
+
+
+def conditional_var(x: Real) -> Real:
+    """Var(f(X) | X = x): 0 but for a stochastic neuron, whose `function` is its mean given x."""
+    return 0.0 * x
 
 
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:

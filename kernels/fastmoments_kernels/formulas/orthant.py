@@ -111,7 +111,7 @@ def _tail(pair: Reals) -> Reals:
     safe = where(apart, eta, 1.0)
     kappa, _ = conditional(h, k, safe, rest)
     exponent_gap, gap = _gap(h, k)
-    integral = PDF_0 * PDF_0 * complement(h, k, safe)
+    integral = PDF_0 * PDF_0 * complement((), h, k, safe)
     return exponent_gap, gap, where(apart, -0.5 * (h * h + kappa * kappa), 0.0), where(apart, integral, 0.0)
 
 

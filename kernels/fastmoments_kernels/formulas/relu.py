@@ -5,30 +5,22 @@ cov = sd_1 sd_2 (rho Phi(h) Phi(k) + int_0^rho (rho - r) phi_2(h, k; r) dr)     
 """
 
 from fastmoments_kernels.bind import bind
-from fastmoments_kernels.formulas.bivariate import (
-    integral,
-    is_near_one,
-    near_one,
-    remaining,
-)
-from fastmoments_kernels.formulas.correlation import conditional, correlate, over_sd, standardise
+from fastmoments_kernels.formulas.bivariate import is_near_one, near_one
+from fastmoments_kernels.formulas.correlation import correlate, over_sd, standardise
 from fastmoments_kernels.formulas.normal import (
     cdf,
     cdf_difference,
-    mills_0,
-    mills_1,
-    pdf,
     ramp_mean,
     ramp_tail_square,
 )
 from fastmoments_kernels.formulas.orthant import orthant
+from fastmoments_kernels.formulas.ramp import conditional_shift, ramp_integral, side_variances, step_ramp_cov
 from fastmoments_kernels.vocabulary import (
     Real,
     Reals,
     absolute,
     either,
     exp,
-    expm1,
     maximum,
     minimum,
     sqrt,
@@ -58,11 +50,10 @@ def gain(neuron: Reals) -> Real:
 
 
 def var(neuron: Reals) -> Real:
-    """Var relu(X): both forms free of the cancellation of E relu^2 - (E relu)^2 in the tails."""
-    _, var, _, h, cdf_h, _ = neuron
-    mean_h = ramp_mean(h)
-    below = ramp_tail_square(absolute(h)) - mean_h * mean_h
-    return var * where(h < 0.0, below, cdf_h - mean_h * ramp_mean(-h))
+    """Var relu(X)."""
+    _, var, _, h, _, _ = neuron
+    upper, lower, _ = side_variances(absolute(h))
+    return var * where(h < 0.0, lower, upper)
 
 
 def var_partials(neuron: Reals) -> Reals:
@@ -86,16 +77,19 @@ def series(neuron: Reals) -> Reals:
 
 def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n from b_{n-1} and b_{n-2}, n >= 3: He_n(h) = h He_{n-1} - (n-1) He_{n-2} with 1/sqrt(n!) inside."""
-    _, _, _, h, _, _ = neuron
-    return -(h * last + (order - 3.0) / sqrt(order - 1.0) * before) / sqrt(order)
+    return -(neuron[3] * last + (order - 3.0) / sqrt(order - 1.0) * before) / sqrt(order)
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(relu(X_1), relu(X_2))."""
     pair = correlate(neuron_1, neuron_2, cov_12, slack)
+    return neuron_1[2] * neuron_2[2] * ramp_cov(pair)
+
+
+def ramp_cov(pair: Reals) -> Real:
+    """rho Phi(h) Phi(k) + int_0^rho (rho - r) phi_2(h, k; r) dr = Cov(relu(X_1), relu(X_2)) / (sd_1 sd_2)."""
     _, h, k, _, eta, _ = pair
-    standard = either(is_near_one(h, k, eta), _cov_near_one, _cov_apart, pair)
-    return neuron_1[2] * neuron_2[2] * standard
+    return either(is_near_one(h, k, eta), _cov_near_one, _cov_apart, pair)
 
 
 def _cov_apart(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
@@ -123,14 +117,18 @@ def _cov_near_one(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real
 
 def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(relu'(X_1), relu(X_2)) = d cov / d mu_1."""
-    pair = correlate(neuron_1, neuron_2, cov_12, slack)
-    return neuron_2[2] * pair[0] * step_ramp_cov(*pair)
+    sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
+    return neuron_2[2] * sign * step_ramp_cov(h, k, rho, eta, rest)
 
 
 def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(relu''(X_1), relu(X_2)) = 2 d cov / d var_1 = phi(h) sd_2 / sd_1 (t A(kappa) - A(k))."""
     pair = correlate(neuron_1, neuron_2, cov_12, slack)
-    return neuron_2[2] * over_sd(neuron_1[5], neuron_1[2]) * conditional_ramp_shift(*pair)
+    return neuron_2[2] * over_sd(neuron_1[5], neuron_1[2]) * conditional_ramp_shift(pair, 0.0)
+
+
+def _mean_slope(h: Real, slope: Real) -> Real:
+    return cdf(h)
 
 
 def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
@@ -138,51 +136,4 @@ def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> R
     return orthant(correlate(neuron_1, neuron_2, cov_12, slack))
 
 
-def step_ramp_cov(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """phi(h) int_0^rho Phi((k - r h) / sqrt(1 - r^2)) dr, of the sign of the correlation in Cov(step, relu)."""
-    return either(is_near_one(h, k, eta), _step_ramp_near_one, _step_ramp_apart, (h, k, rho, eta, rest))
-
-
-def _step_ramp_apart(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """By parts, so that the integrand is elementary; what cancels stays below the condition number."""
-    return rho * pdf(h) * cdf(k) + slope_integral((h, k), h, k, eta, rest)
-
-
-def _kappa_slope(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
-    """-(rho - r) d kappa / de in the measure of `integral`."""
-    h, k = context
-    square = e * e
-    slope = 0.25 * (k - h) * (1.0 + square) / square - 0.25 * (k + h) * (1.0 + square)
-    return slope * remaining(e, beyond, eta, context)
-
-
-def _step_ramp_near_one(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """The value at rho = 1 less phi(h) int_rho^1, by parts into the integrals of `near_one`."""
-    exponent, p, q, _ = near_one(h, k, eta)
-    x = absolute(h)
-    hazard = mills_1(x) / mills_0(x)  # phi(h) / Phi(h) - |h| for h < 0
-    lift = where(k > 0.0, -h + hazard - ramp_mean(-k), (k - h) + hazard - ramp_mean(k))
-    above = where(h < 0.0, cdf(h) * lift, pdf(h) - cdf(h) * ramp_mean(-k))
-    at_one = where(k > h, above, ramp_mean(k) * cdf(-h))
-    gap = 2.0 * eta * eta / (1.0 + eta * eta)
-    kappa, _ = conditional(h, k, eta, rest)
-    alpha, beta = 0.5 * (k - h), 0.5 * (k + h)
-    return at_one - (gap * pdf(h) * cdf(kappa) + exp(exponent) * (alpha * p - beta * q))
-
-
-def conditional_ramp_shift(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """t A(kappa) - A(k), t = sqrt(1 - rho^2): the change of E relu(X_2) / sd_2 when X_1 is known to be 0."""
-    kappa, shift = conditional(h, k, eta, rest)
-    t = 2.0 * eta / (1.0 + eta * eta)
-    drop = rest * rest / (1.0 + eta * eta)  # 1 - t
-    small = (absolute(shift) * (1.0 + absolute(k) + absolute(kappa)) < 1.5) & (eta > 0.0)
-    near = where(small, kappa, k)
-    moved = where(small, shift, 0.0)
-    change = pdf(k) * expm1(-0.5 * moved * (near + k)) - drop * pdf(near)
-    close = k * cdf_difference(near, k, moved) - rho * h * cdf(near) + change
-    far = where(eta > 0.0, t * ramp_mean(kappa), maximum(k - h, 0.0)) - ramp_mean(k)
-    return where(small, close, far)
-
-
-ramp_integral = bind(integral, {"weight": remaining})
-slope_integral = bind(integral, {"weight": _kappa_slope})
+conditional_ramp_shift = bind(conditional_shift, {"mean_slope": _mean_slope})

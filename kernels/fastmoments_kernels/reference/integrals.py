@@ -7,6 +7,7 @@ from typing import Any
 from scipy.integrate import quad
 
 from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.formulas.identity import interface_of
 
 REACH = 12.0  # phi(12) is 2e-32
 TOLERANCE = 1e-12
@@ -43,10 +44,11 @@ def gain(activation: Any, mu: float, var: float) -> float:
 
 
 def var(activation: Any, mu: float, var: float) -> float:
-    """E (f(X) - E f(X))^2."""
+    """E (f(X) - E f(X))^2, and what a stochastic neuron adds given X."""
     function, breaks = _standardised(activation, mu, var)
-    middle = mean(activation, mu, var)
-    return _expectation(lambda z: (function(z) - middle) ** 2, breaks)
+    middle, sd = mean(activation, mu, var), math.sqrt(var)
+    given = interface_of(row_of(activation).formula)["conditional_var"]
+    return _expectation(lambda z: (function(z) - middle) ** 2 + float(given(mu + sd * z)), breaks)
 
 
 def cov(activation: Any, mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12: float) -> float:

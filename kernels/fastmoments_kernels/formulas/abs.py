@@ -1,0 +1,23 @@
+"""abs(x) = |x|: the leaky relu of slope -1, whose formulas keep their digits where odd functions of mu vanish."""
+
+from fastmoments_kernels.formulas import leaky_relu as family
+from fastmoments_kernels.formulas.correlation import correlate
+from fastmoments_kernels.formulas.leaky_relu import product_by_steps, sloped
+from fastmoments_kernels.vocabulary import Real, Reals, absolute
+
+__all__ = ["family", "function", "neuron", "product_11"]
+
+
+def function(x: Real) -> Real:
+    """|x|."""
+    return absolute(x)
+
+
+def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
+    """(mu, var, sd, h, Phi(h), phi(h), -1, gain)."""
+    return sloped(mu, var, -1.0 + 0.0 * mu)
+
+
+def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """E[sign(X_1) sign(X_2)] = d cov / d cov_12."""
+    return product_by_steps(neuron_1, neuron_2, correlate(neuron_1, neuron_2, cov_12, slack))

@@ -1,0 +1,40 @@
+"""bernoulli_probit: a neuron that is 1 with probability Phi(x) and else 0, independently of others given x.
+
+It is the step of its noisy input itself, where probit averages over the noise: between neurons they have the same
+moments; a neuron's own variance is m (1 - m), m = Phi(g) (Kuang & Lin 2026).
+"""
+
+from fastmoments_kernels.formulas import smooth_step as family
+from fastmoments_kernels.formulas.normal import cdf, cdf_excess
+from fastmoments_kernels.formulas.smooth_step import features
+from fastmoments_kernels.vocabulary import Real, Reals
+
+__all__ = ["conditional_var", "family", "function", "neuron", "var", "var_partials"]
+
+
+def function(x: Real) -> Real:
+    """The probability Phi(x) of 1, and so the mean given x."""
+    return cdf(x)
+
+
+def conditional_var(x: Real) -> Real:
+    """The variance Phi(x) Phi(-x) given x."""
+    return cdf(x) * cdf(-x)
+
+
+def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
+    """The features of Phi(x / sqrt(1))."""
+    return features(mu, var, 1.0, 1.0)
+
+
+def var(neuron: Reals) -> Real:
+    """m (1 - m) = Phi(g) Phi(-g)."""
+    _, _, _, g, cdf_g, _, _, _, _ = neuron
+    return cdf_g * cdf(-g)
+
+
+def var_partials(neuron: Reals) -> Reals:
+    """(dVar/dmu, dVar/dvar): phi(g) (Phi(-g) - Phi(g)) / S and -g / (2 S) of that."""
+    _, _, spread, g, _, pdf_g, _, _, _ = neuron
+    d_mu = pdf_g / spread * cdf_excess(-g)
+    return d_mu, -0.5 * (g / spread) * d_mu

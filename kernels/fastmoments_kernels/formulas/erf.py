@@ -1,0 +1,23 @@
+"""erf(x) = 2 Phi(sqrt(2) x) - 1: twice the step under noise of variance 1/2, less 1."""
+
+from fastmoments_kernels.formulas import smooth_step as family
+from fastmoments_kernels.formulas.normal import cdf_excess, erf
+from fastmoments_kernels.formulas.smooth_step import features
+from fastmoments_kernels.vocabulary import Real, Reals
+
+__all__ = ["family", "function", "mean", "neuron"]
+
+
+def function(x: Real) -> Real:
+    """erf(x)."""
+    return erf(x)
+
+
+def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
+    """The features of 2 Phi(x / sqrt(1/2))."""
+    return features(mu, var, 0.5, 2.0)
+
+
+def mean(neuron: Reals) -> Real:
+    """E erf(X) = Phi(g) - Phi(-g), relative to itself where 2 Phi(g) - 1 is not."""
+    return cdf_excess(neuron[3])

@@ -1,0 +1,100 @@
+"""Integrals over the correlation r of Y_1 and Y_2 of E_r[f'' f''] and its derivatives, f = gelu as in gelu.py.
+
+f'' = E[delta(Y) - delta''(Y)], so these are derivatives of the bivariate density: phi_2(h, k; r) times polynomials.
+The integrals start at r = 0, or where the two neurons are apart at |r| = 1, where phi_2 vanishes.
+"""
+
+from fastmoments_kernels.bind import bind
+from fastmoments_kernels.formulas.bivariate import FAR, complement, half_distances, integral, remaining
+from fastmoments_kernels.formulas.heaviside import density
+from fastmoments_kernels.vocabulary import Real, Reals, either, maximum, where
+
+# the polynomials grow by exp(18) where the density falls by exp(-36)
+WIDE_CUT = 55.0
+
+
+def is_apart(pair: Reals, limit: Real) -> Real:
+    """Whether phi_2 has fallen to exp(-limit) of its largest value between 0 and r: to integrate from |r| = 1."""
+    return _fall(pair)[1] >= limit
+
+
+def _fall(pair: Reals) -> Reals:
+    """x at |r| in bivariate.py's exponent, and by how much x^2 / 2 exceeds the least on the way from r = 0."""
+    _, h, k, _, eta, _ = pair
+    a, b = half_distances(h, k)
+    x, least = (a - b * eta * eta) / eta, maximum(a - b, 0.0)
+    return x, where(x > 0.0, 0.5 * (x - least) * (x + least), 0.0)
+
+
+def weight_integral(u_1: Real, u_2: Real, pair: Reals, limit: Real) -> Real:
+    """int of weight * phi_2 over |r| from 0, or where `is_apart` from 1; u = 1 / S^2.
+
+    Where a route is not taken its pair is made uncorrelated, so that nothing overflows on the way.
+    """
+    _, h, k, rho, eta, rest = pair
+    x, fall = _fall(pair)
+    apart = fall >= limit
+    seen = apart & (x < FAR)  # phi_2 is 0 beyond
+    eta_0, rest_0, eta_1 = where(apart, 1.0, eta), where(apart, 0.0, rest), where(seen, eta, 1.0)
+    return either(seen, _from_one, _from_zero, ((h, k, u_1, u_2), h, k, eta_0, rest_0, eta_1))
+
+
+def _from_zero(context: Reals, h: Real, k: Real, eta_0: Real, rest_0: Real, eta_1: Real) -> Real:
+    return integral(context, h, k, eta_0, rest_0)
+
+
+def _from_one(context: Reals, h: Real, k: Real, eta_0: Real, rest_0: Real, eta_1: Real) -> Real:
+    t = 2.0 * eta_1 / (1.0 + eta_1 * eta_1)
+    return -density(h, k, eta_1) * t * complement(context, h, k, eta_1)
+
+
+def _product(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+    """E_r[f''(X_1) f''(X_2)] S_1 S_2 / phi_2."""
+    h, k, u_1, u_2 = context
+    slope_1, slope_2, bend, mixed = _log_derivatives(e, h, k)
+    straight = (1.0 + u_1 * (bend - slope_1 * slope_1)) * (1.0 + u_2 * (bend - slope_2 * slope_2))
+    return straight + u_1 * u_2 * (2.0 * mixed * (2.0 * slope_1 * slope_2 + mixed))
+
+
+def _remaining_product(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+    """(|rho| - |r|) times that."""
+    return remaining(e, beyond, eta, context) * _product(e, beyond, eta, context)
+
+
+def _remaining_product_10(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+    """The same of f'''(X_1), times S_1: by Leibniz' rule."""
+    first, second, third, _, q, dq, ddq = _derivatives(e, context)
+    outer = third * q + 3.0 * second * dq + 3.0 * first * ddq
+    return remaining(e, beyond, eta, context) * ((first * q + dq) - context[2] * outer)
+
+
+def _remaining_product_20(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+    """The same of f''''(X_1), times S_1^2."""
+    first, second, third, fourth, q, dq, ddq = _derivatives(e, context)
+    outer = fourth * q + 4.0 * third * dq + 6.0 * second * ddq
+    return remaining(e, beyond, eta, context) * ((second * q + 2.0 * first * dq + ddq) - context[2] * outer)
+
+
+def _derivatives(e: Real, context: Reals) -> Reals:
+    """phi_2's first four derivatives by h, over phi_2; then E_r[f''(X_2)] S_2 / phi_2 and its first two by h."""
+    h, k, _, u_2 = context
+    slope_1, slope_2, bend, mixed = _log_derivatives(e, h, k)
+    second = slope_1 * slope_1 - bend
+    third = slope_1 * (2.0 * bend - second)
+    fourth = -slope_1 * third - 3.0 * bend * second
+    of_2 = 1.0 + u_2 * (bend - slope_2 * slope_2)
+    return -slope_1, second, third, fourth, of_2, 2.0 * u_2 * slope_2 * mixed, -2.0 * u_2 * mixed * mixed
+
+
+def _log_derivatives(e: Real, h: Real, k: Real) -> Reals:
+    """Derivatives of -log phi_2 at r = (1 - e^2) / (1 + e^2): by h, by k, by h twice (as by k), by both negated."""
+    square = e * e
+    rise = 0.25 * (1.0 + square)
+    together, apart = rise * (h + k), rise * (h - k) / square
+    return together + apart, together - apart, rise * (1.0 + square) / square, rise * (1.0 - square) / square
+
+
+cov_integral = bind(weight_integral, {"weight": _remaining_product, "CUT": WIDE_CUT})
+cov_10_integral = bind(weight_integral, {"weight": _remaining_product_10, "CUT": WIDE_CUT})
+cov_20_integral = bind(weight_integral, {"weight": _remaining_product_20, "CUT": WIDE_CUT})
+product_11_integral = bind(weight_integral, {"weight": _product, "CUT": WIDE_CUT})
