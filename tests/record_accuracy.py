@@ -25,9 +25,10 @@ def main(arguments):
     if shown:
         print(json.dumps(measured(rows[0], backends[0])))
         return
-    record = conformance.recorded()
     for row, backend in tqdm(list(product(rows, backends)), unit="backend"):
-        record |= {key: error for key, (error, _) in in_its_process(row, backend).items()}
+        found = {key: error for key, (error, _) in in_its_process(row, backend).items()}
+        # read again: several of these may run at once
+        record = conformance.recorded() | found
         conformance.RECORD.write_text(json.dumps(dict(sorted(record.items())), indent=1) + "\n")
 
 
