@@ -1,7 +1,10 @@
 """Which activations a test runs through: all of them in the slow tests, those of each kind in `make test`."""
 
+from functools import partial
+
 import pytest
 
+import fastmoments as fm
 from fastmoments_kernels.catalogue import CATALOGUE
 
 # A kink, a jump, a smooth one by quadrature, a closed form, parameters of a closed form and of a kinked one. The
@@ -14,3 +17,11 @@ names = pytest.mark.parametrize(
     "name", [pytest.param(case.values[0].name, marks=case.marks, id=case.id) for case in _marked]
 )
 every = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
+
+# Those that have no defaults are tested with these.
+EXAMPLES = {"gaussian_mixture": {"weights": [0.5, 1.5], "taus": [1.0, 2.0], "centers": [0.0, 1.0]}}
+
+
+def function(name, kind):
+    """The public function of an activation."""
+    return partial(getattr(fm, f"{name}_{kind}"), **EXAMPLES.get(name, {}))

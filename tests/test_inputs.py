@@ -8,7 +8,7 @@ import pytest
 import fastmoments as fm
 from fastmoments_kernels.catalogue import parameters_of, row_of
 from fastmoments_kernels.formulas.identity import interface_of
-from tests.rows import names
+from tests.rows import function, names
 
 dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 
@@ -17,10 +17,6 @@ def gaussian(n, dtype=np.float64, batch=(), seed=0):
     rng = np.random.default_rng(seed)
     root = rng.normal(size=(*batch, n, n + 2)) / np.sqrt(n + 2)
     return rng.normal(size=(*batch, n)).astype(dtype), (root @ np.swapaxes(root, -1, -2)).astype(dtype)
-
-
-def function(name, kind):
-    return getattr(fm, f"{name}_{kind}")
 
 
 BAD = {

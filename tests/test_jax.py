@@ -10,8 +10,8 @@ import fastmoments as fm
 from fastmoments_kernels.catalogue import CATALOGUE
 from tests import conformance, truth
 from tests.quadrature import nodes_and_weights
-from tests.rows import names
-from tests.test_inputs import function, gaussian
+from tests.rows import function, names
+from tests.test_inputs import gaussian
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy

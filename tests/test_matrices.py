@@ -8,17 +8,16 @@ equal neurons for sqrt(K_ii K_jj).
 import numpy as np
 import pytest
 
-import fastmoments as fm
 from tests.conformance import BOUND
 from tests.matrices import REAL, SHAPES, alive_neurons, draw, expected, single
-from tests.rows import activations
+from tests.rows import activations, every, function
 
 shapes = pytest.mark.parametrize("kind, n", SHAPES)
 dtypes = pytest.mark.parametrize("dtype", ("float64", "float32"))
 
 
 def moments(row, mu, cov, dtype):
-    mean, out = getattr(fm, f"{row.name}_moments")(mu.astype(dtype), cov.astype(dtype))
+    mean, out = function(row.name, "moments")(mu.astype(dtype), cov.astype(dtype))
     assert mean.dtype == out.dtype == dtype
     return mean, out
 
@@ -86,6 +85,22 @@ def test_permuted_neurons_give_the_permuted_result(row, kind, n, dtype):
     assert_within(out_2, out[np.ix_(order, order)], (sd[:, None] * sd)[np.ix_(order, order)], dtype, "cov")
 
 
+@pytest.mark.parametrize("kind, n", [("tails", 5), ("duplicated", 65), ("strong", 65), ("singular", 65)])
+@every
+def test_routes_agree(row, kind, n):
+    """The matrix, by the series or not, is that of the pair function, which the tables judge; and a covariance."""
+    mu, cov = draw(kind, n)
+    for dtype in ("float64", "float32"):
+        _, out = moments(row, mu, cov, dtype)
+        assert np.array_equal(out, out.T)
+        values = np.linalg.eigvalsh(out.astype(np.float64))
+        assert values[0] >= -n * np.finfo(dtype).eps * np.trace(out)
+        i, j = np.triu_indices(n, 1)
+        pairs = function(row.name, "cov")(mu[i], mu[j], cov[i, i], cov[j, j], cov[i, j])
+        sd = np.sqrt(function(row.name, "var")(mu, np.diag(cov)))
+        assert_within(out[i, j], pairs, (sd[:, None] * sd)[i, j] + np.abs(pairs), dtype, "cov")
+
+
 def gradient(neurons, cov, mean_bar, cov_bar):
     """Return mu_bar and cov_bar: values, and what one eps may move in all their terms."""
     own, pairs, scales = neurons.values(), neurons.pairs(cov), neurons.scales()
@@ -120,7 +135,7 @@ def test_gradient(row, kind, n, dtype):
     mean_bar, cov_bar = single(rng.standard_normal(n)), single(rng.standard_normal((n, n)))
     cov_bar = np.tril(cov_bar) + np.tril(cov_bar, -1).T
     want, size = gradient(alive_neurons(row, kind, n), cov, mean_bar.astype(REAL), cov_bar.astype(REAL))
-    vjp = getattr(fm, f"{row.name}_moments_vjp")
+    vjp = function(row.name, "moments_vjp")
     got = vjp(*(x.astype(dtype) for x in (mu, cov, mean_bar, cov_bar)))
     assert np.array_equal(got[1], got[1].T)
     for name, *numbers in zip(("mu_bar", "cov_bar"), got, want, size, strict=True):

@@ -4,15 +4,11 @@ import numpy as np
 import pytest
 
 import fastmoments as fm
-from tests.rows import names
+from tests.rows import function, names
 
 torch = pytest.importorskip("torch")
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 NEURON = ("mean", "var", "gain", "marginals")
-
-
-def function(name, kind):
-    return getattr(fm, f"{name}_{kind}")
 
 
 def gaussian(n, dtype=torch.float64, seed=0):
