@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastmoments.dispatch import framework_of, plan_of
+from fastmoments.results import CdfPartials
 
 Array = Any
 
@@ -62,9 +63,28 @@ def log_bivariate_normal_cdf(
     return _call("log_bivariate_normal_cdf", h, k, rho, out, where, dtype, precision)
 
 
+def bivariate_normal_cdf_partials(
+    h: Array,
+    k: Array,
+    rho: Array,
+    *,
+    out: Any = None,
+    where: Any = True,
+    dtype: Any = None,
+    precision: str | None = None,
+) -> CdfPartials:
+    """Derivatives of `bivariate_normal_cdf` along h, k and rho.
+
+    Parameters and errors are those of `bivariate_normal_cdf`; `out` is three arrays. Three arrays come back:
+    d_h = phi(h) Phi((k - rho h) / sqrt(1 - rho^2)), d_k with h and k exchanged, and d_rho the bivariate density
+    (Plackett 1954). At |rho| = 1 an infinite d_rho is returned as 0.
+    """
+    return CdfPartials(*_call("bivariate_normal_cdf_partials", h, k, rho, out, where, dtype, precision))
+
+
 def _call(
     name: str, h: Array, k: Array, rho: Array, out: Any, where: Any, dtype: Any, precision: str | None
-) -> Array:
+) -> Any:
     arguments = {"h": h, "k": k, "rho": rho}
     plan = plan_of(arguments, precision)
     return framework_of(plan).elementwise(plan, None, name, arguments, out, where, dtype)

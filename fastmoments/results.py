@@ -27,6 +27,14 @@ class CovPartials(NamedTuple):
     d_cov_12: Any
 
 
+class CdfPartials(NamedTuple):
+    """Derivatives of the bivariate normal distribution function along its arguments."""
+
+    d_h: Any
+    d_k: Any
+    d_rho: Any
+
+
 class MomentsVjp(NamedTuple):
     """Gradients with respect to mu (..., n) and cov (..., n, n)."""
 

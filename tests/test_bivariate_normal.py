@@ -53,6 +53,30 @@ def test_log_bivariate_normal_cdf(judged):
         assert units <= BOUND, (point, got, mp.nstr(value, 20), units)
 
 
+def along_h(h, k, rho):
+    return mp.npdf(h) * mp.ncdf((k - rho * h) / mp.sqrt(1 - rho * rho))
+
+
+def density(h, k, rho):
+    square = 1 - rho * rho
+    return mp.exp(-(h * h - 2 * rho * h * k + k * k) / (2 * square)) / (2 * mp.pi * mp.sqrt(square))
+
+
+def test_partials(judged):
+    """By the textbook's forms in 60 digits; their condition numbers by differences."""
+    dtype, points, _ = judged
+    slopes = fm.bivariate_normal_cdf_partials(*points)
+    forms = (along_h, lambda h, k, rho: along_h(k, h, rho), density)
+    for found, form in zip(slopes, forms, strict=True):
+        for got, point in zip(found, points.T, strict=True):
+            with mp.workdps(60):
+                at = tuple(map(mpf, map(float, point)))
+                value = form(*at)
+                orders = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+                cond = sum(abs(x * mp.diff(form, at, n)) for x, n in zip(at, orders, strict=True)) / abs(value)
+            assert error(got, value, cond, dtype) <= BOUND, (point, got, mp.nstr(value, 20))
+
+
 def test_limits_of_perfect_correlation():
     h, k = np.array([-1.0, 0.5, -7.0, 2.0]), np.array([0.25, -0.5, -3.0, -1.0])
     same = [min(map(mpf, map(float, pair))) for pair in zip(h, k, strict=True)]

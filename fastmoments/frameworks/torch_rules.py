@@ -25,6 +25,7 @@ SLOPES = {
     "mean": ("gain", "mean_dvar", "mean_dparameters"),
     "var": ("var_partials", "var_dparameters"),
     "cov": ("cov_partials", "cov_dparameters"),
+    "bivariate_normal_cdf": ("bivariate_normal_cdf_partials",),
 }
 
 

@@ -15,7 +15,7 @@ from fastmoments_kernels.cpu.compiled import compiled_formula, formula_binding, 
 from fastmoments_kernels.cpu.memory import load32, load64, store32, store64
 from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.formulas.orthant import bivariate_cdf, log_bivariate_cdf
+from fastmoments_kernels.formulas.orthant import bivariate_cdf, bivariate_cdf_partials, log_bivariate_cdf
 
 Array = Any
 
@@ -129,6 +129,12 @@ def _log_cdf(x: Array, count: int, slack: float) -> None:
         x[INPUTS, i] = log_bivariate_cdf(x[0, i], x[1, i], x[2, i])
 
 
+def _cdf_partials(x: Array, count: int, slack: float) -> None:
+    for i in range(count):
+        partials = bivariate_cdf_partials(x[0, i], x[1, i], x[2, i])
+        x[INPUTS, i], x[INPUTS + 1, i], x[INPUTS + 2, i] = partials
+
+
 BODIES = {
     "mean": Body(_mean, 1, 1, "(mu, var, ...) -> E f(X)"),
     "var": Body(_var, 1, 1, "(mu, var, ...) -> Var f(X)"),
@@ -145,6 +151,7 @@ BODIES = {
 NORMAL_BODIES = {
     "bivariate_normal_cdf": Body(_cdf, 0, 1, "(h, k, rho) -> P(X <= h, Y <= k)"),
     "log_bivariate_normal_cdf": Body(_log_cdf, 0, 1, "(h, k, rho) -> log P(X <= h, Y <= k)"),
+    "bivariate_normal_cdf_partials": Body(_cdf_partials, 0, 3, "(h, k, rho) -> d P(X <= h, Y <= k) along each"),
 }
 FIXED = {0: 3, 1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
 body = _mean
@@ -203,5 +210,6 @@ def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufu
 @cache
 def normal(name: str) -> np.ufunc:
     """The ufunc `name` of NORMAL_BODIES, compiled on first use."""
-    formulas = (bivariate_cdf, log_bivariate_cdf)
-    return _ufunc(name, NORMAL_BODIES[name], 3, 1, {f.__name__: compiled_formula(f) for f in formulas})
+    formulas = (bivariate_cdf, log_bivariate_cdf, bivariate_cdf_partials)
+    names = {formula.__name__: compiled_formula(formula) for formula in formulas}
+    return _ufunc(name, NORMAL_BODIES[name], 3, outputs_of(name, 3), names)

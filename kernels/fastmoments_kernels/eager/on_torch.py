@@ -15,7 +15,7 @@ from fastmoments_kernels import vocabulary
 from fastmoments_kernels.arrays import ArrayFunctions, Words
 from fastmoments_kernels.bind import Binding, bind
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.formulas.orthant import bivariate_cdf, log_bivariate_cdf
+from fastmoments_kernels.formulas.orthant import NORMAL
 
 Tensor = Any
 
@@ -23,7 +23,6 @@ Tensor = Any
 SPLITTING = {torch.float32: 4097.0, torch.float64: 134217729.0}
 # numbers at which arithmetic takes longer than launching an operation, about
 LAUNCH_BOUND = 1 << 16
-NORMAL = {"bivariate_normal_cdf": bivariate_cdf, "log_bivariate_normal_cdf": log_bivariate_cdf}
 
 
 # Ties have one derivative, not torch's average of both sides: a formula's branch is its own limit there.

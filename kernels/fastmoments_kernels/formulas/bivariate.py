@@ -185,3 +185,17 @@ def _step_cov_near_one(h: Real, k: Real, eta: Real, rest: Real) -> Real:
 
 def _step_cov_apart(h: Real, k: Real, eta: Real, rest: Real) -> Real:
     return integral((h,), h, k, eta, rest)
+
+
+def density(h: Real, k: Real, eta: Real) -> Real:
+    """phi_2(h, k; rho). At |rho| = 1 it is 0 off h = k and infinite on it; 0 is returned for both.
+
+    phi(M) phi(kappa of the other) / sqrt(1 - rho^2): the larger of the two outside, so that a large exponent is
+    not the difference of two.
+    """
+    outer = where(absolute(h) > absolute(k), h, k)
+    inner = where(absolute(h) > absolute(k), k, h)
+    safe = where(eta > 0.0, eta, 1.0)
+    kappa = 0.5 * ((inner - outer) / safe + (inner + outer) * eta)
+    value = pdf(outer) * pdf(kappa) * (1.0 + eta * eta) / (2.0 * safe)
+    return where(eta > 0.0, value, 0.0 * value)

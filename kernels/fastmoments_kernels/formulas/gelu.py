@@ -13,6 +13,7 @@ apart:  cov = -mean_1 mean_2 + the same integral from Y's correlation -1, where 
         are negative; otherwise f(x) = x + f(-x) for one or both, first.
 """
 
+from fastmoments_kernels.formulas.bivariate import density
 from fastmoments_kernels.formulas.correlation import conditional
 from fastmoments_kernels.formulas.gelu_integrals import (
     cov_10_integral,
@@ -21,7 +22,6 @@ from fastmoments_kernels.formulas.gelu_integrals import (
     is_apart,
     product_11_integral,
 )
-from fastmoments_kernels.formulas.heaviside import density
 from fastmoments_kernels.formulas.noisy import correlate, root, standardise
 from fastmoments_kernels.formulas.normal import cdf, cdf_difference, mills_0, mills_1
 from fastmoments_kernels.formulas.orthant import orthant

@@ -5,8 +5,7 @@ The integrals start at r = 0, or where the two neurons are apart at |r| = 1, whe
 """
 
 from fastmoments_kernels.bind import bind
-from fastmoments_kernels.formulas.bivariate import FAR, complement, half_distances, integral, remaining
-from fastmoments_kernels.formulas.heaviside import density
+from fastmoments_kernels.formulas.bivariate import FAR, complement, density, half_distances, integral, remaining
 from fastmoments_kernels.vocabulary import Real, Reals, either, maximum, where
 
 # the polynomials grow by exp(18) where the density falls by exp(-36)

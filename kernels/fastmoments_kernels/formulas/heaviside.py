@@ -4,10 +4,10 @@ mean = Phi(h), gain = phi(h) / sd, var = Phi(h) Phi(-h),
 cov = int_0^rho phi_2(h, k; r) dr                                                       (Kuang & Lin 2026).
 """
 
-from fastmoments_kernels.formulas.bivariate import step_cov
+from fastmoments_kernels.formulas.bivariate import density, step_cov
 from fastmoments_kernels.formulas.correlation import conditional, correlate, over_sd, standardise
-from fastmoments_kernels.formulas.normal import cdf, cdf_difference, cdf_excess, pdf
-from fastmoments_kernels.vocabulary import Real, Reals, absolute, sqrt, where
+from fastmoments_kernels.formulas.normal import cdf, cdf_difference, cdf_excess
+from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 
 
 def function(x: Real) -> Real:
@@ -99,17 +99,3 @@ def step_cov_20(pair: Reals, pdf_h: Real) -> Real:
     sign, h, k, rho, eta, rest = pair
     kappa, shift = conditional(h, k, eta, rest)
     return -(sign * h * pdf_h * cdf_difference(kappa, k, shift) + sign * rho * density(h, k, eta))
-
-
-def density(h: Real, k: Real, eta: Real) -> Real:
-    """phi_2(h, k; rho). At |rho| = 1 it is 0 off h = k and infinite on it; 0 is returned for both.
-
-    phi(M) phi(kappa of the other) / sqrt(1 - rho^2): the larger of the two outside, so that a large exponent is
-    not the difference of two.
-    """
-    outer = where(absolute(h) > absolute(k), h, k)
-    inner = where(absolute(h) > absolute(k), k, h)
-    safe = where(eta > 0.0, eta, 1.0)
-    kappa = 0.5 * ((inner - outer) / safe + (inner + outer) * eta)
-    value = pdf(outer) * pdf(kappa) * (1.0 + eta * eta) / (2.0 * safe)
-    return where(eta > 0.0, value, 0.0 * value)

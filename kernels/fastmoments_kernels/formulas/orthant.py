@@ -7,13 +7,14 @@ there, because Phi Phi - J_0 loses everything where both are nearly equal.
 
 from fastmoments_kernels.formulas.bivariate import (
     complement,
+    density,
     half_distances,
     is_near_one,
     near_one,
     scaled_integral,
 )
 from fastmoments_kernels.formulas.correlation import NAN, conditional
-from fastmoments_kernels.formulas.normal import PDF_0, cdf, mills_0, scaled_cdf_difference
+from fastmoments_kernels.formulas.normal import PDF_0, cdf, mills_0, pdf, scaled_cdf_difference
 from fastmoments_kernels.vocabulary import (
     Real,
     Reals,
@@ -45,6 +46,17 @@ def log_bivariate_cdf(h: Real, k: Real, rho: Real) -> Real:
     union = cdf(-h) + cdf(-k) - bivariate_cdf(-h, -k, rho)
     likely = possible & (direct > -0.7)
     return where(likely, log1p(-where(likely, union, 0.0)), where(possible, direct, -INF + 0.0 * value))
+
+
+def bivariate_cdf_partials(h: Real, k: Real, rho: Real) -> Reals:
+    """(d/dh, d/dk, d/drho) of P(X <= h, Y <= k): phi(h) Phi((k - rho h) / t), mirrored, and phi_2, t^2 = 1 - rho^2.
+
+    At |rho| = 1 the last is 0, and infinite where the two limits meet; 0 is returned for both.
+    """
+    sign, x, y, _, eta, rest = _pair(h, k, rho)
+    kappa_k, _ = conditional(x, y, eta, rest)
+    kappa_h, _ = conditional(y, x, eta, rest)
+    return pdf(x) * cdf(kappa_k), pdf(y) * cdf(sign * kappa_h), density(x, y, eta)
 
 
 def _pair(h: Real, k: Real, rho: Real) -> Reals:
@@ -125,3 +137,10 @@ def _scaled_cdf(x: Real) -> Reals:
     """Phi(x) = exp(exponent) value."""
     below = x < 0.0
     return where(below, -0.5 * x * x, 0.0 * x), where(below, PDF_0 * mills_0(absolute(x)), cdf(x))
+
+
+NORMAL = {
+    "bivariate_normal_cdf": bivariate_cdf,
+    "log_bivariate_normal_cdf": log_bivariate_cdf,
+    "bivariate_normal_cdf_partials": bivariate_cdf_partials,
+}

@@ -9,8 +9,8 @@ Whatever the inputs' correlation, |rho| < 1: 1 - rho^2 is a sum of positive term
 variances too.
 """
 
-from fastmoments_kernels.formulas.bivariate import step_cov
-from fastmoments_kernels.formulas.heaviside import density, step_cov_10, step_cov_20
+from fastmoments_kernels.formulas.bivariate import density, step_cov
+from fastmoments_kernels.formulas.heaviside import step_cov_10, step_cov_20
 from fastmoments_kernels.formulas.noisy import correlate, root, standardise
 from fastmoments_kernels.formulas.normal import cdf_difference, pdf
 from fastmoments_kernels.vocabulary import Real, Reals, sqrt

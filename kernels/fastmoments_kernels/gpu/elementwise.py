@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.formulas.orthant import bivariate_cdf, log_bivariate_cdf
+from fastmoments_kernels.formulas.orthant import bivariate_cdf, bivariate_cdf_partials, log_bivariate_cdf
 from fastmoments_kernels.vocabulary import Real, Reals
 
 
@@ -66,12 +66,16 @@ def _cov_dparameters(one: Reals, two: Reals, cov_12: Real, slack: Real) -> Reals
     return formula.cov_dparameters(one, two, cov_12, slack)
 
 
-def _bivariate_normal_cdf(h: Real, k: Real, rho: Real) -> Real:
-    return bivariate_cdf(h, k, rho)
+def _bivariate_normal_cdf(h: Real, k: Real, rho: Real) -> Reals:
+    return (bivariate_cdf(h, k, rho),)
 
 
-def _log_bivariate_normal_cdf(h: Real, k: Real, rho: Real) -> Real:
-    return log_bivariate_cdf(h, k, rho)
+def _log_bivariate_normal_cdf(h: Real, k: Real, rho: Real) -> Reals:
+    return (log_bivariate_cdf(h, k, rho),)
+
+
+def _bivariate_normal_cdf_partials(h: Real, k: Real, rho: Real) -> Reals:
+    return bivariate_cdf_partials(h, k, rho)
 
 
 class Body(NamedTuple):
@@ -98,8 +102,9 @@ BODIES = {
     "cov_1_dparameters": Body(_cov_dparameters, 2, None),
 }
 NORMAL = {
-    "bivariate_normal_cdf": _bivariate_normal_cdf,
-    "log_bivariate_normal_cdf": _log_bivariate_normal_cdf,
+    "bivariate_normal_cdf": Body(_bivariate_normal_cdf, 0, 1),
+    "log_bivariate_normal_cdf": Body(_log_bivariate_normal_cdf, 0, 1),
+    "bivariate_normal_cdf_partials": Body(_bivariate_normal_cdf_partials, 0, 3),
 }
 FIXED = {1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
 
@@ -166,7 +171,14 @@ def load_parameters(
 
 
 def of_normal(
-    h_ptr: Real, k_ptr: Real, rho_ptr: Real, out_ptr: Real, n: Real, BODY: tl.constexpr, BLOCK: tl.constexpr
+    h_ptr: Real,
+    k_ptr: Real,
+    rho_ptr: Real,
+    out_ptr: Real,
+    n: Real,
+    BODY: tl.constexpr,
+    OUTPUTS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ) -> None:
     """Values of the bivariate normal distribution."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -174,4 +186,6 @@ def of_normal(
     h = tl.load(h_ptr + i, mask=inside, other=0.0)
     k = tl.load(k_ptr + i, mask=inside, other=0.0)
     rho = tl.load(rho_ptr + i, mask=inside, other=0.0)
-    tl.store(out_ptr + i, BODY(h, k, rho), mask=inside)
+    values = BODY(h, k, rho)
+    for j in tl.static_range(OUTPUTS):
+        tl.store(out_ptr + j * n + i, values[j], mask=inside)

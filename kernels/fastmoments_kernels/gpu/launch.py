@@ -62,8 +62,9 @@ def elementwise_variant(activation: str, name: str, dtype: str, parameters: int 
 
 def normal_variant(name: str, dtype: str) -> Variant:
     """A kernel of the bivariate normal; what the kernel calls is no activation's."""
-    body = device_function(NORMAL[name], CATALOGUE[0].name, dtype)
-    return Variant(kernel(of_normal, CATALOGUE[0].name, dtype), {"BODY": body, "BLOCK": 128}, warps=4)
+    body = device_function(NORMAL[name].function, CATALOGUE[0].name, dtype)
+    constants = {"BODY": body, "OUTPUTS": NORMAL[name].outputs, "BLOCK": 128}
+    return Variant(kernel(of_normal, CATALOGUE[0].name, dtype), constants, warps=4)
 
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
@@ -129,10 +130,10 @@ def _launch(activation: str, name: str, inputs: Sequence[Array]) -> Array:
     return out
 
 
-def _normal(name: str, h: Array, k: Array, rho: Array) -> Array:
-    out = torch.empty_like(h)
+def _normal(name: str, h: Array, k: Array, rho: Array) -> Any:
+    out = torch.empty((NORMAL[name].outputs or 1, *h.shape), dtype=h.dtype, device=h.device)
     if h.numel():
         variant = normal_variant(name, dtype_name(h))
         with on_device_of(h):
             variant(-(-h.numel() // variant.constants["BLOCK"]), h, k, rho, out, h.numel())
-    return out
+    return out[0] if NORMAL[name].outputs == 1 else tuple(out)

@@ -11,12 +11,10 @@ import numpy as np
 from fastmoments_kernels.arrays import ArrayFunctions
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.formulas.orthant import bivariate_cdf, log_bivariate_cdf
+from fastmoments_kernels.formulas.orthant import NORMAL
 from fastmoments_kernels.xla.vocabulary import VOCABULARY, WORDS
 
 Array = Any
-
-NORMAL = {"bivariate_normal_cdf": bivariate_cdf, "log_bivariate_normal_cdf": log_bivariate_cdf}
 
 
 @cache
