@@ -9,10 +9,11 @@ import torch
 
 import fastmoments as fm
 from fastmoments_kernels import gpu
-from fastmoments_kernels.gpu.vocabulary import INTERPRETED
+from fastmoments_kernels.gpu.elementary import INTERPRETED
 from tests import conformance, points
 from tests.matrices import REAL, alive_neurons, draw, expected, single
 from tests.rows import every as activations
+from tests.rows import function
 from tests.test_matrices import assert_within, gradient
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -113,7 +114,7 @@ def is_strong(case, row, dtype):
 def test_tensors_reach_the_kernels(row, monkeypatch):
     """The public functions and autograd, as on a card; elsewhere the tensors are the cpu kernels'."""
     rules = pytest.importorskip("fastmoments.frameworks.torch_rules")
-    moments, cov_of = (getattr(fm, f"{row.name}_{kind}") for kind in ("moments", "cov"))
+    moments, cov_of = (function(row.name, kind) for kind in ("moments", "cov"))
     mu, cov = (torch.as_tensor(array, device=DEVICE).requires_grad_() for array in draw("typical", 5))
     expected = differentiated(moments, mu.cpu(), cov.cpu())
     with monkeypatch.context() as patch:

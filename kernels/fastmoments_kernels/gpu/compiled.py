@@ -11,7 +11,8 @@ import triton.language as tl
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import interface_of
-from fastmoments_kernels.gpu.vocabulary import VOCABULARY_32, VOCABULARY_64, constant, device
+from fastmoments_kernels.gpu.elementary import constant, device
+from fastmoments_kernels.gpu.vocabulary import VOCABULARY_32, VOCABULARY_64
 
 # Annotations are names like any other to Triton; these mean nothing to it.
 BASE = {"Real": None, "Reals": None, "tl": tl}

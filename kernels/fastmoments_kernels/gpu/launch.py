@@ -13,8 +13,8 @@ import torch
 
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.compiled import device_function, kernel
+from fastmoments_kernels.gpu.elementary import INTERPRETED
 from fastmoments_kernels.gpu.elementwise import BODIES, FIXED, NORMAL, of_neurons, of_normal, of_pairs
-from fastmoments_kernels.gpu.vocabulary import INTERPRETED
 
 Array = Any
 

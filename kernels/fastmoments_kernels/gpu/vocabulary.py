@@ -1,273 +1,31 @@
-"""The vocabulary in plain Triton: the same operations on every card and in the interpreter, in either dtype.
+"""The formulas' words in Triton; loops over nodes and components, routes that a block takes only if it must."""
 
-No libdevice and no approximate instructions: exp and the logarithms are polynomials over exact reductions, so
-that what the interpreter computes is what the card computes. Comparisons are written so that nan passes through.
-"""
+from typing import TYPE_CHECKING
 
-import math
-from typing import TYPE_CHECKING, Any
-
-import triton
 import triton.language as tl
+
+from fastmoments_kernels.gpu.elementary import (
+    IS_INTERPRETED,
+    absolute,
+    cos,
+    device,
+    exp,
+    expm1,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    polynomial,
+    sin,
+    sqrt,
+    where,
+    where_64,
+)
 
 if TYPE_CHECKING:
     from fastmoments_kernels.vocabulary import Real, Reals
 else:
     Real = Reals = None  # Triton looks annotations up among the globals it may read
-
-INTERPRETED = bool(triton.knobs.runtime.interpret)
-
-
-class _Nan(float):
-    """A nan equal to itself: Triton refuses globals that seem to have changed since they were compiled."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Nan)
-
-    def __ne__(self, other: object) -> bool:
-        return not isinstance(other, _Nan)
-
-    __hash__ = float.__hash__
-
-
-def constant(value: Any) -> Any:
-    """A global for jitted code: compiled kernels read globals that are constexpr only, the interpreter any."""
-    if INTERPRETED:
-        return value
-    is_nan = isinstance(value, float) and math.isnan(value)
-    return tl.constexpr(_Nan("nan") if is_nan else value)
-
-
-def device(function: Any) -> Any:
-    """A function that kernels call. Interpreting, it stays Python: triton.jit would patch the language anew at
-    every call, which takes most of the time."""
-    return function if INTERPRETED else triton.jit(function)
-
-
-IS_INTERPRETED = constant(INTERPRETED)
-LOG2_E = constant(1.4426950408889634)
-# ln 2 in two parts, the first with so few bits that its product with an exponent is exact
-LN2_HIGH_64, LN2_LOW_64 = constant(0.6931471803691238), constant(1.9082149292705877e-10)
-LN2_HIGH_32, LN2_LOW_32 = constant(0.693145751953125), constant(1.4286068203094172e-06)
-# 1.5 * 2^52 and 1.5 * 2^23: adding one rounds to an integer held in the low bits
-MAGIC_64, MAGIC_32 = constant(6755399441055744.0), constant(12582912.0)
-TWO_OVER_PI = constant(0.6366197723675814)
-# pi / 2 in three parts: products of the first two with 20 bits of quarter turns are exact, 1e-37 is left out
-HALF_PI = constant((1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21))
-SQRT_2 = constant(1.4142135623730951)
-INF = constant(float("inf"))
-NAN = constant(float("nan"))
-
-# (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2, highest power first: 1/14! and 1/8! are the first terms left out
-EXP_64 = constant(
-    (
-        1.6059043836821613e-10,
-        2.08767569878681e-9,
-        2.505210838544172e-8,
-        2.755731922398589e-7,
-        2.7557319223985893e-6,
-        2.48015873015873e-5,
-        1.984126984126984e-4,
-        1.388888888888889e-3,
-        8.333333333333333e-3,
-        4.1666666666666664e-2,
-        1.6666666666666666e-1,
-        0.5,
-    )
-)
-EXP_32 = constant(
-    (
-        1.984126984126984e-4,
-        1.388888888888889e-3,
-        8.333333333333333e-3,
-        4.1666666666666664e-2,
-        1.6666666666666666e-1,
-        0.5,
-    )
-)
-# (sin(r) - r) / r^3 and (cos(r) - 1) / r^2 in r^2 for |r| <= pi / 4, highest power first: 1/19! and 1/20!,
-# 1/11! and 1/12! are the first terms left out
-SIN_64 = constant(tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(8, 0, -1)))
-COS_64 = constant(tuple((-1.0) ** k / math.factorial(2 * k) for k in range(9, 0, -1)))
-SIN_32 = constant(tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(4, 0, -1)))
-COS_32 = constant(tuple((-1.0) ** k / math.factorial(2 * k) for k in range(5, 0, -1)))
-# (log((1 + s) / (1 - s)) / (2 s) - 1) / s^2 for |s| <= 0.172
-LOG = constant(tuple(1.0 / (2 * k + 1) for k in range(11, 0, -1)))
-
-
-@device
-def polynomial(coefficients: tl.constexpr, x: Real) -> Real:
-    # tl.fma would take a bare number for float32
-    total = tl.full((), coefficients[0], x.dtype)
-    for i in tl.static_range(1, len(coefficients)):
-        total = tl.fma(total, x, tl.full((), coefficients[i], x.dtype))
-    return total
-
-
-@device
-def _reduced(x: Real) -> Reals:
-    """(exp(r) - 1, n) with x = n ln 2 + r, |r| <= ln(2) / 2."""
-    if x.dtype == tl.float64:
-        shifted = tl.fma(x, tl.full((), LOG2_E, tl.float64), tl.full((), MAGIC_64, tl.float64))
-        n = shifted - MAGIC_64
-        r = tl.fma(n, tl.full((), -LN2_HIGH_64, tl.float64), x)
-        r = tl.fma(n, tl.full((), -LN2_LOW_64, tl.float64), r)
-        tail = polynomial(EXP_64, r)
-    else:
-        shifted = tl.fma(x, tl.full((), LOG2_E, tl.float32), tl.full((), MAGIC_32, tl.float32))
-        n = shifted - MAGIC_32
-        r = tl.fma(n, tl.full((), -LN2_HIGH_32, tl.float32), x)
-        r = tl.fma(n, tl.full((), -LN2_LOW_32, tl.float32), r)
-        tail = polynomial(EXP_32, r)
-    # nan has no integer
-    return tl.fma(tail * r, r, r), tl.where(n == n, n, 0.0).to(tl.int32)
-
-
-@device
-def _power_of_2(n: Real, dtype: tl.constexpr) -> Real:
-    """2^n for an integer within the exponents of normal numbers."""
-    if dtype == tl.float64:
-        return ((n.to(tl.int64) + 1023) << 52).to(tl.float64, bitcast=True)
-    else:
-        return ((n + 127) << 23).to(tl.float32, bitcast=True)
-
-
-@device
-def exp(x: Real) -> Real:
-    # 0 and inf are certain beyond, in either dtype's exponents halved
-    y = minimum(maximum(x, -760.0), 760.0) if x.dtype == tl.float64 else minimum(maximum(x, -110.0), 110.0)
-    p, n = _reduced(y)
-    half = n >> 1
-    first = _power_of_2(half, x.dtype)
-    return tl.fma(first, p, first) * _power_of_2(n - half, x.dtype)
-
-
-@device
-def expm1(x: Real) -> Real:
-    near = tl.abs(x) < 1.0
-    p, n = _reduced(tl.where(near, x, 0.0))
-    scale = _power_of_2(n, x.dtype)
-    return tl.where(near, tl.fma(scale, p, scale - 1.0), exp(x) - 1.0)
-
-
-@device
-def _mantissa(x: Real) -> Reals:
-    """(m, e) with x = m 2^e, m in [1, 2), for a positive normal number."""
-    if x.dtype == tl.float64:
-        bits = x.to(tl.int64, bitcast=True)
-        exponent = ((bits >> 52) - 1023).to(tl.float64)
-        return ((bits & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000).to(tl.float64, bitcast=True), exponent
-    else:
-        bits = x.to(tl.int32, bitcast=True)
-        exponent = ((bits >> 23) - 127).to(tl.float32)
-        return ((bits & 0x7FFFFF) | 0x3F800000).to(tl.float32, bitcast=True), exponent
-
-
-@device
-def log(x: Real) -> Real:
-    m, e = _mantissa(x)
-    above = m > SQRT_2
-    m = tl.where(above, 0.5 * m, m)
-    e = tl.where(above, e + 1.0, e)
-    f = m - 1.0
-    s = f / (2.0 + f)
-    square = s * s
-    # log(1 + f) = 2 s + 2 s^3 (1/3 + s^2/5 + ...) and 2 s = f - s f, so that f itself is not rounded
-    tail = s * (2.0 * square * polynomial(LOG, square) - f)
-    if x.dtype == tl.float64:
-        value = e * LN2_HIGH_64 + (f + (tail + e * LN2_LOW_64))
-    else:
-        value = e * LN2_HIGH_32 + (f + (tail + e * LN2_LOW_32))
-    value = tl.where(x == 0.0, -INF, tl.where(x < 0.0, NAN, value))
-    return tl.where((x != x) | (x == INF), x, value)
-
-
-@device
-def log1p(x: Real) -> Real:
-    u = 1.0 + x
-    inside = (u > 0.0) & (u < INF)
-    # what the rounding of 1 + x took away
-    return log(u) + tl.where(inside, x - (u - 1.0), 0.0) / tl.where(inside, u, 1.0)
-
-
-@device
-def _quadrant(x: Real) -> Reals:
-    """(r, n modulo 4) with x = n pi / 2 + r, |r| <= pi / 4. Three bits of float32 would be left for pi / 2 beside
-    the n of a million: always in float64, per neuron it costs nothing.
-
-    Beyond 1e15 n has no last digit, nor has x; clamped, r keeps sine and cosine on the circle.
-    """
-    x_64 = x.to(tl.float64)
-    n = tl.fma(x_64, tl.full((), TWO_OVER_PI, tl.float64), tl.full((), MAGIC_64, tl.float64)) - MAGIC_64
-    r = x_64
-    for i in tl.static_range(3):
-        r = tl.fma(n, tl.full((), -HALF_PI[i], tl.float64), r)
-    last = n - 4.0 * tl.floor(0.25 * n)
-    # nan has no integer
-    return minimum(maximum(r, -1.0), 1.0).to(x.dtype), tl.where(last == last, last, 0.0).to(tl.int32)
-
-
-@device
-def _turned(r: Real, quarters: Real) -> Real:
-    """sin(r + quarters pi / 2)."""
-    square = r * r
-    if r.dtype == tl.float64:
-        sine = tl.fma(r * square, polynomial(SIN_64, square), r)
-        cosine = tl.fma(square, polynomial(COS_64, square), tl.full((), 1.0, tl.float64))
-    else:
-        sine = tl.fma(r * square, polynomial(SIN_32, square), r)
-        cosine = tl.fma(square, polynomial(COS_32, square), tl.full((), 1.0, tl.float32))
-    value = tl.where((quarters & 1) == 1, cosine, sine)
-    return tl.where((quarters & 2) == 2, -value, value)
-
-
-@device
-def sin(x: Real) -> Real:
-    r, n = _quadrant(x)
-    return _turned(r, n)
-
-
-@device
-def cos(x: Real) -> Real:
-    r, n = _quadrant(x)
-    return _turned(r, n + 1)
-
-
-@device
-def sqrt(x: Real) -> Real:
-    if x.dtype == tl.float64:
-        return tl.sqrt(x)
-    else:
-        return tl.sqrt_rn(x)
-
-
-@device
-def absolute(x: Real) -> Real:
-    return tl.abs(x)
-
-
-@device
-def minimum(a: Real, b: Real) -> Real:
-    return tl.where((a < b) | (a != a), a, b)
-
-
-@device
-def maximum(a: Real, b: Real) -> Real:
-    return tl.where((a > b) | (a != a), a, b)
-
-
-@device
-def where(condition: Real, a: Real, b: Real) -> Real:
-    return tl.where(condition, a, b)
-
-
-@device
-def where_64(condition: Real, a: Real, b: Real) -> Real:
-    """Of two bare numbers Triton makes float32, and so does what they are multiplied with first."""
-    if isinstance(a, tl.tensor):
-        return tl.where(condition, a, b)
-    else:
-        return tl.where(condition, tl.full((), a, tl.float64), b)
 
 
 @device
