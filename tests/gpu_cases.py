@@ -8,12 +8,13 @@ import pytest
 import torch
 
 import fastmoments as fm
+import fastmoments.parameters
 from fastmoments_kernels import gpu
 from fastmoments_kernels.gpu.elementary import INTERPRETED
 from tests import conformance, points
 from tests.matrices import REAL, alive_neurons, draw, expected, single
+from tests.rows import EXAMPLES, function
 from tests.rows import every as activations
-from tests.rows import function
 from tests.test_matrices import assert_within, gradient
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -26,6 +27,12 @@ def on_device(array, dtype):
     return torch.as_tensor(array, dtype=getattr(torch, dtype), device=DEVICE)[None]
 
 
+def parameters(row, like):
+    """The activation's numbers as the kernels take them, one tensor each of mu's shape."""
+    pairs = fm.parameters.of_neurons(row.activation(**EXAMPLES.get(row.name, {})))[1]
+    return tuple(torch.full_like(like, value) for value in pairs.values())
+
+
 # Less than a tile, several with a rest, and the tiles that duplicates send to the pair formula
 @pytest.mark.parametrize("kind, n", [("typical", 1), ("strong", 5), ("duplicated", 33), ("typical", 65)])
 @dtypes
@@ -33,7 +40,7 @@ def on_device(array, dtype):
 def test_moments(row, dtype, kind, n):
     mu, cov = (on_device(array, dtype) for array in draw(kind, n))
     mean, out = torch.full_like(mu, torch.nan), torch.full_like(cov, torch.nan)
-    gpu.moments(row.name, mu, cov, mean, out)
+    gpu.moments(row.name, mu, cov, mean, out, parameters(row, mu))
     mean, out = mean[0].cpu().numpy(), out[0].cpu().numpy()
     assert np.array_equal(out, out.T)
     want = expected(row, kind, n, count=3)
@@ -48,7 +55,7 @@ def test_a_bad_number_stays_where_it_is(row, dtype):
     mu, cov = (on_device(array, dtype) for array in draw("typical", 5))
     mean, out = torch.empty_like(mu), torch.empty_like(cov)
     mu[0, 1], cov[0, 3, 3] = torch.nan, -1.0
-    gpu.moments(row.name, mu, cov, mean, out)
+    gpu.moments(row.name, mu, cov, mean, out, parameters(row, mu))
     bad = torch.tensor([False, True, False, True, False], device=DEVICE)
     assert torch.equal(mean[0].isnan(), bad)
     assert torch.equal(out[0].isnan(), bad[:, None] | bad)
@@ -64,11 +71,11 @@ def test_vjp(row, dtype, n):
     symmetric = single(0.5 * (cov_bar + cov_bar.T))
     want, size = gradient(alive_neurons(row, "typical", n), cov, mean_bar.astype(REAL), symmetric.astype(REAL))
     arrays = [on_device(array, dtype) for array in (mu, cov, mean_bar, symmetric)]
-    got = gpu.moments_vjp(row.name, *arrays)
+    got = gpu.moments_vjp(row.name, *arrays, parameters(row, arrays[0]))
     assert torch.equal(got[1], got[1].mT)
     for name, result, *numbers in zip(("mu_bar", "cov_bar"), got, want, size, strict=True):
         assert_within(result[0].cpu().numpy(), *numbers, dtype, name)
-    again = gpu.moments_vjp(row.name, *arrays)
+    again = gpu.moments_vjp(row.name, *arrays, parameters(row, arrays[0]))
     assert all(torch.equal(a, b) for a, b in zip(got, again, strict=True))
 
 
@@ -80,12 +87,14 @@ def test_vjp_of_strong_correlations(row, dtype):
     cases = [case for case in cases if is_strong(case, row, dtype)][:8]
     assert len(cases) == 8
     mu, cov, bar = np.zeros(16), np.zeros((16, 16)), np.zeros((16, 16))
+    own = np.array([points.numbers(row, case) for case in cases]).reshape(8, -1, 2)
     for k, case in enumerate(cases):
         i, j = 2 * k, 2 * k + 1
         mu[i], mu[j], cov[i, i], cov[j, j], cov[i, j] = case.inputs
         bar[i, j] = bar[j, i] = 0.5
     arrays = (on_device(array, dtype) for array in (mu, cov, np.zeros(16), bar))
-    mu_bar, cov_bar = (array[0].cpu().numpy() for array in gpu.moments_vjp(row.name, *arrays))
+    per_neuron = tuple(on_device(column.ravel(), dtype) for column in own.transpose(1, 0, 2))
+    mu_bar, cov_bar = (array[0].cpu().numpy() for array in gpu.moments_vjp(row.name, *arrays, per_neuron))
     var_bar, across = np.diag(cov_bar), 2 * np.diag(cov_bar, 1)[::2]
     by_name = zip(
         conformance.PARTIALS, (mu_bar[::2], mu_bar[1::2], var_bar[::2], var_bar[1::2], across), strict=True

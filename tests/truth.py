@@ -22,6 +22,7 @@ from fastmoments_kernels.formulas.identity import interface_of
 from tests.derivatives import PARTIALS, Value, conditioned, neuron_values, pair_values
 from tests.mpmath_vocabulary import MPMATH
 from tests.quadrature import Smoothed, hermite_moments, reach, weighted
+from tests.rows import EXAMPLES
 from tests.settled import settled
 
 
@@ -36,11 +37,20 @@ class Activation(NamedTuple):
 def activation(row, which=0, **parameters):
     """Bind the catalogue's definition to mpmath, with a neuron's own of a pair's parameters."""
     definition = bind(row.formula.function, MPMATH)
-    pairs = [parameters.get(field.name, (field.default, field.default)) for field in fields(row.activation)]
-    given = [mpf(pair[which]) for pair in pairs]
+    given = [mpf(x) for x in _numbers(row, which, parameters)]
     conditional_var = bind(interface_of(row.formula)["conditional_var"], MPMATH)
     # convert, not mpf: near one a value may have more digits than the others
     return Activation(lambda x: mp.convert(definition(x, *given)), tuple(map(mpf, row.kinks)), conditional_var)
+
+
+def _numbers(row, which, parameters):
+    """Parameters in the formula's order: of a mixture all components, shared by a pair; else one of each pair."""
+    if row.components:
+        shared = parameters or EXAMPLES[row.name]
+        count = len(shared[row.components[0]])
+        return [x for field in fields(row.activation) for x in shared.get(field.name, [field.default] * count)]
+    pairs = [parameters.get(field.name, (field.default, field.default)) for field in fields(row.activation)]
+    return [pair[which] for pair in pairs]
 
 
 def tangent(f, x, sd):
