@@ -10,10 +10,10 @@ from types import ModuleType as _ModuleType
 from fastmoments import ufuncs as ufuncs
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan
+from fastmoments.functions import functions_of as _functions_of
+from fastmoments.functions import functions_to_tolerance as _to_tolerance
 from fastmoments.layers import affine_moments as affine_moments
 from fastmoments.layers import residual_moments as residual_moments
-from fastmoments.moments import functions_of as _functions_of
-from fastmoments.moments import functions_to_tolerance as _to_tolerance
 from fastmoments.moments import marginals as marginals
 from fastmoments.moments import moments as moments
 from fastmoments.normal import bivariate_normal_cdf as bivariate_normal_cdf

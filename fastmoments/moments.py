@@ -1,15 +1,10 @@
-"""The public functions: docstring and one dispatched call each, generic in the activation or bound to one."""
+"""The public functions, generic in the activation: docstring and one dispatched call each."""
 
-import inspect
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastmoments.dispatch import framework_of, plan_of
 from fastmoments.parameters import of_neurons, of_pairs
 from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp
-from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.custom import READY
 
 Array = Any
 
@@ -268,61 +263,3 @@ def _elementwise(
     arguments = arguments | parameters
     plan = plan_of(arguments, precision)
     return framework_of(plan).elementwise(plan, row_name, name, arguments, out, where, dtype)
-
-
-class Functions(NamedTuple):
-    """The public functions of one activation, in the order its names are assigned."""
-
-    moments: Callable[..., Moments]
-    marginals: Callable[..., Marginals]
-    mean: Callable[..., Array]
-    var: Callable[..., Array]
-    gain: Callable[..., Array]
-    cov: Callable[..., Array]
-    cov_partials: Callable[..., CovPartials]
-    moments_vjp: Callable[..., MomentsVjp]
-
-
-def functions_of(activation: type) -> Functions:
-    """The functions above for one activation, named after it: relu_moments(mu, cov) is moments(ReLU(), mu, cov)."""
-    return _functions(row_of(activation).name, activation, activation.__doc__ or "")
-
-
-def functions_to_tolerance(name: str, definition: str) -> Functions:
-    """The functions above for a ready-made activation without a closed form."""
-    return _functions(name, lambda: READY[name], f"{definition}, by quadrature to {READY[name].tol:g}")
-
-
-def _functions(name: str, activation: Callable[..., Any], definition: str) -> Functions:
-    generic = (moments, marginals, mean, var, gain, cov, cov_partials, moments_vjp)
-    return Functions(*(_bound_to(name, activation, definition, function) for function in generic))
-
-
-def _bound_to(
-    name: str, activation: Callable[..., Any], definition: str, generic: Callable[..., Any]
-) -> Callable[..., Any]:
-    own = [p.replace(kind=p.KEYWORD_ONLY) for p in inspect.signature(activation).parameters.values()]
-    parameters = {parameter.name for parameter in own}
-
-    @wraps(generic)
-    def function(*arguments: Any, **keywords: Any) -> Any:
-        given = {key: keywords.pop(key) for key in parameters & keywords.keys()}
-        return generic(activation(**given), *arguments, **keywords)
-
-    del function.__wrapped__
-    function.__name__ = function.__qualname__ = f"{name}_{generic.__name__}"
-    function.__module__ = "fastmoments"
-    function.__doc__ = _documentation(generic, name, definition)
-    kept = list(inspect.signature(generic).parameters.values())[1:]
-    function.__signature__ = inspect.Signature(kept + own)  # type: ignore[attr-defined]
-    return function
-
-
-def _documentation(generic: Callable[..., Any], name: str, definition: str) -> str:
-    """The generic docstring for one f: its name for f, its definition for the parameter `activation`."""
-    lines = (generic.__doc__ or "").splitlines()
-    lines = [line for line in lines if not line.strip().startswith("activation :")]
-    text = (
-        "\n".join(lines).replace("f(X", f"{name}(X").replace(" f'(", f" {name}'(").replace("f(mu)", f"{name}(mu)")
-    )
-    return text.replace("\n\n", f"\n\n    {name}(x) = {definition.rstrip('.')}.\n\n", 1)
