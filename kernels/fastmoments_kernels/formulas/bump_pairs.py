@@ -181,7 +181,7 @@ def difference(one: Reals, two: Reals, overlap: Reals, terms: Reals) -> Real:
     """joint F_12 - separate F_1 F_2: the covariance with the larger one's factor, and the factors' difference."""
     joint, separate, change, _, _ = terms
     log_ratio, value, larger = _compared(one, two, overlap)
-    return where(log_ratio > 0.0, joint, separate) * value + change * (larger * exp(-absolute(log_ratio)))
+    return where(log_ratio >= 0.0, joint, separate) * value + change * (larger * exp(-absolute(log_ratio)))
 
 
 def _parts(one: Reals, two: Reals, overlap: Reals, terms: Reals) -> Reals:
@@ -215,7 +215,7 @@ def _compared(one: Reals, two: Reals, overlap: Reals) -> Reals:
     alike = z_1 * z_2 > 0.0
     difference = where(alike, apart, absolute(z_1) - absolute(z_2))
     product = absolute(z_1 * z_2) * where(alike, 1.0 / (1.0 + kappa), (1.0 + kappa) / left)
-    above = log_ratio > 0.0
+    above = log_ratio >= 0.0
     exponent = where(above, 0.5 * difference * difference / left + product, 0.5 * (z_1 * z_1 + z_2 * z_2))
     larger = sqrt(one[5] * two[5] / where(above, left, 1.0)) * exp(-exponent)
     return log_ratio, where(above, -larger, larger) * expm1(-absolute(log_ratio)), larger

@@ -36,16 +36,16 @@ from fastmoments_kernels.formulas.correlation import (
     root,
     self_link,
 )
-from fastmoments_kernels.vocabulary import Real, Reals, collected, exp, summed
+from fastmoments_kernels.vocabulary import Real, Reals, collected, exp, summed, where
 
 
-# Tuples here have one entry per component, whatever their entries: `summed` and `collected` ask for their length.
+# A slice [::3] has one entry per component: `summed` and `collected` ask for its length and give k = 0, 1, ...
 def function(x: Real, *parameters: Real) -> Real:
     """sum_k weight_k exp(-tau_k (x - center_k)^2 / 2)."""
     return summed(parameters[::3], _bump_at, (x, parameters))
 
 
-def _bump_at(k: int, context: Reals) -> Real:
+def _bump_at(k: Real, context: Reals) -> Real:
     x, parameters = context
     count = len(parameters[::3])
     return parameters[k] * exp(log_bump(x, parameters[count + k], parameters[2 * count + k]))
@@ -56,10 +56,10 @@ def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
     return (mu, var, root(var)) + parameters
 
 
-def _component(neuron: Reals, k: int) -> Reals:
+def _component(neuron: Reals, k: Real) -> Reals:
     """The features of a neuron's bump k."""
-    count = len(neuron[3::3])
-    return bump(neuron[0], neuron[1], neuron[3 + count + k], neuron[3 + 2 * count + k])
+    # a name for the length would make it a number computed at run time to Triton, which indexes by constants
+    return bump(neuron[0], neuron[1], neuron[3 + len(neuron[3::3]) + k], neuron[3 + 2 * len(neuron[3::3]) + k])
 
 
 def of_bump(bump: Reals) -> Real:
@@ -72,11 +72,11 @@ def of_bumps(one: Reals, two: Reals, link: Reals) -> Real:
     return covariance(one, two, link)
 
 
-def _of_component(k: int, neuron: Reals) -> Real:
+def _of_component(k: Real, neuron: Reals) -> Real:
     return of_bump(_component(neuron, k))
 
 
-def _weighted(k: int, neuron: Reals) -> Real:
+def _weighted(k: Real, neuron: Reals) -> Real:
     return neuron[3 + k] * of_bump(_component(neuron, k))
 
 
@@ -84,18 +84,18 @@ def _over_components(neuron: Reals) -> Real:
     return summed(neuron[3::3], _weighted, neuron)
 
 
-def _weighted_pair(k: int, context: Reals) -> Real:
+def _weighted_pair(k: Real, context: Reals) -> Real:
     one, neuron_2, link = context
     return neuron_2[3 + k] * of_bumps(one, _component(neuron_2, k), link)
 
 
-def _component_against(k: int, context: Reals) -> Real:
+def _component_against(k: Real, context: Reals) -> Real:
     """Component k of neuron 1 with all of neuron 2."""
     neuron_1, neuron_2, link = context
     return summed(neuron_2[3::3], _weighted_pair, (_component(neuron_1, k), neuron_2, link))
 
 
-def _weighted_against(k: int, context: Reals) -> Real:
+def _weighted_against(k: Real, context: Reals) -> Real:
     neuron_1, _, _ = context
     return neuron_1[3 + k] * _component_against(k, context)
 
@@ -146,14 +146,33 @@ def var_dparameters(neuron: Reals) -> Reals:
     return collected(half, _doubled, half)
 
 
-def _doubled(k: int, values: Reals) -> Real:
+def _doubled(k: Real, values: Reals) -> Real:
     return 2.0 * values[k]
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(f(X_1), f(X_2))."""
-    joined = link(neuron_1, neuron_2, cov_12, slack)
-    return joined[1] * gain(neuron_1) * gain(neuron_2) + _remainders(neuron_1, neuron_2, joined)
+    low, high = _low(neuron_1, neuron_2), _high(neuron_1, neuron_2)
+    joined = link(low, high, cov_12, slack)
+    return joined[1] * (gain(low) * gain(high)) + _remainders(low, high, joined)
+
+
+def _low(neuron_1: Reals, neuron_2: Reals) -> Reals:
+    """The neuron of smaller (mu, var): sums run in one order, and exchanged neurons have the same bits."""
+    return collected(neuron_1, _chosen, (_is_above(neuron_1, neuron_2), neuron_2, neuron_1))
+
+
+def _high(neuron_1: Reals, neuron_2: Reals) -> Reals:
+    return collected(neuron_1, _chosen, (_is_above(neuron_1, neuron_2), neuron_1, neuron_2))
+
+
+def _is_above(neuron_1: Reals, neuron_2: Reals) -> Real:
+    return (neuron_1[0] > neuron_2[0]) | ((neuron_1[0] == neuron_2[0]) & (neuron_1[1] > neuron_2[1]))
+
+
+def _chosen(k: Real, context: Reals) -> Real:
+    condition, yes, no = context
+    return where(condition, yes[k], no[k])
 
 
 def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
@@ -168,7 +187,8 @@ def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """E[f'(X_1) f'(X_2)] = d cov / d cov_12."""
-    return _pairs_11(neuron_1, neuron_2, link(neuron_1, neuron_2, cov_12, slack))
+    low, high = _low(neuron_1, neuron_2), _high(neuron_1, neuron_2)
+    return _pairs_11(low, high, link(low, high, cov_12, slack))
 
 
 def cov_dparameters(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Reals:

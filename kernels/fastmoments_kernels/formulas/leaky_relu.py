@@ -22,9 +22,8 @@ from fastmoments_kernels.formulas.ramp import (
 from fastmoments_kernels.formulas.relu import series_step as series_step
 from fastmoments_kernels.vocabulary import Real, Reals, absolute, either, maximum, minimum, where
 
-# Where the slopes lie between 0 and 1 the orthant's terms are positive, and for slope 0 the steps' lose everything
-# in the tails. Here both lose a factor 3 at worst, those at rho = 0 and these at rho = -1; at slope -1 only the
-# steps serve.
+# Between 0 and 1 the orthant's terms are positive, while at 0 those of the steps lose everything in the tails;
+# at -1 only these serve. Here both lose a factor 3 at worst, those at rho = 0 and these at rho = -1.
 LEAST_SLOPE = -0.15
 
 
@@ -52,7 +51,8 @@ def mean(neuron: Reals) -> Real:
 
 def _standard_mean(h: Real, slope: Real) -> Real:
     """A(h) - slope A(-h) = f(h) + bend A(-|h|)."""
-    return kinked_line(h, slope) + (1.0 - slope) * tails(absolute(h))[1]
+    _, mean_tail, _, _ = tails(absolute(h))
+    return kinked_line(h, slope) + (1.0 - slope) * mean_tail
 
 
 def gain(neuron: Reals) -> Real:
@@ -64,7 +64,7 @@ def var(neuron: Reals) -> Real:
     """Var f(X) from those of both sides and their covariance -sd^2 A(h) A(-h)."""
     _, var, _, h, _, _, slope, _ = neuron
     upper, lower, product = side_variances(absolute(h))
-    above, below = where(h > 0.0, upper, lower), where(h > 0.0, lower, upper)
+    above, below = where(h < 0.0, lower, upper), where(h < 0.0, upper, lower)
     return var * (above + slope * (slope * below + 2.0 * product))
 
 
@@ -81,7 +81,7 @@ def var_partials(neuron: Reals) -> Reals:
     """
     _, var, sd, h, _, pdf_h, slope, gain = neuron
     tail, mean_tail, _, within = tails(absolute(h))
-    near, far = where(h > 0.0, 1.0, slope), where(h > 0.0, slope, 1.0)  # the slopes at mu and across the kink
+    near, far = where(h < 0.0, slope, 1.0), where(h < 0.0, 1.0, slope)  # the slopes at mu and across the kink
     slant = near * (absolute(h) * tail) + far * (mean_tail * within) + (1.0 + slope) * (mean_tail * tail)
     square = near * near * (within + tail) + far * far * tail
     d_var = square - (1.0 - slope) * pdf_h * _standard_mean(h, slope)
@@ -91,14 +91,15 @@ def var_partials(neuron: Reals) -> Reals:
 def mean_dparameters(neuron: Reals) -> Reals:
     """E min(X, 0)."""
     mu, var, sd, h, _, _, _, _ = neuron
-    return (where(var == 0.0, minimum(mu, 0.0), sd * (minimum(h, 0.0) - tails(absolute(h))[1])),)
+    _, mean_tail, _, _ = tails(absolute(h))
+    return (where(var == 0.0, minimum(mu, 0.0), sd * (minimum(h, 0.0) - mean_tail)),)
 
 
 def var_dparameters(neuron: Reals) -> Reals:
     """2 Cov(f(X), min(X, 0))."""
     _, var, _, h, _, _, slope, _ = neuron
     upper, lower, product = side_variances(absolute(h))
-    return (2.0 * var * (slope * where(h > 0.0, lower, upper) + product),)
+    return (2.0 * var * (slope * where(h < 0.0, upper, lower) + product),)
 
 
 def series(neuron: Reals) -> Reals:

@@ -130,15 +130,22 @@ def cov_dparameters(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real)
 
 def _cov(neuron_1: Reals, neuron_2: Reals, link: Reals) -> Real:
     small, rest, whole = parts(neuron_1[:8], neuron_2[:8], link)
-    linear = link[1] * gain(neuron_1) * gain(neuron_2) + neuron_1[11] * neuron_2[11] * rest
-    of_bump = _against(link[1] * slope(neuron_1[:8]), neuron_2, small, rest, whole)
-    return where(small > 0.0, linear, neuron_1[8] * link[1] * gain(neuron_2) + neuron_1[11] * of_bump)
+    return _of_both(link[1], neuron_1, neuron_2, small, rest, whole)
+
+
+def _of_both(scale: Real, neuron_1: Reals, neuron_2: Reals, small: Real, rest: Real, whole: Real) -> Real:
+    """The moment of f and f from that of their bumps in parts; scale = 1 if it is of f' and f', else cov_12."""
+    alpha_1, alpha_2, amplitudes = neuron_1[8], neuron_2[8], neuron_1[11] * neuron_2[11]
+    gain_1, gain_2 = neuron_1[11] * slope(neuron_1[:8]), neuron_2[11] * slope(neuron_2[:8])
+    linear = alpha_1 * alpha_2 + (alpha_1 * gain_2 + gain_1 * alpha_2)
+    together = scale * (gain(neuron_1) * gain(neuron_2)) + amplitudes * rest
+    return where(small > 0.0, together, scale * linear + amplitudes * whole)
 
 
 def _against(linear: Real, neuron_2: Reals, small: Real, rest: Real, whole: Real) -> Real:
     """Cov(g(X_1), f(X_2)) from that with the bump of f in parts; linear = cov_12 E g'(X_1)."""
-    small_sum = linear * gain(neuron_2) + neuron_2[11] * rest
-    return where(small > 0.0, small_sum, linear * neuron_2[8] + neuron_2[11] * whole)
+    together = linear * gain(neuron_2) + neuron_2[11] * rest
+    return where(small > 0.0, together, linear * neuron_2[8] + neuron_2[11] * whole)
 
 
 def _cov_10(neuron_1: Reals, neuron_2: Reals, link: Reals) -> Real:
@@ -153,9 +160,7 @@ def _cov_20(neuron_1: Reals, neuron_2: Reals, link: Reals) -> Real:
 
 def _product_11(neuron_1: Reals, neuron_2: Reals, link: Reals) -> Real:
     small, rest, whole = parts_11(neuron_1[:8], neuron_2[:8], link)
-    linear = gain(neuron_1) * gain(neuron_2) + neuron_1[11] * neuron_2[11] * rest
-    of_bump = slope(neuron_1[:8]) * neuron_2[8] + neuron_2[11] * whole
-    return where(small > 0.0, linear, neuron_1[8] * gain(neuron_2) + neuron_1[11] * of_bump)
+    return _of_both(1.0, neuron_1, neuron_2, small, rest, whole)
 
 
 def _cov_dparameters(neuron_1: Reals, neuron_2: Reals, link: Reals) -> Reals:
@@ -165,6 +170,6 @@ def _cov_dparameters(neuron_1: Reals, neuron_2: Reals, link: Reals) -> Reals:
     of_bump = _against(linear, neuron_2, small, rest, whole)
     small_tau, rest_tau, whole_tau = parts_dtau(one, two, link)
     d_tau = a_1 * _against(link[1] * slope_dtau(one), neuron_2, small_tau, rest_tau, whole_tau)
-    small_sum = (link[1] + q_1 * linear) * gain(neuron_2) + q_1 * neuron_2[11] * rest
-    d_alpha = where(small > 0.0, small_sum, link[1] * gain(neuron_2) + q_1 * of_bump)
+    together = (link[1] + q_1 * linear) * gain(neuron_2) + q_1 * neuron_2[11] * rest
+    d_alpha = where(small > 0.0, together, link[1] * gain(neuron_2) + q_1 * of_bump)
     return d_alpha, 0.0 * of_bump, (alpha_1 - 1.0) * of_bump, d_tau, -_cov_10(neuron_1, neuron_2, link)

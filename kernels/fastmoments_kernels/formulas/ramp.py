@@ -2,7 +2,7 @@
 
 f = slope x + bend relu(x), bend = 1 - slope. Its covariances are those of the line with the mean slopes E f' plus
 the part of the kinks, which `kink_cov` and `step_kink_cov` integrate directly: neither is a difference from
-rho Phi Phi.
+rho Phi Phi. 0 counts as positive throughout, as it does in the derivative of |x|.
 """
 
 from fastmoments_kernels.bind import bind
@@ -33,21 +33,21 @@ from fastmoments_kernels.vocabulary import (
     where,
 )
 
-# both forms of kink_cov at rho = 1 lose a factor 2.8 here, and less on their own side
-SAME_SIDE = 0.5
+# both forms of kink_cov at rho = 1 lose a factor 2.8 here, and less on their own side of it
+ONE_SIDE = 0.5
 # below, the forms of `tails` around 0 are as good as those of the tails
 CENTRAL = 0.5
 
 
 def kinked_line(x: Real, slope: Real) -> Real:
-    """x above 0, slope x below."""
+    """f(x)."""
     return where(x < 0.0, slope * x, x)
 
 
 def mean_slope(h: Real, slope: Real) -> Real:
     """E f'(h + Z) = Phi(h) + slope Phi(-h), for slope -1 relative to its zero at h = 0."""
     within = inside(h)
-    return where(h > 0.0, 1.0, slope) * within + (1.0 + slope) * _tail(absolute(h), within)
+    return where(h < 0.0, slope, 1.0) * within + (1.0 + slope) * _tail(absolute(h), within)
 
 
 def _tail(x: Real, within: Real) -> Real:
@@ -80,22 +80,22 @@ def _kink_cov_apart(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
 
 
 def _kink_cov_near_one(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """The value at rho = 1, Phi(-x) Phi(y) - A(-x) A(y), less (1 - rho) Phi(-x) Phi(y), and what is left of it.
+    """rho Phi(low) Phi(-high) - A(low) A(-high), which holds at rho = 1, and what is left from there.
 
-    x is the larger of |h|, |k| and y the other, negative on the other side. Where both are in one tail
-    Phi(-x) - y A(-x) is formed without that difference.
+    x and y are the distances of low and high from 0, x the farther one where both are on one side. Far out on
+    one side Phi(-x) - y A(-x) is formed without that difference.
     """
     exponent, _, _, n = near_one(h, k, eta)
-    x = maximum(absolute(h), absolute(k))
-    y = minimum(absolute(h), absolute(k))
-    same_side = (h > 0.0) & (k > 0.0) | (h < 0.0) & (k < 0.0)
+    low, high = minimum(h, k), maximum(h, k)
+    x = where(low < 0.0, -low, high)
+    y = absolute(where(low < 0.0, high, low))
+    one_side = (low >= 0.0) | (high < 0.0)
     tail_x, mean_x, square_x, _ = tails(x)
     tail_y, mean_y, _, within_y = tails(y)
-    cdf_y = where(same_side, tail_y + within_y, tail_y)
-    apart = rho * tail_x * cdf_y - mean_x * where(same_side, y + mean_y, mean_y)
-    square = square_x + (x - y) * mean_x
-    together = square - _gap(eta) * tail_x * cdf_y - tail_x * tail_y - mean_x * mean_y
-    return where(same_side & (y > SAME_SIDE), together, apart) + exp(exponent) * n
+    orthant = tail_x * where(one_side, tail_y + within_y, tail_y)
+    central = rho * orthant - mean_x * where(one_side, y + mean_y, mean_y)
+    far = (square_x + (x - y) * mean_x) - _gap(eta) * orthant - tail_x * tail_y - mean_x * mean_y
+    return where(one_side & (y > ONE_SIDE), far, central) + exp(exponent) * n
 
 
 def step_ramp_cov(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
@@ -179,7 +179,7 @@ def conditional_shift(pair: Reals, slope: Real) -> Real:
     drop = rest * rest / (1.0 + eta * eta)  # 1 - t
     close_kink = -moved * moved * pdf(k) * gauss_legendre(LEGENDRE_8, _moved_density, (k, moved)) - drop * pdf(near)
     line = -rho * h
-    beside = where(k > 0.0, line, slope * line)
+    beside = where(k < 0.0, slope * line, line)
     across = kinked_line(k + line, slope) - kinked_line(k, slope)
     same_side = (kappa > 0.0) & (k > 0.0) | (kappa < 0.0) & (k < 0.0)
     t = 2.0 * eta / (1.0 + eta * eta)
