@@ -105,7 +105,8 @@ def scaled_cdf_difference(high: Real, low: Real, shift: Real) -> Reals:
     integral = gauss_legendre(LEGENDRE_8, _density_ratio, (where(small, middle, 0.0), step))
     inner, outer = minimum(absolute(low), absolute(high)), maximum(absolute(low), absolute(high))
     fall = exp(-0.5 * minimum((outer - inner) * (outer + inner), 1400.0))
-    apart = high * low <= 0.0
+    # 0 is on the upper side, as it is in the derivative of |x|
+    apart = (high < 0.0) & (low >= 0.0) | (high >= 0.0) & (low < 0.0)
     same_side = PDF_0 * (mills_0(inner) - fall * mills_0(outer))
     # by both tails, so that the mirrored interval has the same bits
     tails = where(shift < 0.0, -1.0, 1.0) * where(apart, 1.0 - (cdf(-inner) + cdf(-outer)), same_side)

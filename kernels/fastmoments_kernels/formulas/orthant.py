@@ -87,7 +87,9 @@ def scaled_orthant(pair: Reals) -> Reals:
     first = where(value_1 == 0.0, exponent_2, exponent_1)
     second = where(value_2 == 0.0, exponent_1, exponent_2)
     exponent = maximum(first, second)
-    return exponent, value_1 * exp(first - exponent) + value_2 * exp(second - exponent)
+    # a term that is 0 here has derivatives, of its own exponent
+    scale_1, scale_2 = minimum(exponent_1 - exponent, 0.0), minimum(exponent_2 - exponent, 0.0)
+    return exponent, value_1 * exp(scale_1) + value_2 * exp(scale_2)
 
 
 def _bulk(pair: Reals) -> Reals:
