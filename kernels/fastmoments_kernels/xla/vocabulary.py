@@ -34,6 +34,21 @@ def minimum(a: Real, b: Real) -> Real:
     return jnp.where((a < b) | (a != a), a, b)
 
 
+# 2 atanh(s) / (2 s) - 1 in s^2, highest power first: for |s| <= 0.27 the term left out is 1e-19
+ATANH = tuple(1.0 / (2 * k + 1) for k in range(15, 0, -1))
+
+
+def log1p(x: Real) -> Real:
+    """log(1 + x), near 0 by 2 atanh(x / (2 + x)): XLA's own is 100 eps off in float64, at -0.4 for one.
+
+    What the rounding of 1 + x takes cannot be put back, XLA simplifies (1 + x) - 1 to x.
+    """
+    near = jnp.where(jnp.abs(x) < 0.42, x, 0.0)
+    s = near / (2.0 + near)
+    square = s * s
+    return jnp.where(jnp.abs(x) < 0.42, 2.0 * s + 2.0 * s * square * polynomial(ATANH, square), jnp.log(1.0 + x))
+
+
 def _halves(x: Real) -> tuple[Real, Real]:
     """X as a sum of two numbers of at most half its digits, by an operation that compilers do not simplify."""
     info = np.finfo(x.dtype)
@@ -114,7 +129,7 @@ VOCABULARY = {
     "exp": jnp.exp,
     "expm1": jnp.expm1,
     "log": jnp.log,
-    "log1p": jnp.log1p,
+    "log1p": log1p,
     "sqrt": jnp.sqrt,
     "sin": jnp.sin,
     "cos": jnp.cos,
