@@ -1,5 +1,6 @@
 """NumPy arrays: checks, shapes and buffers around the cpu kernels."""
 
+import math
 from types import ModuleType
 from typing import Any
 
@@ -165,4 +166,5 @@ def _writable(array: Array, dtype: str) -> Array:
 
 def _flat(array: Array, core: int) -> Array:
     """All leading dimensions as one."""
-    return array.reshape(-1, *array.shape[array.ndim - core :])
+    lead = array.ndim - core
+    return array.reshape(math.prod(array.shape[:lead]), *array.shape[lead:])

@@ -68,20 +68,17 @@ def clip(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     +-sd_1 sd_2 for a determinant below zero by rounding, nan further below, 0 without variance. On |rho| = 1 it is
     cov_12 itself, so that what is smooth there has its derivatives there.
     """
-    det, product, _, _, _ = determinant(neuron_1[1], neuron_2[1], cov_12, slack)
-    edge = where(cov_12 < 0.0, -1.0, 1.0) * (neuron_1[2] * neuron_2[2])
-    return where(product > 0.0, where(det >= 0.0, cov_12, where(det < 0.0, edge, det)), 0.0 * product)
+    return link(neuron_1, neuron_2, cov_12, slack)[1]
 
 
 def link(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Reals:
-    """(sign of cov_12, cov_12, 1 - rho^2) for formulas that are smooth at |rho| = 1; (1, 0, 1) without variance.
-
-    The determinant is judged as by `correlate`.
-    """
+    """(sign of cov_12, `clip`'s cov_12, 1 - rho^2); (1, 0, 1) without variance."""
     det, product, _, _, _ = determinant(neuron_1[1], neuron_2[1], cov_12, slack)
-    alive, det = product > 0.0, maximum(det, 0.0)
-    cov = where(alive, cov_12, 0.0 * product)
-    return where(cov < 0.0, -1.0, 1.0), cov, where(alive, det / where(alive, product, 1.0), 1.0 + 0.0 * product)
+    alive = product > 0.0
+    sign = where(alive & (cov_12 < 0.0), -1.0, 1.0)
+    edge = sign * (neuron_1[2] * neuron_2[2])
+    cov = where(alive, where(det >= 0.0, cov_12, where(det < 0.0, edge, det)), 0.0 * product)
+    return sign, cov, where(alive, maximum(det, 0.0) / where(alive, product, 1.0), 1.0 + 0.0 * product)
 
 
 def self_link(neuron: Reals) -> Reals:
