@@ -8,13 +8,12 @@ import pytest
 import torch
 
 import fastmoments as fm
-import fastmoments.parameters
 from fastmoments_kernels import gpu
 from fastmoments_kernels.gpu.elementary import INTERPRETED
 from tests import conformance, points
 from tests.matrices import REAL, alive_neurons, draw, expected, single
-from tests.rows import EXAMPLES, function
 from tests.rows import every as activations
+from tests.rows import function, numbers
 from tests.test_matrices import assert_within, gradient
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -29,8 +28,7 @@ def on_device(array, dtype):
 
 def parameters(row, like):
     """The activation's numbers as the kernels take them, one tensor each of mu's shape."""
-    pairs = fm.parameters.of_neurons(row.activation(**EXAMPLES.get(row.name, {})))[1]
-    return tuple(torch.full_like(like, value) for value in pairs.values())
+    return tuple(torch.full_like(like, number) for number in numbers(row.name))
 
 
 # Less than a tile, several with a rest, and the tiles that duplicates send to the pair formula
@@ -73,8 +71,8 @@ def test_vjp(row, dtype, n):
     arrays = [on_device(array, dtype) for array in (mu, cov, mean_bar, symmetric)]
     got = gpu.moments_vjp(row.name, *arrays, parameters(row, arrays[0]))
     assert torch.equal(got[1], got[1].mT)
-    for name, result, *numbers in zip(("mu_bar", "cov_bar"), got, want, size, strict=True):
-        assert_within(result[0].cpu().numpy(), *numbers, dtype, name)
+    for name, result, *expectation in zip(("mu_bar", "cov_bar"), got, want, size, strict=True):
+        assert_within(result[0].cpu().numpy(), *expectation, dtype, name)
     again = gpu.moments_vjp(row.name, *arrays, parameters(row, arrays[0]))
     assert all(torch.equal(a, b) for a, b in zip(got, again, strict=True))
 

@@ -5,7 +5,8 @@ from functools import partial
 import pytest
 
 import fastmoments as fm
-from fastmoments_kernels.catalogue import CATALOGUE
+from fastmoments.parameters import of_neurons
+from fastmoments_kernels.catalogue import CATALOGUE, row_of
 
 # A kink, a jump, a smooth one by quadrature, a closed form, parameters of a closed form and of a kinked one. The
 # others share their files; that each is accurate on the cpu is tested for all, always.
@@ -25,3 +26,9 @@ EXAMPLES = {"gaussian_mixture": {"weights": [0.5, 1.5], "taus": [1.0, 2.0], "cen
 def function(name, kind):
     """The public function of an activation."""
     return partial(getattr(fm, f"{name}_{kind}"), **EXAMPLES.get(name, {}))
+
+
+def numbers(name):
+    """One neuron's parameters as the kernels take them, each a number."""
+    activation = row_of(name).activation(**EXAMPLES.get(name, {}))
+    return list(of_neurons(activation)[1].values())

@@ -7,9 +7,9 @@ import pytest
 
 import fastmoments as fm
 from fastmoments_kernels import cpu
-from fastmoments_kernels.catalogue import parameters_of, row_of
+from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import interface_of
-from tests.rows import function, names
+from tests.rows import function, names, numbers
 
 dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 
@@ -65,7 +65,7 @@ def test_negative_variance(name):
     with pytest.raises(ValueError, match=r"var: .*got -1.0 at \(1,\)"):
         function(name, "mean")(np.zeros(2), np.array([1.0, -1.0]))
     with np.errstate(invalid="ignore"):
-        assert np.isnan(cpu.elementwise(name, "mean")(0.0, -1.0, *parameters_of(name).values()))
+        assert np.isnan(cpu.elementwise(name, "mean", 2 + len(numbers(name)))(0.0, -1.0, *numbers(name)))
 
 
 def test_shapes_that_do_not_broadcast_are_named():
@@ -243,7 +243,7 @@ def test_beyond_one_by_rounding_is_one_and_by_mistake_nan(name):
 @pytest.mark.parametrize("mu", [-2.0, 2.0])
 def test_zero_variance_is_the_function_itself(name, mu):
     formula = row_of(name).formula
-    mean, var = formula.function(mu, *parameters_of(name).values()), interface_of(formula)["conditional_var"](mu)
+    mean, var = formula.function(mu, *numbers(name)), interface_of(formula)["conditional_var"](mu)
     # not to the bit: another compiler's exp
     close = partial(np.testing.assert_allclose, rtol=4 * np.finfo(np.float64).eps, atol=0)
     close(function(name, "mean")(mu, 0.0), mean)

@@ -16,6 +16,8 @@ def test_reference(row, name):
     count = 3 if name == "cov" else 12
     cases = [case for case in points.table(row.name, "float64") if case.regime == "plain" and name in case.truth]
     for case in cases[:count]:
-        got = getattr(reference, name)(row.name, *case.inputs)
+        one, two = (row.activation(**{key: pair[i] for key, pair in case.parameters.items()}) for i in (0, 1))
+        second = {"other": two} if name == "cov" else {}
+        got = getattr(reference, name)(one, *case.inputs, **second)
         scale = max(1.0, *(abs(x) for x in case.inputs))
         assert abs(got - float(case.truth[name][0])) <= TOLERANCE * scale, case.inputs

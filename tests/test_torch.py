@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastmoments as fm
-from tests.rows import function, names
+from tests.rows import function, names, numbers
 
 torch = pytest.importorskip("torch")
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -49,10 +49,9 @@ def closed_gradients(name, kind, inputs):
     else:
         from fastmoments_kernels import cpu
 
-        found = {
-            "mean": lambda: (cpu.elementwise(name, "gain")(*arrays), cpu.elementwise(name, "mean_dvar")(*arrays)),
-            "var": lambda: cpu.elementwise(name, "var_partials")(*arrays),
-        }[kind]()
+        own = numbers(name)
+        call = lambda of: cpu.elementwise(name, of, 2 + len(own))(*arrays, *own)  # noqa: E731
+        found = (call("gain"), call("mean_dvar")) if kind == "mean" else call("var_partials")
     return [torch.from_numpy(x) for x in found]
 
 
@@ -104,7 +103,8 @@ def test_torch_operations_give_the_matrix_of_the_kernels(name):
     from fastmoments_kernels.eager import on_torch
 
     mu, cov = gaussian(5)
-    found = on_torch.functions(name, torch.float64).moments(mu, cov, 1e-13)
+    own = [torch.full_like(mu, number) for number in numbers(name)]
+    found = on_torch.functions(name, torch.float64).moments(mu, cov, 1e-13, *own)
     for got, expected in zip(found, function(name, "moments")(mu, cov), strict=True):
         assert_same(got, expected)
 
@@ -118,6 +118,7 @@ def test_gradients_are_the_closed_forms(name, kind):
     leaf = leaves(*inputs)
     summed(*leaf).backward()
     compiled = leaves(*inputs)
+    torch.compiler.reset()  # one code object, many activations: more than dynamo compiles of one
     torch.compile(summed, backend="aot_eager", fullgraph=True)(*compiled).backward()
     functional = torch.func.grad(summed, tuple(range(len(inputs))))(*inputs)
     for x, y, z, slope in zip(leaf, compiled, functional, expected, strict=True):

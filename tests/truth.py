@@ -103,9 +103,12 @@ def _neuron(f, mu, var, digits):
 def _certain(f, mu, var, digits):
     """Zero variance: f(mu) and f'(mu), the mean of both sides on a kink, inf where f jumps."""
     mu, step = mpf(mu), mpf(10) ** (-digits // 3)
-    above, below = f.function(mu + step), f.function(mu - step)
-    jump = abs(above - below) > mpf(10) ** (-digits // 6)
-    gain = mp.inf if jump else (above - below) / (2 * step)
+    # what is 1 less a tail keeps the tail's digits
+    with mp.workdps(digits + 700):
+        above, below = f.function(mu + step), f.function(mu - step)
+        difference = above - below
+    jump = abs(difference) > mpf(10) ** (-digits // 6)
+    gain = mp.inf if jump else difference / (2 * step)
     mean = (above + below) / 2 if jump else f.function(mu)
     terms = (mu * gain,) if mu else (mpf(0),)
     # of no consequence where f jumps or, at mu = 0, bends

@@ -179,6 +179,7 @@ def outputs_of(kind: str, inputs: int) -> int:
 
 
 def _ufunc(name: str, kind: Body, inputs: int, outputs: int, names: Mapping[str, Any]) -> np.ufunc:
+    """A ufunc, cached on disk by its name and number of inputs: those of a mixture vary."""
     loops: list[Any] = []
     dtypes = ("float32", "float64")
     chunk = Binding({**names, "INPUTS": inputs}, compile=jit)(kind.loop)
@@ -186,7 +187,9 @@ def _ufunc(name: str, kind: Body, inputs: int, outputs: int, names: Mapping[str,
         # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
         slack = 128 * float(np.finfo(dtype).eps)
         counts = {"INPUTS": inputs, "OPERANDS": inputs + outputs, "SLACK": slack}
-        loops.append(ufunc_loop(_loop, {"load": load, "store": store, "body": chunk, **counts}, f"{name}_{dtype}"))
+        loops.append(
+            ufunc_loop(_loop, {"load": load, "store": store, "body": chunk, **counts}, f"{name}_{inputs}_{dtype}")
+        )
     return make_ufunc(name, kind.doc, loops, dtypes, inputs, outputs)
 
 
@@ -195,7 +198,7 @@ def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc:
     kind = BODIES[name]
     parameters = (inputs - FIXED[kind.neurons]) // kind.neurons
     names = formula_binding(row_of(row_name).formula, parameters).names
-    return _ufunc(f"{row_name}_{name}_{parameters}", kind, inputs, outputs_of(name, inputs), names)
+    return _ufunc(f"{row_name}_{name}", kind, inputs, outputs_of(name, inputs), names)
 
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufunc:

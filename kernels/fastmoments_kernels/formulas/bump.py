@@ -3,7 +3,7 @@
 With w = 1 / (1 + tau var), p = tau w, z = sqrt(p) (mu - center):  F = E s(X) = sqrt(w) exp(-z^2/2).
 """
 
-from fastmoments_kernels.formulas.correlation import root
+from fastmoments_kernels.formulas.correlation import judged, root
 from fastmoments_kernels.vocabulary import Real, Reals, exp, expm1, log1p, maximum, minimum, sqrt, where
 
 FAR = 64.0  # exp(-z^2 / 4) is 0 from here on in every dtype, and z^2 stays finite
@@ -23,6 +23,7 @@ def level(offset: Real, amplitude: Real, height: Real, log_height: Real) -> Real
 
 def bump(mu: Real, var: Real, tau: Real, center: Real) -> Reals:
     """Features of a neuron's bump: (mu, var, sd, center, tau, w, sqrt(p), z)."""
+    var = judged(var)
     w = 1.0 / (1.0 + tau * var)
     root_p = root(tau * w)
     z = root_p * (mu - center)

@@ -30,6 +30,11 @@ def standardise(mu: Real, var: Real) -> Reals:
     return mu, var, sd, h, cdf(h), pdf(h)
 
 
+def judged(var: Real) -> Real:
+    """The variance, nan where it is negative: for formulas that never take its root."""
+    return where(var < 0.0, NAN, var)
+
+
 def root(var: Real) -> Real:
     """sqrt(var), with derivative 0 at zero variance."""
     alive = var != 0.0

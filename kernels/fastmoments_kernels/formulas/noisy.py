@@ -3,7 +3,7 @@
 Phi(x / sqrt(noise)) = P(Y > 0 | x). Whatever the inputs' correlation, that of the Y stays below 1 in size.
 """
 
-from fastmoments_kernels.formulas.correlation import NAN, POINT, determinant
+from fastmoments_kernels.formulas.correlation import POINT, determinant, judged
 from fastmoments_kernels.formulas.normal import cdf, pdf
 from fastmoments_kernels.vocabulary import Real, Reals, absolute, maximum, minimum, sqrt, where
 
@@ -13,7 +13,7 @@ def standardise(mu: Real, var: Real, noise: Real) -> Reals:
 
     Zero variance is nothing special here.
     """
-    var = where(var < 0.0, NAN, var)
+    var = judged(var)
     square = noise + var
     spread = sqrt(square)
     # phi and 1 - Phi are 0 beyond, and powers of g stay finite

@@ -11,7 +11,7 @@ exponential is the square of its root, one before and one after what is large: n
 does not.
 """
 
-from fastmoments_kernels.formulas.correlation import clip, root
+from fastmoments_kernels.formulas.correlation import clip, judged, root
 from fastmoments_kernels.vocabulary import (
     Real,
     Reals,
@@ -32,6 +32,7 @@ def angle(mu: Real, parameters: Reals) -> Real:
 
 def features(mu: Real, var: Real, omega: Real, f: Real, slope: Real) -> Reals:
     """(mu, var, sd, omega, V, f(t), f'(t), e^{-V/4}), the derivative f' along t."""
+    var = judged(var)
     power = omega * omega * var
     return mu, var, root(var), omega, power, f, slope, exp(-0.25 * power)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from scipy.integrate import quad
 
-from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.catalogue import parameters_of, row_of
 from fastmoments_kernels.formulas.identity import interface_of
 
 REACH = 12.0  # phi(12) is 2e-32
@@ -28,7 +28,8 @@ def _standardised(activation: Any, mu: float, var: float) -> tuple[Callable[[flo
     """Z -> f(mu + sd Z), and the Z at which it breaks."""
     row, sd = row_of(activation), math.sqrt(var)
     breaks = tuple((kink - mu) / sd for kink in row.kinks) if sd else ()
-    return lambda z: float(row.formula.function(mu + sd * z)), breaks
+    own = parameters_of(activation).values()
+    return lambda z: float(row.formula.function(mu + sd * z, *own)), breaks
 
 
 def mean(activation: Any, mu: float, var: float) -> float:
@@ -51,11 +52,14 @@ def var(activation: Any, mu: float, var: float) -> float:
     return _expectation(lambda z: (function(z) - middle) ** 2 + float(given(mu + sd * z)), breaks)
 
 
-def cov(activation: Any, mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12: float) -> float:
-    """E[(f(X_1) - E f(X_1)) (E[f(X_2) | X_1] - E f(X_2))], for var_1 > 0."""
+def cov(
+    activation: Any, mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12: float, other: Any = None
+) -> float:
+    """E[(f(X_1) - E f(X_1)) (E[g(X_2) | X_1] - E g(X_2))], var_1 > 0; g is f, or `other`."""
+    other = activation if other is None else other
     function, breaks = _standardised(activation, mu_1, var_1)
-    middle_1, middle_2 = mean(activation, mu_1, var_1), mean(activation, mu_2, var_2)
+    middle_1, middle_2 = mean(activation, mu_1, var_1), mean(other, mu_2, var_2)
     slope, rest = cov_12 / math.sqrt(var_1), max(var_2 - cov_12 * cov_12 / var_1, 0.0)
     return _expectation(
-        lambda z: (function(z) - middle_1) * (mean(activation, mu_2 + slope * z, rest) - middle_2), breaks
+        lambda z: (function(z) - middle_1) * (mean(other, mu_2 + slope * z, rest) - middle_2), breaks
     )
