@@ -106,13 +106,13 @@ def _certain(f, mu, var, digits):
     # what is 1 less a tail keeps the tail's digits
     with mp.workdps(digits + 700):
         above, below = f.function(mu + step), f.function(mu - step)
-        difference = above - below
+        difference, second = above - below, above - 2 * f.function(mu) + below
     jump = abs(difference) > mpf(10) ** (-digits // 6)
     gain = mp.inf if jump else difference / (2 * step)
     mean = (above + below) / 2 if jump else f.function(mu)
     terms = (mu * gain,) if mu else (mpf(0),)
     # of no consequence where f jumps or, at mu = 0, bends
-    bend = (above - 2 * f.function(mu) + below) / step**2
+    bend = second / step**2
     spread = f.conditional_var(mu)
     by_mu = (f.conditional_var(mu + step) - f.conditional_var(mu - step)) / (2 * step)
     return {
