@@ -3,13 +3,14 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check accuracy bench lint clean
+.PHONY: help demo test test-full gpu-check gpu-check-all accuracy bench lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
 	@echo "make test       lint, types and tests"
 	@echo "make test-full  the same with the slow tests"
-	@echo "make gpu-check  compile every GPU kernel for sm_80 and sm_90, no card needed; fails if one spills registers"
+	@echo "make gpu-check  compile relu's, heaviside's and the bivariate normal's GPU kernels for sm_80 and sm_90, no card"
+	@echo "                needed; fails if one spills registers. make gpu-check-all: every activation's, half an hour"
 	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make lint       ruff, mypy, import contracts"
@@ -29,12 +30,12 @@ help:
 demo: .venv/.installed-demo
 	$(BIN)/python examples/california_housing.py
 
-# A representative of the GPU kernels; gpu-check has them all.
+# A representative of the GPU kernels; gpu-check has more, gpu-check-all every activation's.
 test: lint
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 	$(BIN)/python tools/gpu_check.py --targets 90 relu
 
-test-full: lint gpu-check
+test-full: lint gpu-check-all
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 lint: .venv/.installed-test
@@ -44,6 +45,9 @@ lint: .venv/.installed-test
 	$(BIN)/lint-imports
 
 gpu-check: .venv/.installed-test
+	$(BIN)/python tools/gpu_check.py relu heaviside bivariate_normal
+
+gpu-check-all: .venv/.installed-test
 	$(BIN)/python tools/gpu_check.py
 
 accuracy: .venv/.installed-test
