@@ -30,7 +30,7 @@ of these numbers and fail if one exceeds twice what stands here.
 
 Relative error of Cov(f(X_1), f(X_2)) for two neurons of variance 1 and mean h, against 24 digits: fastmoments,
 SciPy (relu: its bivariate distribution function in the textbook's formula; gelu: its adaptive quadrature over one
-neuron), and the published 20-node quadrature in r.
+neuron), and the published 20-node quadrature in r. The red line of gelu lies along a zero of its covariance.
 
 ## Worst of each backend
 
