@@ -141,23 +141,25 @@ def _is_product(pair: Reals, limit: Real) -> Real:
 
 def _cov_product(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
     cov_12 = pair[0] * pair[3] * (neuron_1[2] * neuron_2[2])
-    (_, _, mean_1), (_, _, mean_2) = _apart(neuron_1, neuron_2, pair)
-    apart = cov_12 * _gain_apart(neuron_1, neuron_2, pair) - mean_1 * mean_2
+    one, two = _apart(neuron_1, neuron_2, pair)
+    apart = cov_12 * _gain_apart(neuron_1, neuron_2, pair) - one[2] * two[2]
     product = where(is_apart(pair, FALL), apart, cov_12 * (gain(neuron_1) * gain(neuron_2)))
     return product + neuron_1[2] * neuron_2[2] * cov_integral(neuron_1[7], neuron_2[7], pair, FALL)
 
 
 def _cov_10_product(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
     cov_12 = pair[0] * pair[3] * (neuron_1[2] * neuron_2[2])
-    (_, gain_1, _), (line_2, _, mean_2) = _apart(neuron_1, neuron_2, pair)
+    one, two = _apart(neuron_1, neuron_2, pair)
+    line_2, _, mean_2 = two
     by_line = cov_12 * curvature(neuron_1)
-    product = where(is_apart(pair, FALL), line_2 * by_line - gain_1 * mean_2, by_line * gain(neuron_2))
+    product = where(is_apart(pair, FALL), line_2 * by_line - one[1] * mean_2, by_line * gain(neuron_2))
     return product + pair[0] * neuron_2[2] * cov_10_integral(neuron_1[7], neuron_2[7], pair, FALL)
 
 
 def _cov_20_product(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
     cov_12 = pair[0] * pair[3] * (neuron_1[2] * neuron_2[2])
-    _, (line_2, _, mean_2) = _apart(neuron_1, neuron_2, pair)
+    _, two = _apart(neuron_1, neuron_2, pair)
+    line_2, _, mean_2 = two
     by_line = cov_12 * curvature_slope(neuron_1)
     product = where(is_apart(pair, FALL), line_2 * by_line - curvature(neuron_1) * mean_2, by_line * gain(neuron_2))
     return product + neuron_2[2] / neuron_1[2] * cov_20_integral(neuron_1[7], neuron_2[7], pair, FALL)
@@ -186,7 +188,10 @@ def _mirrored(neuron: Reals, mirror: Real) -> Reals:
 def _gain_apart(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
     """E f_1' f_2' - E f~_1' f~_2'. Where both are mirrored, 1 + E f~_1' + E f~_2' = E f_1' + E f~_2' =
     E f_2' + E f~_1', of which the one that cancels least."""
-    (line_1, slope_1, _), (line_2, slope_2, _) = _apart(neuron_1, neuron_2, pair)
+    # Triton unpacks one level at a time
+    one, two = _apart(neuron_1, neuron_2, pair)
+    line_1, slope_1, _ = one
+    line_2, slope_2, _ = two
     first = line_2 * gain(neuron_1) + line_1 * slope_2
     second = line_1 * gain(neuron_2) + line_2 * slope_1
     return where(neuron_1[3] < neuron_2[3], first, second)
