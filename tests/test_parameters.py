@@ -151,5 +151,6 @@ def test_learnable(row):
         arrays = [jax.numpy.asarray(x.detach().numpy()) for x in (mu, cov, *own)]
         total = lambda *x: sum(y.sum() for y in moments(*x))  # noqa: E731
         slopes = jax.grad(total, argnums=tuple(range(2, 2 + len(own))))(*arrays)
+    # series and pair formula against both routes of the formula: some hundred roundings of numbers of order one
     for slope, x in zip(slopes, own, strict=True):
         assert np.allclose(slope, x.grad.numpy(), rtol=1e-12, atol=1e-13)
