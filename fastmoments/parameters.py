@@ -1,5 +1,6 @@
 """An activation given as an object, a class or a name: its row's name and its parameters as arrays."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def _pair(name: str, value: Any, is_component: bool) -> tuple[Any, Any]:
 
 def _components(names: tuple[str, ...], values: dict[str, Any]) -> int:
     """How many components a mixture has; parameters of one component count for all."""
-    sizes = {name: np.shape(values[name])[-1] for name in names if np.ndim(values[name])}
+    sizes = {name: len(_columns(values[name])) for name in names}
     counts = {size for size in sizes.values() if size != 1} or {1}
     if len(counts) > 1:
         shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
@@ -73,10 +74,16 @@ def _components(names: tuple[str, ...], values: dict[str, Any]) -> int:
 
 
 def _entries(name: str, value: Any, count: int) -> dict[str, Array]:
-    array = value if hasattr(value, "dtype") else np.asarray(value, dtype=float)
-    if not array.ndim or array.shape[-1] == 1:
-        # Python's numbers stay weak in the dtype they are computed in
-        one = array[..., 0] if array.ndim else array
-        return {f"{name}[{k}]": one if hasattr(value, "dtype") else one.tolist() for k in range(count)}
-    weak = not hasattr(value, "dtype")
-    return {f"{name}[{k}]": array[..., k].tolist() if weak else array[..., k] for k in range(count)}
+    columns = _columns(value)
+    return {f"{name}[{k}]": columns[k if len(columns) > 1 else 0] for k in range(count)}
+
+
+def _columns(value: Any) -> list[Any]:
+    """The entries along the last axis; Python's numbers stay weak in the dtype they are computed in."""
+    if hasattr(value, "dtype"):
+        return [value[..., k] for k in range(value.shape[-1])] if value.ndim else [value]
+    if not isinstance(value, Sequence):
+        return [float(value)]
+    # torch.compile would make tensors of what NumPy makes of flat ones
+    is_flat = not isinstance(value[0], Sequence)
+    return [float(entry) for entry in value] if is_flat else np.moveaxis(np.asarray(value, float), -1, 0).tolist()

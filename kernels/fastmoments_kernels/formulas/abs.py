@@ -2,10 +2,12 @@
 
 from fastmoments_kernels.formulas import leaky_relu as family
 from fastmoments_kernels.formulas.correlation import correlate
+from fastmoments_kernels.formulas.identity import cov_dparameters, mean_dparameters, var_dparameters
 from fastmoments_kernels.formulas.leaky_relu import product_by_steps, sloped
 from fastmoments_kernels.vocabulary import Real, Reals, absolute
 
-__all__ = ["family", "function", "neuron", "product_11"]
+# the derivatives of what has no parameter, unlike the family
+__all__ = ["cov_dparameters", "family", "function", "mean_dparameters", "neuron", "product_11", "var_dparameters"]
 
 
 def function(x: Real) -> Real:

@@ -34,6 +34,8 @@ WEAK = 0.9
 # The logarithm by which phi_2 may fall up to r: the integral from 0 cancels further out, that from -1 short of it.
 # E f' f' falls with phi_2, while the product of gains stays. Measured on both sides at zeros of the products.
 FALL, PRODUCT_FALL = 1.5, 0.6
+# So deep in neuron 2's tail the 24 nodes lose cov_20's polynomial of degree 6, and the sum is its last term.
+DEEP = -18.0
 
 
 def function(x: Real) -> Real:
@@ -126,7 +128,8 @@ def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(gelu''(X_1), gelu(X_2)) = 2 d cov / d var_1."""
     pair = correlate(neuron_1, neuron_2, cov_12, slack)
-    return either(_is_product(pair, FALL), _cov_20_product, _cov_20_sum, (neuron_1, neuron_2, pair))
+    is_product = _is_product(pair, FALL) & (neuron_2[3] > DEEP)
+    return either(is_product, _cov_20_product, _cov_20_sum, (neuron_1, neuron_2, pair))
 
 
 def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
