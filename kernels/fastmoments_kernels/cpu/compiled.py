@@ -35,7 +35,7 @@ compiled_formula = Binding(VOCABULARY, compile=jit, constant=_constant)
 
 @cache
 def formula_binding(formula: ModuleType, parameters: int) -> Binding:
-    """What loops find under `formula`, FEATURES, PARAMETERS and SERIES_LIMIT: one activation, compiled.
+    """What loops find under `formula`, NEURON, PARAMETERS and HAS_SERIES: one activation, compiled.
 
     Loops for two dtypes share what they call and do not compile it twice.
     """
@@ -44,8 +44,8 @@ def formula_binding(formula: ModuleType, parameters: int) -> Binding:
         setattr(compiled, name, compiled_formula(function))
     one = np.ones(1)
     features = formula.neuron(one, one, (one,) * parameters)
-    names = {"formula": compiled, "FEATURES": len(features), "PARAMETERS": parameters}
-    return Binding(names if has_series(formula) else names | {"SERIES_LIMIT": -1.0}, compile=jit)
+    names = {"formula": compiled, "NEURON": (0.0,) * len(features), "PARAMETERS": parameters}
+    return Binding(names | {"HAS_SERIES": has_series(formula)}, compile=jit)
 
 
 def entry(template: Callable[..., Any], binding: Binding, name: str, signature: Any) -> Any:

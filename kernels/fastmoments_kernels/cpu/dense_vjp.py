@@ -1,37 +1,50 @@
-"""The backward pass of the covariance matrix: one visit to each pair gives all its five derivatives.
+"""The backward pass of the covariance matrix: one visit to each pair gives its part of all gradients.
 
-The series has every derivative: f' has coefficients b'_n = sqrt(n + 1) b_{n+1} / sd (Price), so
-d K/d cov = sum rho^n b'_n b'_n, d K/d mu_1 = sum rho^n b'_n b_n, d K/d var_1 = sum rho^n b''_n b_n / 2.
-Sums over a row are kept per tile and added in the tiles' order: the same input gives the same bits.
+The series has every derivative: f' has coefficients b'_n = sqrt(n + 1) b_{n+1} / sd (Price), so d K/d cov =
+sum n rho^(n-1) b_n b_n / (sd_1 sd_2), d K/d mu_1 = sum rho^n b'_n b_n, d K/d var_1 = sum rho^n b''_n b_n / 2.
+A neuron's gradients are sums over n of b'_n and b''_n times the sums over the other neurons of bar rho^n b_n: those
+are what a visit adds up. They are kept per tile and added in the tiles' order: the same input gives the same bits.
 """
 
-import math
 from typing import Any
 
 import numpy as np
-from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from fastmoments_kernels.cpu.dense import (
-    SERIES_LIMIT,
+from fastmoments_kernels.cpu.dense import routes
+from fastmoments_kernels.cpu.series import (
+    BASE,
+    ROOT,
     TERMS,
-    TILE,
     coefficients,
-    correlations,
-    largest_in_series,
-    read,
-    terms_for,
+    neuron_at,
+    reversed_rows,
+    two_rows_vjp,
 )
-from fastmoments_kernels.cpu.vocabulary import fma
+from fastmoments_kernels.cpu.tiles import (
+    PADDING,
+    TILE,
+    aligned,
+    both_sides,
+    correlations,
+    extent,
+    filled,
+    read,
+    write,
+)
 from fastmoments_kernels.formulas import identity as formula
 
 Array = Any
 
-FEATURES, PARAMETERS = 3, 0  # lengths of formula.neuron's tuple and of its parameters
-D_COV, D_MU_1, D_MU_2, D_VAR_1, D_VAR_2 = range(5)
+PARAMETERS = 0  # how many formula.neuron takes
+ABOVE = 2  # orders beyond N that f'' asks for
+LONGEST = TERMS + ABOVE + 2  # rows of a table
+SMALL = 1e-290  # below it only the series' first term is left, and |rho| may not be divided by
 
 
 def pair_gradients(
     features: Array,
+    table: Array,
+    rests: Array,
     inverse_sd: Array,
     gains: Array,
     cov: Array,
@@ -40,118 +53,131 @@ def pair_gradients(
     mu_part: Array,
     var_part: Array,
     slack: float,
-    tolerance: float,
+    log_tolerance: float,
     first: int,
     step: int,
 ) -> None:
     """cov_grad off the diagonal, and each tile's share of the mu and var gradients: (batch, blocks, n) parts."""
     batch, n = inverse_sd.shape
-    rho, block, partials = np.zeros((TILE, TILE)), np.empty((TILE, TILE)), np.zeros((5, TILE, TILE))
-    rows, columns = np.zeros((3, TERMS + 2, TILE)), np.zeros((3, TERMS + 2, TILE))
+    side = min(TILE, filled(n))
+    rho, weight, power = aligned((side, side)), aligned((side, side)), aligned((side, side))
+    slope, block = aligned((side, side + PADDING)), np.empty((side, side))
+    sums, upward = aligned((BASE, TILE)), aligned((BASE, TILE))
+    rows, columns = aligned((2, TILE)), aligned((2, TILE))
+    plan, limits = np.empty(TILE, np.int64), np.empty(TILE)
     task = 0
     for m in range(batch):
         for i in range(0, n, TILE):
             for j in range(i, n, TILE):
                 if task % step == first:
-                    span, across = slice(i, i + TILE), slice(j, j + TILE)
-                    read(cov[m, span, across], block)
-                    correlations(block, inverse_sd[m, span], inverse_sd[m, across], rho)
-                    tables(features[m, across], inverse_sd[m, across], gains[m, across], rho, tolerance, columns)
-                    tables(features[m, span], inverse_sd[m, span], gains[m, span], rho, tolerance, rows)
-                    tile_partials(
-                        features[m, span],
-                        features[m, across],
-                        block,
-                        rho,
-                        rows,
-                        columns,
-                        slack,
-                        tolerance,
-                        partials,
-                    )
-                    reduce_tile(partials, cov_bar[m], cov_grad[m], mu_part[m], var_part[m], i, j, n)
+                    a, b, (height, width) = i // TILE, j // TILE, extent(cov[m], i, j)
+                    mu_1, mu_2, var_1, var_2 = mu_part[m, b], mu_part[m, a], var_part[m, b], var_part[m, a]
+                    correlations(cov[m], i, j, inverse_sd[m], rho)
+                    both_sides(cov_bar[m], i, j, weight)
+                    both = rests[m, a] + rests[m, b]
+                    most, all_in = routes(rho, height, filled(width), both, log_tolerance, plan, limits)
+                    powers(rho, weight, limits, height, width, power)
+                    if most + ABOVE <= BASE:
+                        of_1, of_2 = table[m, a], table[m, b]
+                    else:
+                        if len(rows) < TERMS:
+                            rows, columns = aligned((LONGEST, TILE)), aligned((LONGEST, TILE))
+                            sums, upward = aligned((TERMS, TILE)), aligned((TERMS, TILE))
+                        coefficients(features[m], i, most + ABOVE, rows)
+                        coefficients(features[m], j, most + ABOVE, columns)
+                        of_1, of_2 = rows, columns
+                    reversed_rows(of_2, most, upward)
+                    sums[:most] = 0.0
+                    for k in range(0, height, 2):
+                        found = two_rows_vjp(rho, k, of_1, upward, plan[k], filled(width), power, slope, sums)
+                        add_row(found[:2], inverse_sd[m], i + k, mu_1, var_1)
+                        if k + 1 < height:
+                            add_row(found[2:], inverse_sd[m], i + k + 1, mu_1, var_1)
+                    add_columns(sums, of_2, most, inverse_sd[m], j, width, mu_2, var_2)
+                    scale(slope, rho, weight, inverse_sd[m], gains[m], i, j, height, width)
+                    if not all_in:
+                        read(cov[m], i, j, block)
+                        correlations(cov[m], i, j, inverse_sd[m], rho)
+                        by_formula(
+                            features[m], i, j, block, rho, limits, slack, weight, slope, mu_1, mu_2, var_1, var_2
+                        )
+                    write(slope, cov_grad[m], i, j)
                 task += 1
 
 
-def tables(features: Array, inverse_sd: Array, gains: Array, rho: Array, tolerance: float, table: Array) -> None:
-    """Coefficients of f, f' and f'' for a tile's neurons, order n in row TERMS - n."""
-    largest = 0.0
-    for i in range(TILE):
-        largest = max(largest, largest_in_series(rho[i], 0, TILE))
-    terms = series_terms(largest, tolerance)
-    coefficients(features, terms + 2, table[0])
-    for j in range(features.shape[0]):
-        for n in range(terms, 0, -1):
-            following = math.sqrt(n + 1.0) * inverse_sd[j]
-            table[1, TERMS - n, j] = following * table[0, TERMS - n - 1, j]
-            table[2, TERMS - n, j] = following * math.sqrt(n + 2.0) * inverse_sd[j] * table[0, TERMS - n - 2, j]
-        table[1, TERMS, j] = gains[j]
+def powers(rho: Array, weight: Array, limits: Array, height: int, width: int, power: Array) -> None:
+    """Weights where the series begins; pairs that it does not serve weigh nothing there, nor does their rho."""
+    for a in range(height + height % 2):
+        for b in range(filled(width)):
+            served = abs(rho[a, b]) <= limits[a // 2 * 2]
+            power[a, b] = weight[a, b] if served else 0.0
+            rho[a, b] = rho[a, b] if served else 0.0
 
 
-def series_terms(rho: float, tolerance: float) -> int:
-    """As for the covariance, two fewer at the most: f'' needs the coefficients two orders up."""
-    return min(terms_for(rho, tolerance), TERMS - 4)
+def add_row(found: tuple[float, float], inverse_sd: Array, i: int, mu_part: Array, var_part: Array) -> None:
+    """A row's sums to the gradients of neuron i."""
+    mu_part[i] += inverse_sd[i] * found[0]
+    var_part[i] += 0.5 * inverse_sd[i] * inverse_sd[i] * found[1]
 
 
-def tile_partials(
-    one: Array,
-    two: Array,
+def add_columns(
+    sums: Array, columns: Array, terms: int, inverse_sd: Array, j: int, width: int, mu_part: Array, var_part: Array
+) -> None:
+    """The columns' sums, order by order, to the gradients of neurons j, j + 1, ..."""
+    top = columns.shape[0] - 2
+    for n in range(1, terms + 1):
+        for b in range(width):
+            scaled = inverse_sd[j + b] * ROOT[n + 1] * sums[n - 1, b]
+            mu_part[j + b] += scaled * columns[top - n - 1, b]
+            var_part[j + b] += 0.5 * inverse_sd[j + b] * ROOT[n + 2] * scaled * columns[top - n - 2, b]
+
+
+def scale(
+    slope: Array,
+    rho: Array,
+    weight: Array,
+    inverse_sd: Array,
+    gains: Array,
+    i: int,
+    j: int,
+    height: int,
+    width: int,
+) -> None:
+    """From w rho dK / d rho to bar dK / d cov, w = 2 bar."""
+    for a in range(height):
+        for b in range(width):
+            r = rho[a, b]
+            uncorrelated = abs(r) < SMALL
+            by_rho = slope[a, b] / (1.0 if uncorrelated else r) * (inverse_sd[i + a] * inverse_sd[j + b])
+            slope[a, b] = 0.5 * (weight[a, b] * (gains[i + a] * gains[j + b]) if uncorrelated else by_rho)
+
+
+def by_formula(
+    features: Array,
+    i: int,
+    j: int,
     block: Array,
     rho: Array,
-    rows: Array,
-    columns: Array,
+    limits: Array,
     slack: float,
-    tolerance: float,
-    partials: Array,
+    weight: Array,
+    slope: Array,
+    mu_1: Array,
+    mu_2: Array,
+    var_1: Array,
+    var_2: Array,
 ) -> None:
-    """The five derivatives of every pair of a tile."""
-    for i in range(len(one)):
-        terms = series_terms(largest_in_series(rho[i], 0, TILE), tolerance)
-        series_partials(rho[i], rows, i, columns, terms, partials)
-        for j in range(len(two)):
-            if not abs(rho[i, j]) <= SERIES_LIMIT:
-                first, second = to_fixed_tuple(one[i], FEATURES), to_fixed_tuple(two[j], FEATURES)
-                c = block[i, j]
-                partials[D_COV, i, j] = formula.product_11(first, second, c, slack)
-                partials[D_MU_1, i, j] = formula.cov_10(first, second, c, slack)
-                partials[D_MU_2, i, j] = formula.cov_10(second, first, c, slack)
-                partials[D_VAR_1, i, j] = 0.5 * formula.cov_20(first, second, c, slack)
-                partials[D_VAR_2, i, j] = 0.5 * formula.cov_20(second, first, c, slack)
-
-
-def series_partials(rho: Array, rows: Array, i: int, columns: Array, terms: int, partials: Array) -> None:
-    """Row i of the five sums. Their order 0 is 0 but for d K/d cov, where it is the product of the gains."""
-    partials[:, i, :] = 0.0
-    d_cov, d_mu_1, d_mu_2 = partials[D_COV, i], partials[D_MU_1, i], partials[D_MU_2, i]
-    d_var_1, d_var_2 = partials[D_VAR_1, i], partials[D_VAR_2, i]
-    for n in range(TERMS - terms, TERMS + 1):
-        f, slope, bend = rows[0, n, i], rows[1, n, i], 0.5 * rows[2, n, i]
-        for j in range(TILE):
-            r = rho[j]
-            d_cov[j] = fma(d_cov[j], r, slope * columns[1, n, j])
-            d_mu_1[j] = fma(d_mu_1[j], r, slope * columns[0, n, j])
-            d_mu_2[j] = fma(d_mu_2[j], r, f * columns[1, n, j])
-            d_var_1[j] = fma(d_var_1[j], r, bend * columns[0, n, j])
-            d_var_2[j] = fma(d_var_2[j], r, 0.5 * f * columns[2, n, j])
-
-
-def reduce_tile(
-    partials: Array, cov_bar: Array, cov_grad: Array, mu_part: Array, var_part: Array, i: int, j: int, n: int
-) -> None:
-    """Weigh the derivatives with the incoming gradient; row sums go to part j's block, column sums to part i's."""
-    height, width = min(TILE, n - i), min(TILE, n - j)
-    of_row, of_column = j // TILE, i // TILE
-    for a in range(height):
-        for b in range(a + 1 if i == j else 0, width):
-            # an asymmetric gradient acts on the symmetric K by both its entries
-            bar = 0.5 * (float(cov_bar[i + a, j + b]) + float(cov_bar[j + b, i + a]))
-            value = bar * partials[D_COV, a, b]
-            cov_grad[i + a, j + b] = value
-            cov_grad[j + b, i + a] = value
-            mu_part[of_row, i + a] += 2.0 * bar * partials[D_MU_1, a, b]
-            var_part[of_row, i + a] += 2.0 * bar * partials[D_VAR_1, a, b]
-            mu_part[of_column, j + b] += 2.0 * bar * partials[D_MU_2, a, b]
-            var_part[of_column, j + b] += 2.0 * bar * partials[D_VAR_2, a, b]
+    """The pairs that the series does not serve."""
+    n = features.shape[1]
+    for a in range(min(TILE, n - i)):
+        for b in range(min(TILE, n - j)):
+            if not abs(rho[a, b]) <= limits[a // 2 * 2]:
+                one, two, c, w = neuron_at(features, i + a), neuron_at(features, j + b), block[a, b], weight[a, b]
+                slope[a, b] = 0.5 * w * formula.product_11(one, two, c, slack)
+                mu_1[i + a] += w * formula.cov_10(one, two, c, slack)
+                mu_2[j + b] += w * formula.cov_10(two, one, c, slack)
+                var_1[i + a] += 0.5 * w * formula.cov_20(one, two, c, slack)
+                var_2[j + b] += 0.5 * w * formula.cov_20(two, one, c, slack)
 
 
 def parameter_gradients(
@@ -161,10 +187,10 @@ def parameter_gradients(
     batch, n = cov.shape[:2]
     for task in range(first, batch * n, step):
         m, i = task // n, task % n
-        one = to_fixed_tuple(features[m, i], FEATURES)
+        one = neuron_at(features[m], i)
         for j in range(n):
             if j != i:
-                two = to_fixed_tuple(features[m, j], FEATURES)
+                two = neuron_at(features[m], j)
                 slopes = formula.cov_dparameters(one, two, float(cov[m, min(i, j), max(i, j)]), slack)
                 bar = float(cov_bar[m, i, j]) + float(cov_bar[m, j, i])
                 for k in range(PARAMETERS):

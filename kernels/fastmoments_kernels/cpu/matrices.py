@@ -3,6 +3,7 @@
 Arrays here are (batch, n) and (batch, n, n), float32 or float64, C-contiguous; checks and shapes are the caller's.
 """
 
+import math
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu import dense, dense_vjp
+from fastmoments_kernels.cpu import dense, dense_vjp, series, tiles
 from fastmoments_kernels.cpu.compiled import entry, formula_binding
 from fastmoments_kernels.cpu.elementwise import elementwise
 from fastmoments_kernels.threads import run
@@ -31,11 +32,13 @@ def _kernel(name: str, row_name: str, parameters: int, dtype: str) -> Any:
     double, real = types.float64, types.float32 if dtype == "float32" else types.float64
     neuron, matrix, result = _input(double, 2), _input(real, 3), types.Array(real, 3, "C")
     features, parts, index = _input(double, 3), types.Array(double, 3, "C"), types.int64
+    tables = types.Array(double, 4, "C")
     signatures = {
-        "neurons": (neuron, neuron, features, parts, index, index),
-        "pairs": (features, neuron, matrix, result, double, double, index, index),
+        "neurons": (neuron, neuron, features, neuron, parts, tables, parts, index, index),
+        "pairs": (features, tables, features, neuron, matrix, result, double, double, index, index),
         "pair_gradients": (
-            (features, neuron, neuron, matrix, matrix, result, parts, parts, double, double, index, index)
+            *(features, tables, features, neuron, neuron, matrix, matrix, result, parts, parts),
+            *(double, double, index, index),
         ),
         "parameter_gradients": (features, matrix, matrix, parts, double, index, index),
     }
@@ -49,7 +52,7 @@ def _binding(row_name: str, parameters: int) -> Binding:
 
 
 def _blocks(n: int) -> int:
-    return -(-n // dense.TILE)
+    return -(-n // tiles.TILE)
 
 
 def _tasks(batch: int, n: int) -> int:
@@ -60,7 +63,10 @@ class _Neurons(NamedTuple):
     """What is known of every neuron, in float64; 1 / sd is 0 for one without variance, whose rho is 0."""
 
     arguments: tuple[Array, ...]  # mu, var and the parameters, each (batch, n)
-    features: Array  # (batch, n, FEATURES)
+    marginals: tuple[Array, Array]  # mean and variance of f(X)
+    features: Array  # (batch, FEATURES, n)
+    table: Array  # (batch, blocks, BASE + 2, TILE) Hermite coefficients
+    rests: Array  # (batch, blocks, orders) of `series.log_rests`
     inverse_sd: Array
 
 
@@ -69,10 +75,15 @@ def _prepare(name: str, mu: Array, cov: Array, parameters: tuple[Array, ...]) ->
     stacked = np.empty((len(parameters), *mu.shape))
     for row, parameter in zip(stacked, parameters, strict=True):
         row[...] = parameter
-    features = np.empty((*mu.shape, _binding(name, len(parameters)).names["FEATURES"]))
-    run(_kernel("neurons", name, len(parameters), "float64"), (mu, var, stacked, features), 1)
+    arguments, blocks = (mu, var, *stacked), (len(mu), _blocks(mu.shape[1]))
+    marginals = elementwise(name, "marginals", len(arguments))(*arguments)
+    features = np.empty((len(mu), len(_binding(name, len(parameters)).names["NEURON"]), mu.shape[1]))
+    table = tiles.aligned((*blocks, series.BASE + 2, tiles.TILE))
+    rests = np.empty((*blocks, series.BASE // series.SWEEP + 1))
+    kernel = _kernel("neurons", name, len(parameters), "float64")
+    run(kernel, (mu, var, stacked, marginals[1], features, table, rests), 1)
     inverse_sd = np.divide(1.0, np.sqrt(var), out=np.zeros_like(var), where=var != 0.0)
-    return _Neurons((mu, var, *stacked), features, inverse_sd)
+    return _Neurons(arguments, marginals, features, table, rests, inverse_sd)
 
 
 def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
@@ -81,9 +92,9 @@ def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
 
 
 def _rounding(dtype: np.dtype[Any], n: int) -> tuple[float, float]:
-    """(slack, tolerance): how far a determinant may lie below 0, and the series' first term left out, in eps."""
+    """(slack, log tolerance): how far a determinant may lie below 0, and what a series may leave out of K."""
     eps = float(np.finfo(dtype).eps)
-    return 64 * n * eps, 0.5 * eps
+    return 64 * n * eps, math.log(0.5 * eps)
 
 
 def _weigh(weight: Array, slope: Array) -> Array:
@@ -101,15 +112,10 @@ def moments(
     name = row_of(activation).name
     with np.errstate(all="ignore"):
         neurons = _prepare(name, mu, cov, parameters)
-        mean, variance = _of_neurons(name, "marginals", neurons)
-    rounding = _rounding(cov.dtype, mu.shape[1])
-    run(
-        _kernel("pairs", name, len(parameters), cov.dtype.name),
-        (neurons.features, neurons.inverse_sd, cov, cov_out, *rounding),
-        _tasks(*mu.shape),
-    )
-    mean_out[...] = mean
-    np.einsum("bii->bi", cov_out)[...] = variance
+    arrays = neurons.features, neurons.table, neurons.rests, neurons.inverse_sd, cov, cov_out
+    kernel = _kernel("pairs", name, len(parameters), cov.dtype.name)
+    run(kernel, (*arrays, *_rounding(cov.dtype, mu.shape[1])), _tasks(*mu.shape))
+    mean_out[...], np.einsum("bii->bi", cov_out)[...] = neurons.marginals
 
 
 def moments_vjp(
@@ -123,11 +129,12 @@ def moments_vjp(
         var_dmu, var_dvar = _of_neurons(name, "var_partials", neurons)
     mu_parts, var_parts = np.zeros((2, batch, _blocks(n), n))
     cov_grad = np.empty_like(cov)
-    slack, tolerance = _rounding(cov.dtype, n)
-    arrays = neurons.features, neurons.inverse_sd, gain, cov, cov_bar, cov_grad, mu_parts, var_parts
-    # derivatives' series converge later
+    slack, log_tolerance = _rounding(cov.dtype, n)
+    given = neurons.features, neurons.table, neurons.rests, neurons.inverse_sd, gain, cov, cov_bar
     kernel = _kernel("pair_gradients", name, len(parameters), cov.dtype.name)
-    run(kernel, (*arrays, slack, 1e-3 * tolerance), _tasks(batch, n))
+    # derivatives' series converge later
+    rounding = slack, log_tolerance + math.log(1e-3)
+    run(kernel, (*given, cov_grad, mu_parts, var_parts, *rounding), _tasks(batch, n))
     bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
     with np.errstate(all="ignore"):
         mu_grad = _weigh(mean_bar, gain) + _weigh(bar, var_dmu) + mu_parts.sum(axis=1)

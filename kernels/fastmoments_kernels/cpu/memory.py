@@ -33,6 +33,20 @@ def load64(context: Any, address: Any) -> Any:
 
 
 @intrinsic
+def prefetch_for_writing(context: Any, address: Any) -> Any:
+    """Ask for the cache line at an address, which is about to be written."""
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, integer = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, integer, integer, integer])
+        function = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
+        builder.call(function, [_pointer(builder, arguments[0], ir.IntType(8)), integer(1), integer(3), integer(1)])
+        return lowering.get_dummy_value()
+
+    return types.void(types.int64), emit
+
+
+@intrinsic
 def store32(context: Any, address: Any, value: Any) -> Any:
     """Round a float64 to float32 and write it."""
 

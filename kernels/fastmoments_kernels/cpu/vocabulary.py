@@ -30,12 +30,12 @@ def fma(context: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @intrinsic
-def _as_integer(context: Any, x: Any) -> Any:
+def as_integer(context: Any, x: Any) -> Any:
     return types.int64(types.float64), lambda _, b, s, a: b.bitcast(a[0], ir.IntType(64))
 
 
 @intrinsic
-def _as_float(context: Any, x: Any) -> Any:
+def as_float(context: Any, x: Any) -> Any:
     return types.float64(types.int64), lambda _, b, s, a: b.bitcast(a[0], ir.DoubleType())
 
 
@@ -63,7 +63,7 @@ def exp(x: float) -> float:
     p = fma(p, r, 1.6666666666666666e-1)
     p = fma(p, r, 0.5)
     p = fma(p * r, r, r)
-    scale = _as_float((_as_integer(shifted) + 1023) << 52)
+    scale = as_float((as_integer(shifted) + 1023) << 52)
     value = fma(scale, p, scale)
     return 0.0 if x < LOWEST else (math.inf if x > HIGHEST else value)
 
@@ -138,6 +138,12 @@ def polynomial(context: Any, coefficients: Any, x: Any) -> Any:
         return total
 
     return types.float64(coefficients, types.float64), emit
+
+
+@numba.njit(error_model="numpy", forceinline=True, fastmath={"reassoc", "nsz"})
+def plus(a: float, b: float) -> float:
+    """a + b of a sum that may be reordered, and so be a vector's."""
+    return a + b
 
 
 @numba.njit(error_model="numpy", forceinline=True, fastmath={"reassoc", "nsz"})

@@ -90,4 +90,4 @@ def series_step(order: Real, bump: Reals, last: Real, before: Real) -> Real:
     """b_n from b_{n-1} and b_{n-2}, n >= 2: He_n(z) = z He_{n-1} - (n-1) He_{n-2}."""
     _, _, sd, _, _, _, root_p, z = bump
     ratio = root_p * sd
-    return -ratio * (z * last + ratio * sqrt(order - 1.0) * before) / sqrt(order)
+    return -ratio * (z * last + ratio * sqrt(order - 1.0) * before) * (1.0 / sqrt(order))

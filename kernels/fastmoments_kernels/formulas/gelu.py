@@ -103,13 +103,13 @@ def series(neuron: Reals) -> Reals:
 def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
     """a_n from a_{n-1} and a_{n-2}: He_n(g) = g He_{n-1} - (n-1) He_{n-2} with 1/sqrt(n!) inside."""
     _, _, _, g, _, _, v, _ = neuron
-    return -(root(v) * g * last + v * sqrt(order - 1.0) * before) / sqrt(order)
+    return -(root(v) * g * last + v * sqrt(order - 1.0) * before) * (1.0 / sqrt(order))
 
 
 def coefficient(order: Real, neuron: Reals, this: Real, last: Real, before: Real) -> Real:
     """b_n = sd^2 a_{n-2} / sqrt(n (n-1)) - a_n, as gelu'' = phi - phi''; b_1 = sd gain = sd Phi(g) - a_1."""
     _, var, _, _, cdf_g, _, _, _ = neuron
-    ramp = var * before / sqrt(maximum(order * (order - 1.0), 1.0))
+    ramp = var * before * (1.0 / sqrt(maximum(order * (order - 1.0), 1.0)))
     return where(order < 2.0, root(var) * cdf_g, ramp) - this
 
 

@@ -60,7 +60,7 @@ def series(neuron: Reals) -> Reals:
 def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n = (-1)^(n-1) He_{n-1}(h) phi(h) / sqrt(n!) from b_{n-1} and b_{n-2}, n >= 3."""
     _, _, _, h, _, _ = neuron
-    return -(h * last + (order - 2.0) / sqrt(order - 1.0) * before) / sqrt(order)
+    return -(h * last + (order - 2.0) / sqrt(order - 1.0) * before) * (1.0 / sqrt(order))
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

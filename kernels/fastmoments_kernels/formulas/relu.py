@@ -77,7 +77,7 @@ def series(neuron: Reals) -> Reals:
 
 def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n from b_{n-1} and b_{n-2}, n >= 3: He_n(h) = h He_{n-1} - (n-1) He_{n-2} with 1/sqrt(n!) inside."""
-    return -(neuron[3] * last + (order - 3.0) / sqrt(order - 1.0) * before) / sqrt(order)
+    return -(neuron[3] * last + (order - 3.0) / sqrt(order - 1.0) * before) * (1.0 / sqrt(order))
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

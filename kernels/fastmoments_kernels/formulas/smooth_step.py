@@ -66,7 +66,7 @@ def series(neuron: Reals) -> Reals:
 def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n = (sd / S)^n (-1)^(n-1) He_{n-1}(g) phi(g) / sqrt(n!) from b_{n-1} and b_{n-2}, n >= 3."""
     _, _, _, g, _, _, v, _, _ = neuron
-    return -(root(v) * g * last + v * (order - 2.0) / sqrt(order - 1.0) * before) / sqrt(order)
+    return -(root(v) * g * last + v * ((order - 2.0) / sqrt(order - 1.0)) * before) * (1.0 / sqrt(order))
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

@@ -103,7 +103,7 @@ def series(neuron: Reals) -> Reals:
 def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n from b_{n-2}, n >= 3: two derivatives of f turn its sign and bring omega^2 var."""
     _, _, _, _, power, _, _, _ = neuron
-    return -(power / sqrt(order * (order - 1.0))) * before
+    return -(power * (1.0 / sqrt(order * (order - 1.0)))) * before
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
