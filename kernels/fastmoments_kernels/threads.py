@@ -31,7 +31,7 @@ def num_threads() -> int:
 
 def run(kernel: Callable[..., Any], arguments: tuple[Any, ...], tasks: int) -> None:
     """kernel(*arguments, first, step) on as many threads as have a task, each with its own `first`."""
-    workers = max(1, min(num_threads(), tasks))
+    workers = max(1, min(num_threads(), tasks)) if tasks > 1 else 1
     others = [_executor().submit(kernel, *arguments, first, workers) for first in range(1, workers)]
     kernel(*arguments, 0, workers)
     for other in others:

@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 
 from fastmoments_kernels.bind import Binding, with_scope
-from fastmoments_kernels.cpu.vocabulary import VOCABULARY
+from fastmoments_kernels.cpu.vocabulary import VOCABULARY, inline
 from fastmoments_kernels.formulas.identity import has_series, interface_of
 
 STALE = 30 * 86400.0  # seconds after which another version's machine code is removed
@@ -31,6 +31,9 @@ def _constant(value: Any) -> Any:
 
 
 compiled_formula = Binding(VOCABULARY, compile=jit, constant=_constant)
+# inlined whatever their size, the loop over neurons becomes one of vectors
+inlined_formula = Binding(VOCABULARY, compile=inline, constant=_constant)
+OF_PAIRS = ("cov", "cov_10", "cov_20", "product_11", "cov_dparameters")
 
 
 @cache
@@ -41,10 +44,10 @@ def formula_binding(formula: ModuleType, parameters: int) -> Binding:
     """
     compiled = ModuleType(formula.__name__)
     for name, function in interface_of(formula).items():
-        setattr(compiled, name, compiled_formula(function))
+        setattr(compiled, name, (compiled_formula if name in OF_PAIRS else inlined_formula)(function))
     one = np.ones(1)
     features = formula.neuron(one, one, (one,) * parameters)
-    names = {"formula": compiled, "NEURON": (0.0,) * len(features), "PARAMETERS": parameters}
+    names = {"formula": compiled, "NEURON": (0.0,) * len(features), "PARAMETERS": (0.0,) * parameters}
     return Binding(names | {"HAS_SERIES": has_series(formula)}, compile=jit)
 
 

@@ -9,8 +9,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba.np.unsafe.ndarray import to_fixed_tuple
 
+from fastmoments_kernels.cpu.memory import column
 from fastmoments_kernels.cpu.series import (
     BASE,
     TERMS,
@@ -25,7 +25,8 @@ from fastmoments_kernels.formulas import identity as formula
 
 Array = Any
 
-PARAMETERS = 0  # how many formula.neuron takes
+PARAMETERS: tuple[float, ...] = ()  # as long as the tuple of them that formula.neuron takes
+PAIR = 5000.0  # what the formula of one pair costs, in terms of its series; gelu's four times as much
 HAS_SERIES = True
 
 
@@ -44,7 +45,7 @@ def neurons(
     batch, n = mu.shape
     for m in range(first, batch, step):
         for i in range(n):
-            feature = formula.neuron(mu[m, i], var[m, i], to_fixed_tuple(parameters[:, m, i], PARAMETERS))
+            feature = formula.neuron(mu[m, i], var[m, i], column(PARAMETERS, parameters[:, m], 0, 1, i))
             for f in range(len(feature)):
                 features[m, f, i] = feature[f]
         for block in range(table.shape[1]):
@@ -81,7 +82,7 @@ def pairs(
                     height, width = extent(cov[m], i, j)
                     correlations(cov[m], i, j, inverse_sd[m], rho)
                     both = rests[m, i // TILE] + rests[m, j // TILE]
-                    most, all_in = routes(rho, height, filled(width), both, log_tolerance, plan, limits)
+                    most, all_in = routes(rho, height, filled(width), both, log_tolerance, PAIR, plan, limits)
                     if most <= BASE:
                         by_series(rho, table[m, i // TILE], table[m, j // TILE], plan, height, filled(width), out)
                     else:
@@ -98,12 +99,19 @@ def pairs(
 
 
 def routes(
-    rho: Array, height: int, width: int, rests: Array, log_tolerance: float, plan: Array, limits: Array
+    rho: Array,
+    height: int,
+    width: int,
+    rests: Array,
+    log_tolerance: float,
+    pair: float,
+    plan: Array,
+    limits: Array,
 ) -> tuple[int, bool]:
     """For every two rows how many terms and up to which |rho|; the most terms, whether they serve all pairs."""
     most, all_in = 0, True
     for i in range(0, height, 2):
-        plan[i], limits[i], beyond = cheapest(rho, i, width, rests, log_tolerance)
+        plan[i], limits[i], beyond = cheapest(rho, i, width, rests, log_tolerance, pair)
         most, all_in = max(most, plan[i]), all_in & (beyond == 0)
     return most, all_in
 

@@ -35,7 +35,8 @@ from fastmoments_kernels.formulas import identity as formula
 
 Array = Any
 
-PARAMETERS = 0  # how many formula.neuron takes
+PARAMETERS: tuple[float, ...] = ()  # as long as the tuple of them that formula.neuron takes
+PAIR = 10000.0  # what the five formulas of one pair cost, in terms of the series here
 ABOVE = 2  # orders beyond N that f'' asks for
 LONGEST = TERMS + ABOVE + 2  # rows of a table
 SMALL = 1e-290  # below it only the series' first term is left, and |rho| may not be divided by
@@ -75,7 +76,7 @@ def pair_gradients(
                     correlations(cov[m], i, j, inverse_sd[m], rho)
                     both_sides(cov_bar[m], i, j, weight)
                     both = rests[m, a] + rests[m, b]
-                    most, all_in = routes(rho, height, filled(width), both, log_tolerance, plan, limits)
+                    most, all_in = routes(rho, height, filled(width), both, log_tolerance, PAIR, plan, limits)
                     powers(rho, weight, limits, height, width, power)
                     if most + ABOVE <= BASE:
                         of_1, of_2 = table[m, a], table[m, b]
@@ -183,7 +184,7 @@ def by_formula(
 def parameter_gradients(
     features: Array, cov: Array, cov_bar: Array, gradients: Array, slack: float, first: int, step: int
 ) -> None:
-    """What flows into the parameters (PARAMETERS, batch, n) off the diagonal, neurons first, first + step, ..."""
+    """What flows into the parameters (parameters, batch, n) off the diagonal, neurons first, first + step, ..."""
     batch, n = cov.shape[:2]
     for task in range(first, batch * n, step):
         m, i = task // n, task % n
@@ -193,5 +194,5 @@ def parameter_gradients(
                 two = neuron_at(features[m], j)
                 slopes = formula.cov_dparameters(one, two, float(cov[m, min(i, j), max(i, j)]), slack)
                 bar = float(cov_bar[m, i, j]) + float(cov_bar[m, j, i])
-                for k in range(PARAMETERS):
+                for k in range(len(PARAMETERS)):
                     gradients[k, m, i] += bar * slopes[k]

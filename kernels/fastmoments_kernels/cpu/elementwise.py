@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import carray
-from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu.compiled import compiled_formula, formula_binding, jit, ufunc_loop
-from fastmoments_kernels.cpu.memory import load32, load64, store32, store64
+from fastmoments_kernels.cpu.memory import column, load32, load64, store32, store64
 from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
 from fastmoments_kernels.formulas import identity as formula
 from fastmoments_kernels.formulas.orthant import bivariate_cdf, bivariate_cdf_partials, log_bivariate_cdf
@@ -21,7 +20,8 @@ Array = Any
 
 CHUNK = 128  # elements of every operand in the first cache level
 # bound per ufunc and dtype
-INPUTS, OPERANDS, PARAMETERS, SLACK, load, store = 2, 3, 0, 0.0, load64, store64
+INPUTS, OPERANDS, SLACK, load, store = 2, 3, 0.0, load64, store64
+PARAMETERS: tuple[float, ...] = ()
 
 
 class Body(NamedTuple):
@@ -38,15 +38,15 @@ class Body(NamedTuple):
 
 
 def _one(x: Array, i: int) -> Any:
-    return formula.neuron(x[0, i], x[1, i], to_fixed_tuple(x[2 : 2 + PARAMETERS, i], PARAMETERS))
+    return formula.neuron(x[0, i], x[1, i], column(PARAMETERS, x, 2, 1, i))
 
 
 def _first(x: Array, i: int) -> Any:
-    return formula.neuron(x[0, i], x[2, i], to_fixed_tuple(x[5 : 5 + 2 * PARAMETERS : 2, i], PARAMETERS))
+    return formula.neuron(x[0, i], x[2, i], column(PARAMETERS, x, 5, 2, i))
 
 
 def _second(x: Array, i: int) -> Any:
-    return formula.neuron(x[1, i], x[3, i], to_fixed_tuple(x[6 : 6 + 2 * PARAMETERS : 2, i], PARAMETERS))
+    return formula.neuron(x[1, i], x[3, i], column(PARAMETERS, x, 6, 2, i))
 
 
 def _mean(x: Array, count: int, slack: float) -> None:
@@ -84,14 +84,14 @@ def _var_partials(x: Array, count: int, slack: float) -> None:
 def _mean_dparameters(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         values = formula.mean_dparameters(_one(x, i))
-        for k in range(PARAMETERS):
+        for k in range(len(PARAMETERS)):
             x[INPUTS + k, i] = values[k]
 
 
 def _var_dparameters(x: Array, count: int, slack: float) -> None:
     for i in range(count):
         values = formula.var_dparameters(_one(x, i))
-        for k in range(PARAMETERS):
+        for k in range(len(PARAMETERS)):
             x[INPUTS + k, i] = values[k]
 
 
@@ -115,7 +115,7 @@ def _cov_dparameters(x: Array, count: int, slack: float) -> None:
         first, second = _first(x, i), _second(x, i)
         along_1 = formula.cov_dparameters(first, second, x[4, i], slack)
         along_2 = formula.cov_dparameters(second, first, x[4, i], slack)
-        for k in range(PARAMETERS):
+        for k in range(len(PARAMETERS)):
             x[INPUTS + 2 * k, i], x[INPUTS + 2 * k + 1, i] = along_1[k], along_2[k]
 
 

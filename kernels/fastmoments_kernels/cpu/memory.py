@@ -1,14 +1,34 @@
-"""Reading and writing at addresses: what a loop that NumPy calls with pointers and strides needs."""
+"""Reading and writing at addresses, for a loop that NumPy calls with pointers and strides; columns as tuples."""
 
 from typing import Any
 
 import llvmlite.ir as ir
-from numba.core import types
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 
 def _pointer(builder: Any, address: Any, real: Any) -> Any:
     return builder.inttoptr(address, real.as_pointer())
+
+
+@intrinsic
+def column(context: Any, like: Any, array: Any, first: Any, step: Any, j: Any) -> Any:
+    """A tuple as long as `like` of array[first, j], array[first + step, j], ...: loads, and no slice on the way."""
+    count = len(like)
+    result: Any = types.UniTuple(types.float64, count) if count else types.Tuple(())
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, matrix, row, stride, index = arguments
+        view = lowering.make_array(array)(lowering, builder, matrix)
+        values = []
+        for _ in range(count):
+            pointer = cgutils.get_item_pointer(lowering, builder, array, view, [row, index], wraparound=False)
+            values.append(builder.load(pointer))
+            row = builder.add(row, stride)
+        return lowering.make_tuple(builder, result, values)
+
+    return result(like, array, types.intp, types.intp, types.intp), emit
 
 
 @intrinsic
@@ -30,20 +50,6 @@ def load64(context: Any, address: Any) -> Any:
         return builder.load(_pointer(builder, arguments[0], ir.DoubleType()), align=1)
 
     return types.float64(types.int64), emit
-
-
-@intrinsic
-def prefetch_for_writing(context: Any, address: Any) -> Any:
-    """Ask for the cache line at an address, which is about to be written."""
-
-    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        byte, integer = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, integer, integer, integer])
-        function = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
-        builder.call(function, [_pointer(builder, arguments[0], ir.IntType(8)), integer(1), integer(3), integer(1)])
-        return lowering.get_dummy_value()
-
-    return types.void(types.int64), emit
 
 
 @intrinsic

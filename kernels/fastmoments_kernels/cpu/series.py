@@ -9,28 +9,24 @@ import math
 from typing import Any
 
 import numpy as np
-from numba.cpython.unsafe.tuple import tuple_setitem
 
+from fastmoments_kernels.cpu.memory import column
 from fastmoments_kernels.cpu.vocabulary import as_float, as_integer, fma, plus
 from fastmoments_kernels.formulas import identity as formula
 
 Array = Any
 
 BASE = 48  # orders that are tabulated for every neuron, enough for most blocks; a multiple of SWEEP, as TERMS is
-TERMS = 256  # the longest series
+TERMS = 512  # the longest series
 SWEEP = 4  # terms per pass over a row
-PAIR = 8000  # what the pair formula costs near |rho| = 1, in terms of one pair
 ROUNDED = 1e-13  # of the variance: what is left of it is known no better
 ROOT = np.sqrt(np.arange(TERMS + 4.0))
 NEURON = (0.0, 0.0, 0.0)  # as long as formula.neuron's tuple
 
 
 def neuron_at(features: Array, j: int) -> Any:
-    """The features of a neuron as the tuple that formulas take; a slice on the way would cost more than they do."""
-    found = NEURON
-    for k in range(len(NEURON)):
-        found = tuple_setitem(found, k, features[k, j])
-    return found
+    """The features of a neuron as the tuple that formulas take."""
+    return column(NEURON, features, 0, 1, j)
 
 
 def coefficients(features: Array, first: int, terms: int, table: Array) -> None:
@@ -106,20 +102,25 @@ def largest_of_two(rho: Array, i: int, width: int) -> float:
     return size
 
 
-def cheapest(rho: Array, i: int, width: int, rests: Array, log_tolerance: float) -> tuple[int, float, int]:
-    """(N, the |rho| up to which it serves, how many pairs are beyond) for rows i and i + 1: the least work."""
+def cheapest(
+    rho: Array, i: int, width: int, rests: Array, log_tolerance: float, pair: float
+) -> tuple[int, float, int]:
+    """(N, the |rho| up to which it serves, how many pairs are beyond) for rows i and i + 1: the least work.
+
+    `pair` is what the formula of a pair costs, in terms of one pair's series.
+    """
     largest = largest_of_two(rho, i, width)
     terms = terms_for(largest, rests, log_tolerance)
     if terms <= BASE:
         return terms, largest, 0
-    best_terms, best_limit, best_beyond, least = 0, 0.0, 2 * width, PAIR * 2.0 * width
+    best_terms, best_limit, best_beyond, least = 0, 0.0, 2 * width, pair * 2.0 * width
     candidate = min(terms, TERMS)
     while candidate > 2 * SWEEP:
         limit, beyond = reach(candidate, rests, log_tolerance), 0
         for j in range(width):
             beyond += 0 if abs(rho[i, j]) <= limit else 1
             beyond += 0 if abs(rho[i + 1, j]) <= limit else 1
-        cost = 2.0 * candidate * width + PAIR * beyond
+        cost = 2.0 * candidate * width + pair * beyond
         if cost < least:
             best_terms, best_limit, best_beyond, least = candidate, limit, beyond, cost
         candidate = SWEEP * (5 * candidate // (8 * SWEEP))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 Array = np.ndarray[Any, Any]
 
@@ -36,9 +35,16 @@ class ToleranceError(ValueError):
     """What was asked for cannot be reached; the message says where and what can."""
 
 
+def _sigmoid(x: Array) -> Array:
+    # scipy takes longer to import than everything else
+    from scipy.special import expit
+
+    value: Array = expit(x)
+    return value
+
+
 def _silu(x: Array) -> Array:
-    product: Array = x * expit(x)
-    return product
+    return x * _sigmoid(x)
 
 
 def _softplus(x: Array) -> Array:
@@ -53,7 +59,7 @@ def _gelu_tanh(x: Array) -> Array:
 
 READY = {
     "tanh": Custom(np.tanh),
-    "sigmoid": Custom(expit),
+    "sigmoid": Custom(_sigmoid),
     "silu": Custom(_silu),
     "softplus": Custom(_softplus),
     "gelu_tanh": Custom(_gelu_tanh),
