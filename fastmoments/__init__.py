@@ -13,6 +13,8 @@ from fastmoments.dispatch import plan as plan
 from fastmoments.functions import functions_of as _functions_of
 from fastmoments.functions import functions_to_tolerance as _to_tolerance
 from fastmoments.layers import affine_moments as affine_moments
+from fastmoments.layers import bayes_linear_marginals as bayes_linear_marginals
+from fastmoments.layers import bayes_linear_moments as bayes_linear_moments
 from fastmoments.layers import residual_moments as residual_moments
 from fastmoments.moments import marginals as marginals
 from fastmoments.moments import moments as moments
@@ -23,6 +25,7 @@ from fastmoments.results import CdfPartials as CdfPartials
 from fastmoments.results import CovPartials as CovPartials
 from fastmoments.results import Marginals as Marginals
 from fastmoments.results import Moments as Moments
+from fastmoments.results import MomentsCross as MomentsCross
 from fastmoments.results import MomentsVjp as MomentsVjp
 from fastmoments_kernels.catalogue import GELU as GELU
 from fastmoments_kernels.catalogue import NPN as NPN

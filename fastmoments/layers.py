@@ -1,18 +1,25 @@
-"""Layers: what an affine map and a residual layer do to a Gaussian's mean and covariance."""
+"""Layers: what an affine map, a residual layer and a layer of Gaussian weights do to a mean and a covariance.
 
-from typing import Any, Literal
+Written once in the words NumPy, PyTorch and JAX share; `frameworks` brings their arrays in and out.
+"""
+
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from fastmoments.dispatch import Plan, plan_of
-from fastmoments.frameworks.numpy import as_array, vector_and_matrix
-from fastmoments.moments import gain, moments
-from fastmoments.results import Moments
+from fastmoments.dispatch import Plan, framework_of, plan_of
+from fastmoments.moments import gain, marginals, moments
+from fastmoments.results import Marginals, Moments, MomentsCross
 
 Array = Any
 
+ROWS = 1024  # of `bayes_linear_marginals` at a time on NumPy: what belongs to them stays in cache
 
-def affine_moments(mu: Array, cov: Array, weight: Array, bias: Array | None = None) -> Moments:
+
+def affine_moments(
+    mu: Array, cov: Array, weight: Array, bias: Array | None = None, *, return_cross: bool = False
+) -> Any:
     """Mean and covariance of weight X + bias for X ~ N(mu, cov): exact for any X with these moments.
 
     Parameters
@@ -21,21 +28,22 @@ def affine_moments(mu: Array, cov: Array, weight: Array, bias: Array | None = No
     cov : array (..., n, n), the covariance of X; its upper triangle is read.
     weight : array (m, n).
     bias : array (m,), or None for 0.
+    return_cross : return Cov(X, output) as well.
 
     Returns
     -------
-    Moments
-        `mean` (..., m) = weight mu + bias and `cov` (..., m, m) = weight cov weight^T, exactly symmetric.
+    Moments or MomentsCross
+        `mean` (..., m) = weight mu + bias and `cov` (..., m, m) = weight cov weight^T, exactly symmetric; on
+        request `cross` (..., n, m) = cov weight^T.
 
     Raises
     ------
     TypeError : dtypes that are mixed or not real.
     ValueError : shapes that disagree, a negative variance.
     """
-    plan = _plan(mu=mu, cov=cov, weight=weight, bias=bias)
-    mu, cov = vector_and_matrix(plan, mu, cov)
-    mean, full, _ = _affine(plan, mu, cov, weight, bias, ("weight", "bias"))
-    return Moments(mean.astype(plan.result, copy=False), full.astype(plan.result, copy=False))
+    layer = _Layer(mu=mu, cov=cov, weight=weight, bias=bias)
+    out = layer.affine("weight", "bias")
+    return layer.results(out.mean, out.cov, layer.transposed(out.product) if return_cross else None)
 
 
 def residual_moments(
@@ -46,7 +54,11 @@ def residual_moments(
     b: Array | None = None,
     C: Array | Literal["identity"] | None = None,
     d: Array | None = None,
-) -> Moments:
+    *,
+    A_var: Array | None = None,
+    b_var: Array | None = None,
+    return_cross: bool = False,
+) -> Any:
     """Mean and covariance of f(A X + b) + C X + d for X ~ N(mu, cov), exact.
 
     Parameters
@@ -56,11 +68,14 @@ def residual_moments(
     cov : array (..., n, n), the covariance of X; its upper triangle is read.
     A : array (m, n); b : array (m,) or None for 0.
     C : array (m, n), "identity" (m = n) or None for 0; d : array (m,) or None for 0.
+    A_var, b_var : arrays (m, n) and (m,), variances of independent Gaussian weights whose means are A and b. Then
+        A X + b is not Gaussian, and the result that of a Gaussian with its moments.
+    return_cross : return Cov(X, output) as well.
 
     Returns
     -------
-    Moments
-        `mean` (..., m) and `cov` (..., m, m), exactly symmetric.
+    Moments or MomentsCross
+        `mean` (..., m) and `cov` (..., m, m), exactly symmetric; on request `cross` (..., n, m).
 
     Raises
     ------
@@ -71,7 +86,7 @@ def residual_moments(
     -----
     With K the covariance of f and G its gains at A X + b, cov_out = K + G A cov C^T + (G A cov C^T)^T + C cov C^T
     by Stein's lemma. A cov is formed once. A variance of A cov A^T below 0 by rounding, down to
-    -n eps sum(|A| |cov| |A|^T), becomes 0; one further below is an error.
+    -n eps sum_i (sum_j |A_ij| sd_j)^2, becomes 0; one further below is an error (nan on JAX).
 
     References
     ----------
@@ -80,88 +95,245 @@ def residual_moments(
     identity = isinstance(C, str)
     if identity and C != "identity":
         raise ValueError(f'C: expected a matrix, "identity" or None, got {C!r}')
-    plan = _plan(mu=mu, cov=cov, A=A, b=b, C=None if identity else C, d=d)
-    mu, cov = vector_and_matrix(plan, mu, cov)
-    before, spread, product = _affine(plan, mu, cov, A, b, ("A", "b"))
-    spread = _without_rounding(spread, cov, as_array(A, plan.compute))
-    mean, full = moments(activation, before, spread)
+    layer = _Layer(mu=mu, cov=cov, A=A, b=b, C=None if identity else C, d=d, A_var=A_var, b_var=b_var)
+    before = layer.affine("A", "b", "A_var", "b_var")
+    mean, full = moments(activation, before.mean, before.cov)
+    gains = gain(activation, before.mean, layer.diagonal(before.cov))[..., None]
+    cross = gains * before.product
     if C is not None:
-        gains = gain(activation, before, np.einsum("...ii->...i", spread))[..., None]
-        through, cross, skipped = _skip(plan, mu, cov, product, None if identity else C)
-        half = gains * cross
-        mean, full = mean + through, full + (half + np.swapaxes(half, -1, -2)) + skipped
+        through, mixed, skipped, across = layer.skip(before.product, identity)
+        half = gains * mixed
+        mean, full, cross = mean + through, full + (half + layer.transposed(half)) + skipped, cross + across
     if d is not None:
-        mean = mean + _vector(plan, "d", d, mean.shape[-1])
-    return Moments(mean.astype(plan.result, copy=False), full.astype(plan.result, copy=False))
+        mean = mean + layer.vector("d", mean.shape[-1])
+    return layer.results(mean, full, layer.transposed(cross) if return_cross else None)
 
 
-def _plan(**arguments: Any) -> Plan:
-    plan = plan_of({name: value for name, value in arguments.items() if value is not None})
-    if plan.framework != "numpy":
-        raise TypeError(
-            f"mu: layers take NumPy arrays in this version, got {plan.framework}; pass numpy.asarray(mu)"
-        )
-    return plan
+def bayes_linear_moments(
+    mu: Array,
+    cov: Array,
+    weight_mean: Array,
+    weight_var: Array,
+    bias_mean: Array | None = None,
+    bias_var: Array | None = None,
+    activation: Any = None,
+    *,
+    return_cross: bool = False,
+) -> Any:
+    """Mean and covariance of W X + b, or f(W X + b), with independent Gaussian weights and X ~ N(mu, cov).
 
+    Parameters
+    ----------
+    mu : array (..., n), the mean of X.
+    cov : array (..., n, n), the covariance of X; its upper triangle is read.
+    weight_mean, weight_var : arrays (m, n).
+    bias_mean, bias_var : arrays (m,), or None for 0.
+    activation : an object such as ReLU(), its name, or None for the linear layer alone.
+    return_cross : return Cov(X, output) as well.
 
-def _matrix(plan: Plan, name: str, value: Array, columns: int, rows: int | None = None) -> Array:
-    matrix = as_array(value, plan.compute)
-    if matrix.ndim != 2 or matrix.shape[1] != columns or rows not in (None, matrix.shape[0]):
-        raise ValueError(f"{name}: expected shape ({rows or 'm'}, {columns}), got {matrix.shape}")
-    return matrix
+    Returns
+    -------
+    Moments or MomentsCross
+        `mean` (..., m) and `cov` (..., m, m), exactly symmetric; on request `cross` (..., n, m).
 
+    Raises
+    ------
+    TypeError : dtypes that are mixed or not real.
+    ValueError : shapes that disagree, a negative variance.
 
-def _vector(plan: Plan, name: str, value: Array, length: int) -> Array:
-    vector = as_array(value, plan.compute)
-    if vector.shape != (length,):
-        raise ValueError(f"{name}: expected shape ({length},), got {vector.shape}")
-    return vector
-
-
-def _affine(
-    plan: Plan, mu: Array, cov: Array, weight: Array, bias: Array | None, names: tuple[str, str]
-) -> tuple[Array, Array, Array]:
-    """(weight mu + bias, weight cov weight^T, weight cov); cov by its upper triangle."""
-    matrix = _matrix(plan, names[0], weight, mu.shape[-1])
-    mean = mu @ matrix.T
-    if bias is not None:
-        mean = mean + _vector(plan, names[1], bias, matrix.shape[0])
-    product = matrix @ _from_upper(cov)
-    return mean, _symmetric(product @ matrix.T), product
-
-
-def _skip(plan: Plan, mu: Array, cov: Array, product: Array, skip: Array | None) -> tuple[Array, Array, Array]:
-    """(C mu, A cov C^T, C cov C^T); None stands for the identity, which costs no product."""
-    if skip is None:
-        if product.shape[-2] != mu.shape[-1]:
-            raise ValueError(f'C: "identity" needs a square A, got {product.shape[-2:]}')
-        return mu, product, _from_upper(cov)
-    matrix = _matrix(plan, "C", skip, mu.shape[-1], product.shape[-2])
-    return mu @ matrix.T, product @ matrix.T, _symmetric(matrix @ _from_upper(cov) @ matrix.T)
-
-
-def _from_upper(cov: Array) -> Array:
-    return np.triu(cov) + np.swapaxes(np.triu(cov, 1), -1, -2)
-
-
-def _symmetric(product: Array) -> Array:
-    return 0.5 * (product + np.swapaxes(product, -1, -2))
-
-
-def _without_rounding(spread: Array, cov: Array, matrix: Array) -> Array:
-    """A cov A^T whose rounding no longer shows: variances >= 0, no covariance beyond sqrt(var_i var_j).
-
-    Only what n eps trace(|A| |cov| |A|^T) explains is mended; the rest is left for `moments` to report.
+    Notes
+    -----
+    cov_out = M cov M^T + diag(sum_j V_ij (cov_jj + mu_j^2) + bias_var), exact for any X with these moments.
+    W X + b is not Gaussian; behind an activation the result is that of a Gaussian with these moments.
     """
-    n, eps = spread.shape[-1], float(np.finfo(spread.dtype).eps)
-    var = np.einsum("...ii->...i", spread)
-    sd = np.sqrt(np.maximum(var, 0.0))
-    limit = sd[..., :, None] * sd[..., None, :]
-    beyond = np.abs(spread) > limit * (1.0 + 16 * n * eps)
-    if not beyond.any():
-        return spread
-    size = np.abs(matrix)
-    rounding = n * eps * np.einsum("ij,...jk,ik->...", size, np.abs(cov), size, optimize=True)[..., None, None]
-    mended = np.where(beyond & (np.abs(spread) - limit <= rounding), np.copysign(limit, spread), spread)
-    np.einsum("...ii->...i", mended)[...] = np.where((var < 0.0) & (var >= -rounding[..., 0]), 0.0, var)
-    return mended
+    if activation is not None:
+        return residual_moments(
+            activation,
+            mu,
+            cov,
+            weight_mean,
+            bias_mean,
+            A_var=weight_var,
+            b_var=bias_var,
+            return_cross=return_cross,
+        )
+    given = {"bias_mean": bias_mean, "bias_var": bias_var}
+    layer = _Layer(mu=mu, cov=cov, weight_mean=weight_mean, weight_var=weight_var, **given)
+    out = layer.affine("weight_mean", "bias_mean", "weight_var", "bias_var")
+    return layer.results(out.mean, out.cov, layer.transposed(out.product) if return_cross else None)
+
+
+def bayes_linear_marginals(
+    mu: Array,
+    var: Array,
+    weight_mean: Array,
+    weight_var: Array,
+    bias_mean: Array | None = None,
+    bias_var: Array | None = None,
+    activation: Any = None,
+) -> Marginals:
+    """Mean and variance of every output of W X + b, or f(W X + b): independent Gaussian weights and inputs.
+
+    Parameters
+    ----------
+    mu, var : arrays (..., n), mean and variance of the inputs; what correlates them is left out.
+    weight_mean, weight_var : arrays (m, n).
+    bias_mean, bias_var : arrays (m,), or None for 0.
+    activation : an object such as NPN(), its name, or None for the linear layer alone.
+
+    Returns
+    -------
+    Marginals
+        `mean` and `var`, (..., m) each.
+
+    Raises
+    ------
+    TypeError : dtypes that are mixed or not real.
+    ValueError : shapes that disagree, a negative variance.
+
+    Notes
+    -----
+    var_out = (M^2 + V) var + V mu^2 + bias_var, exact for independent inputs; behind an activation the result is
+    that of a Gaussian with these moments (Wang et al. 2016). On NumPy rows pass through it a block at a time.
+    """
+    given = {"bias_mean": bias_mean, "bias_var": bias_var}
+    layer = _Layer(mu=mu, var=var, weight_mean=weight_mean, weight_var=weight_var, **given)
+    return Marginals(*(layer.result(x) for x in layer.marginals(activation)))
+
+
+class _Affine(NamedTuple):
+    """Mean and covariance of A X + b, and A cov."""
+
+    mean: Array
+    cov: Array
+    product: Array
+
+
+class _Layer:
+    """The arguments of one call as its framework's arrays, checked by name."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self.plan: Plan = plan_of({name: value for name, value in arguments.items() if value is not None})
+        self.framework: ModuleType = framework_of(self.plan)
+        self.given = self.framework.to_arrays(self.plan, arguments)
+        for name, value in self.given.items():
+            if name.endswith("var") and value is not None:
+                self.framework.check_variances(name, value)
+        self.mu = self.given["mu"]
+        if "cov" in arguments:
+            self.mu, cov = self.framework.vector_and_matrix(self.plan, arguments["mu"], arguments["cov"])
+            self.cov = self.framework.symmetric(cov)
+
+    @property
+    def xp(self) -> Any:
+        return self.framework.xp
+
+    def matrix(self, name: str, rows: int | None = None) -> Array:
+        value, columns = self.given[name], self.mu.shape[-1]
+        if value.ndim != 2 or value.shape[1] != columns or rows not in (None, value.shape[0]):
+            raise ValueError(f"{name}: expected shape ({rows or 'm'}, {columns}), got {tuple(value.shape)}")
+        return value
+
+    def vector(self, name: str, length: int) -> Array:
+        value = self.given[name]
+        if tuple(value.shape) != (length,):
+            raise ValueError(f"{name}: expected shape ({length},), got {tuple(value.shape)}")
+        return value
+
+    def affine(self, weight: str, bias: str, weight_var: str | None = None, bias_var: str | None = None) -> _Affine:
+        matrix = self.matrix(weight)
+        length = matrix.shape[0]
+        mean = self.mu @ matrix.T
+        if self.given[bias] is not None:
+            mean = mean + self.vector(bias, length)
+        product = matrix @ self.cov
+        full = product @ matrix.T
+        full = self._without_rounding(0.5 * (full + self.transposed(full)), matrix)
+        own = 0.0
+        if weight_var is not None and self.given[weight_var] is not None:
+            squares = self.diagonal(self.cov) + self.mu * self.mu
+            own = squares @ self.matrix(weight_var, length).T
+        if bias_var is not None and self.given[bias_var] is not None:
+            own = own + self.vector(bias_var, length)
+        if not isinstance(own, float):
+            full = full + self._on_diagonal(own)
+        return _Affine(mean, full, product)
+
+    def skip(self, product: Array, identity: bool) -> tuple[Array, Array, Array, Array]:
+        """(C mu, A cov C^T, C cov C^T, C cov); the identity costs no product."""
+        if identity:
+            if product.shape[-2] != self.mu.shape[-1]:
+                raise ValueError(f'C: "identity" needs a square A, got {tuple(product.shape[-2:])}')
+            return self.mu, product, self.cov, self.cov
+        matrix = self.matrix("C", product.shape[-2])
+        across = matrix @ self.cov
+        skipped = across @ matrix.T
+        skipped = 0.5 * (skipped + self.transposed(skipped))
+        return self.mu @ matrix.T, product @ matrix.T, skipped, across
+
+    def marginals(self, activation: Any) -> tuple[Array, Array]:
+        """Mean and variance of W X + b or f of it; NumPy's rows in blocks, into arrays made beforehand."""
+        mu, var = self.mu, self.given["var"]
+        if tuple(var.shape) != tuple(mu.shape):
+            raise ValueError(f"var: expected mu's shape {tuple(mu.shape)}, got {tuple(var.shape)}")
+        weight = self.matrix("weight_mean")
+        spread = self.matrix("weight_var", weight.shape[0])
+        maps = weight.T, (weight * weight + spread).T, spread.T
+        if self.plan.framework != "numpy":
+            return self._rows(mu, var, maps, activation)
+        length, lead = weight.shape[0], mu.shape[:-1]
+        mu, var = (x.reshape(-1, x.shape[-1]) for x in (mu, var))
+        out = self.xp.empty((2, len(mu), length), self.plan.compute)
+        for start in range(0, len(mu), ROWS):
+            rows = slice(start, start + ROWS)
+            out[0, rows], out[1, rows] = self._rows(mu[rows], var[rows], maps, activation)
+        return out[0].reshape(*lead, length), out[1].reshape(*lead, length)
+
+    def _rows(self, mu: Array, var: Array, maps: tuple[Array, ...], activation: Any) -> tuple[Array, Array]:
+        of_mean, of_var, of_square = maps
+        mean, out = mu @ of_mean, var @ of_var + (mu * mu) @ of_square
+        if self.given["bias_mean"] is not None:
+            mean = mean + self.vector("bias_mean", of_mean.shape[-1])
+        if self.given["bias_var"] is not None:
+            out = out + self.vector("bias_var", of_mean.shape[-1])
+        return (mean, out) if activation is None else tuple(marginals(activation, mean, out))
+
+    def diagonal(self, matrix: Array) -> Array:
+        return self.xp.einsum("...ii->...i", matrix)
+
+    def transposed(self, matrix: Array) -> Array:
+        return self.xp.swapaxes(matrix, -1, -2)
+
+    def _on_diagonal(self, vector: Array) -> Array:
+        """Matrices with these diagonals."""
+        identity = self.framework.to_arrays(self.plan, {"identity": np.eye(vector.shape[-1])})["identity"]
+        return vector[..., None] * identity
+
+    def _without_rounding(self, spread: Array, matrix: Array) -> Array:
+        """A cov A^T whose rounding no longer shows: variances >= 0, no covariance beyond sqrt(var_i var_j).
+
+        Only what n eps sum_i (sum_j |A_ij| sd_j)^2 explains is mended; the rest is left for `moments` to report.
+        """
+        xp, n, eps = self.xp, spread.shape[-1], float(self.xp.finfo(spread.dtype).eps)
+        var = self.diagonal(spread)
+        sd = self._root(var)
+        limit = sd[..., :, None] * sd[..., None, :]
+        size = xp.abs(spread)
+        beyond = size > limit * (1.0 + 16 * n * eps)
+        if self.plan.framework == "numpy" and not beyond.any():
+            return spread
+        reach = self._root(self.diagonal(self.cov)) @ xp.abs(matrix).T
+        rounding = n * eps * (reach * reach).sum(-1)[..., None, None]
+        return xp.where(beyond & (size - limit <= rounding), xp.sign(spread) * limit, spread)
+
+    def _root(self, var: Array) -> Array:
+        """sqrt(var), 0 for what is not positive, there too with finite derivatives."""
+        positive = var > 0.0
+        return self.xp.where(positive, self.xp.sqrt(self.xp.where(positive, var, 1.0 + 0.0 * var)), 0.0 * var)
+
+    def result(self, value: Array) -> Array:
+        return self.framework.result(self.plan, value)
+
+    def results(self, mean: Array, cov: Array, cross: Array | None) -> Moments | MomentsCross:
+        found = Moments(self.result(mean), self.result(cov))
+        return found if cross is None else MomentsCross(*found, self.result(cross))

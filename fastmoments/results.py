@@ -10,6 +10,14 @@ class Moments(NamedTuple):
     cov: Any
 
 
+class MomentsCross(NamedTuple):
+    """Mean (..., m), covariance (..., m, m) and cross-covariance (..., n, m) with the input; unpacks as three."""
+
+    mean: Any
+    cov: Any
+    cross: Any
+
+
 class Marginals(NamedTuple):
     """Mean and variance of each element, in the broadcast shape of the inputs; unpacks as two."""
 

@@ -12,6 +12,7 @@ from fastmoments.results import Moments, MomentsVjp
 from fastmoments_kernels import xla
 
 Array = Any
+xp = jnp  # the functions that layers are written in
 
 
 def elementwise(
@@ -19,10 +20,10 @@ def elementwise(
 ) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
     _refuse(out=out, where=None if where is True else where, dtype=dtype)
-    arrays = _arrays(plan, arguments)
-    shapes.broadcast({key: array.shape for key, array in zip(arguments, arrays, strict=True)})
+    arrays = to_arrays(plan, arguments)
+    shapes.broadcast({key: array.shape for key, array in arrays.items()})
     function = xla.normal(name) if activation is None else xla.elementwise(_traceable(activation), name)
-    return _results(plan, function(*arrays))
+    return result(plan, function(*arrays.values()))
 
 
 def moments(
@@ -30,33 +31,33 @@ def moments(
 ) -> Moments:
     """Mean and covariance of f(X); the gradient by cov lies in its upper triangle, which alone is read."""
     _refuse(out=out)
-    mu, cov = _vector_and_matrix(plan, mu, cov)
+    mu, cov = vector_and_matrix(plan, mu, cov)
     if check:
         _check_covariance(cov)
     per_neuron = _per_neuron(plan, parameters, mu)
-    return Moments(*_results(plan, xla.moments(_traceable(activation), mu, cov, *per_neuron)))
+    return Moments(*result(plan, xla.moments(_traceable(activation), mu, cov, *per_neuron)))
 
 
 def moments_vjp(
     plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
 ) -> MomentsVjp:
     """Gradients with respect to mu and cov; batch dimensions stay."""
-    mu, cov = _vector_and_matrix(plan, mu, cov)
-    bars = _arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
-    for name, bar, like in zip(("mean_bar", "cov_bar"), bars, (mu, cov), strict=True):
+    mu, cov = vector_and_matrix(plan, mu, cov)
+    bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
+    for (name, bar), like in zip(bars.items(), (mu, cov), strict=True):
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
     per_neuron = _per_neuron(plan, parameters, mu)
-    mu_bar, cov_in_bar, *_ = xla.moments_vjp(_traceable(activation), mu, cov, *bars, *per_neuron)
-    return MomentsVjp(*_results(plan, (mu_bar, cov_in_bar)))
+    mu_bar, cov_in_bar, *_ = xla.moments_vjp(_traceable(activation), mu, cov, *bars.values(), *per_neuron)
+    return MomentsVjp(*result(plan, (mu_bar, cov_in_bar)))
 
 
 def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> list[Array]:
     """Parameters in mu's shape, one number a neuron."""
-    arrays = _arrays(plan, parameters)
-    for name, array in zip(parameters, arrays, strict=True):
+    arrays = to_arrays(plan, parameters)
+    for name, array in arrays.items():
         shapes.check_parameter(name, array.shape, mu.shape)
-    return [jnp.broadcast_to(array, mu.shape) for array in arrays]
+    return [jnp.broadcast_to(array, mu.shape) for array in arrays.values()]
 
 
 def _traceable(activation: Any) -> str:
@@ -71,16 +72,25 @@ def _refuse(**options: Any) -> None:
             raise TypeError(f"{name}: JAX arrays are returned, not written to; leave {name} out")
 
 
-def _arrays(plan: Plan, arguments: dict[str, Any]) -> list[Array]:
-    """The arguments in the dtype of the computation."""
+def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
+    """The arguments in the dtype of the computation; None stays None."""
     if jax.dtypes.canonicalize_dtype(plan.compute) != plan.compute:
         raise ValueError('precision: JAX has float64 after jax.config.update("jax_enable_x64", True) only')
-    return [jnp.asarray(value, plan.compute) for value in arguments.values()]
+    return {name: None if value is None else jnp.asarray(value, plan.compute) for name, value in arguments.items()}
 
 
-def _vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
+def symmetric(cov: Array) -> Array:
+    """The matrix by its upper triangle."""
+    return jnp.triu(cov) + jnp.triu(cov, 1).mT
+
+
+def check_variances(name: str, var: Array, what: str = "it") -> None:
+    """No value is looked at: a negative variance gives nan."""
+
+
+def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
     """Mu (..., n) and cov (..., n, n), leading dimensions broadcast."""
-    mu, cov = _arrays(plan, {"mu": mu, "cov": cov})
+    mu, cov = to_arrays(plan, {"mu": mu, "cov": cov}).values()
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
     return jnp.broadcast_to(mu, (*batch, n)), jnp.broadcast_to(cov, (*batch, n, n))
 
@@ -91,5 +101,6 @@ def _check_covariance(cov: Array) -> None:
     numpy.check_covariance(np.asarray(cov))
 
 
-def _results(plan: Plan, values: Any) -> Any:
+def result(plan: Plan, values: Any) -> Any:
+    """An array, or arrays, in the dtype that is returned."""
     return jax.tree.map(lambda value: value.astype(plan.result), values)

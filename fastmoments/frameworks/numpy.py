@@ -13,6 +13,7 @@ from fastmoments_kernels import custom
 from fastmoments_kernels.custom import Custom
 
 Array = Any
+xp = np  # the functions that layers are written in
 
 
 def elementwise(
@@ -99,6 +100,21 @@ def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> tuple[Arra
     for name, array in arrays.items():
         shapes.check_parameter(name, array.shape, mu.shape)
     return tuple(_flat(np.broadcast_to(array, mu.shape), 1) for array in arrays.values())
+
+
+def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
+    """The arguments in the dtype of the computation; None stays None."""
+    return {name: None if value is None else as_array(value, plan.compute) for name, value in arguments.items()}
+
+
+def symmetric(cov: Array) -> Array:
+    """The matrix by its upper triangle."""
+    return np.triu(cov) + np.triu(cov, 1).mT
+
+
+def result(plan: Plan, value: Array) -> Array:
+    """The value in the dtype that is returned."""
+    return value.astype(plan.result, copy=False)
 
 
 def as_array(value: Any, dtype: str) -> Array:

@@ -12,6 +12,7 @@ from fastmoments.frameworks import torch_rules as rules
 from fastmoments.results import Moments, MomentsVjp
 
 Tensor = Any
+xp = torch  # the functions that layers are written in
 
 _unpack_dual: Callable[..., Any] = forward_ad.unpack_dual
 
@@ -21,13 +22,13 @@ def elementwise(
 ) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
     _refuse(out=out, where=None if where is True else where, dtype=dtype)
-    tensors = _tensors(plan, arguments)
+    tensors = to_arrays(plan, arguments)
     for argument, tensor in tensors.items():
         if argument.startswith("var"):
-            _check_variances(argument, tensor)
+            check_variances(argument, tensor)
     shape = shapes.broadcast({argument: tensor.shape for argument, tensor in tensors.items()})
     values = _elementwise(activation, name, tuple(tensor.expand(shape) for tensor in tensors.values()))
-    values = tuple(_result(plan, value) for value in values)
+    values = tuple(result(plan, value) for value in values)
     return values if len(values) > 1 else values[0]
 
 
@@ -52,27 +53,27 @@ def moments(
     symmetric and that of what was computed. For a symmetric cov the two have the same bits.
     """
     _refuse(out=out)
-    mu, cov = _vector_and_matrix(plan, mu, cov)
+    mu, cov = vector_and_matrix(plan, mu, cov)
     if check:
         _check_covariance(cov)
     functions = rules.moments, rules.evaluate_moments, torch_ops.moments
     found = _on_matrices(functions, activation, (mu, cov), _per_neuron(plan, parameters, mu))
-    return Moments(*(_result(plan, x) for x in found))
+    return Moments(*(result(plan, x) for x in found))
 
 
 def moments_vjp(
     plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
 ) -> MomentsVjp:
     """Gradients with respect to mu and cov; batch dimensions stay."""
-    tensors = _vector_and_matrix(plan, mu, cov)
-    bars = _tensors(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
+    tensors = vector_and_matrix(plan, mu, cov)
+    bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
     for (name, bar), like in zip(bars.items(), tensors, strict=True):
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {tuple(like.shape)}, got {tuple(bar.shape)}")
     functions = rules.moments_vjp, rules.evaluate_moments_vjp, torch_ops.moments_vjp
     arrays = (*tensors, *bars.values())
     found = _on_matrices(functions, activation, arrays, _per_neuron(plan, parameters, tensors[0]))
-    return MomentsVjp(*(_result(plan, x) for x in found))
+    return MomentsVjp(*(result(plan, x) for x in found))
 
 
 def _on_matrices(
@@ -94,7 +95,7 @@ def _on_matrices(
 
 def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Tensor) -> tuple[Tensor, ...]:
     """Parameters in mu's shape, one number a neuron."""
-    tensors = _tensors(plan, parameters)
+    tensors = to_arrays(plan, parameters)
     for name, tensor in tensors.items():
         shapes.check_parameter(name, tensor.shape, mu.shape)
     return tuple(tensor.expand(mu.shape) for tensor in tensors.values())
@@ -111,21 +112,33 @@ def _refuse(**options: Any) -> None:
             raise TypeError(f"{name}: torch tensors are returned, not written to; leave {name} out")
 
 
-def _tensors(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:
-    """The arguments in the dtype of the computation, on the device of those that are tensors."""
+def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:
+    """The arguments in the dtype of the computation, on the device of those that are tensors; None stays None."""
     dtype, device = getattr(torch, plan.compute), torch.device(plan.device)
-    return {name: torch.as_tensor(value, dtype=dtype, device=device) for name, value in arguments.items()}
+    return {
+        name: None if value is None else torch.as_tensor(value, dtype=dtype, device=device)
+        for name, value in arguments.items()
+    }
 
 
-def _vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:
+def symmetric(cov: Tensor) -> Tensor:
+    """The matrix by its upper triangle, or with derivatives by the mean of both."""
+    if _is_tracked(cov):
+        return rules.symmetric(cov)
+    upper = torch.triu(cov)
+    return upper + torch.triu(cov, 1).mT
+
+
+def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:
     """Mu (..., n) and cov (..., n, n), leading dimensions broadcast, variances checked."""
-    mu, cov = _tensors(plan, {"mu": mu, "cov": cov}).values()
+    mu, cov = to_arrays(plan, {"mu": mu, "cov": cov}).values()
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
-    _check_variances("cov", torch.diagonal(cov, dim1=-2, dim2=-1), "its diagonal")
+    check_variances("cov", torch.diagonal(cov, dim1=-2, dim2=-1), "its diagonal")
     return mu.expand(*batch, n), cov.expand(*batch, n, n)
 
 
-def _result(plan: Plan, value: Tensor) -> Tensor:
+def result(plan: Plan, value: Tensor) -> Tensor:
+    """The value in the dtype that is returned."""
     return value.to(getattr(torch, plan.result))
 
 
@@ -151,7 +164,8 @@ def _can_look(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not _is_transformed()
 
 
-def _check_variances(name: str, var: Tensor, what: str = "it") -> None:
+def check_variances(name: str, var: Tensor, what: str = "it") -> None:
+    """Raise for a negative variance where values are at hand."""
     if _can_look(var):
         numpy.check_variances(name, var.numpy(force=True), what)
 
