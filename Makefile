@@ -59,6 +59,7 @@ bench: .venv/.installed-bench
 	@mkdir -p .benchmarks
 	$(BIN)/python -m pytest benchmarks --benchmark-timer=time.process_time --benchmark-sort=name \
 		--benchmark-columns=min,median,rounds --benchmark-json=.benchmarks/last.json
+	$(BIN)/python -m benchmarks.targets
 	$(BIN)/python -m benchmarks.report .benchmarks/last.json
 
 clean:

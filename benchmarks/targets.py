@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -200,8 +201,7 @@ def main() -> None:
     with threadpool_limits(1):
         entries = [measure(target) for target in tqdm(TARGETS, unit="ratio")]
     print(table(entries))
-    with open(".benchmarks/targets.json", "w") as file:
-        json.dump(entries, file, indent=1)
+    Path(".benchmarks/targets.json").write_text(json.dumps(entries, indent=1))
 
 
 if __name__ == "__main__":

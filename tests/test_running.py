@@ -89,6 +89,17 @@ def _mean_at_zero(folder):
     return float(done.stdout)
 
 
+@pytest.mark.slow
+def test_warm_up_compiles_what_calls_use(tmp_path):
+    """A process that starts afterwards finds everything on disk: its first call writes nothing."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    call = "import numpy as np, fastmoments as fm; fm.relu_moments(np.zeros(2), np.eye(2))"
+    for statement in ("import fastmoments as fm; fm.warm_up('relu', dtypes=('float64',))", call):
+        before = {path: path.stat().st_mtime for path in tmp_path.rglob("*.nb*")}
+        subprocess.run([sys.executable, "-c", statement], env=environment, check=True, capture_output=True)
+    assert before and {path: path.stat().st_mtime for path in tmp_path.rglob("*.nb*")} == before
+
+
 def test_importing_brings_no_compiler_and_no_framework():
     heavy = "numba", "torch", "jax", "triton", "scipy.stats", "matplotlib"
     program = f"import sys, fastmoments; print([m for m in {heavy} if m in sys.modules])"

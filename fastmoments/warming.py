@@ -1,0 +1,44 @@
+"""Compiling ahead of use."""
+
+from typing import Any
+
+import numpy as np
+
+from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
+from fastmoments_kernels.catalogue import CATALOGUE, row_of
+
+FUNCTIONS = (mean, var, gain, marginals)
+
+
+def warm_up(*activations: Any, dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
+    """Compile the CPU kernels now that would be compiled at their first call, and keep them on disk.
+
+    Parameters
+    ----------
+    *activations : objects such as ReLU(), or names; default all without parameters that have several components.
+    dtypes : of the matrices.
+
+    Notes
+    -----
+    An activation takes from 10 s to a minute the first time, and a fraction of a second in every process after
+    that, until fastmoments is upgraded. Shows a progress bar where tqdm is installed.
+    """
+    chosen = activations or tuple(row.name for row in CATALOGUE if not row.components)
+    for activation in _progress([row_of(activation) for activation in chosen]):
+        name = activation.name
+        for dtype in dtypes:
+            x, matrix = np.ones(1, dtype), np.ones((1, 1), dtype)
+            moments(name, x, matrix)
+            moments_vjp(name, x, matrix, x, matrix)
+            for function in FUNCTIONS:
+                function(name, x, x)
+            for pair in (cov, cov_partials):
+                pair(name, x, x, x, x, 0 * x)
+
+
+def _progress(rows: list[Any]) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return rows
+    return tqdm(rows, desc="Compiling", unit="activation")
