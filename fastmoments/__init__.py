@@ -240,7 +240,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
 
 
 def __getattr__(name: str) -> _ModuleType:
-    # fm.compare brings scipy.stats, seconds that most programs never need
-    if name == "compare":
-        return _import_module("fastmoments.compare")
+    # fm.compare brings scipy.stats, seconds that most programs never need, fm.nn brings torch
+    if name in ("compare", "nn"):
+        return _import_module(f"fastmoments.{name}")
     raise AttributeError(f"module 'fastmoments' has no attribute {name!r}")

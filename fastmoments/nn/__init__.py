@@ -1,0 +1,8 @@
+"""Gaussians through PyTorch networks: `propagate`, layers of Gaussian weights, and how to read the result."""
+
+from fastmoments.nn.modules import Activation as Activation
+from fastmoments.nn.modules import BayesLinear as BayesLinear
+from fastmoments.nn.modules import kl_divergence as kl_divergence
+from fastmoments.nn.propagation import propagate as propagate
+from fastmoments.nn.reading import class_probabilities as class_probabilities
+from fastmoments.nn.reading import condition as condition

@@ -1,0 +1,115 @@
+"""The values of a network that are alive at one time, as one Gaussian: a mean each and every covariance of two.
+
+Values keep their own shape behind one batch dimension, (batch, ...); covariances are of what is flattened.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from fastmoments.moments import gain, marginals, moments
+
+Tensor = Any
+Linear = Callable[[Tensor], Tensor]  # a linear map of values (rows, ...)
+
+
+def _flat(value: Tensor) -> Tensor:
+    return value.reshape(len(value), -1)
+
+
+class Joint:
+    """Full covariance: of every value, and between all of them."""
+
+    def __init__(self) -> None:
+        self.means: dict[str, Tensor] = {}
+        self.covs: dict[tuple[str, str], Tensor] = {}
+
+    def start(self, name: str, mean: Tensor, cov: Tensor) -> None:
+        """Bring in the network's input."""
+        self.means[name], self.covs[name, name] = mean, cov
+
+    def cov(self, one: str, two: str) -> Tensor:
+        """Cov(one, two), (batch, n_one, n_two)."""
+        return self.covs[one, two] if (one, two) in self.covs else self.covs[two, one].mT
+
+    def affine(self, new: str, old: str, module: Linear, linear: Linear, own_var: Tensor | None = None) -> None:
+        """New = module(old) with its linear part; `own_var` is the variance of the module's own weights in it."""
+        shape = self.means[old].shape[1:]
+
+        def across(cov: Tensor) -> Tensor:
+            """Map the last axis of (batch, rows, n)."""
+            mapped = linear(cov.reshape(-1, *shape))
+            return mapped.reshape(*cov.shape[:2], -1)
+
+        self._link(new, {other: across(self.cov(other, old)).mT for other in self.means if other != old})
+        right = across(self.cov(old, old))
+        full = across(right.mT)
+        full = 0.5 * (full + full.mT)
+        if own_var is not None:
+            full = full + torch.diag_embed(_flat(own_var))
+        self.covs[new, old], self.covs[new, new] = right.mT, full
+        self.means[new] = module(self.means[old])
+
+    def activation(self, new: str, old: str, activation: Any) -> None:
+        """New = f(old): covariances with other values by Stein's lemma, exact where those are Gaussian too."""
+        mu, cov = _flat(self.means[old]), self.cov(old, old)
+        gains = gain(activation, mu, torch.diagonal(cov, dim1=-2, dim2=-1))[..., None]
+        mean, full = moments(activation, mu, cov)
+        self._link(new, {other: gains * self.cov(old, other) for other in self.means})
+        self.means[new], self.covs[new, new] = mean.reshape(self.means[old].shape), full
+
+    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: float = 0.0) -> None:
+        """New = sum of factor * value, plus a constant."""
+        shapes = {tuple(self.means[name].shape) for _, name in terms}
+        if len(shapes) > 1:
+            raise ValueError(f"{new}: expected values of one shape, got {sorted(shapes)}")
+        self._link(new, {other: sum(a * self.cov(name, other) for a, name in terms) for other in self.means})
+        self.covs[new, new] = sum(a * self.cov(new, name).mT for a, name in terms)
+        self.covs[new, new] = 0.5 * (self.covs[new, new] + self.covs[new, new].mT)
+        self.means[new] = sum(a * self.means[name] for a, name in terms) + constant
+
+    def _link(self, new: str, covs: dict[str, Tensor]) -> None:
+        for other, cov in covs.items():
+            self.covs[new, other] = cov
+
+    def drop(self, name: str) -> None:
+        """Forget a value that nothing reads any more."""
+        del self.means[name]
+        self.covs = {pair: cov for pair, cov in self.covs.items() if name not in pair}
+
+
+class Diagonal:
+    """Variances alone: what correlates neurons, or two values that meet again, is left out."""
+
+    def __init__(self) -> None:
+        self.means: dict[str, Tensor] = {}
+        self.vars: dict[str, Tensor] = {}
+
+    def start(self, name: str, mean: Tensor, var: Tensor) -> None:
+        """Bring in the network's input."""
+        self.means[name], self.vars[name] = mean, var
+
+    def affine(self, new: str, old: str, module: Linear, squared: Linear, own_var: Tensor | None = None) -> None:
+        """New = module(old), `squared` the linear map of the weights' squares."""
+        var = squared(self.vars[old])
+        self.means[new] = module(self.means[old])
+        self.vars[new] = var if own_var is None else var + own_var
+
+    def activation(self, new: str, old: str, activation: Any) -> None:
+        """New = f(old)."""
+        shape = self.means[old].shape
+        mean, var = marginals(activation, _flat(self.means[old]), _flat(self.vars[old]))
+        self.means[new], self.vars[new] = mean.reshape(shape), var.reshape(shape)
+
+    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: float = 0.0) -> None:
+        """New = sum of factor * value, plus a constant; different values count as uncorrelated."""
+        factors: dict[str, float] = {}
+        for factor, name in terms:
+            factors[name] = factors.get(name, 0.0) + factor
+        self.means[new] = sum(a * self.means[name] for name, a in factors.items()) + constant
+        self.vars[new] = sum(a * a * self.vars[name] for name, a in factors.items())
+
+    def drop(self, name: str) -> None:
+        """Forget a value that nothing reads any more."""
+        del self.means[name], self.vars[name]

@@ -1,0 +1,149 @@
+"""PyTorch modules: layers of Gaussian weights, and activations with learnable parameters."""
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
+
+import fastmoments.layers as layers
+from fastmoments.moments import marginals
+from fastmoments.results import Marginals
+from fastmoments_kernels.bind import bind
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.eager.on_torch import words
+
+Tensor = Any
+
+
+class Activation(nn.Module):
+    """An activation of fastmoments as a module.
+
+    Parameters
+    ----------
+    activation : an object such as fm.NPN(tau=2.0), a class or a name.
+    learnable : names of its parameters that become `torch.nn.Parameter`s, ("tau",) for example.
+    features : how many neurons have parameters of their own; None for one value shared by all.
+
+    Notes
+    -----
+    `forward(x)` is f(x) itself, which differentiates along x and the parameters; `marginals(mu, var)` are the mean
+    and the variance of f of a Gaussian; `fm.nn.propagate` takes the module as it takes PyTorch's own.
+    """
+
+    def __init__(self, activation: Any, learnable: tuple[str, ...] = (), features: int | None = None) -> None:
+        super().__init__()
+        self.row = row_of(activation)
+        is_object = isinstance(activation, self.row.activation)
+        given: Any = activation if is_object else self.row.activation()
+        self.fixed: dict[str, Any] = {}
+        for field in fields(self.row.activation):
+            value = getattr(given, field.name)
+            if field.name in learnable:
+                start = torch.as_tensor(value, dtype=torch.get_default_dtype())
+                shape = () if features is None else (features,)
+                self.register_parameter(field.name, nn.Parameter(start.expand(shape).clone()))
+            else:
+                self.fixed[field.name] = value
+        unknown = set(learnable) - {field.name for field in fields(self.row.activation)}
+        if unknown:
+            raise ValueError(f"learnable: {self.row.name} has no parameter {sorted(unknown)[0]!r}")
+
+    def current(self) -> Any:
+        """The activation object with the parameters as they are now."""
+        return self.row.activation(**self.fixed, **dict(self.named_parameters()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """f(x), element by element."""
+        now = self.current()
+        parameters = [torch.as_tensor(getattr(now, field.name), dtype=x.dtype) for field in fields(now)]
+        return bind(self.row.formula.function, words(x.dtype).vocabulary)(x, *parameters)
+
+    def marginals(self, mu: Tensor, var: Tensor) -> Marginals:
+        """Mean and variance of f(X), X ~ N(mu, var)."""
+        return marginals(self.current(), mu, var)
+
+    def extra_repr(self) -> str:
+        """What the module prints."""
+        return repr(self.current())
+
+
+class BayesLinear(nn.Module):
+    """A linear layer of independent Gaussian weights, y = W x + b.
+
+    Parameters
+    ----------
+    in_features, out_features : sizes.
+    bias : whether there is one; it is Gaussian as well.
+    prior_sd : standard deviation of the zero-mean Gaussian prior of every weight.
+    initial_sd : standard deviation of every weight to begin with.
+
+    Notes
+    -----
+    `weight_mean` and `weight_rho` (out_features, in_features), `bias_mean` and `bias_rho` (out_features,) are
+    parameters; a variance is softplus(rho)^2. `forward(x)` draws weights anew for every call (reparameterised);
+    `marginals` and `moments` carry a Gaussian through without drawing any. `kl` is the divergence from the prior.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        prior_sd: float = 1.0,
+        initial_sd: float = 0.05,
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features, self.prior_sd = in_features, out_features, prior_sd
+        rho = math.log(math.expm1(initial_sd))
+        self.weight_mean = nn.Parameter(torch.empty(out_features, in_features))
+        self.weight_rho = nn.Parameter(torch.full((out_features, in_features), rho))
+        self.bias_mean = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.bias_rho = nn.Parameter(torch.full((out_features,), rho)) if bias else None
+        nn.init.normal_(self.weight_mean, std=1.0 / math.sqrt(in_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """W x + b with weights drawn for this call, the same for all rows."""
+        bias = None
+        if self.bias_mean is not None and self.bias_rho is not None:
+            bias = self.bias_mean + F.softplus(self.bias_rho) * torch.randn_like(self.bias_mean)
+        weight = self.weight_mean + F.softplus(self.weight_rho) * torch.randn_like(self.weight_mean)
+        return F.linear(x, weight, bias)
+
+    def distribution(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """(weight_mean, weight_var, bias_mean, bias_var), as the layer functions take them."""
+        bias_var = None if self.bias_rho is None else F.softplus(self.bias_rho) ** 2
+        return self.weight_mean, F.softplus(self.weight_rho) ** 2, self.bias_mean, bias_var
+
+    def marginals(self, mu: Tensor, var: Tensor) -> Marginals:
+        """`fm.bayes_linear_marginals` of this layer."""
+        return layers.bayes_linear_marginals(mu, var, *self.distribution())
+
+    def moments(self, mu: Tensor, cov: Tensor) -> Any:
+        """`fm.bayes_linear_moments` of this layer."""
+        return layers.bayes_linear_moments(mu, cov, *self.distribution())
+
+    def kl(self) -> Tensor:
+        """KL(weights || prior) in nats, summed over weights and biases."""
+        mean, var, bias_mean, bias_var = self.distribution()
+        total = _kl(mean, var, self.prior_sd)
+        return total if bias_mean is None else total + _kl(bias_mean, bias_var, self.prior_sd)
+
+    def extra_repr(self) -> str:
+        """What the module prints."""
+        return f"{self.in_features}, {self.out_features}, bias={self.bias_mean is not None}"
+
+
+def _kl(mean: Tensor, var: Tensor, prior_sd: float) -> Tensor:
+    ratio = var / prior_sd**2
+    return 0.5 * (ratio + (mean / prior_sd) ** 2 - 1.0 - torch.log(ratio)).sum()
+
+
+def kl_divergence(model: nn.Module) -> Tensor:
+    """KL(weights || prior) in nats of all `BayesLinear` layers of a model."""
+    found = [module.kl() for module in model.modules() if isinstance(module, BayesLinear)]
+    if not found:
+        raise ValueError("model: it has no BayesLinear layer")
+    return torch.stack(found).sum()
