@@ -247,8 +247,8 @@ class _Layer:
         if self.given[bias] is not None:
             mean = mean + self.vector(bias, length)
         product = matrix @ self.cov
-        full = product @ matrix.T
-        full = self._without_rounding(0.5 * (full + self.transposed(full)), matrix)
+        full = self.framework.symmetric_product(matrix, self.transposed(product))
+        full = self._without_rounding(full, matrix)
         own = 0.0
         if weight_var is not None and self.given[weight_var] is not None:
             squares = self.diagonal(self.cov) + self.mu * self.mu
@@ -267,8 +267,7 @@ class _Layer:
             return self.mu, product, self.cov, self.cov
         matrix = self.matrix("C", product.shape[-2])
         across = matrix @ self.cov
-        skipped = across @ matrix.T
-        skipped = 0.5 * (skipped + self.transposed(skipped))
+        skipped = self.framework.symmetric_product(matrix, self.transposed(across))
         return self.mu @ matrix.T, product @ matrix.T, skipped, across
 
     def marginals(self, activation: Any) -> tuple[Array, Array]:

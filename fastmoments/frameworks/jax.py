@@ -84,6 +84,12 @@ def symmetric(cov: Array) -> Array:
     return jnp.triu(cov) + jnp.triu(cov, 1).mT
 
 
+def symmetric_product(left: Array, right: Array) -> Array:
+    """Left (m, n) times right (..., n, m), whose product is symmetric."""
+    full = left @ right
+    return 0.5 * (full + full.mT)
+
+
 def check_variances(name: str, var: Array, what: str = "it") -> None:
     """No value is looked at: a negative variance gives nan."""
 

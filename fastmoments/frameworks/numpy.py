@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments.dispatch import Plan
-from fastmoments.frameworks import shapes
+from fastmoments.frameworks import products, shapes
 from fastmoments.results import Moments, MomentsVjp
 from fastmoments_kernels import custom
 from fastmoments_kernels.custom import Custom
@@ -110,6 +110,12 @@ def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
 def symmetric(cov: Array) -> Array:
     """The matrix by its upper triangle."""
     return np.triu(cov) + np.triu(cov, 1).mT
+
+
+def symmetric_product(left: Array, right: Array) -> Array:
+    """Left (m, n) times right (..., n, m), whose product is symmetric."""
+    shape = (*right.shape[:-2], len(left), len(left))
+    return products.by_panels(left, right, np.empty(shape, right.dtype))
 
 
 def result(plan: Plan, value: Array) -> Array:

@@ -7,7 +7,7 @@ import torch
 from torch.autograd import forward_ad
 
 from fastmoments.dispatch import Plan
-from fastmoments.frameworks import numpy, shapes, torch_ops
+from fastmoments.frameworks import numpy, products, shapes, torch_ops
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.results import Moments, MomentsVjp
 
@@ -127,6 +127,13 @@ def symmetric(cov: Tensor) -> Tensor:
         return rules.symmetric(cov)
     upper = torch.triu(cov)
     return upper + torch.triu(cov, 1).mT
+
+
+def symmetric_product(left: Tensor, right: Tensor) -> Tensor:
+    """Left (m, n) times right (..., n, m), whose product is symmetric."""
+    if torch.compiler.is_compiling() or _is_tracked(left, right):
+        return rules.symmetric(left @ right)
+    return products.by_panels(left, right, right.new_empty((*right.shape[:-2], len(left), len(left))))
 
 
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:

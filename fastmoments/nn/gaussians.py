@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from fastmoments.frameworks.torch import symmetric_product
 from fastmoments.moments import gain, marginals, moments
 
 Tensor = Any
@@ -24,6 +25,7 @@ class Joint:
     def __init__(self) -> None:
         self.means: dict[str, Tensor] = {}
         self.covs: dict[tuple[str, str], Tensor] = {}
+        self.kept: set[str] = set()  # what is read after the present step
 
     def start(self, name: str, mean: Tensor, cov: Tensor) -> None:
         """Bring in the network's input."""
@@ -33,8 +35,19 @@ class Joint:
         """Cov(one, two), (batch, n_one, n_two)."""
         return self.covs[one, two] if (one, two) in self.covs else self.covs[two, one].mT
 
-    def affine(self, new: str, old: str, module: Linear, linear: Linear, own_var: Tensor | None = None) -> None:
-        """New = module(old) with its linear part; `own_var` is the variance of the module's own weights in it."""
+    def affine(
+        self,
+        new: str,
+        old: str,
+        module: Linear,
+        linear: Linear,
+        matrix: Tensor | None = None,
+        own_var: Tensor | None = None,
+    ) -> None:
+        """New = module(old) with its linear part, of which a `matrix` may be at hand.
+
+        `own_var` is the variance of the module's own weights in it.
+        """
         shape = self.means[old].shape[1:]
 
         def across(cov: Tensor) -> Tensor:
@@ -42,10 +55,13 @@ class Joint:
             mapped = linear(cov.reshape(-1, *shape))
             return mapped.reshape(*cov.shape[:2], -1)
 
-        self._link(new, {other: across(self.cov(other, old)).mT for other in self.means if other != old})
+        self._link(new, {other: across(self.cov(other, old)).mT for other in self.kept if other != old})
         right = across(self.cov(old, old))
-        full = across(right.mT)
-        full = 0.5 * (full + full.mT)
+        if matrix is None:
+            full = across(right.mT)
+            full = 0.5 * (full + full.mT)
+        else:
+            full = symmetric_product(matrix, right)
         if own_var is not None:
             full = full + torch.diag_embed(_flat(own_var))
         self.covs[new, old], self.covs[new, new] = right.mT, full
@@ -56,7 +72,7 @@ class Joint:
         mu, cov = _flat(self.means[old]), self.cov(old, old)
         gains = gain(activation, mu, torch.diagonal(cov, dim1=-2, dim2=-1))[..., None]
         mean, full = moments(activation, mu, cov)
-        self._link(new, {other: gains * self.cov(old, other) for other in self.means})
+        self._link(new, {other: gains * self.cov(old, other) for other in self.kept})
         self.means[new], self.covs[new, new] = mean.reshape(self.means[old].shape), full
 
     def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: float = 0.0) -> None:
@@ -64,9 +80,10 @@ class Joint:
         shapes = {tuple(self.means[name].shape) for _, name in terms}
         if len(shapes) > 1:
             raise ValueError(f"{new}: expected values of one shape, got {sorted(shapes)}")
-        self._link(new, {other: sum(a * self.cov(name, other) for a, name in terms) for other in self.means})
-        self.covs[new, new] = sum(a * self.cov(new, name).mT for a, name in terms)
-        self.covs[new, new] = 0.5 * (self.covs[new, new] + self.covs[new, new].mT)
+        linked = self.kept | {name for _, name in terms}
+        self._link(new, {other: sum(a * self.cov(name, other) for a, name in terms) for other in linked})
+        full = sum(a * self.covs[new, name] for a, name in terms)
+        self.covs[new, new] = 0.5 * (full + full.mT)
         self.means[new] = sum(a * self.means[name] for a, name in terms) + constant
 
     def _link(self, new: str, covs: dict[str, Tensor]) -> None:
@@ -85,6 +102,7 @@ class Diagonal:
     def __init__(self) -> None:
         self.means: dict[str, Tensor] = {}
         self.vars: dict[str, Tensor] = {}
+        self.kept: set[str] = set()
 
     def start(self, name: str, mean: Tensor, var: Tensor) -> None:
         """Bring in the network's input."""

@@ -35,11 +35,12 @@ class Activation(nn.Module):
 
     def __init__(self, activation: Any, learnable: tuple[str, ...] = (), features: int | None = None) -> None:
         super().__init__()
-        self.row = row_of(activation)
-        is_object = isinstance(activation, self.row.activation)
-        given: Any = activation if is_object else self.row.activation()
+        row = row_of(activation)
+        self.activation_name = row.name
+        is_object = isinstance(activation, row.activation)
+        given: Any = activation if is_object else row.activation()
         self.fixed: dict[str, Any] = {}
-        for field in fields(self.row.activation):
+        for field in fields(row.activation):
             value = getattr(given, field.name)
             if field.name in learnable:
                 start = torch.as_tensor(value, dtype=torch.get_default_dtype())
@@ -47,19 +48,19 @@ class Activation(nn.Module):
                 self.register_parameter(field.name, nn.Parameter(start.expand(shape).clone()))
             else:
                 self.fixed[field.name] = value
-        unknown = set(learnable) - {field.name for field in fields(self.row.activation)}
+        unknown = set(learnable) - {field.name for field in fields(row.activation)}
         if unknown:
-            raise ValueError(f"learnable: {self.row.name} has no parameter {sorted(unknown)[0]!r}")
+            raise ValueError(f"learnable: {row.name} has no parameter {sorted(unknown)[0]!r}")
 
     def current(self) -> Any:
         """The activation object with the parameters as they are now."""
-        return self.row.activation(**self.fixed, **dict(self.named_parameters()))
+        return row_of(self.activation_name).activation(**self.fixed, **dict(self.named_parameters()))
 
     def forward(self, x: Tensor) -> Tensor:
         """f(x), element by element."""
         now = self.current()
         parameters = [torch.as_tensor(getattr(now, field.name), dtype=x.dtype) for field in fields(now)]
-        return bind(self.row.formula.function, words(x.dtype).vocabulary)(x, *parameters)
+        return bind(row_of(self.activation_name).formula.function, words(x.dtype).vocabulary)(x, *parameters)
 
     def marginals(self, mu: Tensor, var: Tensor) -> Marginals:
         """Mean and variance of f(X), X ~ N(mu, var)."""

@@ -126,6 +126,8 @@ class _Walk:
 
     def run(self, mu: Tensor, cov: Tensor) -> tuple[str, Joint | Diagonal]:
         for index, node in enumerate(self.nodes):
+            later = {source.name for other in self.nodes[index + 1 :] for source in other.all_input_nodes}
+            self.state.kept = later & set(self.state.means)
             if node.op == "output":
                 result = node.args[0]
                 if not isinstance(result, fx.Node):
@@ -137,13 +139,9 @@ class _Walk:
                 self.state.start(node.name, mu, cov)
             else:
                 self._apply(node)
-            self._drop(index)
+            for name in set(self.state.means) - later:
+                self.state.drop(name)
         raise TypeError("model: it returns nothing")
-
-    def _drop(self, index: int) -> None:
-        later = {source.name for node in self.nodes[index + 1 :] for source in node.all_input_nodes}
-        for name in set(self.state.means) - later:
-            self.state.drop(name)
 
     def _apply(self, node: Node) -> None:
         if node.op != "call_module" and node.target in SUMS:
@@ -191,7 +189,8 @@ class _Walk:
                 )
             var = torch.diagonal(state.cov(old, old), dim1=-2, dim2=-1).reshape(mean.shape)
             own = None if affine.own_var is None else affine.own_var(mean, var)
-            state.affine(node.name, old, affine.module, affine.linear, own)
+            matrix = affine.matrix if mean.ndim == 2 else None
+            state.affine(node.name, old, affine.module, affine.linear, matrix, own)
         else:
             own = None if affine.own_var is None else affine.own_var(mean, state.vars[old])
             state.affine(node.name, old, affine.module, affine.squared, own)

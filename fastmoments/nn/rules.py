@@ -22,12 +22,14 @@ Map = Callable[[Tensor], Tensor]
 class Affine(NamedTuple):
     """A module as an affine map: itself, its linear part, and the linear map of its weights' squares.
 
-    `own_var`, of the input's mean and variance, is what weights of its own distribution add to the variance.
+    `matrix` is the linear part where that is one; `own_var`, of the input's mean and variance, is what weights with
+    a distribution of their own add to the variance.
     """
 
     module: Map
     linear: Map
     squared: Map
+    matrix: Tensor | None = None
     own_var: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
@@ -56,7 +58,7 @@ def _dropout(module: nn.Module) -> Affine:
 
 def _linear(module: Any) -> Affine:
     weight = module.weight
-    return Affine(module, lambda x: F.linear(x, weight), lambda x: F.linear(x, weight * weight))
+    return Affine(module, lambda x: F.linear(x, weight), lambda x: F.linear(x, weight * weight), weight)
 
 
 def _bayes_linear(module: BayesLinear) -> Affine:
@@ -67,7 +69,11 @@ def _bayes_linear(module: BayesLinear) -> Affine:
         return own if bias_var is None else own + bias_var
 
     return Affine(
-        lambda x: F.linear(x, mean, bias), lambda x: F.linear(x, mean), lambda x: F.linear(x, mean * mean), own_var
+        lambda x: F.linear(x, mean, bias),
+        lambda x: F.linear(x, mean),
+        lambda x: F.linear(x, mean * mean),
+        mean,
+        own_var,
     )
 
 
