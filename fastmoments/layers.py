@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from fastmoments.dispatch import Plan, framework_of, plan_of
+from fastmoments.frameworks import products
 from fastmoments.moments import gain, marginals, moments
 from fastmoments.results import Marginals, Moments, MomentsCross
 
@@ -248,7 +249,7 @@ class _Layer:
             mean = mean + self.vector(bias, length)
         product = matrix @ self.cov
         full = self.framework.symmetric_product(matrix, self.transposed(product))
-        full = self._without_rounding(full, matrix)
+        full = products.without_rounding(self.xp, full, self._rounding(matrix))
         own = 0.0
         if weight_var is not None and self.given[weight_var] is not None:
             squares = self.diagonal(self.cov) + self.mu * self.mu
@@ -308,27 +309,11 @@ class _Layer:
         identity = self.framework.to_arrays(self.plan, {"identity": np.eye(vector.shape[-1])})["identity"]
         return vector[..., None] * identity
 
-    def _without_rounding(self, spread: Array, matrix: Array) -> Array:
-        """A cov A^T whose rounding no longer shows: variances >= 0, no covariance beyond sqrt(var_i var_j).
-
-        Only what n eps sum_i (sum_j |A_ij| sd_j)^2 explains is mended; the rest is left for `moments` to report.
-        """
-        xp, n, eps = self.xp, spread.shape[-1], float(self.xp.finfo(spread.dtype).eps)
-        var = self.diagonal(spread)
-        sd = self._root(var)
-        limit = sd[..., :, None] * sd[..., None, :]
-        size = xp.abs(spread)
-        beyond = size > limit * (1.0 + 16 * n * eps)
-        if self.plan.framework == "numpy" and not beyond.any():
-            return spread
-        reach = self._root(self.diagonal(self.cov)) @ xp.abs(matrix).T
-        rounding = n * eps * (reach * reach).sum(-1)[..., None, None]
-        return xp.where(beyond & (size - limit <= rounding), xp.sign(spread) * limit, spread)
-
-    def _root(self, var: Array) -> Array:
-        """sqrt(var), 0 for what is not positive, there too with finite derivatives."""
-        positive = var > 0.0
-        return self.xp.where(positive, self.xp.sqrt(self.xp.where(positive, var, 1.0 + 0.0 * var)), 0.0 * var)
+    def _rounding(self, matrix: Array) -> Array:
+        """How far rounding may move entries of A cov A^T: n eps sum_i (sum_j |A_ij| sd_j)^2."""
+        sd = products.root(self.xp, self.diagonal(self.cov))
+        reach = sd @ self.xp.abs(matrix).T
+        return matrix.shape[0] * float(self.xp.finfo(matrix.dtype).eps) * (reach * reach).sum(-1)
 
     def result(self, value: Array) -> Array:
         return self.framework.result(self.plan, value)

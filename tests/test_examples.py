@@ -36,6 +36,37 @@ def test_the_demo_shows_what_it_claims(tmp_path):
     assert imread(figure).std() > 0.05
 
 
+def run_example(name):
+    command = [sys.executable, "-W", "ignore", str(EXAMPLES / name), "--fast"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return [line for line in run.stdout.splitlines() if line]
+
+
+def test_missing_features_are_not_taken_for_certain():
+    """With most measurements missing the log loss is lower than with expected values filled in."""
+    pytest.importorskip("sklearn")
+    rows = [line.split() for line in run_example("missing_features.py")[2:]]
+    assert [row[0] for row in rows] == ["0%", "30%", "60%", "90%"]
+    filled, carried = map(float, rows[-1][3:])
+    assert carried < filled
+    # nothing missing: the same numbers
+    assert rows[0][3] == rows[0][4]
+
+
+def test_a_kalman_filter_of_moments_knows_its_uncertainty():
+    pytest.importorskip("torch")
+    densities = [float(line.split()[-1]) for line in run_example("kalman_filter.py")[1:]]
+    assert densities[0] > densities[1]
+
+
+def test_the_first_code_of_the_readme_runs():
+    pytest.importorskip("torch")
+    code = (EXAMPLES.parent / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
 def test_training_gradient(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     import house_network

@@ -21,7 +21,10 @@ EXACT = dict(rtol=1e-11, atol=1e-11)  # chains of some hundred products of numbe
 def double_precision():
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float64)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a second one gains nothing on small matrices, and costs much on a busy machine
     yield
+    torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
 
 

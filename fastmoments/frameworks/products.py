@@ -1,4 +1,4 @@
-"""Matrix products whose result is symmetric: one triangle is computed and mirrored."""
+"""Covariances of linear maps: one triangle is computed and mirrored, and rounding no longer shows."""
 
 from typing import Any
 
@@ -17,3 +17,23 @@ def by_panels(left: Array, right: Array, out: Array) -> Array:
         square = out[..., start:stop, start:stop]
         out[..., start:stop, start:stop] = 0.5 * (square + square.mT)
     return out
+
+
+def without_rounding(xp: Any, spread: Array, rounding: Array) -> Array:
+    """A covariance with variances >= 0 and no entry beyond sqrt(var_i var_j), by an array library's functions `xp`.
+
+    Only what `rounding` (...,) explains is mended; the rest is left for the kernels to report.
+    """
+    eps = float(xp.finfo(spread.dtype).eps)
+    sd = root(xp, xp.einsum("...ii->...i", spread))
+    limit = sd[..., :, None] * sd[..., None, :]
+    size = xp.abs(spread)
+    beyond = size > limit * (1.0 + 16 * spread.shape[-1] * eps)
+    explained = beyond & (size - limit <= rounding[..., None, None])
+    return xp.where(explained, xp.sign(spread) * limit, spread)
+
+
+def root(xp: Any, var: Array) -> Array:
+    """sqrt(var), 0 for what is not positive, there too with finite derivatives."""
+    positive = var > 0.0
+    return xp.where(positive, xp.sqrt(xp.where(positive, var, 1.0 + 0.0 * var)), 0.0 * var)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from fastmoments.frameworks.products import without_rounding
 from fastmoments.frameworks.torch import symmetric_product
 from fastmoments.moments import gain, marginals, moments
 
@@ -41,10 +42,11 @@ class Joint:
         old: str,
         module: Linear,
         linear: Linear,
+        squared: Linear,
         matrix: Tensor | None = None,
         own_var: Tensor | None = None,
     ) -> None:
-        """New = module(old) with its linear part, of which a `matrix` may be at hand.
+        """New = module(old) with its linear part, of which a `matrix` may be at hand, and that of its squares.
 
         `own_var` is the variance of the module's own weights in it.
         """
@@ -62,6 +64,10 @@ class Joint:
             full = 0.5 * (full + full.mT)
         else:
             full = symmetric_product(matrix, right)
+        # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
+        var = torch.diagonal(self.cov(old, old), dim1=-2, dim2=-1)
+        reach = var.shape[-1] * _flat(squared(var.reshape(-1, *shape))).sum(-1)
+        full = without_rounding(torch, full, full.shape[-1] * torch.finfo(full.dtype).eps * reach)
         if own_var is not None:
             full = full + torch.diag_embed(_flat(own_var))
         self.covs[new, old], self.covs[new, new] = right.mT, full

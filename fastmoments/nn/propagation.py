@@ -190,7 +190,7 @@ class _Walk:
             var = torch.diagonal(state.cov(old, old), dim1=-2, dim2=-1).reshape(mean.shape)
             own = None if affine.own_var is None else affine.own_var(mean, var)
             matrix = affine.matrix if mean.ndim == 2 else None
-            state.affine(node.name, old, affine.module, affine.linear, matrix, own)
+            state.affine(node.name, old, affine.module, affine.linear, affine.squared, matrix, own)
         else:
             own = None if affine.own_var is None else affine.own_var(mean, state.vars[old])
             state.affine(node.name, old, affine.module, affine.squared, own)

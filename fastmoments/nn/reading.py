@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from scipy.stats import qmc
 
+from fastmoments.frameworks.products import without_rounding
 from fastmoments.results import Moments
 
 Tensor = Any
@@ -81,4 +82,12 @@ def condition(
     pull = torch.linalg.pinv(innovation, hermitian=True) @ seen
     shift = (values - mean[..., index])[..., None, :] @ pull
     left = cov - seen.mT @ pull
-    return Moments(mean + shift[..., 0, :], 0.5 * (left + left.mT))
+    left = 0.5 * (left + left.mT)
+    if noise_cov is None:
+        known = torch.zeros(mean.shape[-1], dtype=torch.bool, device=mean.device).index_fill(0, index, True)
+        left = torch.where(known | known[:, None], 0.0 * left, left)
+    sizes = torch.linalg.eigvalsh(innovation).abs()
+    eps = torch.finfo(cov.dtype).eps
+    conditioned = sizes.amax(-1) / torch.maximum(sizes.amin(-1), eps * sizes.amax(-1)) if index.numel() else 1.0
+    scale = torch.diagonal(cov, dim1=-2, dim2=-1).sum(-1)
+    return Moments(mean + shift[..., 0, :], without_rounding(torch, left, eps * conditioned * scale))
