@@ -47,10 +47,11 @@ of gelu, the covariance of waves and bumps) have an infinite relative condition;
 
 Found beside the tables and not mended:
 
-* gelu, d_var_1 deep in both tails with a strong correlation: 21 units at standardised means (-14.6, -21.3),
-  correlation 0.74 of the noisy pair, variances (2.26, 59.6): 24 nodes are too few for the polynomial there.
+* gelu, d_var_1 beyond 18 standard deviations of neuron 2's noisy input, where the derivative nearly vanishes:
+  17 units at standardised means around -24, 2 of 10^5 random pairs out there above 8.
 * gaussian_mixture, d_cov_12 where both mean slopes nearly vanish and the variances are tiny: a plain double sum
-  whose terms are up to 1e4 times the result. The condition number leaves sum |terms| / |sum| out.
+  whose terms are up to 1e4 times the result: right within the bound for mixtures, whose condition number includes
+  sum |terms| / |sum|, and not without that.
 * tau = 0 exactly: second derivatives along tau are finite and not right.
 
 {tables}"""
