@@ -111,14 +111,15 @@ def test_vjp_of_strong_correlations(row, dtype):
     # mixtures of one size: a matrix has one number of components
     cases = [case for case in cases if len(points.numbers(row, case)) == len(points.numbers(row, cases[0]))]
     cases = [case for case in cases if is_strong(case, row, dtype)][:8]
-    assert len(cases) == 8
-    mu, cov, bar = np.zeros(16), np.zeros((16, 16)), np.zeros((16, 16))
-    own = np.array([points.numbers(row, case) for case in cases]).reshape(8, -1, 2)
+    count = 2 * len(cases)
+    assert count >= 8
+    mu, cov, bar = np.zeros(count), np.zeros((count, count)), np.zeros((count, count))
+    own = np.array([points.numbers(row, case) for case in cases]).reshape(len(cases), -1, 2)
     for k, case in enumerate(cases):
         i, j = 2 * k, 2 * k + 1
         mu[i], mu[j], cov[i, i], cov[j, j], cov[i, j] = case.inputs
         bar[i, j] = bar[j, i] = 0.5
-    arrays = (on_device(array, dtype) for array in (mu, cov, np.zeros(16), bar))
+    arrays = (on_device(array, dtype) for array in (mu, cov, np.zeros(count), bar))
     per_neuron = tuple(on_device(column.ravel(), dtype) for column in own.transpose(1, 0, 2))
     mu_bar, cov_bar = (array[0].cpu().numpy() for array in gpu.moments_vjp(row.name, *arrays, per_neuron))
     var_bar, across = np.diag(cov_bar), 2 * np.diag(cov_bar, 1)[::2]
