@@ -60,9 +60,10 @@ def test_a_kalman_filter_of_moments_knows_its_uncertainty():
     assert densities[0] > densities[1]
 
 
-def test_the_first_code_of_the_readme_runs():
+@pytest.mark.parametrize("page", ["README.md", "docs/networks.md"])
+def test_the_code_of_a_page_runs(page):
     pytest.importorskip("torch")
-    code = (EXAMPLES.parent / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    code = (EXAMPLES.parent / page).read_text().split("```python\n")[1].split("```")[0]
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 
