@@ -120,12 +120,14 @@ LAYERS = ("affine", "residual", "linear", "marginals")
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
-def test_frameworks_agree(layer, framework):
+def test_frameworks_agree(layer, framework, request):
     if framework == "torch":
         convert = pytest.importorskip("torch").from_numpy
     else:
         jax = pytest.importorskip("jax")
+        before = jax.config.jax_enable_x64
         jax.config.update("jax_enable_x64", True)
+        request.addfinalizer(lambda: jax.config.update("jax_enable_x64", before))
         convert = jax.numpy.asarray
     for got, want in zip(call(layer, convert), call(layer, np.asarray), strict=True):
         assert framework in type(got).__module__ or "jaxlib" in type(got).__module__

@@ -226,7 +226,9 @@ def test_nan_in_one_covariance(name):
     result = function(name, "moments")(mu, cov).cov
     assert np.isnan(result[3, 66]) and np.isnan(result[66, 3])
     clean[3, 66] = clean[66, 3] = result[3, 66] = result[66, 3] = 0.0
-    assert np.array_equal(result, clean)
+    # the pair goes by the formula, and its row may take another number of terms: the matrices' bound
+    sd = np.sqrt(np.diag(clean))
+    assert (np.abs(result - clean) <= 8 * np.finfo(np.float64).eps * np.outer(sd, sd)).all()
 
 
 @names
