@@ -1,9 +1,8 @@
 """Arrays to a plan: which framework they come from and which kernels serve them. No mathematics."""
 
 import sys
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +12,7 @@ FRAMEWORKS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax"}
 COMING = ("cupy", "dask")
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What runs where: the arrays' framework and device, the kernels, and the arithmetic's dtype.
 
     `result` is the dtype of what comes back, `compute` the one the kernels read; they differ for float16 and
@@ -89,12 +87,12 @@ def framework_of(plan: Plan) -> ModuleType:
 
 def _the_one(relation: str, found: dict[str, str], default: str) -> str:
     """The value all arguments share; an error names two that differ and the remedy."""
-    kinds = sorted(set(found.values()), key=list(found.values()).index)
-    if len(kinds) > 1:
-        (name_1, kind_1), (name_2, kind_2) = [next(i for i in found.items() if i[1] == kind) for kind in kinds[:2]]
-        is_ = f"is {relation} ".rstrip() + " "
-        raise TypeError(f"{name_1} {is_}{kind_1} but {name_2} {is_}{kind_2}: convert one of them to the other's")
-    return kinds[0] if kinds else default
+    first, kind = next(iter(found.items()), ("", default))
+    for name, other in found.items():
+        if other != kind:
+            is_ = f"is {relation} ".rstrip() + " "
+            raise TypeError(f"{first} {is_}{kind} but {name} {is_}{other}: convert one of them to the other's")
+    return kind
 
 
 def _framework(name: str, value: Any) -> str:
@@ -123,13 +121,18 @@ def _default_dtype(framework: str) -> str:
     return "float32" if framework == "jax" and jax is not None and not jax.config.jax_enable_x64 else "float64"
 
 
+def _name(dtype: Any) -> str:
+    """What str() says of a dtype; it takes NumPy microseconds."""
+    return f"float{8 * dtype.itemsize}" if getattr(dtype, "kind", "") == "f" else str(dtype).removeprefix("torch.")
+
+
 def _dtype(name: str, value: Any) -> str | None:
     """The result dtype an argument asks for; None where it takes the others' (Python numbers and lists)."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return None
     weak = not hasattr(value, "dtype")
     try:
-        dtype = str(np.asarray(value).dtype if weak else value.dtype).removeprefix("torch.")
+        dtype = _name(np.asarray(value).dtype if weak else value.dtype)
     except ValueError as error:
         kind = type(value).__name__
         raise ValueError(f"{name}: expected an array of real numbers, got a ragged {kind}") from error

@@ -69,7 +69,7 @@ def moments(
         flat = _flat(mu, 1), _flat(cov, 2), _flat(mean, 1), _flat(full, 2)
         _kernels(activation).moments(activation, *flat, per_neuron)
     for result, buffer in ((mean_out, mean), (cov_out, full)):
-        if not np.shares_memory(result, buffer):
+        if buffer is not result and not np.shares_memory(result, buffer):
             result[...] = buffer
     return Moments(mean_out, cov_out)
 
@@ -125,7 +125,7 @@ def result(plan: Plan, value: Array) -> Array:
 
 def as_array(value: Any, dtype: str) -> Array:
     """The value as an array of a dtype."""
-    return np.asarray(value).astype(dtype, copy=False)
+    return np.asarray(value, dtype)
 
 
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
@@ -133,13 +133,16 @@ def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
     mu, cov = as_array(mu, plan.compute), as_array(cov, plan.compute)
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
     check_variances("cov", np.einsum("...ii->...i", cov), "its diagonal")
-    mu, cov = np.broadcast_to(mu, (*batch, n)), np.broadcast_to(cov, (*batch, n, n))
-    return np.ascontiguousarray(mu), np.ascontiguousarray(cov)
+    return _contiguous(mu, (*batch, n)), _contiguous(cov, (*batch, n, n))
+
+
+def _contiguous(array: Array, shape: tuple[int, ...]) -> Array:
+    return np.ascontiguousarray(array if array.shape == shape else np.broadcast_to(array, shape))
 
 
 def check_variances(name: str, var: Array, what: str = "it") -> None:
     """Raise for a negative variance; nan passes."""
-    if var.size and var.min(where=~np.isnan(var), initial=0.0) < 0.0:
+    if np.fmin.reduce(var, axis=None, initial=0.0) < 0.0:
         index = tuple(int(i) for i in np.unravel_index(np.nanargmin(var), var.shape))
         raise ValueError(f"{name}: {what} must hold variances >= 0, got {var[index]} at {index}")
 
@@ -189,4 +192,4 @@ def _writable(array: Array, dtype: str) -> Array:
 def _flat(array: Array, core: int) -> Array:
     """All leading dimensions as one."""
     lead = array.ndim - core
-    return array.reshape(math.prod(array.shape[:lead]), *array.shape[lead:])
+    return array[None] if lead == 0 else array.reshape(math.prod(array.shape[:lead]), *array.shape[lead:])

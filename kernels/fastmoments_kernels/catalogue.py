@@ -170,13 +170,16 @@ CATALOGUE = (
 )
 
 
+ROWS: dict[str | type, Row] = {key: row for row in CATALOGUE for key in (row.name, row.activation)}
+
+
 def row_of(activation: object) -> Row:
     """The row of an activation given as an object, a class or a name."""
-    for row in CATALOGUE:
-        if activation == row.name or activation is row.activation or type(activation) is row.activation:
-            return row
-    names = ", ".join(row.name for row in CATALOGUE)
-    raise ValueError(f"activation: expected one of {names} or an object such as ReLU(), got {activation!r}")
+    row = ROWS.get(activation if isinstance(activation, str | type) else type(activation))
+    if row is None:
+        names = ", ".join(row.name for row in CATALOGUE)
+        raise ValueError(f"activation: expected one of {names} or an object such as ReLU(), got {activation!r}")
+    return row
 
 
 def parameters_of(activation: object) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Covariance matrices: tiles of the upper triangle, mirrored, each pair of rows by the cheapest routes.
 
-Per neuron once: features and the first Hermite coefficients (in float64, as all arithmetic here). Per two rows of
-a tile the series, with as many terms as their correlations ask for; the few pairs that would ask for many more by
-the pair formula. Every truncation is positive semidefinite.
+Per neuron once: features and the first Hermite coefficients, in float64. Per two rows of a tile the series, with
+as many terms as their correlations ask for: in the matrix's dtype where few do, in float64 beyond, where rounding
+would add up. The few pairs that would ask for many more by the pair formula. Every truncation is positive
+semidefinite.
 """
 
 import math
@@ -13,6 +14,8 @@ import numpy as np
 from fastmoments_kernels.cpu.memory import column
 from fastmoments_kernels.cpu.series import (
     BASE,
+    NEURON,
+    SWEEP,
     TERMS,
     cheapest,
     coefficients,
@@ -30,37 +33,38 @@ PAIR = 5000.0  # what the formula of one pair costs, in terms of its series; gel
 HAS_SERIES = True
 
 
-def neurons(
-    mu: Array,
-    var: Array,
-    parameters: Array,
-    variance: Array,
-    features: Array,
-    table: Array,
-    rests: Array,
-    first: int,
-    step: int,
-) -> None:
-    """Features and first coefficients of every neuron of matrices first, first + step, ..., by blocks."""
+def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """What is known of every neuron (batch, n): mean and variance of f(X), features, and for the series.
+
+    That is 1 / sd, 0 for one without variance, whose rho is 0; the first coefficients; and `log_rests`, by blocks.
+    """
     batch, n = mu.shape
-    for m in range(first, batch, step):
+    blocks, orders = (n + TILE - 1) // TILE, BASE // SWEEP + 1
+    mean, variance, inverse_sd = np.empty((batch, n)), np.empty((batch, n)), np.empty((batch, n))
+    features, rests = np.empty((batch, len(NEURON), n)), np.empty((batch, blocks, orders))
+    table = aligned((batch, blocks, BASE + 2, min(TILE, filled(n))), mu)
+    for m in range(batch):
         for i in range(n):
-            feature = formula.neuron(mu[m, i], var[m, i], column(PARAMETERS, parameters[:, m], 0, 1, i))
-            for f in range(len(feature)):
-                features[m, f, i] = feature[f]
-        for block in range(table.shape[1]):
+            neuron = formula.neuron(mu[m, i], var[m, i], column(PARAMETERS, parameters[:, m], 0, 1, i))
+            mean[m, i], variance[m, i] = formula.mean(neuron), formula.var(neuron)
+            inverse_sd[m, i] = 0.0 if var[m, i] == 0.0 else 1.0 / math.sqrt(var[m, i])
+            for f in range(len(neuron)):
+                features[m, f, i] = neuron[f]
+        for block in range(blocks):
             if HAS_SERIES:
                 coefficients(features[m], block * TILE, BASE, table[m, block])
                 log_rests(table[m, block], variance[m], block * TILE, rests[m, block])
             else:
                 rests[m, block] = math.inf
+    return mean, variance, features, inverse_sd, table, rests
 
 
 def pairs(
+    variance: Array,
     features: Array,
+    inverse_sd: Array,
     table: Array,
     rests: Array,
-    inverse_sd: Array,
     cov: Array,
     cov_out: Array,
     slack: float,
@@ -68,11 +72,12 @@ def pairs(
     first: int,
     step: int,
 ) -> None:
-    """Off-diagonal entries of every matrix; of all its tiles this call does first, first + step, ..."""
+    """Every matrix; of all its tiles this call does first, first + step, ..."""
     batch, n = inverse_sd.shape
     side = min(TILE, filled(n))
-    rho, out, block = aligned((side, side)), aligned((side, side + PADDING)), np.empty((side, side))
-    rows, columns = aligned((2, TILE)), aligned((2, TILE))
+    rho, out = aligned((side, side), cov), aligned((side, side + PADDING), cov)
+    wide_rho, wide_out = aligned((side, side), rests), aligned((side, side + PADDING), rests)
+    rows, columns, block = aligned((2, TILE), rests), aligned((2, TILE), rests), np.empty((side, side))
     plan, limits = np.empty(TILE, np.int64), np.empty(TILE)
     task = 0
     for m in range(batch):
@@ -83,18 +88,22 @@ def pairs(
                     correlations(cov[m], i, j, inverse_sd[m], rho)
                     both = rests[m, i // TILE] + rests[m, j // TILE]
                     most, all_in = routes(rho, height, filled(width), both, log_tolerance, PAIR, plan, limits)
-                    if most <= BASE:
+                    if most <= BASE and all_in:
                         by_series(rho, table[m, i // TILE], table[m, j // TILE], plan, height, filled(width), out)
+                        write(out, cov_out[m], i, j)
                     else:
                         if len(rows) < TERMS:
-                            rows, columns = aligned((TERMS + 2, TILE)), aligned((TERMS + 2, TILE))
+                            rows, columns = aligned((TERMS + 2, TILE), rests), aligned((TERMS + 2, TILE), rests)
                         coefficients(features[m], i, most, rows)
                         coefficients(features[m], j, most, columns)
-                        by_series(rho, rows, columns, plan, height, filled(width), out)
-                    if not all_in:
                         read(cov[m], i, j, block)
-                        by_formula(features[m], i, j, block, rho, limits, slack, out)
-                    write(out, cov_out[m], i, j)
+                        correlations(cov[m], i, j, inverse_sd[m], wide_rho)
+                        by_series(wide_rho, rows, columns, plan, height, filled(width), wide_out)
+                        by_formula(features[m], i, j, block, wide_rho, limits, slack, wide_out)
+                        write(wide_out, cov_out[m], i, j)
+                    if i == j:
+                        for a in range(i, i + height):
+                            cov_out[m, a, a] = variance[m, a]
                 task += 1
 
 

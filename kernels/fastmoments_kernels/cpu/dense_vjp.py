@@ -44,9 +44,9 @@ SMALL = 1e-290  # below it only the series' first term is left, and |rho| may no
 
 def pair_gradients(
     features: Array,
+    inverse_sd: Array,
     table: Array,
     rests: Array,
-    inverse_sd: Array,
     gains: Array,
     cov: Array,
     cov_bar: Array,
@@ -61,10 +61,10 @@ def pair_gradients(
     """cov_grad off the diagonal, and each tile's share of the mu and var gradients: (batch, blocks, n) parts."""
     batch, n = inverse_sd.shape
     side = min(TILE, filled(n))
-    rho, weight, power = aligned((side, side)), aligned((side, side)), aligned((side, side))
-    slope, block = aligned((side, side + PADDING)), np.empty((side, side))
-    sums, upward = aligned((BASE, TILE)), aligned((BASE, TILE))
-    rows, columns = aligned((2, TILE)), aligned((2, TILE))
+    rho, weight, power = aligned((side, side), rests), aligned((side, side), rests), aligned((side, side), rests)
+    slope, block = aligned((side, side + PADDING), rests), np.empty((side, side))
+    sums, upward = aligned((BASE, TILE), rests), aligned((BASE, TILE), rests)
+    rows, columns = aligned((2, TILE), rests), aligned((2, TILE), rests)
     plan, limits = np.empty(TILE, np.int64), np.empty(TILE)
     task = 0
     for m in range(batch):
@@ -82,8 +82,8 @@ def pair_gradients(
                         of_1, of_2 = table[m, a], table[m, b]
                     else:
                         if len(rows) < TERMS:
-                            rows, columns = aligned((LONGEST, TILE)), aligned((LONGEST, TILE))
-                            sums, upward = aligned((TERMS, TILE)), aligned((TERMS, TILE))
+                            rows, columns = aligned((LONGEST, TILE), rests), aligned((LONGEST, TILE), rests)
+                            sums, upward = aligned((TERMS, TILE), rests), aligned((TERMS, TILE), rests)
                         coefficients(features[m], i, most + ABOVE, rows)
                         coefficients(features[m], j, most + ABOVE, columns)
                         of_1, of_2 = rows, columns

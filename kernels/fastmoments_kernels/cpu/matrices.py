@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu import dense, dense_vjp, series, tiles
+from fastmoments_kernels.cpu import dense, dense_vjp, tiles
 from fastmoments_kernels.cpu.compiled import entry, formula_binding
 from fastmoments_kernels.cpu.elementwise import elementwise
 from fastmoments_kernels.threads import run
@@ -27,28 +26,24 @@ def _input(real: Any, ndim: int) -> Any:
 
 
 @cache
-def _kernel(name: str, row_name: str, parameters: int, dtype: str) -> Any:
+def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
     """A compiled loop for one dtype of the matrices; everything per neuron is float64."""
-    double, real = types.float64, types.float32 if dtype == "float32" else types.float64
+    double, real = types.float64, types.float32 if dtype == np.float32 else types.float64
     neuron, matrix, result = _input(double, 2), _input(real, 3), types.Array(real, 3, "C")
-    features, parts, index = _input(double, 3), types.Array(double, 3, "C"), types.int64
-    tables = types.Array(double, 4, "C")
+    features, parts, task = _input(double, 3), types.Array(double, 3, "C"), (types.int64, types.int64)
+    wide, table = _input(double, 4), _input(real, 4)
     signatures = {
-        "neurons": (neuron, neuron, features, neuron, parts, tables, parts, index, index),
-        "pairs": (features, tables, features, neuron, matrix, result, double, double, index, index),
+        "neurons": (neuron, neuron, features),
+        "pairs": (neuron, features, neuron, table, features, matrix, result, double, double, *task),
         "pair_gradients": (
-            *(features, tables, features, neuron, neuron, matrix, matrix, result, parts, parts),
-            *(double, double, index, index),
+            *(features, neuron, wide, features, neuron, matrix, matrix, result, parts, parts),
+            *(double, double, *task),
         ),
-        "parameter_gradients": (features, matrix, matrix, parts, double, index, index),
+        "parameter_gradients": (features, matrix, matrix, parts, double, *task),
     }
     template = getattr(dense if hasattr(dense, name) else dense_vjp, name)
-    label = f"{row_name}_{name}_{parameters}_{dtype}"
-    return entry(template, _binding(row_name, parameters), label, types.void(*signatures[name]))
-
-
-def _binding(row_name: str, parameters: int) -> Binding:
-    return formula_binding(row_of(row_name).formula, parameters)
+    binding = formula_binding(row_of(row_name).formula, parameters)
+    return entry(template, binding, f"{row_name}_{name}_{parameters}_{dtype.name}", signatures[name])
 
 
 def _blocks(n: int) -> int:
@@ -60,30 +55,23 @@ def _tasks(batch: int, n: int) -> int:
 
 
 class _Neurons(NamedTuple):
-    """What is known of every neuron, in float64; 1 / sd is 0 for one without variance, whose rho is 0."""
+    """What is known of every neuron, in float64: the arguments and what `dense.neurons` makes of them."""
 
     arguments: tuple[Array, ...]  # mu, var and the parameters, each (batch, n)
-    marginals: tuple[Array, Array]  # mean and variance of f(X)
+    mean: Array  # of f(X), (batch, n)
+    variance: Array
     features: Array  # (batch, FEATURES, n)
-    table: Array  # (batch, blocks, BASE + 2, TILE) Hermite coefficients
-    rests: Array  # (batch, blocks, orders) of `series.log_rests`
     inverse_sd: Array
+    table: Array  # Hermite coefficients (batch, blocks, BASE + 2, width of a block)
+    rests: Array  # (batch, blocks, orders) of `series.log_rests`
 
 
 def _prepare(name: str, mu: Array, cov: Array, parameters: tuple[Array, ...]) -> _Neurons:
-    mu, var = mu.astype(np.float64), np.einsum("bii->bi", cov).astype(np.float64)
+    mu, var = mu.astype(np.float64, copy=False), cov.diagonal(0, 1, 2).astype(np.float64)
     stacked = np.empty((len(parameters), *mu.shape))
     for row, parameter in zip(stacked, parameters, strict=True):
         row[...] = parameter
-    arguments, blocks = (mu, var, *stacked), (len(mu), _blocks(mu.shape[1]))
-    marginals = elementwise(name, "marginals", len(arguments))(*arguments)
-    features = np.empty((len(mu), len(_binding(name, len(parameters)).names["NEURON"]), mu.shape[1]))
-    table = tiles.aligned((*blocks, series.BASE + 2, tiles.TILE))
-    rests = np.empty((*blocks, series.BASE // series.SWEEP + 1))
-    kernel = _kernel("neurons", name, len(parameters), "float64")
-    run(kernel, (mu, var, stacked, marginals[1], features, table, rests), 1)
-    inverse_sd = np.divide(1.0, np.sqrt(var), out=np.zeros_like(var), where=var != 0.0)
-    return _Neurons(arguments, marginals, features, table, rests, inverse_sd)
+    return _Neurons((mu, var, *stacked), *_kernel("neurons", name, len(parameters), mu.dtype)(mu, var, stacked))
 
 
 def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
@@ -110,12 +98,12 @@ def moments(
     Parameters broadcast with mu.
     """
     name = row_of(activation).name
-    with np.errstate(all="ignore"):
-        neurons = _prepare(name, mu, cov, parameters)
-    arrays = neurons.features, neurons.table, neurons.rests, neurons.inverse_sd, cov, cov_out
-    kernel = _kernel("pairs", name, len(parameters), cov.dtype.name)
+    neurons = _prepare(name, mu, cov, parameters)
+    table = neurons.table.astype(cov.dtype, copy=False)
+    arrays = neurons.variance, neurons.features, neurons.inverse_sd, table, neurons.rests, cov, cov_out
+    kernel = _kernel("pairs", name, len(parameters), cov.dtype)
     run(kernel, (*arrays, *_rounding(cov.dtype, mu.shape[1])), _tasks(*mu.shape))
-    mean_out[...], np.einsum("bii->bi", cov_out)[...] = neurons.marginals
+    mean_out[...] = neurons.mean
 
 
 def moments_vjp(
@@ -123,15 +111,15 @@ def moments_vjp(
 ) -> tuple[Array, Array]:
     """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov."""
     name, (batch, n) = row_of(activation).name, mu.shape
+    neurons = _prepare(name, mu, cov, parameters)
     with np.errstate(all="ignore"):
-        neurons = _prepare(name, mu, cov, parameters)
         gain, mean_dvar = (_of_neurons(name, kind, neurons) for kind in ("gain", "mean_dvar"))
         var_dmu, var_dvar = _of_neurons(name, "var_partials", neurons)
     mu_parts, var_parts = np.zeros((2, batch, _blocks(n), n))
     cov_grad = np.empty_like(cov)
     slack, log_tolerance = _rounding(cov.dtype, n)
-    given = neurons.features, neurons.table, neurons.rests, neurons.inverse_sd, gain, cov, cov_bar
-    kernel = _kernel("pair_gradients", name, len(parameters), cov.dtype.name)
+    given = neurons.features, neurons.inverse_sd, neurons.table, neurons.rests, gain, cov, cov_bar
+    kernel = _kernel("pair_gradients", name, len(parameters), cov.dtype)
     # derivatives' series converge later
     rounding = slack, log_tolerance + math.log(1e-3)
     run(kernel, (*given, cov_grad, mu_parts, var_parts, *rounding), _tasks(batch, n))
@@ -150,11 +138,11 @@ def parameter_vjp(
     name, (batch, n), count = row_of(activation).name, mu.shape, len(parameters)
     gradients = np.zeros((count, batch, n))
     bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
+    neurons = _prepare(name, mu, cov, parameters)
+    slack, _ = _rounding(cov.dtype, n)
+    kernel = _kernel("parameter_gradients", name, count, cov.dtype)
+    run(kernel, (neurons.features, cov, cov_bar, gradients, slack), _tasks(batch, n))
     with np.errstate(all="ignore"):
-        neurons = _prepare(name, mu, cov, parameters)
-        slack, _ = _rounding(cov.dtype, n)
-        kernel = _kernel("parameter_gradients", name, count, cov.dtype.name)
-        run(kernel, (neurons.features, cov, cov_bar, gradients, slack), _tasks(batch, n))
         ufuncs = (elementwise(name, kind, 2 + count) for kind in ("mean_dparameters", "var_dparameters"))
         of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)
         gradients += _weigh(mean_bar, of_mean) + _weigh(bar, of_var)

@@ -1,7 +1,4 @@
-"""Blocks of a matrix in aligned scratch: correlations in, covariances and their mirror image out.
-
-Scratch is float64 whatever the matrix holds: what is done there is compiled once.
-"""
+"""Blocks of a matrix in aligned scratch: correlations in, covariances and their mirror image out."""
 
 from typing import Any
 
@@ -10,17 +7,18 @@ import numpy as np
 Array = Any
 
 TILE = 64  # 64 x 64 float64 scratch stays in the second cache level
-LANES = 8  # doubles in the widest vector; what a block does not fill of them holds zeros
+LINE = 64  # bytes of the widest vector and of a line of the caches
+LANES = 8  # doubles in it; what a block does not fill of them holds zeros
 PADDING = 4  # rows 512 bytes apart would share few lines of the first cache level when they are read by columns
 
 
-def aligned(shape: tuple[int, ...]) -> Array:
-    """Zeros from a 64-byte boundary on."""
+def aligned(shape: tuple[int, ...], like: Array) -> Array:
+    """Zeros of the dtype of `like`, from the beginning of a line on."""
     size = 1
     for length in shape:
         size *= length
-    raw = np.zeros(size + LANES)
-    offset = (-(raw.ctypes.data // 8)) % LANES
+    raw = np.zeros(size + LINE // like.itemsize, like.dtype)
+    offset = (-raw.ctypes.data) % LINE // like.itemsize
     return raw[offset : offset + size].reshape(shape)
 
 

@@ -21,12 +21,13 @@ inline = numba.njit(error_model="numpy", forceinline=True)
 
 @intrinsic
 def fma(context: Any, a: Any, b: Any, c: Any) -> Any:
-    """a b + c with one rounding."""
+    """a b + c with one rounding, in float32 where all three are."""
+    real = types.float32 if (a, b, c) == (types.float32,) * 3 else types.float64
 
     def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fma(*arguments)
 
-    return types.float64(types.float64, types.float64, types.float64), emit
+    return real(real, real, real), emit
 
 
 @intrinsic
