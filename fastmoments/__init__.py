@@ -25,6 +25,7 @@ from fastmoments.results import CdfPartials as CdfPartials
 from fastmoments.results import CovPartials as CovPartials
 from fastmoments.results import Marginals as Marginals
 from fastmoments.results import Moments as Moments
+from fastmoments.results import MomentsBound as MomentsBound
 from fastmoments.results import MomentsCross as MomentsCross
 from fastmoments.results import MomentsVjp as MomentsVjp
 from fastmoments.warming import warm_up as warm_up

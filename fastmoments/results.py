@@ -18,6 +18,14 @@ class MomentsCross(NamedTuple):
     cross: Any
 
 
+class MomentsBound(NamedTuple):
+    """Mean (..., n), covariance (..., n, n) and an error bound (batch,), or a number; unpacks as three."""
+
+    mean: Any
+    cov: Any
+    bound: Any
+
+
 class Marginals(NamedTuple):
     """Mean and variance of each element, in the broadcast shape of the inputs; unpacks as two."""
 

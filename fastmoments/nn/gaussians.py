@@ -3,7 +3,7 @@
 Values keep their own shape behind one batch dimension, (batch, ...); covariances are of what is flattened.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,13 @@ import torch
 from fastmoments.frameworks.products import without_rounding
 from fastmoments.frameworks.torch import symmetric_product
 from fastmoments.moments import gain, marginals, moments
+from fastmoments.nn.rules import Affine
 
 Tensor = Any
-Linear = Callable[[Tensor], Tensor]  # a linear map of values (rows, ...)
 
 
-def _flat(value: Tensor) -> Tensor:
+def flat(value: Tensor) -> Tensor:
+    """(batch, features)."""
     return value.reshape(len(value), -1)
 
 
@@ -36,46 +37,35 @@ class Joint:
         """Cov(one, two), (batch, n_one, n_two)."""
         return self.covs[one, two] if (one, two) in self.covs else self.covs[two, one].mT
 
-    def affine(
-        self,
-        new: str,
-        old: str,
-        module: Linear,
-        linear: Linear,
-        squared: Linear,
-        matrix: Tensor | None = None,
-        own_var: Tensor | None = None,
-    ) -> None:
-        """New = module(old) with its linear part, of which a `matrix` may be at hand, and that of its squares.
-
-        `own_var` is the variance of the module's own weights in it.
-        """
-        shape = self.means[old].shape[1:]
+    def affine(self, new: str, old: str, affine: Affine) -> None:
+        """New = affine.module(old)."""
+        mean = self.means[old]
+        shape = mean.shape[1:]
 
         def across(cov: Tensor) -> Tensor:
             """Map the last axis of (batch, rows, n)."""
-            mapped = linear(cov.reshape(-1, *shape))
+            mapped = affine.linear(cov.reshape(-1, *shape))
             return mapped.reshape(*cov.shape[:2], -1)
 
         self._link(new, {other: across(self.cov(other, old)).mT for other in self.kept if other != old})
         right = across(self.cov(old, old))
-        if matrix is None:
+        if affine.matrix is None or mean.ndim != 2:
             full = across(right.mT)
             full = 0.5 * (full + full.mT)
         else:
-            full = symmetric_product(matrix, right)
+            full = symmetric_product(affine.matrix, right)
         # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
         var = torch.diagonal(self.cov(old, old), dim1=-2, dim2=-1)
-        reach = var.shape[-1] * _flat(squared(var.reshape(-1, *shape))).sum(-1)
+        reach = var.shape[-1] * flat(affine.squared(var.reshape(-1, *shape))).sum(-1)
         full = without_rounding(torch, full, full.shape[-1] * torch.finfo(full.dtype).eps * reach)
-        if own_var is not None:
-            full = full + torch.diag_embed(_flat(own_var))
+        if affine.own_var is not None:
+            full = full + torch.diag_embed(flat(affine.own_var(mean, var.reshape(mean.shape))))
         self.covs[new, old], self.covs[new, new] = right.mT, full
-        self.means[new] = module(self.means[old])
+        self.means[new] = affine.module(mean)
 
     def activation(self, new: str, old: str, activation: Any) -> None:
         """New = f(old): covariances with other values by Stein's lemma, exact where those are Gaussian too."""
-        mu, cov = _flat(self.means[old]), self.cov(old, old)
+        mu, cov = flat(self.means[old]), self.cov(old, old)
         gains = gain(activation, mu, torch.diagonal(cov, dim1=-2, dim2=-1))[..., None]
         mean, full = moments(activation, mu, cov)
         self._link(new, {other: gains * self.cov(old, other) for other in self.kept})
@@ -114,16 +104,16 @@ class Diagonal:
         """Bring in the network's input."""
         self.means[name], self.vars[name] = mean, var
 
-    def affine(self, new: str, old: str, module: Linear, squared: Linear, own_var: Tensor | None = None) -> None:
-        """New = module(old), `squared` the linear map of the weights' squares."""
-        var = squared(self.vars[old])
-        self.means[new] = module(self.means[old])
-        self.vars[new] = var if own_var is None else var + own_var
+    def affine(self, new: str, old: str, affine: Affine) -> None:
+        """New = affine.module(old)."""
+        mean, var = self.means[old], self.vars[old]
+        self.means[new], spread = affine.module(mean), affine.squared(var)
+        self.vars[new] = spread if affine.own_var is None else spread + affine.own_var(mean, var)
 
     def activation(self, new: str, old: str, activation: Any) -> None:
         """New = f(old)."""
         shape = self.means[old].shape
-        mean, var = marginals(activation, _flat(self.means[old]), _flat(self.vars[old]))
+        mean, var = marginals(activation, flat(self.means[old]), flat(self.vars[old]))
         self.means[new], self.vars[new] = mean.reshape(shape), var.reshape(shape)
 
     def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: float = 0.0) -> None:

@@ -4,6 +4,7 @@ It is an affine map, with its linear part and that of its weights' squares, or a
 to a tolerance.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -115,17 +116,23 @@ def _only_in_eval(module: nn.Module) -> None:
         raise ValueError(f"{type(module).__name__}: it is random, or of the batch, in training; call model.eval()")
 
 
-def _to_tolerance(kinks: Callable[[Any], tuple[float, ...]] = lambda module: ()) -> Callable[[nn.Module], Custom]:
-    """A module without a closed form: its own function by quadrature."""
+def _to_tolerance(
+    lipschitz: Callable[[Any], float], kinks: Callable[[Any], tuple[float, ...]] = lambda module: ()
+) -> Callable[[nn.Module], Custom]:
+    """A module without a closed form: its own function by quadrature, with sup |f'| and where f or f' breaks."""
 
     def make(module: nn.Module) -> Custom:
         def function(x: Any) -> Any:
             with torch.no_grad():
                 return module(torch.from_numpy(x)).numpy()
 
-        return Custom(function, kinks=tuple(kinks(module)))
+        return Custom(function, kinks=tuple(kinks(module)), lipschitz=lipschitz(module))
 
     return make
+
+
+def _one(module: Any) -> float:
+    return 1.0
 
 
 def _gelu(module: Any) -> Any:
@@ -135,7 +142,7 @@ def _gelu(module: Any) -> Any:
 def _softplus(module: Any) -> Any:
     if (module.beta, module.threshold) == (1, 20):
         return "softplus"
-    return _to_tolerance()(module)
+    return _to_tolerance(_one)(module)
 
 
 def _prelu(module: Any) -> Any:
@@ -173,18 +180,19 @@ ACTIVATIONS: dict[type, Callable[[Any], Any]] = {
     nn.Sigmoid: lambda module: "sigmoid",
     nn.SiLU: lambda module: "silu",
     nn.Softplus: _softplus,
-    nn.ELU: _to_tolerance(lambda module: (0.0,)),
-    nn.CELU: _to_tolerance(lambda module: (0.0,)),
-    nn.SELU: _to_tolerance(lambda module: (0.0,)),
-    nn.Mish: _to_tolerance(),
-    nn.LogSigmoid: _to_tolerance(),
-    nn.Softsign: _to_tolerance(lambda module: (0.0,)),
-    nn.Tanhshrink: _to_tolerance(),
-    nn.Hardtanh: _to_tolerance(lambda module: (module.min_val, module.max_val)),
-    nn.ReLU6: _to_tolerance(lambda module: (0.0, 6.0)),
-    nn.Hardsigmoid: _to_tolerance(lambda module: (-3.0, 3.0)),
-    nn.Hardswish: _to_tolerance(lambda module: (-3.0, 3.0)),
-    nn.Softshrink: _to_tolerance(lambda module: (-module.lambd, module.lambd)),
-    nn.Hardshrink: _to_tolerance(lambda module: (-module.lambd, module.lambd)),
-    nn.Threshold: _to_tolerance(lambda module: (module.threshold,)),
+    nn.ELU: _to_tolerance(lambda module: max(1.0, abs(module.alpha)), lambda module: (0.0,)),
+    nn.CELU: _to_tolerance(_one, lambda module: (0.0,)),
+    nn.SELU: _to_tolerance(lambda module: 1.7580993408473769, lambda module: (0.0,)),
+    nn.Mish: _to_tolerance(lambda module: 1.0884981612517279),
+    nn.LogSigmoid: _to_tolerance(_one),
+    nn.Softsign: _to_tolerance(_one, lambda module: (0.0,)),
+    nn.Tanhshrink: _to_tolerance(_one),
+    nn.Hardtanh: _to_tolerance(_one, lambda module: (module.min_val, module.max_val)),
+    nn.ReLU6: _to_tolerance(_one, lambda module: (0.0, 6.0)),
+    nn.Hardsigmoid: _to_tolerance(lambda module: 1 / 6, lambda module: (-3.0, 3.0)),
+    nn.Hardswish: _to_tolerance(lambda module: 1.5, lambda module: (-3.0, 3.0)),
+    nn.Softshrink: _to_tolerance(_one, lambda module: (-module.lambd, module.lambd)),
+    # these jump
+    nn.Hardshrink: _to_tolerance(lambda module: math.inf, lambda module: (-module.lambd, module.lambd)),
+    nn.Threshold: _to_tolerance(lambda module: math.inf, lambda module: (module.threshold,)),
 }

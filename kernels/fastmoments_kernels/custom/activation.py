@@ -18,11 +18,13 @@ class Custom:
     function : takes a float64 array, returns f of every element in a new array of its shape.
     tol : |error| <= tol sqrt(Var f(X_i) Var f(X_j)) for covariances, tol sqrt(E (f(X) - f(mu))^2) for means.
     kinks : points where f or f' breaks; without them a kinked function needs a coarse tol.
+    lipschitz : sup |f'|, for error bounds alone; nothing looks whether it is right.
     """
 
     function: Callable[[Any], Any]
     tol: float = 1e-10
     kinks: tuple[float, ...] = ()
+    lipschitz: float | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -58,9 +60,9 @@ def _gelu_tanh(x: Array) -> Array:
 
 
 READY = {
-    "tanh": Custom(np.tanh),
-    "sigmoid": Custom(_sigmoid),
-    "silu": Custom(_silu),
-    "softplus": Custom(_softplus),
-    "gelu_tanh": Custom(_gelu_tanh),
+    "tanh": Custom(np.tanh, lipschitz=1.0),
+    "sigmoid": Custom(_sigmoid, lipschitz=0.25),
+    "silu": Custom(_silu, lipschitz=1.0998393201288670),
+    "softplus": Custom(_softplus, lipschitz=1.0),
+    "gelu_tanh": Custom(_gelu_tanh, lipschitz=1.1289930686587719),
 }

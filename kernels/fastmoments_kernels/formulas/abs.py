@@ -7,12 +7,26 @@ from fastmoments_kernels.formulas.leaky_relu import product_by_steps, sloped
 from fastmoments_kernels.vocabulary import Real, Reals, absolute
 
 # the derivatives of what has no parameter, unlike the family
-__all__ = ["cov_dparameters", "family", "function", "mean_dparameters", "neuron", "product_11", "var_dparameters"]
+__all__ = [
+    "cov_dparameters",
+    "family",
+    "function",
+    "lipschitz",
+    "mean_dparameters",
+    "neuron",
+    "product_11",
+    "var_dparameters",
+]
 
 
 def function(x: Real) -> Real:
     """|x|."""
     return absolute(x)
+
+
+def lipschitz() -> Real:
+    """sup |f'|."""
+    return 1.0
 
 
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:

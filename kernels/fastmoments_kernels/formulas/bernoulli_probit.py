@@ -9,12 +9,17 @@ from fastmoments_kernels.formulas.normal import cdf, cdf_excess
 from fastmoments_kernels.formulas.smooth_step import features
 from fastmoments_kernels.vocabulary import Real, Reals
 
-__all__ = ["conditional_var", "family", "function", "neuron", "var", "var_partials"]
+__all__ = ["conditional_var", "family", "function", "lipschitz", "neuron", "var", "var_partials"]
 
 
 def function(x: Real) -> Real:
     """The probability Phi(x) of 1, and so the mean given x."""
     return cdf(x)
+
+
+def lipschitz() -> Real:
+    """Infinite: the root mean square difference of two draws grows like the root of that of their inputs."""
+    return float("inf")
 
 
 def conditional_var(x: Real) -> Real:

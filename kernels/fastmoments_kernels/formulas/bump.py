@@ -14,6 +14,11 @@ def log_bump(x: Real, tau: Real, center: Real) -> Real:
     return -0.5 * tau * (x - center) * (x - center)
 
 
+def steepest(tau: Real) -> Real:
+    """sup |s'| = sqrt(tau / e), one standard deviation from the center."""
+    return 0.6065306597126334 * sqrt(tau)
+
+
 def level(offset: Real, amplitude: Real, height: Real, log_height: Real) -> Real:
     """offset + amplitude height, height <= 1: relative also where offset and -amplitude are equal."""
     near = log_height > -0.5

@@ -2,14 +2,19 @@
 
 from fastmoments_kernels.formulas import wave as family
 from fastmoments_kernels.formulas.wave import angle, features
-from fastmoments_kernels.vocabulary import Real, Reals, cos, sin
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, cos, sin
 
-__all__ = ["family", "function", "neuron"]
+__all__ = ["family", "function", "lipschitz", "neuron"]
 
 
 def function(x: Real, omega: Real, phase: Real) -> Real:
     """cos(omega x + phase)."""
     return cos(omega * x + phase)
+
+
+def lipschitz(omega: Real, phase: Real) -> Real:
+    """sup |f'|."""
+    return absolute(omega)
 
 
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:

@@ -5,12 +5,17 @@ from fastmoments_kernels.formulas.normal import cdf_excess, erf
 from fastmoments_kernels.formulas.smooth_step import features
 from fastmoments_kernels.vocabulary import Real, Reals
 
-__all__ = ["family", "function", "mean", "neuron"]
+__all__ = ["family", "function", "lipschitz", "mean", "neuron"]
 
 
 def function(x: Real) -> Real:
     """erf(x)."""
     return erf(x)
+
+
+def lipschitz() -> Real:
+    """sup |f'| = 2 / sqrt(pi), at 0."""
+    return 1.1283791670955126
 
 
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:

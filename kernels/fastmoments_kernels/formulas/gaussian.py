@@ -8,6 +8,7 @@ from fastmoments_kernels.formulas.bump import (
     height_dtau,
     log_bump,
     slope,
+    steepest,
 )
 from fastmoments_kernels.formulas.bump import series as bump_series
 from fastmoments_kernels.formulas.bump import series_step as bump_series_step
@@ -30,6 +31,11 @@ from fastmoments_kernels.vocabulary import Real, Reals, exp
 def function(x: Real, tau: Real, center: Real) -> Real:
     """exp(-tau (x - center)^2 / 2)."""
     return exp(log_bump(x, tau, center))
+
+
+def lipschitz(tau: Real, center: Real) -> Real:
+    """sup |f'|."""
+    return steepest(tau)
 
 
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:

@@ -13,6 +13,7 @@ from fastmoments_kernels.formulas.bump import (
     height_dtau,
     log_bump,
     slope,
+    steepest,
 )
 from fastmoments_kernels.formulas.bump_pairs import (
     covariance,
@@ -36,13 +37,22 @@ from fastmoments_kernels.formulas.correlation import (
     root,
     self_link,
 )
-from fastmoments_kernels.vocabulary import Real, Reals, collected, exp, summed, where
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, collected, exp, summed, where
 
 
 # A slice [::3] has one entry per component: `summed` and `collected` ask for its length and give k = 0, 1, ...
 def function(x: Real, *parameters: Real) -> Real:
     """sum_k weight_k exp(-tau_k (x - center_k)^2 / 2)."""
     return summed(parameters[::3], _bump_at, (x, parameters))
+
+
+def lipschitz(*parameters: Real) -> Real:
+    """At least sup |f'|: the sum of the components'."""
+    return summed(parameters[::3], _steepest_at, parameters)
+
+
+def _steepest_at(k: Real, parameters: Reals) -> Real:
+    return absolute(parameters[k]) * steepest(parameters[len(parameters[::3]) + k])
 
 
 def _bump_at(k: Real, context: Reals) -> Real:

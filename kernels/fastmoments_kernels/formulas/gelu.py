@@ -43,6 +43,11 @@ def function(x: Real) -> Real:
     return x * cdf(x)
 
 
+def lipschitz() -> Real:
+    """sup |f'| = Phi(sqrt 2) + sqrt 2 phi(sqrt 2), at sqrt 2."""
+    return 1.1289041451851548
+
+
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
     """(mu, var, S, g, Phi(g), phi(g), var / S^2, 1 / S^2)."""
     return standardise(mu, var, 1.0)

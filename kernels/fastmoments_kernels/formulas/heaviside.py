@@ -15,6 +15,11 @@ def function(x: Real) -> Real:
     return where(x > 0.0, 1.0, where(x < 0.0, 0.0, 0.5 + 0.0 * x))
 
 
+def lipschitz() -> Real:
+    """sup |f'| of a jump."""
+    return float("inf")
+
+
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
     """(mu, var, sd, h, Phi(h), phi(h))."""
     return standardise(mu, var)

@@ -55,6 +55,11 @@ def function(x: Real) -> Real:
     return x
 
 
+def lipschitz() -> Real:
+    """sup |f'|, of the parameters where there are any: no schedule needs it."""
+    return 1.0
+
+
 def conditional_var(x: Real) -> Real:
     """Var(f(X) | X = x): 0 but for a stochastic neuron, whose `function` is its mean given x."""
     return 0.0 * x

@@ -32,6 +32,11 @@ def function(x: Real, negative_slope: Real) -> Real:
     return kinked_line(x, negative_slope)
 
 
+def lipschitz(negative_slope: Real) -> Real:
+    """sup |f'|."""
+    return maximum(1.0, absolute(negative_slope))
+
+
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
     """(mu, var, sd, h, Phi(h), phi(h), slope, gain)."""
     return sloped(mu, var, parameters[0])

@@ -1,6 +1,6 @@
 """npn(x) = r - q exp(-tau (x - center)^2 / 2): r less q times `gaussian`."""
 
-from fastmoments_kernels.formulas.bump import bump, level, log_bump, log_height
+from fastmoments_kernels.formulas.bump import bump, level, log_bump, log_height, steepest
 from fastmoments_kernels.formulas.gaussian import cov as bump_cov
 from fastmoments_kernels.formulas.gaussian import cov_10 as bump_cov_10
 from fastmoments_kernels.formulas.gaussian import cov_20 as bump_cov_20
@@ -15,13 +15,18 @@ from fastmoments_kernels.formulas.gaussian import series_step as bump_series_ste
 from fastmoments_kernels.formulas.gaussian import var as bump_var
 from fastmoments_kernels.formulas.gaussian import var_dparameters as bump_var_dparameters
 from fastmoments_kernels.formulas.gaussian import var_partials as bump_var_partials
-from fastmoments_kernels.vocabulary import Real, Reals, exp
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, exp
 
 
 def function(x: Real, r: Real, q: Real, tau: Real, center: Real) -> Real:
     """r - q exp(-tau (x - center)^2 / 2)."""
     exponent = log_bump(x, tau, center)
     return level(r, -q, exp(exponent), exponent)
+
+
+def lipschitz(r: Real, q: Real, tau: Real, center: Real) -> Real:
+    """sup |f'|."""
+    return absolute(q) * steepest(tau)
 
 
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:

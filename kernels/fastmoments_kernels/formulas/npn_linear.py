@@ -19,6 +19,7 @@ from fastmoments_kernels.formulas.bump import (
     log_height,
     slope,
     slope_dtau,
+    steepest,
     twist,
 )
 from fastmoments_kernels.formulas.bump import series as bump_series
@@ -29,13 +30,18 @@ from fastmoments_kernels.formulas.correlation import (
     link,
     self_link,
 )
-from fastmoments_kernels.vocabulary import Real, Reals, exp, where
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, exp, where
 
 
 def function(x: Real, alpha: Real, r: Real, q: Real, tau: Real, center: Real) -> Real:
     """alpha x + (1 - alpha) (r - q exp(-tau (x - center)^2 / 2))."""
     exponent = log_bump(x, tau, center)
     return alpha * x + (1.0 - alpha) * level(r, -q, exp(exponent), exponent)
+
+
+def lipschitz(alpha: Real, r: Real, q: Real, tau: Real, center: Real) -> Real:
+    """sup |f'|: the bump's slope has both signs."""
+    return absolute(alpha) + absolute((1.0 - alpha) * q) * steepest(tau)
 
 
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:

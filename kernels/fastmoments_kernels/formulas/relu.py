@@ -33,6 +33,11 @@ def function(x: Real) -> Real:
     return maximum(x, 0.0)
 
 
+def lipschitz() -> Real:
+    """sup |f'|."""
+    return 1.0
+
+
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
     """(mu, var, sd, h, Phi(h), phi(h))."""
     return standardise(mu, var)

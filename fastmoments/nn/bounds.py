@@ -1,0 +1,99 @@
+"""How far a network's output can be from the Gaussian that `propagate` says: an a-priori bound, layer by layer.
+
+Every value Y of the network and its Gaussian G are drawn together, so that |Y - G|_2, the root of E|Y - G|^2, has a
+bound e, which is one for the 2-Wasserstein distance. An affine map A multiplies e by its spectral norm, a sum adds
+its terms', and an activation gives
+
+    |f(Y) - G'|_2 <= sup|f'| e + sqrt(2 tr R),    R = K - D cov D,    D = diag(gain)
+
+where G' = E f(G) + D (G - mu) + independent noise of covariance R: jointly Gaussian with all values before it, and
+by Stein's lemma of the covariances that f(G) has. R, what no line through f explains, is 0 where f(G) is Gaussian.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from fastmoments.moments import gain
+from fastmoments.nn.gaussians import Joint, flat
+from fastmoments.nn.rules import Affine
+from fastmoments.parameters import of_neurons
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.custom import Custom
+
+Tensor = Any
+
+
+class BoundedJoint(Joint):
+    """Full covariance, and of every value the bound e, one number an input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bounds: dict[str, Tensor] = {}
+
+    def start(self, name: str, mean: Tensor, cov: Tensor) -> None:
+        """Bring in the network's input, which is Gaussian."""
+        super().start(name, mean, cov)
+        self.bounds[name] = mean.new_zeros(len(mean))
+
+    def affine(self, new: str, old: str, affine: Affine) -> None:
+        """New = affine.module(old); random weights are the same for both, and Gaussian times a certain input."""
+        super().affine(new, old, affine)
+        with torch.no_grad():
+            var, local = self._var(old), self.bounds[old].new_zeros(())
+            if affine.own_var is not None:
+                own = flat(affine.own_var(self.means[old], var.reshape(self.means[old].shape))).sum(-1)
+                local = torch.where(var.sum(-1) > 0.0, torch.sqrt(2.0 * own), 0.0)
+            self.bounds[new] = _scaled(self.bounds[old], _norm(affine, self.means[old])) + local
+
+    def activation(self, new: str, old: str, activation: Any) -> None:
+        """New = f(old)."""
+        super().activation(new, old, activation)
+        with torch.no_grad():
+            var = self._var(old)
+            gains = gain(activation, flat(self.means[old]), var)
+            # rounding may put it below 0, and at a kink without variance a gain may be infinite
+            rest = torch.where(var > 0.0, self._var(new) - gains * gains * var, 0.0).clamp(min=0.0)
+            local = torch.sqrt(2.0 * rest.sum(-1))
+            self.bounds[new] = _scaled(self.bounds[old], lipschitz(activation)) + local
+
+    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: float = 0.0) -> None:
+        """New = sum of factor * value, plus a constant."""
+        super().combine(new, terms, constant)
+        self.bounds[new] = sum(_scaled(self.bounds[name], abs(a)) for a, name in terms)
+
+    def _var(self, name: str) -> Tensor:
+        return torch.diagonal(self.cov(name, name), dim1=-2, dim2=-1)
+
+
+def _scaled(bound: Tensor, factor: Tensor | float) -> Tensor:
+    """Factor * bound, 0 where that is 0 and the factor infinite."""
+    return torch.where(bound == 0.0, 0.0, bound * factor)
+
+
+def _norm(affine: Affine, value: Tensor) -> Tensor:
+    """Sup |A x|_2 / |x|_2, of random weights sup of the root mean square."""
+    n = value[0].numel()
+    basis = torch.eye(n, dtype=value.dtype, device=value.device).reshape(n, *value.shape[1:])
+    matrix = affine.linear(basis).reshape(n, -1)
+    norm = torch.linalg.matrix_norm(matrix, 2)
+    if affine.own_var is None:
+        return norm
+    nothing = torch.zeros_like(basis)
+    spread = flat(affine.own_var(nothing, basis) - affine.own_var(nothing, nothing)).sum(-1)
+    return torch.sqrt(norm * norm + spread.max())
+
+
+def lipschitz(activation: Any) -> float:
+    """Sup |f'| of an activation, the largest of all its neurons'."""
+    activation, parameters = of_neurons(activation)
+    if isinstance(activation, Custom):
+        if activation.lipschitz is None:
+            raise TypeError(
+                "bound: sup |f'| of a Custom activation is not known; give it as Custom(..., lipschitz=)"
+            )
+        return activation.lipschitz
+    values = [x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x for x in parameters.values()]
+    return float(np.max(row_of(activation).formula.lipschitz(*values)))
