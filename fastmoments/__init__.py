@@ -7,6 +7,8 @@
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
+from fastmoments import njit as njit
+from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan

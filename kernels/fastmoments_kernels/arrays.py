@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.formulas.identity import interface_of
+from fastmoments_kernels.formulas.scalars import OF_PAIR
 
 Array = Any
 # (function, partials) -> the function with its derivatives; partials(*arguments) returns one array an argument
@@ -41,6 +42,7 @@ class ArrayFunctions:
         self.formula = ModuleType(formula.__name__)
         for name, function in interface_of(formula).items():
             setattr(self.formula, name, binding(function))
+        self._cov_partials = Binding({"formula": self.formula})(OF_PAIR["cov_partials"])
 
     @cached_property
     def mean(self) -> Callable[..., Array]:
@@ -85,15 +87,9 @@ class ArrayFunctions:
         return one, self.formula.neuron(mu_2, var_2, tuple(parameters[1::2])), cov_12, slack
 
     def cov_partials(self, *arguments: Array) -> tuple[Array, ...]:
-        """d cov along its arguments: raise an order for mu, two and halve for var, both neurons' for cov_12."""
-        f, (one, two, cov_12, slack) = self.formula, self._pair(arguments)
-        return (
-            f.cov_10(one, two, cov_12, slack),
-            f.cov_10(two, one, cov_12, slack),
-            0.5 * f.cov_20(one, two, cov_12, slack),
-            0.5 * f.cov_20(two, one, cov_12, slack),
-            f.product_11(one, two, cov_12, slack),
-        )
+        """d cov along its arguments but the parameters and the slack."""
+        *inputs, slack = arguments
+        return self._cov_partials(*inputs[:5], tuple(inputs[5:]), slack)
 
     def cov_dparameters(self, *arguments: Array) -> tuple[Array, ...]:
         """d cov along the parameters, the two neurons' in turn."""

@@ -2,5 +2,6 @@
 
 from fastmoments_kernels.cpu.elementwise import elementwise, normal
 from fastmoments_kernels.cpu.matrices import moments, moments_vjp, parameter_vjp
+from fastmoments_kernels.cpu.scalars import normal_scalar, scalar
 
-__all__ = ["elementwise", "moments", "moments_vjp", "normal", "parameter_vjp"]
+__all__ = ["elementwise", "moments", "moments_vjp", "normal", "normal_scalar", "parameter_vjp", "scalar"]

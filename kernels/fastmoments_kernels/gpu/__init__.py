@@ -2,5 +2,6 @@
 
 from fastmoments_kernels.gpu.launch import elementwise, normal
 from fastmoments_kernels.gpu.matrices import moments, moments_vjp
+from fastmoments_kernels.gpu.scalars import normal_scalar, scalar
 
-__all__ = ["elementwise", "moments", "moments_vjp", "normal"]
+__all__ = ["elementwise", "moments", "moments_vjp", "normal", "normal_scalar", "scalar"]

@@ -19,7 +19,7 @@ BASE = {"Real": None, "Reals": None, "tl": tl}
 NAMES = {"float32": VOCABULARY_32 | BASE, "float64": VOCABULARY_64 | BASE}
 
 
-def _device(function: FunctionType) -> Any:
+def as_device(function: FunctionType) -> Any:
     """A formula as a device function."""
     function.__globals__["tl"] = tl  # the interpreter looks for it in every function it runs
     return device(function)
@@ -29,7 +29,7 @@ def _device(function: FunctionType) -> Any:
 def _names(name: str, dtype: str) -> dict[str, Any]:
     """What kernels find under the vocabulary's words, and an activation's functions under `formula`."""
     source = row_of(name).formula
-    binding = Binding(NAMES[dtype], compile=_device, constant=constant)
+    binding = Binding(NAMES[dtype], compile=as_device, constant=constant)
     formula = ModuleType(source.__name__)
     for word, function in interface_of(source).items():
         setattr(formula, word, binding(function))
@@ -39,12 +39,12 @@ def _names(name: str, dtype: str) -> dict[str, Any]:
 @cache
 def device_function(function: Callable[..., Any], name: str, dtype: str) -> Any:
     """A function called by kernels of the activation of that name."""
-    return Binding(_names(name, dtype), compile=_device, constant=constant)(function)
+    return Binding(_names(name, dtype), compile=as_device, constant=constant)(function)
 
 
 @cache
 def kernel(template: Callable[..., Any], name: str, dtype: str) -> Any:
     """The kernel `template` for the activation of that name, its arithmetic in one dtype."""
-    function = Binding(_names(name, dtype), compile=_device, constant=constant).named(template)
+    function = Binding(_names(name, dtype), compile=as_device, constant=constant).named(template)
     function.__globals__["tl"] = tl
     return triton.jit(function)

@@ -1,0 +1,97 @@
+"""The functions of numbers for Numba code of the user's own: float64 inside, float32 where all arguments are.
+
+Compiled for the types they are called with, kept on disk like the loops.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from fastmoments_kernels.bind import Binding, with_scope
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.cpu.compiled import compiled_formula, disk_cache, formula_binding, jit
+from fastmoments_kernels.formulas.scalars import NORMAL, OF_NEURON, OF_PAIR
+
+function = OF_NEURON["mean"]  # bound to each in turn
+
+
+@intrinsic
+def doubles(context: Any, numbers: Any) -> Any:
+    """The numbers as float64."""
+    count = len(numbers)
+    result: Any = types.UniTuple(types.float64, count) if count else types.Tuple(())
+    return result(result), lambda _, builder, signature, arguments: arguments[0]
+
+
+def _type_of(numbers: Any) -> Any:
+    single = all(number == types.float32 for number in numbers)
+    return types.float32 if single else types.float64
+
+
+@intrinsic
+def rounded(context: Any, value: Any, numbers: Any) -> Any:
+    """The value, or each of a tuple of them, in the type that the arguments ask for."""
+    real = _type_of(numbers)
+    result: Any = types.UniTuple(real, len(value)) if isinstance(value, types.BaseTuple) else real
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return lowering.cast(builder, arguments[0], value, result)
+
+    return result(value, numbers), emit
+
+
+@intrinsic
+def slack_of(context: Any, numbers: Any) -> Any:
+    """How far a pair's determinant may lie below 0 by rounding, of var_1 var_2: 64 n eps, n = 2."""
+    slack = 128 * float(np.finfo(str(_type_of(numbers))).eps)
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return lowering.get_constant(types.float64, slack)
+
+    return types.float64(numbers), emit
+
+
+def _of_neuron(mu: float, var: float, *parameters: float) -> Any:
+    numbers = (mu, var) + parameters
+    x = doubles(numbers)
+    return rounded(function(x[0], x[1], x[2:]), numbers)
+
+
+def _of_pair(mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12: float, *parameters: float) -> Any:
+    numbers = (mu_1, mu_2, var_1, var_2, cov_12) + parameters
+    x = doubles(numbers)
+    return rounded(function(x[0], x[1], x[2], x[3], x[4], x[5:], slack_of(numbers)), numbers)
+
+
+def _of_normal(h: float, k: float, rho: float) -> Any:
+    numbers = (h, k, rho)
+    x = doubles(numbers)
+    return rounded(function(x[0], x[1], x[2]), numbers)
+
+
+def _callable(template: Callable[..., Any], names: Mapping[str, Any], name: str) -> Any:
+    scope = Binding(names, compile=jit).scope(template)
+    with disk_cache() as enabled:
+        return numba.njit(error_model="numpy", cache=enabled)(with_scope(template, scope, name))
+
+
+@cache
+def scalar(activation: str, name: str) -> Any:
+    """The function `name` of OF_NEURON or OF_PAIR for an activation, its parameters positional, a number each."""
+    row = row_of(activation)
+    names = formula_binding(row.formula, len(fields(row.activation))).names
+    own = (OF_NEURON | OF_PAIR)[name]
+    template = _of_neuron if name in OF_NEURON else _of_pair
+    return _callable(template, {**names, "function": Binding(names, compile=jit)(own)}, f"{row.name}_{name}")
+
+
+@cache
+def normal_scalar(name: str) -> Any:
+    """The function `name` of NORMAL."""
+    return _callable(_of_normal, {"function": compiled_formula(NORMAL[name])}, name)

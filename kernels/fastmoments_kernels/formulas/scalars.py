@@ -1,0 +1,60 @@
+"""The functions that users call in kernels of their own: numbers in, numbers out, for any activation.
+
+Parameters are a tuple of numbers, those of a pair of neurons in turn: (tau_1, tau_2, ...).
+"""
+
+from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas.orthant import bivariate_cdf, bivariate_cdf_partials, log_bivariate_cdf
+from fastmoments_kernels.vocabulary import Real, Reals
+
+
+def _mean(mu: Real, var: Real, parameters: Reals) -> Real:
+    """E f(X)."""
+    return formula.mean(formula.neuron(mu, var, parameters))
+
+
+def _var(mu: Real, var: Real, parameters: Reals) -> Real:
+    """Var f(X)."""
+    return formula.var(formula.neuron(mu, var, parameters))
+
+
+def _gain(mu: Real, var: Real, parameters: Reals) -> Real:
+    """E f'(X)."""
+    return formula.gain(formula.neuron(mu, var, parameters))
+
+
+def _marginals(mu: Real, var: Real, parameters: Reals) -> Reals:
+    """(E f(X), Var f(X))."""
+    neuron = formula.neuron(mu, var, parameters)
+    return formula.mean(neuron), formula.var(neuron)
+
+
+def _cov(mu_1: Real, mu_2: Real, var_1: Real, var_2: Real, cov_12: Real, parameters: Reals, slack: Real) -> Real:
+    """Cov(f(X_1), f(X_2))."""
+    one = formula.neuron(mu_1, var_1, parameters[::2])
+    two = formula.neuron(mu_2, var_2, parameters[1::2])
+    return formula.cov(one, two, cov_12, slack)
+
+
+def _cov_partials(
+    mu_1: Real, mu_2: Real, var_1: Real, var_2: Real, cov_12: Real, parameters: Reals, slack: Real
+) -> Reals:
+    """d cov: an order more for a mu, two and half of it for a var, one in both neurons for cov_12."""
+    one = formula.neuron(mu_1, var_1, parameters[::2])
+    two = formula.neuron(mu_2, var_2, parameters[1::2])
+    return (
+        formula.cov_10(one, two, cov_12, slack),
+        formula.cov_10(two, one, cov_12, slack),
+        0.5 * formula.cov_20(one, two, cov_12, slack),
+        0.5 * formula.cov_20(two, one, cov_12, slack),
+        formula.product_11(one, two, cov_12, slack),
+    )
+
+
+OF_NEURON = {"mean": _mean, "var": _var, "gain": _gain, "marginals": _marginals}
+OF_PAIR = {"cov": _cov, "cov_partials": _cov_partials}
+NORMAL = {
+    "bivariate_normal_cdf": bivariate_cdf,
+    "log_bivariate_normal_cdf": log_bivariate_cdf,
+    "bivariate_normal_cdf_partials": bivariate_cdf_partials,
+}

@@ -1,0 +1,69 @@
+"""The functions of numbers for Triton kernels of the user's own: blocks of float32 or float64 in, the same out."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import triton.language as tl
+
+from fastmoments_kernels.bind import Binding
+from fastmoments_kernels.catalogue import CATALOGUE
+from fastmoments_kernels.formulas.scalars import NORMAL, OF_NEURON, OF_PAIR
+from fastmoments_kernels.gpu.compiled import BASE, as_device, device_function
+from fastmoments_kernels.gpu.elementary import constant
+from fastmoments_kernels.vocabulary import Real, Reals
+
+in_32 = in_64 = OF_NEURON["mean"]  # bound to each in turn, in either arithmetic
+# a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
+SLACK_32, SLACK_64 = 128 * 2.0**-23, 128 * 2.0**-52
+
+
+def blocks(numbers: Reals, like: Real) -> Reals:
+    """Blocks or bare numbers as blocks of one shape at least, in one dtype."""
+    values: Reals = ()
+    for k in tl.static_range(len(numbers)):
+        values = values + (tl.zeros_like(like) + numbers[k],)
+    return values
+
+
+def of_neuron(mu: Real, var: Real, parameters: Reals = ()) -> Reals:
+    x = blocks((mu, var), mu)
+    if mu.dtype == tl.float64:
+        return in_64(x[0], x[1], blocks(parameters, mu))
+    else:
+        return in_32(x[0], x[1], blocks(parameters, mu))
+
+
+def of_pair(mu_1: Real, mu_2: Real, var_1: Real, var_2: Real, cov_12: Real, parameters: Reals = ()) -> Reals:
+    x = blocks((mu_1, mu_2, var_1, var_2, cov_12), mu_1)
+    if mu_1.dtype == tl.float64:
+        return in_64(x[0], x[1], x[2], x[3], x[4], blocks(parameters, mu_1), SLACK_64)
+    else:
+        return in_32(x[0], x[1], x[2], x[3], x[4], blocks(parameters, mu_1), SLACK_32)
+
+
+def of_normal(h: Real, k: Real, rho: Real) -> Reals:
+    x = blocks((h, k, rho), h)
+    if h.dtype == tl.float64:
+        return in_64(x[0], x[1], x[2])
+    else:
+        return in_32(x[0], x[1], x[2])
+
+
+def _callable(template: Callable[..., Any], function: Callable[..., Any], activation: str) -> Any:
+    in_32, in_64 = (device_function(function, activation, dtype) for dtype in ("float32", "float64"))
+    names = {**BASE, "in_32": in_32, "in_64": in_64}
+    return Binding(names, compile=as_device, constant=constant)(template)
+
+
+@cache
+def scalar(activation: str, name: str) -> Any:
+    """The function `name` of OF_NEURON or OF_PAIR for an activation, its parameters a tuple of numbers."""
+    template = of_neuron if name in OF_NEURON else of_pair
+    return _callable(template, (OF_NEURON | OF_PAIR)[name], activation)
+
+
+@cache
+def normal_scalar(name: str) -> Any:
+    """The function `name` of NORMAL; what it calls is no activation's."""
+    return _callable(of_normal, NORMAL[name], CATALOGUE[0].name)
