@@ -1,29 +1,35 @@
 """The public functions of one activation, named after it: relu_moments(mu, cov) is moments(ReLU(), mu, cov)."""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
 
 from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
-from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp
+from fastmoments.signatures import (
+    CovFunction,
+    CovPartialsFunction,
+    MarginalsFunction,
+    MomentsFunction,
+    MomentsVjpFunction,
+    NeuronFunction,
+)
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import READY
-
-Array = Any
 
 
 class Functions(NamedTuple):
     """The public functions of one activation, in the order its names are assigned."""
 
-    moments: Callable[..., Moments]
-    marginals: Callable[..., Marginals]
-    mean: Callable[..., Array]
-    var: Callable[..., Array]
-    gain: Callable[..., Array]
-    cov: Callable[..., Array]
-    cov_partials: Callable[..., CovPartials]
-    moments_vjp: Callable[..., MomentsVjp]
+    moments: MomentsFunction
+    marginals: MarginalsFunction
+    mean: NeuronFunction
+    var: NeuronFunction
+    gain: NeuronFunction
+    cov: CovFunction
+    cov_partials: CovPartialsFunction
+    moments_vjp: MomentsVjpFunction
 
 
 def functions_of(activation: type) -> Functions:
@@ -53,11 +59,14 @@ def _bound_to(
         return generic(activation(**given), *arguments, **keywords)
 
     del function.__wrapped__
+    function.__annotations__ = {}
     function.__name__ = function.__qualname__ = f"{name}_{generic.__name__}"
     function.__module__ = "fastmoments"
     function.__doc__ = _documentation(generic, name, definition, parameters)
     kept = list(inspect.signature(generic).parameters.values())[1:]
-    function.__signature__ = inspect.Signature(kept + own)  # type: ignore[attr-defined]
+    # bare: `help` shows what there is to pass, type checkers look at Functions
+    shown = [parameter.replace(annotation=parameter.empty) for parameter in kept + own]
+    function.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     return function
 
 
@@ -70,7 +79,7 @@ def _documentation(generic: Callable[..., Any], name: str, definition: str, para
         own = f"    {', '.join(parameters)} : numbers, or{pair}."
         at = [i for i, line in enumerate(lines) if line.strip().startswith("precision :")]
         lines[at[0] + 1 if at else 1 : at[0] + 1 if at else 1] = [own] if at else ["", own]
-    text = (
-        "\n".join(lines).replace("f(X", f"{name}(X").replace(" f'(", f" {name}'(").replace("f(mu)", f"{name}(mu)")
-    )
+    text = re.sub(r"\bf('*)\((?=X|mu)", rf"{name}\1(", "\n".join(lines))
+    for other in ("marginals", "cov"):
+        text = text.replace(f"of `{other}`", f"of `{name}_{other}`")
     return text.replace("\n\n", f"\n\n    {name}(x) = {definition.rstrip('.')}.\n\n", 1)

@@ -3,23 +3,49 @@
 Written once in the words NumPy, PyTorch and JAX share; `frameworks` brings their arrays in and out.
 """
 
+from __future__ import annotations
+
 from types import ModuleType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
 from fastmoments.dispatch import Plan, framework_of, plan_of
 from fastmoments.frameworks import products
 from fastmoments.moments import gain, marginals, moments
-from fastmoments.results import Marginals, Moments, MomentsCross
+from fastmoments.results import Marginals, Moments, MomentsCross, T
+from fastmoments.signatures import Operand
 
 Array = Any
 
 ROWS = 1024  # of `bayes_linear_marginals` at a time on NumPy: what belongs to them stays in cache
 
 
+@overload
 def affine_moments(
-    mu: Array, cov: Array, weight: Array, bias: Array | None = None, *, return_cross: bool = False
+    mu: Operand[T],
+    cov: Operand[T],
+    weight: Operand[T],
+    bias: Operand[T] | None = None,
+    *,
+    return_cross: Literal[False] = False,
+) -> Moments[T]: ...
+@overload
+def affine_moments(
+    mu: Operand[T],
+    cov: Operand[T],
+    weight: Operand[T],
+    bias: Operand[T] | None = None,
+    *,
+    return_cross: Literal[True],
+) -> MomentsCross[T]: ...
+def affine_moments(
+    mu: Operand[T],
+    cov: Operand[T],
+    weight: Operand[T],
+    bias: Operand[T] | None = None,
+    *,
+    return_cross: bool = False,
 ) -> Any:
     """Mean and covariance of weight X + bias for X ~ N(mu, cov): exact for any X with these moments.
 
@@ -39,7 +65,7 @@ def affine_moments(
 
     Raises
     ------
-    TypeError : dtypes that are mixed or not real.
+    TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that disagree, a negative variance.
     """
     layer = _Layer(mu=mu, cov=cov, weight=weight, bias=bias)
@@ -47,17 +73,45 @@ def affine_moments(
     return layer.results(out.mean, out.cov, layer.transposed(out.product) if return_cross else None)
 
 
+@overload
 def residual_moments(
     activation: Any,
-    mu: Array,
-    cov: Array,
-    A: Array,
-    b: Array | None = None,
-    C: Array | Literal["identity"] | None = None,
-    d: Array | None = None,
+    mu: Operand[T],
+    cov: Operand[T],
+    A: Operand[T],
+    b: Operand[T] | None = None,
+    C: Operand[T] | Literal["identity"] | None = None,
+    d: Operand[T] | None = None,
     *,
-    A_var: Array | None = None,
-    b_var: Array | None = None,
+    A_var: Operand[T] | None = None,
+    b_var: Operand[T] | None = None,
+    return_cross: Literal[False] = False,
+) -> Moments[T]: ...
+@overload
+def residual_moments(
+    activation: Any,
+    mu: Operand[T],
+    cov: Operand[T],
+    A: Operand[T],
+    b: Operand[T] | None = None,
+    C: Operand[T] | Literal["identity"] | None = None,
+    d: Operand[T] | None = None,
+    *,
+    A_var: Operand[T] | None = None,
+    b_var: Operand[T] | None = None,
+    return_cross: Literal[True],
+) -> MomentsCross[T]: ...
+def residual_moments(
+    activation: Any,
+    mu: Operand[T],
+    cov: Operand[T],
+    A: Operand[T],
+    b: Operand[T] | None = None,
+    C: Operand[T] | Literal["identity"] | None = None,
+    d: Operand[T] | None = None,
+    *,
+    A_var: Operand[T] | None = None,
+    b_var: Operand[T] | None = None,
     return_cross: bool = False,
 ) -> Any:
     """Mean and covariance of f(A X + b) + C X + d for X ~ N(mu, cov), exact.
@@ -80,7 +134,7 @@ def residual_moments(
 
     Raises
     ------
-    TypeError : dtypes that are mixed or not real.
+    TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that disagree, a negative variance.
 
     Notes
@@ -110,13 +164,37 @@ def residual_moments(
     return layer.results(mean, full, layer.transposed(cross) if return_cross else None)
 
 
+@overload
 def bayes_linear_moments(
-    mu: Array,
-    cov: Array,
-    weight_mean: Array,
-    weight_var: Array,
-    bias_mean: Array | None = None,
-    bias_var: Array | None = None,
+    mu: Operand[T],
+    cov: Operand[T],
+    weight_mean: Operand[T],
+    weight_var: Operand[T],
+    bias_mean: Operand[T] | None = None,
+    bias_var: Operand[T] | None = None,
+    activation: Any = None,
+    *,
+    return_cross: Literal[False] = False,
+) -> Moments[T]: ...
+@overload
+def bayes_linear_moments(
+    mu: Operand[T],
+    cov: Operand[T],
+    weight_mean: Operand[T],
+    weight_var: Operand[T],
+    bias_mean: Operand[T] | None = None,
+    bias_var: Operand[T] | None = None,
+    activation: Any = None,
+    *,
+    return_cross: Literal[True],
+) -> MomentsCross[T]: ...
+def bayes_linear_moments(
+    mu: Operand[T],
+    cov: Operand[T],
+    weight_mean: Operand[T],
+    weight_var: Operand[T],
+    bias_mean: Operand[T] | None = None,
+    bias_var: Operand[T] | None = None,
     activation: Any = None,
     *,
     return_cross: bool = False,
@@ -139,7 +217,7 @@ def bayes_linear_moments(
 
     Raises
     ------
-    TypeError : dtypes that are mixed or not real.
+    TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that disagree, a negative variance.
 
     Notes
@@ -148,16 +226,8 @@ def bayes_linear_moments(
     W X + b is not Gaussian; behind an activation the result is that of a Gaussian with these moments.
     """
     if activation is not None:
-        return residual_moments(
-            activation,
-            mu,
-            cov,
-            weight_mean,
-            bias_mean,
-            A_var=weight_var,
-            b_var=bias_var,
-            return_cross=return_cross,
-        )
+        others: dict[str, Any] = {"A_var": weight_var, "b_var": bias_var, "return_cross": return_cross}
+        return residual_moments(activation, mu, cov, weight_mean, bias_mean, **others)
     given = {"bias_mean": bias_mean, "bias_var": bias_var}
     layer = _Layer(mu=mu, cov=cov, weight_mean=weight_mean, weight_var=weight_var, **given)
     out = layer.affine("weight_mean", "bias_mean", "weight_var", "bias_var")
@@ -165,14 +235,14 @@ def bayes_linear_moments(
 
 
 def bayes_linear_marginals(
-    mu: Array,
-    var: Array,
-    weight_mean: Array,
-    weight_var: Array,
-    bias_mean: Array | None = None,
-    bias_var: Array | None = None,
+    mu: Operand[T],
+    var: Operand[T],
+    weight_mean: Operand[T],
+    weight_var: Operand[T],
+    bias_mean: Operand[T] | None = None,
+    bias_var: Operand[T] | None = None,
     activation: Any = None,
-) -> Marginals:
+) -> Marginals[T]:
     """Mean and variance of every output of W X + b, or f(W X + b): independent Gaussian weights and inputs.
 
     Parameters
@@ -189,7 +259,7 @@ def bayes_linear_marginals(
 
     Raises
     ------
-    TypeError : dtypes that are mixed or not real.
+    TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that disagree, a negative variance.
 
     Notes

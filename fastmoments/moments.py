@@ -1,23 +1,24 @@
 """The public functions, generic in the activation: docstring and one dispatched call each."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from fastmoments.dispatch import framework_of, plan_of
 from fastmoments.parameters import of_neurons, of_pairs
-from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp
-
-Array = Any
+from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, T
+from fastmoments.signatures import Operand
 
 
 def moments(
     activation: Any,
-    mu: Array,
-    cov: Array,
+    mu: Operand[T],
+    cov: Operand[T],
     *,
     out: Any = None,
     check: bool = False,
     precision: str | None = None,
-) -> Moments:
+) -> Moments[T]:
     """Mean and covariance of f(X) for X ~ N(mu, cov).
 
     Parameters
@@ -25,19 +26,20 @@ def moments(
     activation : an object such as ReLU(), or its name.
     mu : array (..., n), the mean of X.
     cov : array (..., n, n), the covariance of X; its upper triangle is read. Leading dimensions broadcast.
-    out : array (..., n, n) for the covariance, which may be `cov` itself, or a pair (mean, cov).
+    out : NumPy array (..., n, n) for the covariance, which may be `cov` itself, or a pair (mean, cov).
     check : verify that cov is symmetric and positive semidefinite; the error names the worst pair.
     precision : "float32" or "float64" to compute in that type; default the inputs' own.
 
     Returns
     -------
     Moments
-        `mean` (..., n) and `cov` (..., n, n), exactly symmetric, in the inputs' dtype. A neuron without variance
-        gives f(mu) and covariance 0; nan or inf in a neuron gives nan in what depends on it and nowhere else.
+        `mean` (..., n) and `cov` (..., n, n), exactly symmetric, of the inputs' library and dtype. A neuron
+        without variance gives f(mu) and covariance 0; nan or inf in a neuron gives nan in what depends on it and
+        nowhere else.
 
     Raises
     ------
-    TypeError : dtypes that are mixed or not real.
+    TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that disagree, a negative variance.
 
     Notes
@@ -51,13 +53,19 @@ def moments(
     """
     name, parameters = of_neurons(activation)
     plan = plan_of({"mu": mu, "cov": cov, **parameters}, precision)
-    result: Moments = framework_of(plan).moments(plan, name, mu, cov, parameters, out, check)
+    result: Moments[T] = framework_of(plan).moments(plan, name, mu, cov, parameters, out, check)
     return result
 
 
 def moments_vjp(
-    activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, *, precision: str | None = None
-) -> MomentsVjp:
+    activation: Any,
+    mu: Operand[T],
+    cov: Operand[T],
+    mean_bar: Operand[T],
+    cov_bar: Operand[T],
+    *,
+    precision: str | None = None,
+) -> MomentsVjp[T]:
     """Gradient of sum(mean_bar * mean) + sum(cov_bar * cov_out) with respect to mu and cov, by closed forms.
 
     Parameters
@@ -77,7 +85,7 @@ def moments_vjp(
 
     Raises
     ------
-    TypeError : dtypes that are mixed or not real.
+    TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that disagree, a negative variance.
 
     Notes
@@ -88,37 +96,37 @@ def moments_vjp(
     name, parameters = of_neurons(activation)
     bars = {"mean_bar": mean_bar, "cov_bar": cov_bar}
     plan = plan_of({"mu": mu, "cov": cov, **bars, **parameters}, precision)
-    result: MomentsVjp = framework_of(plan).moments_vjp(plan, name, mu, cov, mean_bar, cov_bar, parameters)
+    result: MomentsVjp[T] = framework_of(plan).moments_vjp(plan, name, mu, cov, mean_bar, cov_bar, parameters)
     return result
 
 
 def marginals(
     activation: Any,
-    mu: Array,
-    var: Array,
+    mu: Operand[T],
+    var: Operand[T],
     *,
     out: Any = None,
     where: Any = True,
     dtype: Any = None,
     precision: str | None = None,
-) -> Marginals:
+) -> Marginals[T]:
     """Mean and variance of f(X) for X ~ N(mu, var), element by element.
 
     Parameters
     ----------
     activation : an object such as ReLU(), or its name.
     mu, var : arrays that broadcast, the mean and the variance (not the standard deviation) of X.
-    out, where, dtype : as for NumPy's ufuncs; `out` is a pair.
+    out, where, dtype : as for NumPy's ufuncs, with NumPy arrays only; `out` is a pair.
     precision : "float32" or "float64" to compute in that type; default the inputs' own.
 
     Returns
     -------
     Marginals
-        `mean` and `var`, each in the broadcast shape and the inputs' dtype.
+        `mean` and `var`, each in the broadcast shape, of the inputs' library and dtype.
 
     Raises
     ------
-    TypeError : dtypes that are mixed or not real.
+    TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that do not broadcast, a negative variance.
 
     Notes
@@ -130,48 +138,50 @@ def marginals(
 
 def mean(
     activation: Any,
-    mu: Array,
-    var: Array,
+    mu: Operand[T],
+    var: Operand[T],
     *,
     out: Any = None,
     where: Any = True,
     dtype: Any = None,
     precision: str | None = None,
-) -> Array:
+) -> T:
     """Mean of f(X) for X ~ N(mu, var), element by element.
 
     Parameters, errors and accuracy are those of `marginals`; one array comes back, and `out` is one array.
     """
-    return _elementwise(activation, "mean", {"mu": mu, "var": var}, out, where, dtype, precision)
+    result: T = _elementwise(activation, "mean", {"mu": mu, "var": var}, out, where, dtype, precision)
+    return result
 
 
 def var(
     activation: Any,
-    mu: Array,
-    var: Array,
+    mu: Operand[T],
+    var: Operand[T],
     *,
     out: Any = None,
     where: Any = True,
     dtype: Any = None,
     precision: str | None = None,
-) -> Array:
+) -> T:
     """Variance of f(X) for X ~ N(mu, var), element by element.
 
     Parameters, errors and accuracy are those of `marginals`; one array comes back, and `out` is one array.
     """
-    return _elementwise(activation, "var", {"mu": mu, "var": var}, out, where, dtype, precision)
+    result: T = _elementwise(activation, "var", {"mu": mu, "var": var}, out, where, dtype, precision)
+    return result
 
 
 def gain(
     activation: Any,
-    mu: Array,
-    var: Array,
+    mu: Operand[T],
+    var: Operand[T],
     *,
     out: Any = None,
     where: Any = True,
     dtype: Any = None,
     precision: str | None = None,
-) -> Array:
+) -> T:
     """E f'(X) for X ~ N(mu, var), element by element.
 
     Parameters, errors and accuracy are those of `marginals`; one array comes back, and `out` is one array.
@@ -179,40 +189,41 @@ def gain(
     Cov(f(X_i), X_j) = gain_i cov_ij (Stein): the covariance with the input needs no more than this. At zero
     variance it is f'(mu), and its mean over both sides on a kink.
     """
-    return _elementwise(activation, "gain", {"mu": mu, "var": var}, out, where, dtype, precision)
+    result: T = _elementwise(activation, "gain", {"mu": mu, "var": var}, out, where, dtype, precision)
+    return result
 
 
 def cov(
     activation: Any,
-    mu_1: Array,
-    mu_2: Array,
-    var_1: Array,
-    var_2: Array,
-    cov_12: Array,
+    mu_1: Operand[T],
+    mu_2: Operand[T],
+    var_1: Operand[T],
+    var_2: Operand[T],
+    cov_12: Operand[T],
     *,
     out: Any = None,
     where: Any = True,
     dtype: Any = None,
     precision: str | None = None,
-) -> Array:
+) -> T:
     """Cov(f(X_1), f(X_2)) for a Gaussian pair, element by element, relative to itself in the tails too.
 
     Parameters
     ----------
     activation : an object such as ReLU(), or its name.
     mu_1, mu_2, var_1, var_2, cov_12 : arrays that broadcast, the pair's means, variances and covariance.
-    out, where, dtype : as for NumPy's ufuncs.
+    out, where, dtype : as for NumPy's ufuncs, with NumPy arrays only.
     precision : "float32" or "float64" to compute in that type; default the inputs' own.
 
     Returns
     -------
     array
-        In the broadcast shape and the inputs' dtype; nan where cov_12^2 > var_1 var_2 by more than rounding, 0
-        where a variance is 0.
+        In the broadcast shape, of the inputs' library and dtype; nan where cov_12^2 > var_1 var_2 by more than
+        rounding, 0 where a variance is 0.
 
     Raises
     ------
-    TypeError : dtypes that are mixed or not real.
+    TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that do not broadcast, a negative variance.
 
     Notes
@@ -224,22 +235,23 @@ def cov(
     Kuang & Lin, "Exact closed-form Gaussian moments of residual layers", arXiv 2601.22307.
     """
     arguments = {"mu_1": mu_1, "mu_2": mu_2, "var_1": var_1, "var_2": var_2, "cov_12": cov_12}
-    return _elementwise(activation, "cov", arguments, out, where, dtype, precision)
+    result: T = _elementwise(activation, "cov", arguments, out, where, dtype, precision)
+    return result
 
 
 def cov_partials(
     activation: Any,
-    mu_1: Array,
-    mu_2: Array,
-    var_1: Array,
-    var_2: Array,
-    cov_12: Array,
+    mu_1: Operand[T],
+    mu_2: Operand[T],
+    var_1: Operand[T],
+    var_2: Operand[T],
+    cov_12: Operand[T],
     *,
     out: Any = None,
     where: Any = True,
     dtype: Any = None,
     precision: str | None = None,
-) -> CovPartials:
+) -> CovPartials[T]:
     """Derivatives of `cov` along mu_1, mu_2, var_1, var_2 and cov_12, for those without autodiff.
 
     Parameters, errors and accuracy are those of `cov`; `out` is five arrays. Five arrays come back:
@@ -253,7 +265,7 @@ def cov_partials(
 def _elementwise(
     activation: Any,
     name: str,
-    arguments: dict[str, Array],
+    arguments: dict[str, Any],
     out: Any,
     where: Any,
     dtype: Any,

@@ -1,40 +1,41 @@
 """The bivariate normal distribution function, which every kinked activation is made of."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from fastmoments.dispatch import framework_of, plan_of
-from fastmoments.results import CdfPartials
-
-Array = Any
+from fastmoments.results import CdfPartials, T
+from fastmoments.signatures import Operand
 
 
 def bivariate_normal_cdf(
-    h: Array,
-    k: Array,
-    rho: Array,
+    h: Operand[T],
+    k: Operand[T],
+    rho: Operand[T],
     *,
     out: Any = None,
     where: Any = True,
     dtype: Any = None,
     precision: str | None = None,
-) -> Array:
+) -> T:
     """P(X <= h, Y <= k) for standard normal X and Y of correlation rho, element by element.
 
     Parameters
     ----------
     h, k : arrays that broadcast; +-inf is allowed.
     rho : array, the correlation; nan comes back where |rho| > 1.
-    out, where, dtype : as for NumPy's ufuncs.
+    out, where, dtype : as for NumPy's ufuncs, with NumPy arrays only.
     precision : "float32" or "float64" to compute in that type; default the inputs' own.
 
     Returns
     -------
     array
-        In the broadcast shape and the inputs' dtype, nan where an input is nan.
+        In the broadcast shape, of the inputs' library and dtype, nan where an input is nan.
 
     Raises
     ------
-    TypeError : dtypes that are mixed or not real.
+    TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that do not broadcast.
 
     Notes
@@ -42,37 +43,39 @@ def bivariate_normal_cdf(
     |error| <= 8 eps (1 + cond) P down to the smallest normal number: Plackett's integral in
     sqrt((1 - r) / (1 + r)), from the probability at correlation -1 where that is what is left.
     """
-    return _call("bivariate_normal_cdf", h, k, rho, out, where, dtype, precision)
+    result: T = _call("bivariate_normal_cdf", h, k, rho, out, where, dtype, precision)
+    return result
 
 
 def log_bivariate_normal_cdf(
-    h: Array,
-    k: Array,
-    rho: Array,
+    h: Operand[T],
+    k: Operand[T],
+    rho: Operand[T],
     *,
     out: Any = None,
     where: Any = True,
     dtype: Any = None,
     precision: str | None = None,
-) -> Array:
+) -> T:
     """Logarithm of `bivariate_normal_cdf`, finite where the probability underflows.
 
     Parameters, results and errors are those of `bivariate_normal_cdf`; where P > 1/2 the log is taken of 1 - P,
     so that it keeps its digits as P -> 1.
     """
-    return _call("log_bivariate_normal_cdf", h, k, rho, out, where, dtype, precision)
+    result: T = _call("log_bivariate_normal_cdf", h, k, rho, out, where, dtype, precision)
+    return result
 
 
 def bivariate_normal_cdf_partials(
-    h: Array,
-    k: Array,
-    rho: Array,
+    h: Operand[T],
+    k: Operand[T],
+    rho: Operand[T],
     *,
     out: Any = None,
     where: Any = True,
     dtype: Any = None,
     precision: str | None = None,
-) -> CdfPartials:
+) -> CdfPartials[T]:
     """Derivatives of `bivariate_normal_cdf` along h, k and rho.
 
     Parameters and errors are those of `bivariate_normal_cdf`; `out` is three arrays. Three arrays come back:
@@ -82,9 +85,7 @@ def bivariate_normal_cdf_partials(
     return CdfPartials(*_call("bivariate_normal_cdf_partials", h, k, rho, out, where, dtype, precision))
 
 
-def _call(
-    name: str, h: Array, k: Array, rho: Array, out: Any, where: Any, dtype: Any, precision: str | None
-) -> Any:
+def _call(name: str, h: Any, k: Any, rho: Any, out: Any, where: Any, dtype: Any, precision: str | None) -> Any:
     arguments = {"h": h, "k": k, "rho": rho}
     plan = plan_of(arguments, precision)
     return framework_of(plan).elementwise(plan, None, name, arguments, out, where, dtype)

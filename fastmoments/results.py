@@ -1,58 +1,79 @@
-"""What the public functions return."""
+"""What the public functions return, generic in the arrays: NumPy's of NumPy's, tensors of tensors."""
 
-from typing import Any, NamedTuple
+import sys
+import typing
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import TypeVar
+
+    # lists and numbers alone become NumPy arrays
+    T = TypeVar("T", default=NDArray[Any])
+else:
+    T = typing.TypeVar("T")
+
+if sys.version_info < (3, 11):
+
+    class _OnlyBase:
+        """NamedTuple, which refuses a second base before Python 3.11; Generic is there for type checkers."""
+
+        def __mro_entries__(self, bases: tuple[Any, ...]) -> Any:
+            return typing.NamedTuple.__mro_entries__((typing.NamedTuple,))
+
+    NamedTuple = _OnlyBase()
 
 
-class Moments(NamedTuple):
+class Moments(NamedTuple, Generic[T]):
     """Mean (..., n) and covariance (..., n, n) of a random vector; unpacks as two."""
 
-    mean: Any
-    cov: Any
+    mean: T
+    cov: T
 
 
-class MomentsCross(NamedTuple):
+class MomentsCross(NamedTuple, Generic[T]):
     """Mean (..., m), covariance (..., m, m) and cross-covariance (..., n, m) with the input; unpacks as three."""
 
-    mean: Any
-    cov: Any
-    cross: Any
+    mean: T
+    cov: T
+    cross: T
 
 
-class MomentsBound(NamedTuple):
+class MomentsBound(NamedTuple, Generic[T]):
     """Mean (..., n), covariance (..., n, n) and an error bound (batch,), or a number; unpacks as three."""
 
-    mean: Any
-    cov: Any
+    mean: T
+    cov: T
     bound: Any
 
 
-class Marginals(NamedTuple):
+class Marginals(NamedTuple, Generic[T]):
     """Mean and variance of each element, in the broadcast shape of the inputs; unpacks as two."""
 
-    mean: Any
-    var: Any
+    mean: T
+    var: T
 
 
-class CovPartials(NamedTuple):
+class CovPartials(NamedTuple, Generic[T]):
     """Derivatives of a pair's covariance along its five arguments, each in their broadcast shape."""
 
-    d_mu_1: Any
-    d_mu_2: Any
-    d_var_1: Any
-    d_var_2: Any
-    d_cov_12: Any
+    d_mu_1: T
+    d_mu_2: T
+    d_var_1: T
+    d_var_2: T
+    d_cov_12: T
 
 
-class CdfPartials(NamedTuple):
+class CdfPartials(NamedTuple, Generic[T]):
     """Derivatives of the bivariate normal distribution function along its arguments."""
 
-    d_h: Any
-    d_k: Any
-    d_rho: Any
+    d_h: T
+    d_k: T
+    d_rho: T
 
 
-class MomentsVjp(NamedTuple):
+class MomentsVjp(NamedTuple, Generic[T]):
     """Gradients with respect to mu (..., n) and cov (..., n, n)."""
 
-    mu_bar: Any
-    cov_bar: Any
+    mu_bar: T
+    cov_bar: T

@@ -1,4 +1,4 @@
-"""The functions of numbers by name, "relu_cov" or "bivariate_normal_cdf": what ufuncs, njit and triton each build."""
+"""The scalar functions by name, such as "relu_cov": what ufuncs, njit and triton each build."""
 
 from fastmoments_kernels.catalogue import CATALOGUE
 

@@ -49,11 +49,11 @@ def analytic(layers: Sequence[Layer], mu: Any, cov: Any) -> Moments:
     """
     steps(layers, gaussian(mu, cov)[0].shape[-1])  # for messages that name the layer
     for layer in layers:
+        parameters: list[Any] = list(layer)
         if isinstance(layer, Affine):
-            mu, cov = affine_moments(mu, cov, *layer)
+            mu, cov = affine_moments(mu, cov, *parameters)
         else:
-            activation, *parameters = layer
-            mu, cov = residual_moments(activation, mu, cov, *parameters)
+            mu, cov = residual_moments(parameters[0], mu, cov, *parameters[1:])
     return Moments(mu, cov)
 
 

@@ -42,7 +42,9 @@ class ArrayFunctions:
         self.formula = ModuleType(formula.__name__)
         for name, function in interface_of(formula).items():
             setattr(self.formula, name, binding(function))
-        self._cov_partials = Binding({"formula": self.formula})(OF_PAIR["cov_partials"])
+        self._cov_partials: Callable[..., tuple[Array, ...]] = Binding({"formula": self.formula})(
+            OF_PAIR["cov_partials"]
+        )
 
     @cached_property
     def mean(self) -> Callable[..., Array]:

@@ -18,7 +18,7 @@ from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu.compiled import compiled_formula, disk_cache, formula_binding, jit
 from fastmoments_kernels.formulas.scalars import NORMAL, OF_NEURON, OF_PAIR
 
-function = OF_NEURON["mean"]  # bound to each in turn
+function: Callable[..., Any] = OF_NEURON["mean"]  # bound to each in turn
 
 
 @intrinsic

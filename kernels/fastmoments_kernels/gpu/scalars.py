@@ -13,7 +13,9 @@ from fastmoments_kernels.gpu.compiled import BASE, as_device, device_function
 from fastmoments_kernels.gpu.elementary import constant
 from fastmoments_kernels.vocabulary import Real, Reals
 
-in_32 = in_64 = OF_NEURON["mean"]  # bound to each in turn, in either arithmetic
+# bound to each in turn, in either arithmetic
+in_32: Callable[..., Any] = OF_NEURON["mean"]
+in_64: Callable[..., Any] = OF_NEURON["mean"]
 # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
 SLACK_32, SLACK_64 = 128 * 2.0**-23, 128 * 2.0**-52
 
