@@ -10,6 +10,12 @@ REAL = ("float16", "bfloat16", "float32", "float64")
 PRECISIONS = ("float32", "float64")
 FRAMEWORKS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax"}
 COMING = ("cupy", "dask")
+WHY = {
+    "cpu": "arrays in main memory are read and written in place by compiled Numba kernels",
+    "gpu": "arrays on a CUDA device are read and written in place by Triton kernels",
+    "eager": "there are no kernels for this device, so the formulas run as torch operations",
+    "xla": "JAX traces the formulas, so that jit, grad, vmap and sharding work on them",
+}
 
 
 class Plan(NamedTuple):
@@ -25,9 +31,19 @@ class Plan(NamedTuple):
     result: str
     compute: str
 
+    @property
+    def why(self) -> tuple[str, str]:
+        """What decided on the kernels, and what on the arithmetic."""
+        if self.compute == self.result:
+            return WHY[self.backend], "the dtype of the arrays, or what stands for integers and Python's numbers"
+        if self.compute == "float32":
+            return WHY[self.backend], f"{self.result} is computed in float32 and rounded once"
+        return WHY[self.backend], "precision= asks for it"
+
     def __str__(self) -> str:
         where = f"{self.framework} arrays on {self.device} -> {self.backend} kernels"
-        return f"{where}, computed in {self.compute}, returned in {self.result}"
+        what = f"computed in {self.compute}, returned in {self.result}"
+        return f"{where}, {what}\n  {self.backend}: {self.why[0]}\n  {self.compute}: {self.why[1]}"
 
 
 def plan(*arrays: Any, precision: str | None = None) -> Plan:
@@ -41,7 +57,7 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
     Returns
     -------
     Plan
-        Printable: framework, device, backend and dtypes.
+        Printable: framework, device, backend and dtypes, and why.
 
     Raises
     ------
@@ -52,6 +68,8 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
     >>> import numpy as np, fastmoments as fm
     >>> print(fm.plan(np.zeros(3), np.eye(3)))
     numpy arrays on cpu -> cpu kernels, computed in float64, returned in float64
+      cpu: arrays in main memory are read and written in place by compiled Numba kernels
+      float64: the dtype of the arrays, or what stands for integers and Python's numbers
     """
     return plan_of({f"argument {i + 1}": array for i, array in enumerate(arrays)}, precision)
 

@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
     try:
         from fastmoments_kernels import gpu
     except ImportError as error:
-        message = "fm.triton needs Triton and PyTorch: pip install fastmoments[torch,triton]"
+        message = "fm.triton needs Triton: pip install fastmoments[torch,triton]"
         raise ImportError(message) from error
     return gpu.normal_scalar(kind) if activation is None else gpu.scalar(activation, kind)
 

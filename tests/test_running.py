@@ -107,6 +107,14 @@ def test_importing_brings_no_compiler_and_no_framework():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_call_brings_no_framework_but_its_arrays():
+    calls = "fm.relu_moments(np.zeros(2), np.eye(2)); fm.plan(np.zeros(2)); fm.njit.relu_mean"
+    others = {"torch", "jax", "triton", "dask", "cupy"}
+    program = f"import sys, numpy as np, fastmoments as fm; {calls}; print({others} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_public_functions_are_plain_functions():
     for name in ("relu_moments", "heaviside_cov_partials"):
         function = getattr(fm, name)
@@ -132,7 +140,23 @@ def test_ufuncs():
 def test_plan_says_what_runs():
     plan = fm.plan(np.zeros(3, np.float16), [1, 2], precision="float64")
     assert (plan.framework, plan.backend, plan.result, plan.compute) == ("numpy", "cpu", "float16", "float64")
-    assert str(plan) == "numpy arrays on cpu -> cpu kernels, computed in float64, returned in float16"
+    what, kernels, arithmetic = str(plan).splitlines()
+    assert what == "numpy arrays on cpu -> cpu kernels, computed in float64, returned in float16"
+    assert kernels == "  cpu: arrays in main memory are read and written in place by compiled Numba kernels"
+    assert arithmetic == "  float64: precision= asks for it"
+    assert fm.plan(np.zeros(3, np.float16)).why[1] == "float16 is computed in float32 and rounded once"
+    assert fm.plan(1, [2.0]).why[1].startswith("the dtype of the arrays")
+
+
+def test_plan_of_every_framework():
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    for array, backend in (
+        (torch.zeros(3), "cpu"),
+        (torch.zeros(3, device="meta"), "eager"),
+        (jax.numpy.zeros(3), "xla"),
+    ):
+        plan = fm.plan(array, 1.0)
+        assert (plan.backend, plan.compute) == (backend, "float32") and f"  {backend}: " in str(plan)
 
 
 def test_other_libraries_are_named():
@@ -149,6 +173,19 @@ def test_mixed_frameworks_name_both():
         fm.relu_moments(jax.numpy.zeros(2), torch.eye(2))
     with pytest.raises(TypeError, match="mu is on cpu but var is on meta"):
         fm.relu_mean(torch.zeros(2), torch.ones(2, device="meta"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "use", "message"),
+    [
+        ("torch", "fm.nn", "fm.nn needs PyTorch: pip install fastmoments[torch]"),
+        ("triton", "fm.triton.relu_mean", "fm.triton needs Triton: pip install fastmoments[torch,triton]"),
+    ],
+)
+def test_a_missing_extra_names_the_command(missing, use, message):
+    program = f"import sys; sys.modules[{missing!r}] = None; import fastmoments as fm; {use}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == f"ImportError: {message}"
 
 
 def test_a_missing_extra_is_named(monkeypatch):

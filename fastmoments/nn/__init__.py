@@ -1,5 +1,10 @@
 """Gaussians through PyTorch networks: `propagate`, layers of Gaussian weights, and how to read the result."""
 
+from importlib.util import find_spec as _find_spec
+
+if _find_spec("torch") is None:
+    raise ImportError("fm.nn needs PyTorch: pip install fastmoments[torch]")
+
 from fastmoments.nn.modules import Activation as Activation
 from fastmoments.nn.modules import BayesLinear as BayesLinear
 from fastmoments.nn.modules import kl_divergence as kl_divergence

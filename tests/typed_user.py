@@ -1,0 +1,38 @@
+"""Code as users write it, for test_typing.py to check with mypy --strict. Nothing here runs."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import torch
+from jax import Array
+from numpy.typing import NDArray
+from typing_extensions import assert_type
+
+import fastmoments as fm
+
+vector: NDArray[np.float64] = np.zeros(3)
+matrix: NDArray[np.float64] = np.eye(3)
+assert_type(fm.relu_moments(vector, matrix), fm.Moments[NDArray[np.float64]])
+assert_type(fm.moments(fm.NPN(tau=2.0), vector, matrix).cov, NDArray[np.float64])
+assert_type(fm.npn_mean(vector, 1.0, tau=2.0), NDArray[np.float64])
+assert_type(fm.relu_moments([0.0, 1.0], [[1.0, 0.5], [0.5, 1.0]]), fm.Moments[NDArray[Any]])
+assert_type(fm.bivariate_normal_cdf(0.5, 0.25, 0.5), NDArray[Any])
+
+x, square = torch.zeros(3), torch.eye(3)
+mean, cov = fm.relu_moments(x, square)
+assert_type(cov, torch.Tensor)
+assert_type(fm.gelu_mean(torch.nn.Parameter(x), torch.nn.Parameter(x)), torch.Tensor)
+assert_type(fm.relu_moments_vjp(x, square, x, square), fm.MomentsVjp[torch.Tensor])
+assert_type(fm.affine_moments(x, square, square), fm.Moments[torch.Tensor])
+assert_type(fm.affine_moments(x, square, square, return_cross=True), fm.MomentsCross[torch.Tensor])
+assert_type(fm.residual_moments("relu", x, square, square, C="identity").mean, torch.Tensor)
+assert_type(fm.bayes_linear_moments(x, square, square, square, return_cross=True).cross, torch.Tensor)
+assert_type(fm.bayes_linear_marginals(x, x, square, square), fm.Marginals[torch.Tensor])
+
+assert_type(fm.npn_marginals(jnp.zeros(3), jnp.ones(3)), fm.Marginals[Array])
+assert_type(fm.relu_cov_partials(jnp.zeros(3), 0.0, 1.0, 1.0, 0.5).d_cov_12, Array)
+assert_type(fm.bivariate_normal_cdf_partials(jnp.zeros(3), 0.0, 0.5), fm.CdfPartials[Array])
+
+fm.relu_moments("mu", matrix)  # type: ignore[arg-type]
+fm.relu_moments(vector)  # type: ignore[call-arg]
