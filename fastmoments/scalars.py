@@ -1,9 +1,9 @@
 """The scalar functions by name, such as "relu_cov": what ufuncs, njit and triton each build."""
 
 from fastmoments_kernels.catalogue import CATALOGUE
+from fastmoments_kernels.formulas.orthant import NORMAL
 
 KINDS = ("mean", "var", "gain", "marginals", "cov", "cov_partials")
-NORMAL = ("bivariate_normal_cdf", "log_bivariate_normal_cdf", "bivariate_normal_cdf_partials")
 # a mixture has as many inputs as its parameters have components
 NAMES = {f"{row.name}_{kind}": (row.name, kind) for row in CATALOGUE if not row.components for kind in KINDS}
 

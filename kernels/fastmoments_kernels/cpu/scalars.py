@@ -16,7 +16,8 @@ from numba.extending import intrinsic
 from fastmoments_kernels.bind import Binding, with_scope
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu.compiled import compiled_formula, disk_cache, formula_binding, jit
-from fastmoments_kernels.formulas.scalars import NORMAL, OF_NEURON, OF_PAIR
+from fastmoments_kernels.formulas.orthant import NORMAL
+from fastmoments_kernels.formulas.scalars import OF_NEURON, OF_PAIR
 
 function: Callable[..., Any] = OF_NEURON["mean"]  # bound to each in turn
 

@@ -4,7 +4,6 @@ Parameters are a tuple of numbers, those of a pair of neurons in turn: (tau_1, t
 """
 
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.formulas.orthant import bivariate_cdf, bivariate_cdf_partials, log_bivariate_cdf
 from fastmoments_kernels.vocabulary import Real, Reals
 
 
@@ -53,8 +52,3 @@ def _cov_partials(
 
 OF_NEURON = {"mean": _mean, "var": _var, "gain": _gain, "marginals": _marginals}
 OF_PAIR = {"cov": _cov, "cov_partials": _cov_partials}
-NORMAL = {
-    "bivariate_normal_cdf": bivariate_cdf,
-    "log_bivariate_normal_cdf": log_bivariate_cdf,
-    "bivariate_normal_cdf_partials": bivariate_cdf_partials,
-}
