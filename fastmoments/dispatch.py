@@ -14,6 +14,7 @@ WHY = {
     "cpu": "arrays in main memory are read and written in place by compiled Numba kernels",
     "gpu": "arrays on a CUDA device are read and written in place by Triton kernels",
     "eager": "there are no kernels for this device, so the formulas run as torch operations",
+    "meta": "tensors without values, so there is nothing to compute but shapes and dtypes",
     "xla": "JAX traces the formulas, so that jit, grad, vmap and sharding work on them",
 }
 
@@ -130,7 +131,7 @@ def _device(framework: str, value: Any) -> str:
 def _backend(framework: str, device: str) -> str:
     if framework == "jax":
         return "xla"
-    return {"cpu": "cpu", "cuda": "gpu"}.get(device.partition(":")[0], "eager")
+    return {"cpu": "cpu", "cuda": "gpu", "meta": "meta"}.get(device.partition(":")[0], "eager")
 
 
 def _default_dtype(framework: str) -> str:

@@ -30,7 +30,7 @@ SLOPES = {
 
 
 def kernels_for(activation: Any, tensor: Tensor) -> str:
-    """What computes where a tensor lies: the cpu kernels, the gpu's, or torch operations ("eager").
+    """What computes where a tensor lies: the cpu kernels, the gpu's, torch operations ("eager"), on meta nothing.
 
     An activation without a closed form is the user's NumPy function ("custom").
     """
@@ -39,7 +39,7 @@ def kernels_for(activation: Any, tensor: Tensor) -> str:
         if device != "cpu":
             raise TypeError(f"activation: Custom functions are evaluated on the CPU, got tensors on {device}")
         return "custom"
-    return {"cpu": "cpu", "cuda": "gpu"}.get(device, "eager")
+    return {"cpu": "cpu", "cuda": "gpu", "meta": "meta"}.get(device, "eager")
 
 
 def _module(kernels: str) -> Any:
@@ -58,6 +58,8 @@ def evaluate(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor, ..
     kernels = kernels_for(activation, arguments[0])
     if kernels == "eager":
         return _as_tuple(on_torch.function(activation, kind, arguments[0].dtype)(*arguments))
+    if kernels == "meta":
+        return tuple(torch.empty_like(arguments[0]) for _ in range(outputs_of(kind, len(arguments))))
     module = _module(kernels)
     function = module.normal(kind) if activation is None else module.elementwise(activation, kind, len(arguments))
     if kernels == "gpu":
@@ -79,7 +81,7 @@ def evaluate_moments(activation: str, mu: Tensor, cov: Tensor, *parameters: Tens
         mean, full = moments_of(activation, mu)(mu, cov, *parameters)
         return mean, full
     mean, full = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (mu, cov))
-    if mu.numel():
+    if mu.numel() and kernels != "meta":
         flat = _flat if kernels == "gpu" else _flat_cpu
         vectors = tuple(flat(x, mu.shape[-1:]) for x in parameters)
         _module(kernels).moments(activation, *_pairs(flat, mu, cov), *_pairs(flat, mean, full), vectors)
@@ -94,7 +96,7 @@ def evaluate_moments_vjp(
     if kernels == "eager":
         mu_bar, cov_in_bar, *_ = moments_vjp_of(activation, mu)(mu, cov, mean_bar, cov_bar, *parameters)
         return mu_bar, cov_in_bar
-    if not mu.numel():
+    if not mu.numel() or kernels == "meta":
         return torch.zeros_like(mu), torch.zeros_like(cov)
     flat = _flat if kernels == "gpu" else _flat_cpu
     vectors = tuple(flat(x, mu.shape[-1:]) for x in parameters)
@@ -107,6 +109,8 @@ def evaluate_moments_vjp(
 def evaluate_parameter_vjp(activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
     """Gradients with respect to the parameters, of (mu, cov, mean_bar, cov_bar, *parameters)."""
     mu, _, _, _, *parameters = tensors
+    if kernels_for(activation, mu) == "meta":
+        return tuple(map(torch.zeros_like, parameters))
     if kernels_for(activation, mu) != "cpu" or not mu.numel():
         return moments_vjp_of(activation, mu)(*tensors)[2:]
     vectors = tuple(_flat_cpu(x, mu.shape[-1:]) for x in parameters)
