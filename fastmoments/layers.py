@@ -5,6 +5,7 @@ Written once in the words NumPy, PyTorch and JAX share; `frameworks` brings thei
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, overload
 
@@ -69,7 +70,8 @@ def affine_moments(
     ValueError : shapes that disagree, a negative variance.
     """
     layer = _Layer(mu=mu, cov=cov, weight=weight, bias=bias)
-    out = layer.affine("weight", "bias")
+    with layer.arithmetic():
+        out = layer.affine("weight", "bias")
     return layer.results(out.mean, out.cov, layer.transposed(out.product) if return_cross else None)
 
 
@@ -151,16 +153,17 @@ def residual_moments(
     if identity and C != "identity":
         raise ValueError(f'C: expected a matrix, "identity" or None, got {C!r}')
     layer = _Layer(mu=mu, cov=cov, A=A, b=b, C=None if identity else C, d=d, A_var=A_var, b_var=b_var)
-    before = layer.affine("A", "b", "A_var", "b_var")
-    mean, full = moments(activation, before.mean, before.cov)
-    gains = gain(activation, before.mean, layer.diagonal(before.cov))[..., None]
-    cross = gains * before.product
-    if C is not None:
-        through, mixed, skipped, across = layer.skip(before.product, identity)
-        half = gains * mixed
-        mean, full, cross = mean + through, full + (half + layer.transposed(half)) + skipped, cross + across
-    if d is not None:
-        mean = mean + layer.vector("d", mean.shape[-1])
+    with layer.arithmetic():
+        before = layer.affine("A", "b", "A_var", "b_var")
+        mean, full = moments(activation, before.mean, before.cov)
+        gains = gain(activation, before.mean, layer.diagonal(before.cov))[..., None]
+        cross = gains * before.product
+        if C is not None:
+            through, mixed, skipped, across = layer.skip(before.product, identity)
+            half = gains * mixed
+            mean, full, cross = mean + through, full + (half + layer.transposed(half)) + skipped, cross + across
+        if d is not None:
+            mean = mean + layer.vector("d", mean.shape[-1])
     return layer.results(mean, full, layer.transposed(cross) if return_cross else None)
 
 
@@ -230,7 +233,8 @@ def bayes_linear_moments(
         return residual_moments(activation, mu, cov, weight_mean, bias_mean, **others)
     given = {"bias_mean": bias_mean, "bias_var": bias_var}
     layer = _Layer(mu=mu, cov=cov, weight_mean=weight_mean, weight_var=weight_var, **given)
-    out = layer.affine("weight_mean", "bias_mean", "weight_var", "bias_var")
+    with layer.arithmetic():
+        out = layer.affine("weight_mean", "bias_mean", "weight_var", "bias_var")
     return layer.results(out.mean, out.cov, layer.transposed(out.product) if return_cross else None)
 
 
@@ -269,7 +273,9 @@ def bayes_linear_marginals(
     """
     given = {"bias_mean": bias_mean, "bias_var": bias_var}
     layer = _Layer(mu=mu, var=var, weight_mean=weight_mean, weight_var=weight_var, **given)
-    return Marginals(*(layer.result(x) for x in layer.marginals(activation)))
+    with layer.arithmetic():
+        found = layer.marginals(activation)
+    return Marginals(*(layer.result(x) for x in found))
 
 
 class _Affine(NamedTuple):
@@ -294,6 +300,11 @@ class _Layer:
         if "cov" in arguments:
             self.mu, cov = self.framework.vector_and_matrix(self.plan, arguments["mu"], arguments["cov"])
             self.cov = self.framework.symmetric(cov)
+
+    def arithmetic(self) -> AbstractContextManager[Any]:
+        """Where products are taken in the arrays' own dtype, whatever a framework does unasked."""
+        context: AbstractContextManager[Any] = self.framework.arithmetic(self.plan)
+        return context
 
     @property
     def xp(self) -> Any:

@@ -1,7 +1,9 @@
 """The demo runs from anywhere, and shows what it claims."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +62,49 @@ def test_a_kalman_filter_of_moments_knows_its_uncertainty():
     assert densities[0] > densities[1]
 
 
+def run_page(page, **environment):
+    code = (EXAMPLES.parent / page).read_text().split("```python\n")[1].split("```")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        # from a file: Numba and Triton read the source
+        path = Path(folder, "page.py")
+        path.write_text(code)
+        run = subprocess.run([sys.executable, path], env=os.environ | environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/networks.md"])
 def test_the_code_of_a_page_runs(page):
     pytest.importorskip("torch")
-    code = (EXAMPLES.parent / page).read_text().split("```python\n")[1].split("```")[0]
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
+    run_page(page)
+
+
+@pytest.mark.feature("NumPy", "example runs")
+def test_numpy_page():
+    run_page("docs/frameworks/numpy.md")
+
+
+@pytest.mark.feature("PyTorch", "example runs")
+def test_torch_page():
+    pytest.importorskip("torch")
+    run_page("docs/frameworks/torch.md")
+
+
+@pytest.mark.feature("JAX", "example runs")
+def test_jax_page():
+    pytest.importorskip("jax")
+    run_page("docs/frameworks/jax.md")
+
+
+@pytest.mark.feature("Numba code", "example runs")
+def test_njit_page():
+    run_page("docs/frameworks/njit.md")
+
+
+@pytest.mark.feature("Triton code", "example runs")
+@pytest.mark.skipif(sys.platform != "linux", reason="Triton has wheels for Linux only")
+def test_triton_page():
+    pytest.importorskip("torch")
+    run_page("docs/frameworks/triton.md", TRITON_INTERPRET="1")
 
 
 def test_training_gradient(monkeypatch):

@@ -1,5 +1,6 @@
 """JAX arrays and tracers: shapes, dtypes, and the way to the xla kernels. Under jit no value is looked at."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -77,6 +78,11 @@ def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
     if jax.dtypes.canonicalize_dtype(plan.compute) != plan.compute:
         raise ValueError('precision: JAX has float64 after jax.config.update("jax_enable_x64", True) only')
     return {name: None if value is None else jnp.asarray(value, plan.compute) for name, value in arguments.items()}
+
+
+def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
+    """Products are taken in the arrays' dtype."""
+    return nullcontext()
 
 
 def symmetric(cov: Array) -> Array:

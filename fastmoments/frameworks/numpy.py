@@ -1,6 +1,7 @@
 """NumPy arrays: checks, shapes and buffers around the cpu kernels."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -105,6 +106,11 @@ def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> tuple[Arra
 def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
     """The arguments in the dtype of the computation; None stays None."""
     return {name: None if value is None else as_array(value, plan.compute) for name, value in arguments.items()}
+
+
+def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
+    """Products are taken in the arrays' dtype."""
+    return nullcontext()
 
 
 def symmetric(cov: Array) -> Array:

@@ -1,6 +1,7 @@
 """PyTorch tensors: checks, and the way to the kernels that autograd, torch.func or torch.compile ask for."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -119,6 +120,13 @@ def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:
         name: None if value is None else torch.as_tensor(value, dtype=dtype, device=device)
         for name, value in arguments.items()
     }
+
+
+def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
+    """Without autocast, which would take a layer's products in half precision."""
+    device = torch.device(plan.device).type
+    lowered = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if lowered else nullcontext()
 
 
 def symmetric(cov: Tensor) -> Tensor:
