@@ -3,7 +3,7 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check gpu-check-all accuracy bench lint clean
+.PHONY: help demo test test-full gpu-check gpu-check-all accuracy frameworks bench lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -12,6 +12,7 @@ help:
 	@echo "make gpu-check  compile relu's, heaviside's and the bivariate normal's GPU kernels for sm_80 and sm_90, no card"
 	@echo "                needed; fails if one spills registers. make gpu-check-all: every activation's, half an hour"
 	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
+	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make clean      remove .venv and what the tools left behind"
@@ -53,6 +54,9 @@ gpu-check-all: .venv/.installed-test
 accuracy: .venv/.installed-test
 	$(BIN)/python -m tests.record_accuracy
 	$(BIN)/python tools/accuracy_page.py
+
+frameworks: .venv/.installed-test
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "feature and not slow" --frameworks-page
 
 # Processor time: with one thread it is the wall clock's, less what other processes on the machine take.
 bench: .venv/.installed-bench

@@ -118,6 +118,8 @@ def call(layer, convert):
 LAYERS = ("affine", "residual", "linear", "marginals")
 
 
+@pytest.mark.feature("PyTorch", "layers")
+@pytest.mark.feature("JAX", "layers")
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_frameworks_agree(layer, framework, request):
@@ -134,6 +136,7 @@ def test_frameworks_agree(layer, framework, request):
         np.testing.assert_allclose(np.asarray(got), want, **CLOSE)
 
 
+@pytest.mark.feature("PyTorch", "layers")
 @pytest.mark.parametrize("layer", LAYERS)
 def test_gradients(layer):
     torch = pytest.importorskip("torch")

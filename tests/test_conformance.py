@@ -21,6 +21,8 @@ def cases():
         yield pytest.param(row, backend, marks=marks, id=f"{row.name}-{backend}")
 
 
+@pytest.mark.feature("NumPy", "values, float32 and float64")
+@pytest.mark.feature("JAX", "values, float32 and float64")
 @pytest.mark.parametrize("row, backend", list(cases()))
 def test_conformance(row, backend):
     recorded, failures = conformance.recorded(), []

@@ -116,6 +116,7 @@ def test_what_cannot_be_met_is_said():
         fm.tanh_mean(np.zeros(2), 1.0, out=np.zeros(2))
 
 
+@pytest.mark.feature("PyTorch", "fm.Custom")
 def test_torch():
     torch = pytest.importorskip("torch")
     mu, cov = (torch.from_numpy(x).requires_grad_() for x in gaussian(3))
@@ -132,6 +133,7 @@ def test_torch():
         torch.autograd.functional.hessian(lambda m: fm.tanh_moments(m, cov.detach()).cov.sum(), mu.detach())
 
 
+@pytest.mark.feature("JAX", "fm.Custom", "refused")
 def test_jax_is_refused_by_name():
     jax = pytest.importorskip("jax")
     with pytest.raises(TypeError, match="activation: a Custom function is NumPy's and cannot be traced"):

@@ -24,6 +24,7 @@ OBJECTS = [row.activation(**EXAMPLES.get(row.name, {})) for row in CATALOGUE]
 OBJECTS += [fm.NPN(tau=np.array([0.5, 2.0])), fm.Custom(cube, tol=1e-8), fm.Custom(np.abs, kinks=(0.0,))]
 
 
+@pytest.mark.feature("NumPy", "pickle, copy, deepcopy")
 @copies
 @pytest.mark.parametrize("activation", OBJECTS, ids=repr)
 def test_activations(activation, copied):
@@ -33,6 +34,7 @@ def test_activations(activation, copied):
         assert np.array_equal(getattr(other, field.name), getattr(activation, field.name))
 
 
+@pytest.mark.feature("NumPy", "pickle, copy, deepcopy")
 @copies
 def test_results_of_numpy(copied):
     result = fm.relu_moments(*gaussian(3))
@@ -40,6 +42,7 @@ def test_results_of_numpy(copied):
     assert type(other) is fm.Moments and all(map(np.array_equal, other, result))
 
 
+@pytest.mark.feature("PyTorch", "pickle, copy, deepcopy")
 @copies
 def test_results_and_modules_of_torch(copied):
     torch = pytest.importorskip("torch")
@@ -53,6 +56,7 @@ def test_results_and_modules_of_torch(copied):
             assert torch.equal(one, two)
 
 
+@pytest.mark.feature("JAX", "pickle, copy, deepcopy")
 @copies
 def test_results_of_jax(copied):
     jax = pytest.importorskip("jax")
@@ -62,6 +66,7 @@ def test_results_of_jax(copied):
     assert type(other) is fm.Marginals and np.array_equal(other.mean, result)
 
 
+@pytest.mark.feature("PyTorch", "torch.library.opcheck")
 def test_torch_accepts_the_operators():
     """torch.library.opcheck: schema, autograd registration, fake tensors, compilation with dynamic shapes."""
     torch = pytest.importorskip("torch")
@@ -74,6 +79,7 @@ def test_torch_accepts_the_operators():
     torch.library.opcheck(torch_ops.moments_vjp, ("relu", *bars, *bars, []))
 
 
+@pytest.mark.feature("PyTorch", "meta tensors")
 def test_torch_meta_tensors_have_shapes_alone():
     torch = pytest.importorskip("torch")
     mu, cov = torch.zeros(4, 3, device="meta"), torch.zeros(4, 3, 3, device="meta")
@@ -86,6 +92,7 @@ def test_torch_meta_tensors_have_shapes_alone():
     assert leaf.grad.is_meta and leaf.grad.shape == mu.shape
 
 
+@pytest.mark.feature("PyTorch", "autocast")
 def test_torch_autocast_leaves_the_dtype():
     """Not on autocast's lists: moments lose too much in bfloat16 to change dtype unasked."""
     torch = pytest.importorskip("torch")
@@ -97,6 +104,7 @@ def test_torch_autocast_leaves_the_dtype():
     assert all(map(torch.equal, found, expected)) and low.cov.dtype == torch.bfloat16
 
 
+@pytest.mark.feature("PyTorch", "empty, n = 1, batches")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("n", "batch"), [(0, ()), (1, ()), (3, (2, 1)), (3, (0,))])
 def test_torch_of_any_shape(n, batch, dtype):
@@ -110,6 +118,7 @@ def test_torch_of_any_shape(n, batch, dtype):
     assert leaf.grad.shape == mu.shape and leaf.grad.isfinite().all()
 
 
+@pytest.mark.feature("PyTorch", "precision=")
 def test_torch_precision_sets_the_arithmetic():
     torch = pytest.importorskip("torch")
     mu, cov = (torch.from_numpy(x) for x in gaussian(3, np.float32))
@@ -124,6 +133,7 @@ def jnp():
         yield jax.numpy
 
 
+@pytest.mark.feature("JAX", "precision=")
 def test_jax_precision_sets_the_arithmetic(jnp):
     mu, cov = (jnp.asarray(x) for x in gaussian(3, np.float32))
     found = fm.npn_moments(mu, cov, precision="float64").cov
@@ -131,6 +141,7 @@ def test_jax_precision_sets_the_arithmetic(jnp):
     assert found.dtype == "float32" and np.array_equal(found, wide.astype("float32"))
 
 
+@pytest.mark.feature("JAX", "float16 and bfloat16")
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_jax_half_precision_computes_in_float32(dtype):
     jnp = pytest.importorskip("jax").numpy
@@ -140,11 +151,13 @@ def test_jax_half_precision_computes_in_float32(dtype):
     assert found.dtype == dtype and np.array_equal(found, wide.astype(dtype))
 
 
+@pytest.mark.feature("JAX", "check=")
 def test_jax_checks_values_it_can_see(jnp):
     with pytest.raises(ValueError, match="cov: expected a symmetric matrix"):
         fm.relu_moments(jnp.zeros(2), jnp.asarray([[1.0, 0.5], [0.4, 1.0]]), check=True)
 
 
+@pytest.mark.feature("JAX", "second derivatives")
 def test_jax_second_derivatives(jnp):
     """d^2 E relu(X) / d mu^2 is the density of X at 0."""
     import jax

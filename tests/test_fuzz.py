@@ -45,6 +45,8 @@ def check(name, case, *converters, flushed=False):
         assert np.array_equal(array, before, equal_nan=True)
 
 
+@pytest.mark.feature("NumPy", "any input: contract or nan")
+@pytest.mark.feature("PyTorch", "any input: contract or nan")
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
 @FEW
 @given(gaussians(), names)
@@ -52,6 +54,7 @@ def test_numpy_and_torch(case, name):
     check(name, case, as_it_is, as_tensor)
 
 
+@pytest.mark.feature("JAX", "any input: contract or nan")
 @FEW
 @given(gaussians(**ON_JAX), names)
 def test_jax(case, name):
@@ -75,6 +78,9 @@ def test_jax_at_length(case, name):
         check(name, case, as_jax, flushed=True)
 
 
+@pytest.mark.feature("NumPy", "bad input: the same errors")
+@pytest.mark.feature("PyTorch", "bad input: the same errors")
+@pytest.mark.feature("JAX", "bad input: the same errors", "nan for a negative variance")
 @FEW
 @given(gaussians(**ON_JAX), names, st.sampled_from(sorted(MISTAKES)))
 def test_mistakes_have_the_same_words_everywhere(case, name, mistake):

@@ -37,6 +37,7 @@ BAD = {
 }
 
 
+@pytest.mark.feature("NumPy", "check=")
 @names
 @pytest.mark.parametrize("message", BAD)
 def test_moments_name_what_is_wrong(name, message):
@@ -93,6 +94,7 @@ def test_scalars_lists_and_integers_are_float64(name):
     assert mean(np.float32(1), 2.0).dtype == np.float32  # Python's numbers are weak
 
 
+@pytest.mark.feature("NumPy", "float16 and bfloat16", "float16")
 @names
 def test_float16_computes_in_float32(name):
     mu, cov = gaussian(4, np.float16)
@@ -101,6 +103,7 @@ def test_float16_computes_in_float32(name):
     assert result.cov.dtype == np.float16 and np.array_equal(result.cov, wide.cov.astype(np.float16))
 
 
+@pytest.mark.feature("NumPy", "precision=")
 @names
 def test_precision_sets_the_arithmetic_and_keeps_the_dtype(name):
     mu, cov = gaussian(4, np.float32)
@@ -109,6 +112,7 @@ def test_precision_sets_the_arithmetic_and_keeps_the_dtype(name):
     assert result.cov.dtype == np.float32 and np.array_equal(result.cov, wide.cov.astype(np.float32))
 
 
+@pytest.mark.feature("NumPy", "empty, n = 1, batches")
 @names
 @dtypes
 @pytest.mark.parametrize("batch", [(0,), (2, 3)])
@@ -136,6 +140,7 @@ def test_leading_dimensions_broadcast(name):
     assert np.array_equal(result[2], function(name, "moments")(mu[2], cov).cov)
 
 
+@pytest.mark.feature("NumPy", "memory layouts")
 @names
 @dtypes
 def test_any_memory_layout_and_no_input_changed(name, dtype):
@@ -164,6 +169,7 @@ def test_elementwise_strides_and_broadcasting(name):
     assert function(name, "mean")(np.empty((0, 3)), 1.0).shape == (0, 3)
 
 
+@pytest.mark.feature("NumPy", "out=, where=")
 @names
 def test_out_and_where(name):
     mu, var = np.linspace(-2, 2, 5), np.ones(5)
@@ -176,6 +182,7 @@ def test_out_and_where(name):
     assert function(name, "mean")(mu, var, dtype=np.float32).dtype == np.float32
 
 
+@pytest.mark.feature("NumPy", "out=, where=")
 @names
 def test_out_of_moments(name):
     mu, cov = gaussian(70)

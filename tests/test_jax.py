@@ -35,6 +35,10 @@ def exact(name, inputs):
     return truth.pair_truth(f, f, *inputs)
 
 
+@pytest.mark.feature("JAX", "first derivatives")
+@pytest.mark.feature("JAX", "forward mode")
+@pytest.mark.feature("JAX", "vmap")
+@pytest.mark.feature("JAX", "compiled")
 @names
 @dtypes
 def test_first_derivatives_by_value(name, dtype):
@@ -104,6 +108,8 @@ def test_hessian_by_value(name, x64):
         assert np.abs(found - expected).max() <= 1e-12 * np.abs(expected).max()
 
 
+@pytest.mark.feature("JAX", "first derivatives")
+@pytest.mark.feature("JAX", "derivatives of one argument only")
 @names
 def test_gradient_of_moments(name, x64):
     mu, cov = gaussian(4)
@@ -171,6 +177,7 @@ def test_gradients_where_neurons_vanish_or_repeat(name, dtype):
     assert np.isfinite(result.mu_bar).all() and np.isfinite(result.cov_bar).all()
 
 
+@pytest.mark.feature("JAX", "empty, n = 1, batches")
 @names
 @dtypes
 @pytest.mark.parametrize("n, batch", [(0, ()), (1, ()), (5, (2, 3)), (5, (0,))])
@@ -229,6 +236,7 @@ def test_bivariate_normal_cdf(x64):
     assert abs(logarithm - float(mp.log(expected.value))) <= conformance.BOUND * np.finfo(float).eps
 
 
+@pytest.mark.feature("JAX", "out=, where=", "refused")
 def test_what_is_refused():
     mu, cov = jnp.zeros(2), jnp.eye(2)
     with pytest.raises(TypeError, match="out: JAX arrays"):

@@ -36,6 +36,7 @@ def test_affine_moments(dtype):
     assert result.cov.dtype == dtype and np.array_equal(result.cov, result.cov.T)
 
 
+@pytest.mark.feature("NumPy", "layers")
 @pytest.mark.parametrize("skip", ["matrix", "identity", None])
 @pytest.mark.parametrize("name", ["relu", "heaviside"])
 def test_residual_moments_are_stein_lemma(name, skip):

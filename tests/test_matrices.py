@@ -126,6 +126,7 @@ def _contract(own, pairs, mean_bar, var_bar, weights, of):
     return mu_bar, off["d_cov_12"] / 2 + np.diag(diagonal)
 
 
+@pytest.mark.feature("NumPy", "first derivatives", "closed forms")
 @dtypes
 @pytest.mark.parametrize("kind, n", [shape for shape in SHAPES if shape[0] in ("typical", "tails")])
 @activations

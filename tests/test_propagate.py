@@ -161,6 +161,7 @@ class Residual(nn.Module):
         return 0.5 * x + self.inner(x) - 1.0
 
 
+@pytest.mark.feature("PyTorch", "networks: fm.nn.propagate")
 def test_a_residual_layer_is_exact():
     (mu, cov), model = gaussian(5), Residual().requires_grad_(False)
     weight, bias = model.inner[0].weight.numpy(), model.inner[0].bias.numpy()

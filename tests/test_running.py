@@ -42,6 +42,7 @@ def test_at_least_one_thread():
         fm.set_num_threads(0)
 
 
+@pytest.mark.feature("NumPy", "threads, fork, spawn")
 def test_calls_from_many_threads_at_once():
     mu, cov = gaussian(150)
     expected = fm.relu_moments(mu, cov).cov
@@ -55,6 +56,7 @@ def _in_child(queue):
     queue.put(fm.relu_moments(mu, cov).cov.sum())
 
 
+@pytest.mark.feature("NumPy", "threads, fork, spawn")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_a_forked_child_computes_after_its_parent_did(threads):
     threads(2)
@@ -67,6 +69,38 @@ def test_a_forked_child_computes_after_its_parent_did(threads):
     assert queue.get(timeout=60) == expected
     child.join(10)
     assert child.exitcode == 0
+
+
+@pytest.mark.feature("NumPy", "threads, fork, spawn")
+def test_a_spawned_child_computes():
+    mu, cov = gaussian(200)
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(queue,))
+    child.start()
+    assert queue.get(timeout=120) == fm.relu_moments(mu, cov).cov.sum()
+    child.join(10)
+    assert child.exitcode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory in use is read from Linux's /proc")
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
+def test_calls_leave_no_memory_behind(framework):
+    """Of 10^5 calls none may keep the smallest of Python's objects, 16 bytes."""
+    library = pytest.importorskip(framework)
+    convert = {"numpy": np.asarray, "torch": getattr(library, "from_numpy", None)}.get(framework)
+    mu, cov = map(convert or library.numpy.asarray, gaussian(2, np.float32))
+    before = 0
+    for count in (2 * 10**4, 10**5):
+        before = _resident()
+        for _ in range(count):
+            fm.relu_moments(mu, cov)
+    assert _resident() - before < 16 * 10**5
+
+
+def _resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_an_edited_formula_runs_at_once(tmp_path):
@@ -133,10 +167,11 @@ def test_ufuncs():
     assert isinstance(fm.ufuncs.relu_mean, np.ufunc) and fm.ufuncs.relu_mean.__name__ == "relu_mean"
     assert fm.ufuncs.relu_cov_partials.nout == 5
     assert "relu_cov" in dir(fm.ufuncs)
-    with pytest.raises(AttributeError, match="no ufunc 'relu_moment'"):
+    with pytest.raises(AttributeError, match="no function 'relu_moment'"):
         _ = fm.ufuncs.relu_moment
 
 
+@pytest.mark.feature("NumPy", "fm.plan")
 def test_plan_says_what_runs():
     plan = fm.plan(np.zeros(3, np.float16), [1, 2], precision="float64")
     assert (plan.framework, plan.backend, plan.result, plan.compute) == ("numpy", "cpu", "float16", "float64")
@@ -148,6 +183,8 @@ def test_plan_says_what_runs():
     assert fm.plan(1, [2.0]).why[1].startswith("the dtype of the arrays")
 
 
+@pytest.mark.feature("PyTorch", "fm.plan")
+@pytest.mark.feature("JAX", "fm.plan")
 def test_plan_of_every_framework():
     torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
     for array, backend in (

@@ -25,6 +25,7 @@ def cases():
             yield pytest.param(row, kind, marks=[] if quick else pytest.mark.slow, id=f"{row.name}-{kind}")
 
 
+@pytest.mark.feature("Numba code", "values, float32 and float64")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("row", "kind"), list(cases()))
 def test_numba_by_the_tables(row, dtype, kind):
@@ -47,6 +48,7 @@ def _in_user_code(mu, var, means, covs):
         covs[i] = fm.njit.relu_cov(mu[i], mu[0], var[i], var[0], mu[i] * 0)
 
 
+@pytest.mark.feature("Numba code", "bad input: the same errors", "nan")
 def test_numba_code_calls_it():
     mu, var = np.linspace(-2, 2, 5), np.linspace(0.5, 2, 5)
     means, covs = np.full(5, np.nan), np.full(5, np.nan)
@@ -56,6 +58,7 @@ def test_numba_code_calls_it():
     assert np.isnan(fm.njit.npn_mean(0.0, -1.0, *numbers("npn")))
 
 
+@pytest.mark.feature("Numba code", "values, float32 and float64")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_numba_function_returns_the_type_it_is_given(dtype):
     real = numba.from_dtype(np.dtype(dtype))
@@ -81,6 +84,8 @@ def run_triton(kernel, **environment):
 kernels = pytest.mark.parametrize("kernel", ["of_neurons", pytest.param("of_pairs", marks=pytest.mark.slow)])
 
 
+@pytest.mark.feature("Triton code", "values, float32 and float64")
+@pytest.mark.feature("Triton code", "bad input: the same errors", "nan")
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton has wheels for Linux only")
 @kernels
 def test_triton_kernels_call_it(kernel):

@@ -65,6 +65,7 @@ def total(name, kind):
     return summed
 
 
+@pytest.mark.feature("PyTorch", "values, float32 and float64")
 @pytest.mark.parametrize("kind", [*NEURON, "cov", "cov_partials"])
 @names
 @dtypes
@@ -79,6 +80,8 @@ def as_tuple(value):
     return value if isinstance(value, tuple) else (value,)
 
 
+@pytest.mark.feature("PyTorch", "values, float32 and float64")
+@pytest.mark.feature("PyTorch", "memory layouts")
 @names
 @dtypes
 def test_matrices_are_those_of_numpy_on_the_same_memory(name, dtype):
@@ -109,6 +112,9 @@ def test_torch_operations_give_the_matrix_of_the_kernels(name):
         assert_same(got, expected)
 
 
+@pytest.mark.feature("PyTorch", "first derivatives")
+@pytest.mark.feature("PyTorch", "forward mode")
+@pytest.mark.feature("PyTorch", "compiled")
 @names
 @pytest.mark.parametrize("kind", ["mean", "var", "cov", "moments"])
 def test_gradients_are_the_closed_forms(name, kind):
@@ -133,6 +139,8 @@ def test_gradients_are_the_closed_forms(name, kind):
         assert_same(torch.autograd.forward_ad.unpack_dual(summed(*dual)).tangent, direction)
 
 
+@pytest.mark.feature("PyTorch", "first derivatives")
+@pytest.mark.feature("PyTorch", "second derivatives")
 @names
 @pytest.mark.parametrize("kind", [*NEURON, "cov", "moments"])
 def test_gradcheck(name, kind):
@@ -141,6 +149,7 @@ def test_gradcheck(name, kind):
     assert torch.autograd.gradgradcheck(function(name, kind), leaf, fast_mode=True)
 
 
+@pytest.mark.feature("PyTorch", "second derivatives")
 @names
 @pytest.mark.parametrize("kind", ["mean", "gain", "cov", "moments"])
 def test_second_derivatives_of_torch_func(name, kind):
@@ -159,6 +168,7 @@ def test_second_derivatives_of_torch_func(name, kind):
     assert torch.allclose(torch.stack(columns, 1), hessian, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.feature("PyTorch", "vmap")
 @names
 def test_vmap_is_a_loop(name):
     (mu, cov), (mu_2, cov_2) = gaussian(3), gaussian(3, seed=1)
@@ -174,6 +184,7 @@ def test_vmap_is_a_loop(name):
     assert_same(jacobian, torch.diag(function(name, "gain")(mu, cov.diagonal())))
 
 
+@pytest.mark.feature("PyTorch", "derivatives of one argument only")
 @names
 def test_gradients_by_one_argument_only(name):
     (mu,), (cov,) = (leaves(x) for x in gaussian(4))
@@ -185,6 +196,7 @@ def test_gradients_by_one_argument_only(name):
         assert_same(wanted.grad, expected[0] if wanted is mu else expected[1])
 
 
+@pytest.mark.feature("PyTorch", "float16 and bfloat16")
 @names
 def test_half_precision_computes_in_float32(name):
     mu, cov = gaussian(4, torch.float32)
@@ -226,6 +238,7 @@ BAD = {
 }
 
 
+@pytest.mark.feature("PyTorch", "check=")
 @pytest.mark.parametrize("message", BAD)
 def test_errors_are_those_of_numpy(message):
     with pytest.raises(ValueError) as error:
@@ -233,6 +246,7 @@ def test_errors_are_those_of_numpy(message):
     assert message in str(error.value)
 
 
+@pytest.mark.feature("PyTorch", "out=, where=", "refused")
 @pytest.mark.parametrize(
     "option", [{"out": torch.zeros(2)}, {"where": torch.ones(2) > 0}, {"dtype": torch.float64}]
 )
@@ -248,6 +262,7 @@ def test_derivatives_by_torch_func_inside_compile_are_refused():
         compiled(torch.tensor(0.5))
 
 
+@pytest.mark.feature("PyTorch", "compiled")
 def test_inductor():
     mu, var = leaves(*arguments("mean"))
     expected = fm.relu_mean(mu.detach(), var.detach())

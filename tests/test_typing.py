@@ -9,6 +9,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.mark.feature("NumPy", "types, mypy --strict")
+@pytest.mark.feature("PyTorch", "types, mypy --strict")
+@pytest.mark.feature("JAX", "types, mypy --strict")
 def test_users_code_passes_mypy_strict():
     """In the repository's own cache, which `make lint` has filled."""
     for library in ("torch", "jax"):

@@ -1,0 +1,66 @@
+"""The cells of docs/frameworks.md: which framework has which feature, and the tests that prove it.
+
+A test is marked `@pytest.mark.feature("PyTorch", "forward mode")`, with a third word where the feature is that
+something is refused or the like. The marks are read from the source: collecting imports every framework.
+"""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "frameworks.md"
+TITLES = {
+    "NumPy": "frameworks/numpy.md",
+    "PyTorch": "frameworks/torch.md",
+    "JAX": "frameworks/jax.md",
+    "Dask": "frameworks/dask.md",
+    "CuPy": "frameworks/cupy.md",
+    "Numba code": "frameworks/njit.md",
+    "Triton code": "frameworks/triton.md",
+}
+TEXT = """# Frameworks
+
+Written by `make frameworks`, which runs the tests and writes this page if all pass; do not edit. Each cell is a set
+of tests, listed below. A cell that says something else than yes says what happens instead, and that is tested as
+well; an empty one is not applicable or not there.
+
+{table}
+
+## Where each cell is tested
+
+{tests}
+"""
+
+
+def cells():
+    """(feature, framework) -> (what the cell says, names of the tests), in the order they stand in the sources."""
+    found = {}
+    for path in sorted((ROOT / "tests").glob("test_*.py")):
+        for function in ast.parse(path.read_text()).body:
+            for framework, feature, *said in _marks(function):
+                says, names = found.setdefault((feature, framework), (said[0] if said else "yes", []))
+                assert says == (said[0] if said else "yes"), f"{framework}, {feature}: says both {says} and {said}"
+                names.append(f"{path.name}::{function.name}")
+    return found
+
+
+def _marks(function):
+    for call in getattr(function, "decorator_list", []):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.feature":
+            yield [ast.literal_eval(argument) for argument in call.args]
+
+
+def page():
+    """The text of docs/frameworks.md."""
+    found = cells()
+    frameworks = [name for name in TITLES if any(framework == name for _, framework in found)]
+    features = list(dict.fromkeys(feature for feature, _ in sorted(found, key=lambda cell: cell[0].lower())))
+    rows = [["", *(f"[{name}]({TITLES[name]})" for name in frameworks)]]
+    rows += [[feature, *(found.get((feature, name), ("",))[0] for name in frameworks)] for feature in features]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|---|" + ":-:|" * len(frameworks))
+    tests = []
+    for feature in features:
+        named = [f"{name} {', '.join(found[feature, name][1])}" for name in frameworks if (feature, name) in found]
+        tests.append(f"* {feature}: {'; '.join(named)}")
+    return TEXT.format(table="\n".join(lines), tests="\n".join(tests))
