@@ -1,8 +1,8 @@
 """Covariance matrices: tiles of the upper triangle, mirrored from the same tile.
 
-Per neuron once, in float64: marginals, features and Hermite coefficients. Per tile the series for the pairs within
-its reach; then, of the tile's parts, those that have pairs beyond it take the pair formula for these. Parts, because
-formulas need many registers a pair and series few.
+Per neuron once, in float64: marginals, features and Hermite coefficients. Per tile the series for the pairs in
+its reach; then, of the tile's parts, those that have pairs beyond it take the pair formula for these. Parts: a formula
+needs many registers a pair, the series few.
 """
 
 import triton.language as tl
@@ -29,8 +29,8 @@ def neurons(
     SWEEP: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Means, and variances on the diagonal of `out`; and what pairs need: (FEATURES + 2, n) with 1 / sd and the gain
-    last, b_1 .. b_(terms + 2), and how much of the variance they lack, for blocks as long as tiles."""
+    """Means, and variances on the diagonal of `out`; and what pairs need: (FEATURES + 2, n) with 1 / sd and the
+    gain last, b_1 .. b_(terms + 2), and how much of the variance they lack, for blocks as long as tiles."""
     block = tl.program_id(0)
     m, i = block.to(tl.int64) // blocks, block % blocks * BLOCK + tl.arange(0, BLOCK)
     inside = i < n

@@ -83,9 +83,7 @@ def along_neuron(
     cov_12, bar = load_pair(cov_ptr + m * n * n, cov_bar_ptr + m * n * n, i, j, n)
     rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
     largest = largest_of(rho)
-    rests = load_rests(
-        rests_ptr + m * tiles * (terms // SWEEP), tile // tiles, tile % tiles, terms, SWEEP, MOST
-    )
+    rests = load_rests(rests_ptr + m * tiles * (terms // SWEEP), tile // tiles, tile % tiles, terms, SWEEP, MOST)
     if largest < reach(rests, LOG_TOLERANCE, SWEEP, MOST):
         count = terms_for(largest, rests, terms, LOG_TOLERANCE, SWEEP, MOST)
         value = raised_series(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, count, ORDER)

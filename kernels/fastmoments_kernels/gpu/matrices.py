@@ -69,8 +69,8 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) 
     """A kernel of MATRIX_KERNELS for matrices of that dtype; per neuron all arithmetic is float64."""
     layout = LAYOUTS[dtype]
     tile, warps = layout[:2] if name in FORWARD else layout[2:4]
+    constants: dict[str, Any] = {"PARAMETERS": parameters, "BLOCK": BLOCK}
     if name == "collect":
-        constants = {"PARAMETERS": parameters, "BLOCK": BLOCK}
         return Variant(kernel(collect, activation, "float64"), constants, warps=4)
     constants = {"FEATURES": features_of(activation, parameters), "SWEEP": SWEEP}
     if name in PER_NEURON:
