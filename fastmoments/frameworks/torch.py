@@ -10,6 +10,7 @@ from torch.autograd import forward_ad
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import numpy, products, shapes, torch_ops
 from fastmoments.frameworks import torch_rules as rules
+from fastmoments.frameworks.torch_layers import as_tensor
 from fastmoments.frameworks.torch_layers import linear_marginals as linear_marginals
 from fastmoments.frameworks.torch_layers import with_skip as with_skip
 from fastmoments.results import Moments, MomentsVjp
@@ -118,10 +119,7 @@ def _refuse(**options: Any) -> None:
 def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:
     """The arguments in the dtype of the computation, on the device of those that are tensors; None stays None."""
     dtype, device = getattr(torch, plan.compute), torch.device(plan.device)
-    return {
-        name: None if value is None else torch.as_tensor(value, dtype=dtype, device=device)
-        for name, value in arguments.items()
-    }
+    return {name: None if value is None else as_tensor(value, dtype, device) for name, value in arguments.items()}
 
 
 def symmetric(cov: Tensor) -> Tensor:

@@ -9,6 +9,13 @@ from fastmoments.frameworks.torch_rules import gpu_kernels
 Tensor = Any
 
 
+def as_tensor(value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The value as a tensor; a number is written by the device, for a copy would wait for it."""
+    if isinstance(value, int | float):
+        return torch.full((), value, dtype=dtype, device=device)
+    return torch.as_tensor(value, dtype=dtype, device=device)
+
+
 def linear_marginals(
     activation: str | None,
     inputs: tuple[Tensor, Tensor],
@@ -20,7 +27,7 @@ def linear_marginals(
     (*lead, depth), columns, like = inputs[0].shape, len(weights[0]), inputs[0]
     # parameters are numbers of the formula, which is evaluated in the dtype of the sums
     real = torch.promote_types(like.dtype, torch.float32)
-    own = [torch.as_tensor(value, dtype=real, device=like.device).expand(columns) for value in parameters.values()]
+    own = [as_tensor(value, real, like.device).expand(columns) for value in parameters.values()]
     flat = [x.reshape(-1, depth).contiguous() for x in inputs]
     mean, var = (like.new_empty((len(flat[0]), columns)) for _ in range(2))
     factors = tuple(flat), tuple(x.contiguous() for x in weights)

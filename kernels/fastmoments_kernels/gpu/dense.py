@@ -1,8 +1,8 @@
 """Covariance matrices: tiles of the upper triangle, mirrored from the same tile.
 
-Per neuron once, in float64: marginals, features and Hermite coefficients. Per tile the series for the pairs in
-its reach; then, of the tile's parts, those that have pairs beyond it take the pair formula for these. Parts: a formula
-needs many registers a pair, the series few.
+Per neuron once, in float64: marginals, features and Hermite coefficients. Per tile the series for the pairs within
+its reach; then the pair formula for those beyond it, in the parts of the tile that have any: parts, because a
+formula needs many registers a pair and the series few.
 """
 
 import triton.language as tl

@@ -27,13 +27,14 @@ class Shape(NamedTuple):
 
 # By the factors' dtype: where rows begin at 16 elements, which is loaded in wide words, and where they do not
 SHAPES = {
-    "float16": (Shape(128, 128, 64, 4, 8), Shape(64, 64, 16, 4, 4)),
-    "bfloat16": (Shape(128, 128, 64, 4, 8), Shape(64, 64, 16, 4, 4)),
-    "float32": (Shape(128, 64, 32, 8, 8), Shape(64, 64, 16, 4, 4)),
+    "float16": (Shape(128, 128, 64, 4, 8), Shape(64, 32, 16, 8, 4)),
+    "bfloat16": (Shape(128, 128, 64, 4, 8), Shape(64, 32, 16, 8, 4)),
+    "float32": (Shape(128, 64, 32, 8, 8), Shape(64, 32, 16, 8, 4)),
     "float64": (Shape(32, 32, 16, 8, 4), Shape(32, 32, 16, 8, 4)),
 }
 # Of float32 factors: in two tf32 parts each, of whose products only the smallest, 2^-22, is left out; or as tf32
 PRECISIONS = {"float32": ("tf32x3", "tf32")}
+COLUMNS = 16  # of a tile's sums that are written at a time
 GROUP = 8  # rows of tiles whose programs run side by side
 SKIP_TILE = 32
 
@@ -52,6 +53,7 @@ def linear_variant(
         "TILE_I": shape.tile_i,
         "TILE_J": shape.tile_j,
         "DEPTH": shape.depth,
+        "COLUMNS": COLUMNS,
         "PART": shape.part,
         "GROUP": GROUP,
     }

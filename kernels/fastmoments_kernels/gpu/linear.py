@@ -41,14 +41,15 @@ def linear(
     TILE_I: tl.constexpr,
     TILE_J: tl.constexpr,
     DEPTH: tl.constexpr,
+    COLUMNS: tl.constexpr,
     PART: tl.constexpr,
     GROUP: tl.constexpr,
 ) -> None:
     """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + b_var of a tile, then its activation.
 
-    mu and var are (rows, depth), M and V (columns, depth), biases (columns,); the sums (rows, columns), which can be
-    the outputs, and the parameters (PARAMETERS, columns) are float32 for half precision. Each factor is loaded once
-    for all three products.
+    mu and var are (rows, depth), M and V (columns, depth), biases (columns,). The sums (rows, columns) and the
+    parameters (PARAMETERS, columns) are float32 where factors are half precision; elsewhere the sums' arrays may be
+    the outputs'. Each factor is loaded once for all three products.
     """
     tile_i, tile_j = place_grouped(tl.cdiv(rows, TILE_I), tl.cdiv(columns, TILE_J), GROUP)
     i = tile_i * TILE_I + tl.arange(0, TILE_I)
@@ -73,10 +74,16 @@ def linear(
         var = add_product(square, w_var, var, PRECISION)
     mean += tl.load(bias_mean_ptr + j, mask=j < columns, other=0.0).to(real)[None, :]
     var += tl.load(bias_var_ptr + j, mask=j < columns, other=0.0).to(real)[None, :]
-    at = i.to(tl.int64)[:, None] * columns + j[None, :]
-    inside = (i < rows)[:, None] & (j < columns)[None, :]
-    tl.store(mean_sum_ptr + at, mean, mask=inside)
-    tl.store(var_sum_ptr + at, var, mask=inside)
+    # a few columns at a time: the addresses of all would not fit beside the sums
+    means = tl.reshape(mean, (TILE_I, TILE_J // COLUMNS, COLUMNS))
+    variances = tl.reshape(var, (TILE_I, TILE_J // COLUMNS, COLUMNS))
+    for part in tl.range(TILE_J // COLUMNS, disable_licm=True):
+        chosen = (tl.arange(0, TILE_J // COLUMNS) == part)[None, :, None]
+        of_part = tile_j * TILE_J + part * COLUMNS + tl.arange(0, COLUMNS)
+        at = i.to(tl.int64)[:, None] * columns + of_part[None, :]
+        inside = (i < rows)[:, None] & (of_part < columns)[None, :]
+        tl.store(mean_sum_ptr + at, tl.sum(tl.where(chosen, means, 0.0), 1), mask=inside)
+        tl.store(var_sum_ptr + at, tl.sum(tl.where(chosen, variances, 0.0), 1), mask=inside)
     # From here on sums are other threads', by way of the cache: held in registers they leave no room for a formula.
     tl.debug_barrier()
     own: Reals = ()
