@@ -34,8 +34,8 @@ demo: .venv/.installed-demo
 # A representative of the GPU kernels; gpu-check has more, gpu-check-all every activation's.
 test: lint
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
-	$(BIN)/python tools/gpu_check.py --targets 90 relu
-	$(BIN)/python tools/gpu_check.py --targets 90 npn --kernels linear
+	$(BIN)/python tools/gpu_check.py --targets 90 relu --kernels neurons,pairs,along,collect,cov,product
+	$(BIN)/python tools/gpu_check.py --targets 90 npn --kernels "linear tf32x3"
 
 test-full: lint gpu-check-all
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow"
