@@ -47,7 +47,7 @@ COUNTED = (
     (
         "linear",
         "B rows, n inputs, m outputs",
-        "each tile of inputs and weights once for three products; 2 B m, half precision by way of float32",
+        "each tile of inputs and weights once for three products; 2 B m, bfloat16 by way of float32",
         "6 B n m of the products; the activation's mean and variance an output",
     ),
     (

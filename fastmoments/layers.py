@@ -3,7 +3,6 @@
 Written once in the words NumPy, PyTorch and JAX share; `frameworks` brings their arrays in and out.
 """
 
-from dataclasses import replace
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
@@ -197,16 +196,17 @@ def bayes_linear_marginals(
     -----
     var_out = (M^2 + V) var + V mu^2 + bias_var, exact for independent inputs; behind an activation the result is
     that of a Gaussian with these moments (Wang et al. 2016). On NumPy rows pass through it a block at a time. On
-    CUDA tensors of which nobody asks for derivatives it is one kernel, in which float16 and bfloat16 are multiplied
-    as they are and added in float32, and float32 as tf32 only if torch.backends.cuda.matmul.fp32_precision says so.
+    CUDA tensors of which nobody asks for derivatives it is one kernel: bfloat16 is multiplied as it is and added in
+    float32; float32 becomes tf32 only if torch.backends.cuda.matmul.fp32_precision says so.
     """
     given = {"bias_mean": bias_mean, "bias_var": bias_var}
     given |= {"mu": mu, "var": var, "weight_mean": weight_mean, "weight_var": weight_var}
     name, parameters = (None, {}) if activation is None else of_neurons(activation)
     plan = _plan_of(given | parameters)
     if plan.backend == "gpu" and framework_of(plan).is_one_kernel(name, given, parameters):
-        # which reads half precision as it is
-        return Marginals(*_Layer(replace(plan, compute=plan.result), **given).by_kernel(name, parameters))
+        # bfloat16 is multiplied as it is; float16's squares might overflow
+        layer = _Layer(plan._replace(compute="bfloat16") if plan.result == "bfloat16" else plan, **given)
+        return Marginals(*(layer.result(x) for x in layer.by_kernel(name, parameters)))
     layer = _Layer(**given)
     return Marginals(*(layer.result(x) for x in layer.marginals(activation)))
 

@@ -29,7 +29,7 @@ from fastmoments_kernels.gpu.launch import OPTIONS, Variant, elementwise_variant
 from fastmoments_kernels.gpu.layers import PRECISIONS, SHAPES, SUMS, linear_variant, skip_variant
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
 
-ELEMENTS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float64": "fp64"}
+ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
 DTYPES = ("float32", "float64")
 # of the linear layer: how products are taken, and whether rows are known to begin at 16 elements
 LINEAR = [

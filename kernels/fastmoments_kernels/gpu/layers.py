@@ -12,7 +12,7 @@ from fastmoments_kernels.gpu.linear import activated, linear, linear_alone, skip
 
 Array = Any
 
-SUMS = {"bfloat16": "float32", "float16": "float32", "float32": "float32", "float64": "float64"}
+SUMS = {"bfloat16": "float32", "float32": "float32", "float64": "float64"}
 
 
 class Shape(NamedTuple):
@@ -27,7 +27,6 @@ class Shape(NamedTuple):
 
 # By the factors' dtype: where rows begin at 16 elements, which is loaded in wide words, and where they do not
 SHAPES = {
-    "float16": (Shape(128, 128, 64, 4, 8), Shape(64, 32, 16, 8, 4)),
     "bfloat16": (Shape(128, 128, 64, 4, 8), Shape(64, 32, 16, 8, 4)),
     "float32": (Shape(128, 64, 32, 8, 8), Shape(64, 32, 16, 8, 4)),
     "float64": (Shape(32, 32, 16, 8, 4), Shape(32, 32, 16, 8, 4)),
@@ -83,7 +82,7 @@ def linear_marginals(
     """Mean and variance of f(W X + b), or without an activation of W X + b, into outputs (rows, columns).
 
     Inputs are (rows, depth), weights (columns, depth), biases and parameters (columns,), contiguous, of one dtype
-    but for the parameters, which have that of SUMS. Half precision is squared in float32 and rounded once.
+    but for the parameters, which have that of SUMS. bfloat16 is squared in float32 and rounded once.
     """
     (rows, depth), columns, dtype = inputs[0].shape, len(weights[0]), dtype_name(inputs[0])
     name = None if activation is None else row_of(activation).name

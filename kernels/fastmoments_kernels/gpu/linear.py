@@ -48,8 +48,8 @@ def linear(
     """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + b_var of a tile, then its activation.
 
     mu and var are (rows, depth), M and V (columns, depth), biases (columns,). The sums (rows, columns) and the
-    parameters (PARAMETERS, columns) are float32 where factors are half precision; elsewhere the sums' arrays may be
-    the outputs'. Each factor is loaded once for all three products.
+    parameters (PARAMETERS, columns) are float32 where factors are bfloat16; elsewhere the sums' arrays may be the
+    outputs'. Each factor is loaded once for all three products.
     """
     tile_i, tile_j = place_grouped(tl.cdiv(rows, TILE_I), tl.cdiv(columns, TILE_J), GROUP)
     i = tile_i * TILE_I + tl.arange(0, TILE_I)
@@ -88,8 +88,8 @@ def linear(
     tl.debug_barrier()
     own: Reals = ()
     for p in tl.static_range(PARAMETERS):
-        row = tl.load(parameters_ptr + p * columns + j, mask=j < columns, other=1.0)
-        own = own + (row[None, :],)
+        number = tl.load(parameters_ptr + p * columns + j, mask=j < columns, other=1.0)
+        own = own + (number[None, :],)
     for part in tl.range(TILE_I // PART, disable_licm=True):
         of_part = tile_i * TILE_I + part * PART + tl.arange(0, PART)
         finish(mean_sum_ptr, var_sum_ptr, mean_ptr, out_ptr, of_part, j, rows, columns, own, EPILOGUE)
