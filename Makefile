@@ -3,7 +3,7 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check gpu-check-all accuracy bench gpu-bench lint clean
+.PHONY: help demo test test-full gpu-check gpu-check-all gpu-registers accuracy bench gpu-bench lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -51,6 +51,12 @@ gpu-check: .venv/.installed-test
 
 gpu-check-all: .venv/.installed-test
 	$(BIN)/python tools/gpu_check.py
+
+# What docs/performance.md shows of the compiled kernels.
+gpu-registers: .venv/.installed-test
+	$(BIN)/python tools/gpu_check.py npn relu heaviside gelu none --targets 90 \
+		--kernels linear,neurons,pairs,skip,along,collect --output benchmarks/results/gpu-registers.json
+	$(BIN)/python -m benchmarks.page
 
 accuracy: .venv/.installed-test
 	$(BIN)/python -m tests.record_accuracy

@@ -34,9 +34,9 @@ def test_matrices_are_the_cpu_kernels(dtype):
     mean, full = fm.relu_moments(mu, cov)
     sd = np.sqrt(np.diag(want.cov))
     eps = torch.finfo(dtype).eps
-    # the contract at correlations and means that condition nothing worse than ten times
-    assert np.max(np.abs(full.double().cpu().numpy() - want.cov) / np.outer(sd, sd)) <= 8 * eps * 11
-    assert np.max(np.abs(mean.double().cpu().numpy() - want.mean) / want.mean) <= 8 * eps * 11
+    # the contract; a value's condition number is about h^2 + k^2, and of 513 standard normal h none is beyond 4
+    assert np.max(np.abs(full.double().cpu().numpy() - want.cov) / np.outer(sd, sd)) <= 8 * eps * (1 + 32)
+    assert np.max(np.abs(mean.double().cpu().numpy() - want.mean) / want.mean) <= 8 * eps * (1 + 16)
     assert torch.equal(full, full.mT)
 
 

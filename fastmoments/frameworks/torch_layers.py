@@ -39,7 +39,8 @@ def linear_marginals(
 def with_skip(cov: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Tensor:
     """Cov, which is overwritten, with G mixed, its transpose and `skipped` added; gains (..., n)."""
     n = gains.shape[-1]
-    if cov.numel():
-        squares = [x.contiguous().view(-1, n, n) for x in (cov, mixed, skipped)]
-        gpu_kernels().add_skip(squares[0], gains.contiguous().view(-1, n), *squares[1:])
-    return cov
+    if not cov.numel():
+        return cov
+    out, *others = (x.contiguous().view(-1, n, n) for x in (cov, mixed, skipped))
+    gpu_kernels().add_skip(out, gains.contiguous().view(-1, n), *others)
+    return out.view(cov.shape)
