@@ -3,17 +3,18 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check gpu-check-all accuracy frameworks bench lint clean
+.PHONY: help demo test test-full gpu-check gpu-check-all gpu-registers accuracy frameworks bench gpu-bench lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
 	@echo "make test       lint, types and tests"
 	@echo "make test-full  the same with the slow tests"
-	@echo "make gpu-check  compile relu's, heaviside's and the bivariate normal's GPU kernels for sm_80 and sm_90, no card"
-	@echo "                needed; fails if one spills registers. make gpu-check-all: every activation's, half an hour"
+	@echo "make gpu-check  compile relu's, heaviside's and no activation's GPU kernels for sm_80, sm_90 and sm_100, no card"
+	@echo "                needed; fails if one spills registers. make gpu-check-all: every activation's, hours"
 	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
+	@echo "make gpu-bench  timings on a CUDA card beside a copy, torch.compile, the published quadrature and a product"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make clean      remove .venv and what the tools left behind"
 	@echo "PYTHON=python3.12 make ... chooses the interpreter that .venv is made from"
@@ -34,7 +35,8 @@ demo: .venv/.installed-demo
 # A representative of the GPU kernels; gpu-check has more, gpu-check-all every activation's.
 test: lint
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
-	$(BIN)/python tools/gpu_check.py --targets 90 relu
+	$(BIN)/python tools/gpu_check.py --targets 90 relu --kernels neurons,pairs,along,collect,cov,product
+	$(BIN)/python tools/gpu_check.py --targets 90 npn --kernels "linear tf32x3"
 
 test-full: lint gpu-check-all
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow"
@@ -46,10 +48,16 @@ lint: .venv/.installed-test
 	$(BIN)/lint-imports
 
 gpu-check: .venv/.installed-test
-	$(BIN)/python tools/gpu_check.py relu heaviside bivariate_normal
+	$(BIN)/python tools/gpu_check.py relu heaviside none
 
 gpu-check-all: .venv/.installed-test
 	$(BIN)/python tools/gpu_check.py
+
+# What docs/performance.md shows of the compiled kernels.
+gpu-registers: .venv/.installed-test
+	$(BIN)/python tools/gpu_check.py npn relu heaviside gelu none --targets 90 \
+		--kernels linear,neurons,pairs,skip,along,collect --output benchmarks/results/gpu-registers.json
+	$(BIN)/python -m benchmarks.page
 
 accuracy: .venv/.installed-test
 	$(BIN)/python -m tests.record_accuracy
@@ -65,6 +73,9 @@ bench: .venv/.installed-bench
 		--benchmark-columns=min,median,rounds --benchmark-json=.benchmarks/last.json
 	$(BIN)/python -m benchmarks.targets
 	$(BIN)/python -m benchmarks.report .benchmarks/last.json
+
+gpu-bench: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.gpu
 
 clean:
 	rm -rf .venv .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

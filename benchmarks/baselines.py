@@ -1,5 +1,7 @@
 """What the kernels are timed beside: the published quadrature in NumPy, and SciPy one pair at a time."""
 
+import math
+
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
@@ -10,10 +12,11 @@ from scipy.stats import multivariate_normal
 Array = NDArray[np.float64]
 
 NODES, WEIGHTS = leggauss(20)
+ROOT_TWO_PI = math.sqrt(2 * math.pi)
 
 
 def _density(x: Array) -> Array:
-    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+    return np.exp(-x * x / 2) / ROOT_TWO_PI
 
 
 def _plackett(h: Array, k: Array, rho: Array, power: int) -> Array:
@@ -36,14 +39,20 @@ def _standardise(mu: Array, cov: Array) -> tuple[Array, Array, Array]:
 
 def relu_quadrature(mu: Array, cov: Array) -> tuple[Array, Array]:
     """Mean and covariance of relu: cov_ij Phi(h) Phi(k) plus the integral with weight rho - r."""
+    mean, out, own = relu_pairs(mu, cov)
+    np.fill_diagonal(out, own)
+    return mean, out
+
+
+def relu_pairs(mu: Array, cov: Array) -> tuple[Array, Array, Array]:
+    """Means, covariances of all pairs as if of two neurons, and variances; `np` may be another library."""
     sigma, a, rho = _standardise(mu, cov)
     gain = ndtr(a)
     mean = mu * gain + sigma * _density(a)
     out = cov * np.outer(gain, gain)
     out += np.outer(sigma, sigma) * _plackett(a[:, None], a[None, :], rho, power=1)
     second = (mu * mu + sigma * sigma) * gain + mu * sigma * _density(a)
-    np.fill_diagonal(out, second - mean * mean)
-    return mean, out
+    return mean, out, second - mean * mean
 
 
 def heaviside_quadrature(mu: Array, cov: Array) -> tuple[Array, Array]:

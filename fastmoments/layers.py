@@ -14,6 +14,7 @@ import numpy as np
 from fastmoments.dispatch import Plan, framework_of, plan_of
 from fastmoments.frameworks import products
 from fastmoments.moments import gain, marginals, moments
+from fastmoments.parameters import of_neurons
 from fastmoments.results import Marginals, Moments, MomentsCross, T
 from fastmoments.signatures import Operand
 
@@ -160,8 +161,7 @@ def residual_moments(
         cross = gains * before.product
         if C is not None:
             through, mixed, skipped, across = layer.skip(before.product, identity)
-            half = gains * mixed
-            mean, full, cross = mean + through, full + (half + layer.transposed(half)) + skipped, cross + across
+            mean, full, cross = mean + through, layer.with_skip(full, gains, mixed, skipped), cross + across
         if d is not None:
             mean = mean + layer.vector("d", mean.shape[-1])
     return layer.results(mean, full, layer.transposed(cross) if return_cross else None)
@@ -231,7 +231,7 @@ def bayes_linear_moments(
     if activation is not None:
         others: dict[str, Any] = {"A_var": weight_var, "b_var": bias_var, "return_cross": return_cross}
         return residual_moments(activation, mu, cov, weight_mean, bias_mean, **others)
-    given = {"bias_mean": bias_mean, "bias_var": bias_var}
+    given: dict[str, Any] = {"bias_mean": bias_mean, "bias_var": bias_var}
     layer = _Layer(mu=mu, cov=cov, weight_mean=weight_mean, weight_var=weight_var, **given)
     with layer.arithmetic():
         out = layer.affine("weight_mean", "bias_mean", "weight_var", "bias_var")
@@ -269,13 +269,26 @@ def bayes_linear_marginals(
     Notes
     -----
     var_out = (M^2 + V) var + V mu^2 + bias_var, exact for independent inputs; behind an activation the result is
-    that of a Gaussian with these moments (Wang et al. 2016). On NumPy rows pass through it a block at a time.
+    that of a Gaussian with these moments (Wang et al. 2016). On NumPy rows pass through it a block at a time. On
+    CUDA tensors of which nobody asks for derivatives it is one kernel: bfloat16 is multiplied as it is and added in
+    float32; float32 becomes tf32 only if torch.backends.cuda.matmul.fp32_precision says so.
     """
-    given = {"bias_mean": bias_mean, "bias_var": bias_var}
-    layer = _Layer(mu=mu, var=var, weight_mean=weight_mean, weight_var=weight_var, **given)
+    given: dict[str, Any] = {"bias_mean": bias_mean, "bias_var": bias_var}
+    given |= {"mu": mu, "var": var, "weight_mean": weight_mean, "weight_var": weight_var}
+    name, parameters = (None, {}) if activation is None else of_neurons(activation)
+    plan = _plan_of(given | parameters)
+    if plan.backend == "gpu" and framework_of(plan).is_one_kernel(name, given, parameters):
+        # bfloat16 is multiplied as it is; float16's squares might overflow
+        layer = _Layer(plan._replace(compute="bfloat16") if plan.result == "bfloat16" else plan, **given)
+        return Marginals(*(layer.result(x) for x in layer.by_kernel(name, parameters)))
+    layer = _Layer(**given)
     with layer.arithmetic():
         found = layer.marginals(activation)
     return Marginals(*(layer.result(x) for x in found))
+
+
+def _plan_of(arguments: dict[str, Any]) -> Plan:
+    return plan_of({name: value for name, value in arguments.items() if value is not None})
 
 
 class _Affine(NamedTuple):
@@ -289,8 +302,8 @@ class _Affine(NamedTuple):
 class _Layer:
     """The arguments of one call as its framework's arrays, checked by name."""
 
-    def __init__(self, **arguments: Any) -> None:
-        self.plan: Plan = plan_of({name: value for name, value in arguments.items() if value is not None})
+    def __init__(self, plan: Plan | None = None, **arguments: Any) -> None:
+        self.plan: Plan = plan or _plan_of(arguments)
         self.framework: ModuleType = framework_of(self.plan)
         self.given = self.framework.to_arrays(self.plan, arguments)
         for name, value in self.given.items():
@@ -352,13 +365,33 @@ class _Layer:
         skipped = self.framework.symmetric_product(matrix, self.transposed(across))
         return self.mu @ matrix.T, product @ matrix.T, skipped, across
 
-    def marginals(self, activation: Any) -> tuple[Array, Array]:
-        """Mean and variance of W X + b or f of it; NumPy's rows in blocks, into arrays made beforehand."""
+    def with_skip(self, full: Array, gains: Array, mixed: Array, skipped: Array) -> Array:
+        """K + G A cov C^T + (G A cov C^T)^T + C cov C^T, in place of K where a kernel does it."""
+        if self.plan.backend == "gpu" and self.framework.is_bare(full, gains, mixed, skipped):
+            return self.framework.with_skip(full, gains[..., 0], mixed, skipped)
+        half = gains * mixed
+        return full + (half + self.transposed(half)) + skipped
+
+    def by_kernel(self, activation: Any, parameters: dict[str, Array]) -> tuple[Array, Array]:
+        """Mean and variance of W X + b or f of it, all in one kernel."""
+        mu, var, weight, spread = self._factors()
+        given = ((name, self.given[name]) for name in ("bias_mean", "bias_var"))
+        biases = [None if bias is None else self.vector(name, len(weight)) for name, bias in given]
+        by_kernel = self.framework.linear_marginals
+        found: tuple[Array, Array] = by_kernel(activation, (mu, var), (weight, spread), biases, parameters)
+        return found
+
+    def _factors(self) -> tuple[Array, Array, Array, Array]:
+        """Inputs' and weights' means and variances."""
         mu, var = self.mu, self.given["var"]
         if tuple(var.shape) != tuple(mu.shape):
             raise ValueError(f"var: expected mu's shape {tuple(mu.shape)}, got {tuple(var.shape)}")
         weight = self.matrix("weight_mean")
-        spread = self.matrix("weight_var", weight.shape[0])
+        return mu, var, weight, self.matrix("weight_var", weight.shape[0])
+
+    def marginals(self, activation: Any) -> tuple[Array, Array]:
+        """Mean and variance of W X + b or f of it; NumPy's rows in blocks, into arrays made beforehand."""
+        mu, var, weight, spread = self._factors()
         maps = weight.T, (weight * weight + spread).T, spread.T
         if self.plan.framework != "numpy":
             return self._rows(mu, var, maps, activation)

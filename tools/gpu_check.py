@@ -4,12 +4,14 @@ usage: python tools/gpu_check.py [--targets 80,90] [activation ...]       all if
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields
+from importlib.metadata import version
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,36 +25,62 @@ from triton.compiler import ASTSource
 
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.elementwise import BODIES, NORMAL
-from fastmoments_kernels.gpu.launch import OPTIONS, elementwise_variant, normal_variant
+from fastmoments_kernels.gpu.launch import OPTIONS, Variant, elementwise_variant, normal_variant
+from fastmoments_kernels.gpu.layers import PRECISIONS, SHAPES, SUMS, linear_variant, skip_variant
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
 
-DTYPES = {"float32": "fp32", "float64": "fp64"}
+ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
+DTYPES = ("float32", "float64")
+# of the linear layer: how products are taken, and whether rows are known to begin at 16 elements
+LINEAR = [
+    (f"linear {precision} {rows}", dtype)
+    for dtype in SHAPES
+    for precision in PRECISIONS.get(dtype, ("ieee",))
+    for rows in ("aligned", "ragged")
+]
 PROCESSES = 2
-NO_ACTIVATION = "bivariate_normal"
+NO_ACTIVATION = "none"
 
 
 class Usage(NamedTuple):
-    """What one compiled kernel takes of a thread."""
+    """What one compiled kernel takes: a thread's registers and bytes spilled, a block's bytes of shared memory."""
 
-    label: str
+    target: str
+    activation: str
+    kernel: str
+    dtype: str
     registers: int
     spilled: int
+    shared: int
+    warps: int
 
 
 def usage(target: str, activation: str, name: str, dtype: str) -> Usage:
     """Compile one variant and read what the assembler says of it."""
-    if name in NORMAL:
-        variant = normal_variant(name, dtype)
-    else:
-        variant_of = elementwise_variant if name in BODIES else matrix_variant
-        variant = variant_of(activation, name, dtype, parameters_of(activation))
+    variant = variant_of(activation, name, dtype)
     options = {**OPTIONS, "num_warps": variant.warps}
-    source = _source(variant.kernel, variant.constants, DTYPES[dtype])
+    source = _source(variant.kernel, variant.constants, dtype, name.endswith("aligned"))
     compiled = triton.compile(source, target=GPUTarget("cuda", int(target), 32), options=options)
     registers, stack, local = _resources(compiled.asm["cubin"])
     # what is spilled lies on the stack, where other things may lie too: only the assembler tells them apart
     spilled = _spilled(compiled.asm["ptx"], int(target)) if stack or local else 0
-    return Usage(f"sm_{target} {activation:12} {name:14} {dtype}", registers, spilled)
+    return Usage(
+        f"sm_{target}", activation, name, dtype, registers, spilled, compiled.metadata.shared, variant.warps
+    )
+
+
+def variant_of(activation: str, name: str, dtype: str) -> Variant:
+    """The kernel `name` as it is launched for that activation and dtype."""
+    if name in NORMAL:
+        return normal_variant(name, dtype)
+    if name == "skip":
+        return skip_variant(dtype)
+    if name.startswith("linear"):
+        _, precision, rows = name.split()
+        own = None if activation == NO_ACTIVATION else activation
+        return linear_variant(own, dtype, rows == "aligned", precision, parameters_of(activation) if own else 0)
+    variant = elementwise_variant if name in BODIES else matrix_variant
+    return variant(activation, name, dtype, parameters_of(activation))
 
 
 def parameters_of(activation: str) -> int:
@@ -61,22 +89,25 @@ def parameters_of(activation: str) -> int:
     return sum(2 if field.name in row.components else 1 for field in fields(row.activation))
 
 
-def kernels_of(activation: str) -> list[str]:
-    """Every kernel of an activation, and of no activation those of the bivariate normal."""
+def kernels_of(activation: str) -> list[tuple[str, str]]:
+    """(kernel, dtype) of every kernel of an activation, and of none those that know no activation."""
     if activation == NO_ACTIVATION:
-        return list(NORMAL)
+        return [*product((*NORMAL, "skip"), DTYPES), *LINEAR]
     plain = [name for name, body in BODIES.items() if body.outputs is not None or parameters_of(activation)]
-    return [*plain, *MATRIX_KERNELS]
+    return [*product((*plain, *MATRIX_KERNELS), DTYPES), *LINEAR]
 
 
-def _source(kernel: Any, constants: dict[str, Any], element: str) -> ASTSource:
+def _source(kernel: Any, constants: dict[str, Any], dtype: str, aligned_rows: bool) -> ASTSource:
     """The kernel with its arrays of one element type, aligned as torch allocates them."""
     types = {"slack": "fp32"} | dict.fromkeys(constants, "constexpr")
+    elements = dict.fromkeys(("parameters_ptr", "mean_sum_ptr", "var_sum_ptr"), SUMS[dtype])
     signature = {
-        name: f"*{element}" if name.endswith("_ptr") else types.get(name, "i32") for name in kernel.arg_names
+        name: f"*{ELEMENTS[elements.get(name, dtype)]}" if name.endswith("_ptr") else types.get(name, "i32")
+        for name in kernel.arg_names
     }
     positions = {name: (i,) for i, name in enumerate(kernel.arg_names)}
-    aligned = {positions[name]: [["tt.divisibility", 16]] for name in signature if name.endswith("_ptr")}
+    multiples = [name for name in signature if name.endswith("_ptr") or (name == "depth" and aligned_rows)]
+    aligned = {positions[name]: [["tt.divisibility", 16]] for name in multiples}
     return ASTSource(kernel, signature, {positions[name]: value for name, value in constants.items()}, aligned)
 
 
@@ -104,23 +135,41 @@ def _spilled(ptx: str, architecture: int) -> int:
     return sum(map(int, re.findall(r"(\d+) bytes spill", report)))
 
 
+def report(results: list[Usage]) -> str:
+    """The numbers as benchmarks.report reads them."""
+    versions = {name: version(name) for name in ("triton", "torch")}
+    rows = [result._asdict() for result in results]
+    return json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     every = [*(row.name for row in CATALOGUE), NO_ACTIVATION]
     parser.add_argument("activations", nargs="*", choices=every, default=every)
-    parser.add_argument("--targets", default="80,90", help="architectures, such as 80,90")
+    parser.add_argument("--targets", default="80,90,100", help="architectures, such as 80,90")
+    parser.add_argument("--kernels", help="of these names only, such as pairs,neurons,linear")
+    parser.add_argument("--output", type=Path, help="a file for the numbers, as JSON")
     arguments = parser.parse_args()
     targets = arguments.targets.split(",")
-    kernels = [(activation, name) for activation in arguments.activations for name in kernels_of(activation)]
-    variants = [(target, *kernel, dtype) for target, kernel, dtype in product(targets, kernels, DTYPES)]
+    wanted = tuple(arguments.kernels.split(",")) if arguments.kernels else ("",)
+    kernels = [
+        (activation, name, dtype)
+        for activation in arguments.activations
+        for name, dtype in kernels_of(activation)
+        if name.startswith(wanted)
+    ]
+    variants = [(target, *kernel) for target, kernel in product(targets, kernels)]
     # Triton is imported already: a fork would share its locks
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         running = pool.map(usage, *zip(*variants, strict=True))
         results = list(tqdm(running, total=len(variants), unit="kernel", disable=None))
     for result in results:
-        print(f"{result.label}  {result.registers:3} registers, {result.spilled} spill bytes")
+        label = f"{result.target} {result.activation:12} {result.kernel:21} {result.dtype:8}"
+        print(f"{label}  {result.registers:3} registers, {result.spilled} spill bytes, {result.shared} shared")
+    if arguments.output:
+        arguments.output.write_text(report(results))
     spilled = sum(result.spilled for result in results)
-    print(f"{len(variants) // len(targets)} variants x {len(targets)} targets, {spilled} spill bytes")
+    print(f"{len(kernels)} variants x {len(targets)} targets, {spilled} spill bytes")
     sys.exit(spilled > 0)
 
 

@@ -4,12 +4,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd import forward_ad
 
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import numpy, products, shapes, torch_ops
 from fastmoments.frameworks import torch_rules as rules
+from fastmoments.frameworks.torch_layers import as_tensor
+from fastmoments.frameworks.torch_layers import linear_marginals as linear_marginals
+from fastmoments.frameworks.torch_layers import with_skip as with_skip
 from fastmoments.results import Moments, MomentsVjp
 
 Tensor = Any
@@ -116,10 +120,7 @@ def _refuse(**options: Any) -> None:
 def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:
     """The arguments in the dtype of the computation, on the device of those that are tensors; None stays None."""
     dtype, device = getattr(torch, plan.compute), torch.device(plan.device)
-    return {
-        name: None if value is None else torch.as_tensor(value, dtype=dtype, device=device)
-        for name, value in arguments.items()
-    }
+    return {name: None if value is None else as_tensor(value, dtype, device) for name, value in arguments.items()}
 
 
 def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
@@ -142,6 +143,19 @@ def symmetric_product(left: Tensor, right: Tensor) -> Tensor:
     if torch.compiler.is_compiling() or _is_tracked(left, right):
         return rules.symmetric(left @ right)
     return products.by_panels(left, right, right.new_empty((*right.shape[:-2], len(left), len(left))))
+
+
+def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[str, Any]) -> bool:
+    """Whether a linear layer and its activation go to the gpu together: parameters are one number a neuron."""
+    if not isinstance(activation, str | None) or any(np.ndim(value) > 1 for value in parameters.values()):
+        return False
+    return is_bare(*arguments.values(), *parameters.values())
+
+
+def is_bare(*arguments: Any) -> bool:
+    """Whether nobody asks for derivatives, transforms or compiles: values are all that is wanted."""
+    tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
+    return not torch.compiler.is_compiling() and not _is_tracked(*tensors)
 
 
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:

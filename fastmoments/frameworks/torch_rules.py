@@ -45,6 +45,11 @@ def kernels_for(activation: Any, tensor: Tensor) -> str:
 def _module(kernels: str) -> Any:
     if kernels != "gpu":
         return cpu if kernels == "cpu" else custom
+    return gpu_kernels()
+
+
+def gpu_kernels() -> Any:
+    """The Triton kernels."""
     try:
         from fastmoments_kernels import gpu
     except ImportError as error:

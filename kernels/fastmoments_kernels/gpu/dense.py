@@ -1,34 +1,43 @@
-"""Covariance matrices: tiles of the upper triangle, each by the cheaper route, mirrored from the same tile.
+"""Covariance matrices: tiles of the upper triangle, mirrored from the same tile.
 
-Per neuron once, in float64: marginals, features and Hermite coefficients. Per tile: the Hermite series with as
-many terms as the tile's largest |rho| asks for, or the pair formula where that is beyond LIMIT. By
-Cauchy-Schwarz the terms beyond N are at most |rho|^(N+1) sqrt(K_ii K_jj), for every activation.
+Per neuron once, in float64: marginals, features and Hermite coefficients. Per tile the series for the pairs within
+its reach; then the pair formula for those beyond it, in the parts of the tile that have any: parts, because a
+formula needs many registers a pair and the series few.
 """
 
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.vocabulary import Real, Reals, log, maximum, minimum, sqrt, where
+from fastmoments_kernels.gpu.series import load_rests, reach, series, store_coefficients, terms_for
+from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 
 
 def neurons(
     mu_ptr: Real,
     cov_ptr: Real,
     parameters_ptr: Real,
+    mean_ptr: Real,
+    out_ptr: Real,
     features_ptr: Real,
     coefficients_ptr: Real,
+    rests_ptr: Real,
     n: Real,
     blocks: Real,
+    terms: Real,
     PARAMETERS: tl.constexpr,
     FEATURES: tl.constexpr,
-    TERMS: tl.constexpr,
+    SWEEP: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """What pairs need: (FEATURES + 2, n) with 1 / sd and the gain last, and b_1 .. b_TERMS in (TERMS, n)."""
-    m, i = tl.program_id(0).to(tl.int64) // blocks, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    """Means, and variances on the diagonal of `out`; and what pairs need: (FEATURES + 2, n) with 1 / sd and the
+    gain last, b_1 .. b_(terms + 2), and how much of the variance they lack, for blocks as long as tiles."""
+    block = tl.program_id(0)
+    m, i = block.to(tl.int64) // blocks, block % blocks * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     neuron = load_neuron(mu_ptr, cov_ptr, parameters_ptr, m, i, n, PARAMETERS)
-    var = neuron[1]
+    var, spread = neuron[1], formula.var(neuron)
+    tl.store(mean_ptr + m * n + i, formula.mean(neuron), mask=inside)
+    tl.store(out_ptr + m * n * n + i.to(tl.int64) * (n + 1), spread, mask=inside)
     row_ptr = features_ptr + m * (FEATURES + 2) * n + i
     for f in tl.static_range(FEATURES):
         tl.store(row_ptr + f * n, neuron[f], mask=inside)
@@ -37,25 +46,9 @@ def neurons(
     inverse_sd = where(alive, 1.0 / sqrt(where(alive, var, 1.0)), 0.0 * var)
     tl.store(row_ptr + FEATURES * n, inverse_sd, mask=inside)
     tl.store(row_ptr + (FEATURES + 1) * n, formula.gain(neuron), mask=inside)
-    store_coefficients(coefficients_ptr + m * TERMS * n + i, neuron, n, inside, TERMS)
-
-
-def marginals(
-    mu_ptr: Real,
-    cov_ptr: Real,
-    parameters_ptr: Real,
-    mean_ptr: Real,
-    out_ptr: Real,
-    n: Real,
-    blocks: Real,
-    PARAMETERS: tl.constexpr,
-    BLOCK: tl.constexpr,
-) -> None:
-    """Means, and variances on the diagonal of `out`."""
-    m, i = tl.program_id(0).to(tl.int64) // blocks, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
-    neuron = load_neuron(mu_ptr, cov_ptr, parameters_ptr, m, i, n, PARAMETERS)
-    tl.store(mean_ptr + m * n + i, formula.mean(neuron), mask=i < n)
-    tl.store(out_ptr + m * n * n + i.to(tl.int64) * (n + 1), formula.var(neuron), mask=i < n)
+    row_ptr = coefficients_ptr + m * (terms + 2) * n + i
+    rests_ptr += block * (terms // SWEEP)
+    store_coefficients(row_ptr, rests_ptr, neuron, spread, n, inside, terms, SWEEP)
 
 
 def load_neuron(
@@ -72,53 +65,85 @@ def load_neuron(
     return formula.neuron(mu, var, parameters)
 
 
-def store_coefficients(row_ptr: Real, neuron: Reals, n: Real, inside: Real, TERMS: tl.constexpr) -> None:
-    """b_1 .. b_TERMS, each from the three numbers of the recurrence that end there."""
-    before, last, this = formula.series(neuron)
-    order = tl.full((), 1.0, tl.float64)
-    tl.store(row_ptr, formula.coefficient(order, neuron, last, before, 0.0 * last), mask=inside)
-    for k in range(1, TERMS):
-        order += 1.0
-        tl.store(row_ptr + k * n, formula.coefficient(order, neuron, this, last, before), mask=inside)
-        before = last
-        last = this
-        this = formula.series_step(order + 1.0, neuron, last, before)
-
-
 def pairs(
     features_ptr: Real,
     coefficients_ptr: Real,
+    rests_ptr: Real,
     cov_ptr: Real,
     out_ptr: Real,
     n: Real,
     tiles: Real,
+    terms: Real,
     slack: Real,
     FEATURES: tl.constexpr,
-    TERMS: tl.constexpr,
     LOG_TOLERANCE: tl.constexpr,
-    LIMIT: tl.constexpr,
+    SWEEP: tl.constexpr,
+    MOST: tl.constexpr,
     TILE: tl.constexpr,
+    PART: tl.constexpr,
 ) -> None:
     """Off-diagonal entries of one tile and its mirror image."""
     m, tile_i, tile_j = place(tiles)
     i = tile_i * TILE + tl.arange(0, TILE)
     j = tile_j * TILE + tl.arange(0, TILE)
     features_ptr += m * (FEATURES + 2) * n
-    coefficients_ptr += m * TERMS * n
-    above = (i[:, None] < j[None, :]) & (j < n)[None, :]
-    straight = m * n * n + i.to(tl.int64)[:, None] * n + j[None, :]
-    mirrored = m * n * n + j.to(tl.int64)[:, None] * n + i[None, :]
-    cov_12 = tl.load(cov_ptr + straight, mask=above, other=0.0)
-    rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
-    largest = largest_of(rho)
-    if largest <= LIMIT:
-        value = series(coefficients_ptr, rho, i, j, n, terms_for(largest, LOG_TOLERANCE, TERMS))
-    else:
+    coefficients_ptr += m * (terms + 2) * n
+    cov_ptr += m * n * n
+    out_ptr += m * n * n
+    rests = load_rests(rests_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
+    limit = reach(rests, LOG_TOLERANCE, SWEEP, MOST)
+    rho = correlations(features_ptr + FEATURES * n, load_above(cov_ptr, i, j, n), i, j, n)
+    # nan is not within reach
+    near = tl.abs(rho) < limit
+    rho = tl.where(near, rho, 0.0)
+    count = terms_for(largest_of(rho), rests, terms, LOG_TOLERANCE, SWEEP, MOST)
+    value = series(coefficients_ptr, rho, i, j, n, count)
+    store_both(out_ptr, value, near & is_above(i, j, n), i, j, n)
+    if any_of(~near):
+        for part in tl.range((TILE // PART) * (TILE // PART), disable_licm=True):
+            rows = tile_i * TILE + part // (TILE // PART) * PART + tl.arange(0, PART)
+            columns = tile_j * TILE + part % (TILE // PART) * PART + tl.arange(0, PART)
+            pairs_beyond(features_ptr, cov_ptr, out_ptr, rows, columns, n, limit, slack, FEATURES)
+
+
+def pairs_beyond(
+    features_ptr: Real,
+    cov_ptr: Real,
+    out_ptr: Real,
+    i: Real,
+    j: Real,
+    n: Real,
+    limit: Real,
+    slack: Real,
+    FEATURES: tl.constexpr,
+) -> None:
+    """Entries of a part of a tile that the series does not reach."""
+    cov_12 = load_above(cov_ptr, i, j, n)
+    beyond = ~(tl.abs(correlations(features_ptr + FEATURES * n, cov_12, i, j, n)) < limit)
+    beyond = beyond & is_above(i, j, n)
+    if any_of(beyond):
         one = load_neurons(features_ptr, i, n, FEATURES, 1)
         two = load_neurons(features_ptr, j, n, FEATURES, 0)
-        value = formula.cov(one, two, cov_12, slack)
-    tl.store(out_ptr + straight, value, mask=above)
-    tl.store(out_ptr + mirrored, tl.trans(value), mask=(i[None, :] < j[:, None]) & (j < n)[:, None])
+        store_both(out_ptr, formula.cov(one, two, cov_12, slack), beyond, i, j, n)
+
+
+def is_above(i: Real, j: Real, n: Real) -> Real:
+    return (i[:, None] < j[None, :]) & (j < n)[None, :]
+
+
+def any_of(condition: Real) -> Real:
+    return tl.max(tl.max(condition.to(tl.int32), 1), 0) > 0
+
+
+def load_above(cov_ptr: Real, i: Real, j: Real, n: Real) -> Real:
+    """A tile's covariances, 0 on and below the diagonal and outside the matrix."""
+    return tl.load(cov_ptr + i.to(tl.int64)[:, None] * n + j[None, :], mask=is_above(i, j, n), other=0.0)
+
+
+def store_both(out_ptr: Real, value: Real, mask: Real, i: Real, j: Real, n: Real) -> None:
+    """Write entries and their mirror images."""
+    tl.store(out_ptr + i.to(tl.int64)[:, None] * n + j[None, :], value, mask=mask)
+    tl.store(out_ptr + j.to(tl.int64)[:, None] * n + i[None, :], tl.trans(value), mask=tl.trans(mask))
 
 
 def place(tiles: Real) -> Reals:
@@ -143,26 +168,9 @@ def largest_of(rho: Real) -> Real:
     return tl.max(tl.max(size, 1), 0)
 
 
-def terms_for(largest: Real, LOG_TOLERANCE: tl.constexpr, TERMS: tl.constexpr) -> Real:
-    """The N with largest^(N+1) <= tolerance."""
-    exact = LOG_TOLERANCE / log(maximum(largest, 1e-30))
-    return minimum(exact.to(tl.int32) + 1, TERMS)
-
-
 def load_neurons(features_ptr: Real, i: Real, n: Real, FEATURES: tl.constexpr, AXIS: tl.constexpr) -> Reals:
     """The features of a tile's neurons along its rows (AXIS 1 is missing) or columns."""
     neuron: Reals = ()
     for f in tl.static_range(FEATURES):
         neuron = neuron + (tl.expand_dims(tl.load(features_ptr + f * n + i, mask=i < n, other=1.0), AXIS),)
     return neuron
-
-
-def series(coefficients_ptr: Real, rho: Real, i: Real, j: Real, n: Real, terms: Real) -> Real:
-    """sum over k of rho^k b_k b_k by Horner."""
-    total = tl.zeros_like(rho)
-    for k in range(terms):
-        row_ptr = coefficients_ptr + (terms - 1 - k) * n
-        b_1 = tl.load(row_ptr + i, mask=i < n, other=0.0)
-        b_2 = tl.load(row_ptr + j, mask=j < n, other=0.0)
-        total = tl.fma(total, rho, b_1[:, None] * b_2[None, :])
-    return total * rho

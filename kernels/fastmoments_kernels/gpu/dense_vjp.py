@@ -8,23 +8,26 @@ Together the derivatives of a pair would spill registers.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.gpu.dense import correlations, largest_of, load_neuron, load_neurons, place, terms_for
+from fastmoments_kernels.gpu.dense import correlations, largest_of, load_neuron, load_neurons, place
+from fastmoments_kernels.gpu.series import load_rests, reach, terms_for
 from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 
 
 def along_cov(
     features_ptr: Real,
     coefficients_ptr: Real,
+    rests_ptr: Real,
     cov_ptr: Real,
     cov_bar_ptr: Real,
     cov_grad_ptr: Real,
     n: Real,
     tiles: Real,
+    terms: Real,
     slack: Real,
     FEATURES: tl.constexpr,
-    TERMS: tl.constexpr,
     LOG_TOLERANCE: tl.constexpr,
-    LIMIT: tl.constexpr,
+    SWEEP: tl.constexpr,
+    MOST: tl.constexpr,
     TILE: tl.constexpr,
 ) -> None:
     """Gradient of cov off the diagonal: one tile and its mirror image."""
@@ -32,13 +35,14 @@ def along_cov(
     i = tile_i * TILE + tl.arange(0, TILE)
     j = tile_j * TILE + tl.arange(0, TILE)
     features_ptr += m * (FEATURES + 2) * n
-    coefficients_ptr += m * TERMS * n
+    coefficients_ptr += m * (terms + 2) * n
     cov_12, bar = load_pair(cov_ptr + m * n * n, cov_bar_ptr + m * n * n, i, j, n)
     rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
     largest = largest_of(rho)
-    if largest <= LIMIT:
-        terms = terms_for(largest, LOG_TOLERANCE, TERMS - 2)
-        value = series_11(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, terms)
+    rests = load_rests(rests_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
+    if largest < reach(rests, LOG_TOLERANCE, SWEEP, MOST):
+        count = terms_for(largest, rests, terms, LOG_TOLERANCE, SWEEP, MOST)
+        value = series_11(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, count)
     else:
         one = load_neurons(features_ptr, i, n, FEATURES, 1)
         two = load_neurons(features_ptr, j, n, FEATURES, 0)
@@ -53,18 +57,20 @@ def along_cov(
 def along_neuron(
     features_ptr: Real,
     coefficients_ptr: Real,
+    rests_ptr: Real,
     cov_ptr: Real,
     cov_bar_ptr: Real,
     part_ptr: Real,
     n: Real,
     tiles: Real,
+    terms: Real,
     slack: Real,
     BODY: tl.constexpr,
     ORDER: tl.constexpr,
     FEATURES: tl.constexpr,
-    TERMS: tl.constexpr,
     LOG_TOLERANCE: tl.constexpr,
-    LIMIT: tl.constexpr,
+    SWEEP: tl.constexpr,
+    MOST: tl.constexpr,
     TILE: tl.constexpr,
 ) -> None:
     """A tile's share in the gradients of its rows' mu (ORDER 1) or var (ORDER 2): row `tile_j` of (tiles, n)."""
@@ -73,13 +79,14 @@ def along_neuron(
     i = tile // tiles * TILE + tl.arange(0, TILE)
     j = tile % tiles * TILE + tl.arange(0, TILE)
     features_ptr += m * (FEATURES + 2) * n
-    coefficients_ptr += m * TERMS * n
+    coefficients_ptr += m * (terms + 2) * n
     cov_12, bar = load_pair(cov_ptr + m * n * n, cov_bar_ptr + m * n * n, i, j, n)
     rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
     largest = largest_of(rho)
-    if largest <= LIMIT:
-        terms = terms_for(largest, LOG_TOLERANCE, TERMS - 2)
-        value = raised_series(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, terms, ORDER)
+    rests = load_rests(rests_ptr + m * tiles * (terms // SWEEP), tile // tiles, tile % tiles, terms, SWEEP, MOST)
+    if largest < reach(rests, LOG_TOLERANCE, SWEEP, MOST):
+        count = terms_for(largest, rests, terms, LOG_TOLERANCE, SWEEP, MOST)
+        value = raised_series(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, count, ORDER)
     else:
         one = load_neurons(features_ptr, i, n, FEATURES, 1)
         two = load_neurons(features_ptr, j, n, FEATURES, 0)

@@ -13,27 +13,35 @@ import torch
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import has_series
 from fastmoments_kernels.gpu.compiled import device_function, kernel
-from fastmoments_kernels.gpu.dense import marginals, neurons, pairs
+from fastmoments_kernels.gpu.dense import neurons, pairs
 from fastmoments_kernels.gpu.dense_vjp import along_cov, along_neuron, collect, pair_10, pair_20
 from fastmoments_kernels.gpu.launch import Variant, dtype_name, on_device_of
 
 Array = Any
 
-LIMIT = 0.9  # beyond it the series needs more terms than quadrature nodes cost
 BLOCK = 128  # neurons of a program
 BACKWARD = 1e-3  # derivatives' series converge later: this much smaller a first term left out
+SWEEP = 8  # a series has a multiple of so many terms
 
 
 class Layout(NamedTuple):
-    """What a dtype takes: a tile's side and its warps, chosen so that no variant spills registers."""
+    """What a dtype takes: tiles' sides and warps, chosen so that no variant spills registers, and terms.
+
+    Forward, a tile is as large as the series' registers allow, for its coefficients are loaded once a tile.
+    """
 
     tile: int
     warps: int
+    tile_vjp: int
+    warps_vjp: int
+    terms: int
 
 
-LAYOUTS = {"float32": Layout(32, 8), "float64": Layout(16, 4)}
-PER_NEURON = {"neurons": neurons, "neurons_vjp": neurons, "diagonal": marginals, "collect": collect}
+LAYOUTS = {"float32": Layout(64, 4, 32, 8, 64), "float64": Layout(32, 8, 16, 4, 128)}
+PART = 16  # the side of what is done of a tile at a time by formula
+PER_NEURON = {"neurons": neurons, "neurons_vjp": neurons, "collect": collect}
 PER_TILE = {"pairs": pairs, "along_cov": along_cov, "along_mu": along_neuron, "along_var": along_neuron}
+FORWARD = ("neurons", "pairs")
 RAISED = {"along_mu": (pair_10, 1), "along_var": (pair_20, 2)}
 MATRIX_KERNELS = (*PER_NEURON, *PER_TILE)
 
@@ -46,66 +54,79 @@ def features_of(name: str, parameters: int) -> int:
 
 def log_tolerance(name: str, dtype: str) -> float:
     """log of the first term a kernel's series leaves out: half an eps of the matrix's scale, or less."""
-    forward = name in ("neurons", "pairs")
-    return math.log(0.5 * float(np.finfo(dtype).eps) * (1.0 if forward else BACKWARD))
+    return math.log(0.5 * float(np.finfo(dtype).eps) * (1.0 if name in FORWARD else BACKWARD))
+
+
+def terms_of(activation: str, dtype: str, n: int) -> int:
+    """How many coefficients a neuron has: in bytes, those of a small matrix must not outweigh it."""
+    if not has_series(row_of(activation).formula):
+        return 0
+    return min(max(n // 2 // SWEEP, 1) * SWEEP, LAYOUTS[dtype].terms)
 
 
 @cache
 def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) -> Variant:
     """A kernel of MATRIX_KERNELS for matrices of that dtype; per neuron all arithmetic is float64."""
-    tolerance = log_tolerance(name, dtype)
-    # f'' needs the coefficients two orders up
-    features = {"FEATURES": features_of(activation, parameters)}
-    series = features | {"TERMS": math.ceil(tolerance / math.log(LIMIT)) + 3}
-    if name in PER_NEURON:
-        constants = (series if PER_NEURON[name] is neurons else {}) | {"PARAMETERS": parameters, "BLOCK": BLOCK}
-        return Variant(kernel(PER_NEURON[name], activation, "float64"), constants, warps=4)
     layout = LAYOUTS[dtype]
-    # without a series every tile goes by the pair formula
-    limit = LIMIT if has_series(row_of(activation).formula) else -1.0
-    tiled = series | {"LOG_TOLERANCE": tolerance, "LIMIT": limit, "TILE": layout.tile}
+    tile, warps = layout[:2] if name in FORWARD else layout[2:4]
+    constants: dict[str, Any] = {"PARAMETERS": parameters, "BLOCK": BLOCK}
+    if name == "collect":
+        return Variant(kernel(collect, activation, "float64"), constants, warps=4)
+    constants = {"FEATURES": features_of(activation, parameters), "SWEEP": SWEEP}
+    if name in PER_NEURON:
+        constants |= {"PARAMETERS": parameters, "BLOCK": tile}
+        return Variant(kernel(neurons, activation, "float64"), constants, warps=max(tile // 32, 1))
+    constants |= {"LOG_TOLERANCE": log_tolerance(name, dtype), "MOST": layout.terms, "TILE": tile}
+    if name == "pairs":
+        constants |= {"PART": PART}
     if name in RAISED:
         function, order = RAISED[name]
-        tiled = {"BODY": device_function(function, activation, dtype), "ORDER": order} | tiled
-    return Variant(kernel(PER_TILE[name], activation, dtype), tiled, layout.warps)
+        constants |= {"BODY": device_function(function, activation, dtype), "ORDER": order}
+    return Variant(kernel(PER_TILE[name], activation, dtype), constants, warps)
 
 
 class _Prepared(NamedTuple):
-    """What the kernels of one pair of arrays share: per-neuron buffers and the grids."""
+    """What the kernels of one pair of arrays share: per-neuron buffers, the tiles of a side, and constants."""
 
     parameters: Array
     features: Array
     coefficients: Array
-    blocks: int
+    rests: Array
     tiles: int
+    terms: int
     slack: float
 
 
-def _prepare(activation: str, name: str, mu: Array, cov: Array, parameters: tuple[Array, ...]) -> _Prepared:
+def _prepare(
+    activation: str,
+    name: str,
+    arrays: tuple[Array, Array],
+    parameters: tuple[Array, ...],
+    outputs: tuple[Array, Array],
+) -> _Prepared:
+    """Buffers of (mu, cov); the marginals go to `outputs`."""
+    mu, cov = arrays
     (batch, n), dtype = mu.shape, dtype_name(cov)
     variant = matrix_variant(activation, name, dtype, len(parameters))
     # without parameters any array stands for them
     rows = torch.stack([p.expand(batch, n) for p in parameters], 1).contiguous() if parameters else mu
+    tiles, terms = -(-n // variant.constants["BLOCK"]), terms_of(activation, dtype, n)
     features = mu.new_empty((batch, variant.constants["FEATURES"] + 2, n))
-    coefficients = mu.new_empty((batch, variant.constants["TERMS"], n))
-    blocks = -(-n // BLOCK)
-    variant(batch * blocks, mu, cov, rows, features, coefficients, n, blocks)
-    slack = 64 * n * torch.finfo(cov.dtype).eps
-    return _Prepared(rows, features, coefficients, blocks, -(-n // LAYOUTS[dtype].tile), slack)
+    coefficients = mu.new_empty((batch, terms + 2, n))
+    rests = mu.new_empty((batch, tiles, max(terms // SWEEP, 1)))
+    variant(batch * tiles, mu, cov, rows, *outputs, features, coefficients, rests, n, tiles, terms)
+    return _Prepared(rows, features, coefficients, rests, tiles, terms, 64 * n * torch.finfo(cov.dtype).eps)
 
 
 def moments(
     activation: Any, mu: Array, cov: Array, mean_out: Array, cov_out: Array, parameters: tuple[Array, ...] = ()
 ) -> None:
-    """Mean and covariance of f(X) into mean_out and cov_out, which may be mu and cov themselves."""
+    """Mean and covariance of f(X) into mean_out and cov_out, other arrays than mu and cov."""
     name, dtype, (batch, n) = row_of(activation).name, dtype_name(cov), mu.shape
     with on_device_of(cov):
-        rows, features, coefficients, blocks, tiles, slack = _prepare(name, "neurons", mu, cov, parameters)
-        of_neurons, of_pairs = (
-            matrix_variant(name, kind, dtype, len(parameters)) for kind in ("diagonal", "pairs")
-        )
-        of_neurons(batch * blocks, mu, cov, rows, mean_out, cov_out, n, blocks)
-        of_pairs(batch * (tiles * (tiles + 1) // 2), features, coefficients, cov, cov_out, n, tiles, slack)
+        _, *buffers, tiles, terms, slack = _prepare(name, "neurons", (mu, cov), parameters, (mean_out, cov_out))
+        variant = matrix_variant(name, "pairs", dtype, len(parameters))
+        variant(batch * (tiles * (tiles + 1) // 2), *buffers, cov, cov_out, n, tiles, terms, slack)
 
 
 def moments_vjp(
@@ -115,13 +136,17 @@ def moments_vjp(
     name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
     mu_grad, cov_grad = torch.empty_like(mu), torch.empty_like(cov)
     with on_device_of(cov):
-        rows, features, coefficients, blocks, tiles, slack = _prepare(name, "neurons_vjp", mu, cov, parameters)
+        # the marginals are written where `collect` will write the gradients
+        rows, *buffers, tiles, terms, slack = _prepare(
+            name, "neurons_vjp", (mu, cov), parameters, (mu_grad, cov_grad)
+        )
         mu_parts, var_parts = mu.new_empty((2, batch, tiles, n))
         outputs = {"along_cov": cov_grad, "along_mu": mu_parts, "along_var": var_parts}
         for kind, out in outputs.items():
             programs = batch * (tiles * (tiles + 1) // 2 if kind == "along_cov" else tiles * tiles)
             variant = matrix_variant(name, kind, dtype, count)
-            variant(programs, features, coefficients, cov, cov_bar, out, n, tiles, slack)
+            variant(programs, *buffers, cov, cov_bar, out, n, tiles, terms, slack)
         arrays = (mu, cov, rows, mean_bar, cov_bar, mu_parts, var_parts, mu_grad, cov_grad)
+        blocks = -(-n // BLOCK)
         matrix_variant(name, "collect", dtype, count)(batch * blocks, *arrays, n, blocks, tiles)
     return mu_grad, cov_grad

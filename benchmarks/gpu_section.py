@@ -1,0 +1,107 @@
+"""The page's part on cards: what a run measured, or before there is one what was counted and compiled."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+SECTION = """## On a GPU
+
+{measured}
+
+### Counted
+
+What a kernel moves and computes, by its code, in numbers of the arrays' dtype.
+
+| kernel | for | read and written | computed |
+|---|---|---|---|
+{counted}
+
+### Compiled
+
+By `tools/gpu_check.py` ({versions}), without a card: registers of a thread, of which none may be spilled, and bytes
+of shared memory of a program.
+
+| kernel | activation | dtype | target | threads | registers | spilled bytes | shared bytes |
+|---|---|---|---|--:|--:|--:|--:|
+{compiled}
+"""
+COUNTED = (
+    (
+        "neurons",
+        "n neurons",
+        "mu, variances; mean, variance, features and N + 2 coefficients each",
+        "a step of the recurrence a coefficient, in float64; N = n / 2, at most 64 (float32) or 128 (float64)",
+    ),
+    (
+        "pairs",
+        "an n x n matrix",
+        "n^2 / 2 and n^2",
+        "a multiply and a multiply-add a term and pair, 8 to N terms by the tile; beyond reach the formula",
+    ),
+    (
+        "along_cov, along_mu, along_var",
+        "its gradient",
+        "cov and the gradient by both triangles; n^2, and n per tile of a row",
+        "two to five operations a term and pair",
+    ),
+    (
+        "linear",
+        "B rows, n inputs, m outputs",
+        "each tile of inputs and weights once for three products; 2 B m, bfloat16 by way of float32",
+        "6 B n m of the products; the activation's mean and variance an output",
+    ),
+    (
+        "skip",
+        "an n x n matrix",
+        "K and C cov C^T by one triangle, A cov C^T by both: 2 n^2; n^2 in place",
+        "two multiplies and three additions a pair",
+    ),
+)
+MEASURED = """{card}, {date}; {versions}. Medians after warm-up, both sides of a ratio in the same run.
+
+| what | ms | over | ms | **ratio** | to reach |
+|---|--:|---|--:|--:|--:|
+{rows}
+
+Worst error of the element-wise functions over the 50-digit tables, in eps (1 + cond):
+
+| activation | float32 | float64 |
+|---|--:|--:|
+{errors}"""
+NO_CARD = """**No card has run this yet.** The kernels are interpreted against the 50-digit tables and compiled for
+three architectures; `make gpu-bench` measures them where a card is. Below is what is known without one."""
+
+
+def section(results: Path) -> str:
+    """From gpu-registers.json and the newest run of each card, whatever of them there is."""
+    runs = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    newest = {run["card"]: run for run in runs if "card" in run}
+    measured = "\n\n".join(_measured(run) for run in newest.values()) or NO_CARD
+    registers = json.loads((results / "gpu-registers.json").read_text())
+    counted = "\n".join(f"| {' | '.join(row)} |" for row in COUNTED)
+    parts = {"versions": _versions(registers), "compiled": _compiled(registers)}
+    return SECTION.format(measured=measured, counted=counted, **parts)
+
+
+def _measured(run: dict[str, Any]) -> str:
+    lines = [
+        f"| {row['what']} | {row['ms']:.3g} | {row['reference']} | {row['reference_ms']:.3g} "
+        f"| **{row['ratio']:.3g}** | {row['goal']:g} |"
+        for row in run["rows"]
+    ]
+    errors = [f"| {name} | {of['float32']:.3g} | {of['float64']:.3g} |" for name, of in run["accuracy"].items()]
+    parts = {"card": run["card"], "date": run["date"], "versions": _versions(run)}
+    return MEASURED.format(**parts, rows="\n".join(lines), errors="\n".join(errors))
+
+
+def _compiled(registers: dict[str, Any]) -> str:
+    lines = [
+        f"| {row['kernel']} | {row['activation']} | {row['dtype']} | {row['target']} | {32 * row['warps']} "
+        f"| {row['registers']} | {row['spilled']} | {row['shared']} |"
+        for row in registers["rows"]
+    ]
+    return "\n".join(lines)
+
+
+def _versions(entry: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in entry["versions"].items())

@@ -1,0 +1,46 @@
+"""Layers of CUDA tensors: shapes and buffers around the gpu kernels that do several steps at once."""
+
+from typing import Any
+
+import torch
+
+from fastmoments.frameworks.torch_rules import gpu_kernels
+
+Tensor = Any
+
+
+def as_tensor(value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The value as a tensor; a number is written by the device, for a copy would wait for it."""
+    if isinstance(value, int | float):
+        return torch.full((), value, dtype=dtype, device=device)
+    return torch.as_tensor(value, dtype=dtype, device=device)
+
+
+def linear_marginals(
+    activation: str | None,
+    inputs: tuple[Tensor, Tensor],
+    weights: tuple[Tensor, Tensor],
+    biases: list[Tensor | None],
+    parameters: dict[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance (..., m) of f(W X + b), or of W X + b, inputs (..., n) and weights (m, n) of one dtype."""
+    (*lead, depth), columns, like = inputs[0].shape, len(weights[0]), inputs[0]
+    # parameters are numbers of the formula, which is evaluated in the dtype of the sums
+    real = torch.promote_types(like.dtype, torch.float32)
+    own = [as_tensor(value, real, like.device).expand(columns) for value in parameters.values()]
+    flat = [x.reshape(-1, depth).contiguous() for x in inputs]
+    mean, var = (like.new_empty((len(flat[0]), columns)) for _ in range(2))
+    factors = tuple(flat), tuple(x.contiguous() for x in weights)
+    offsets = tuple(None if bias is None else bias.contiguous() for bias in biases)
+    gpu_kernels().linear_marginals(activation, *factors, offsets, (mean, var), tuple(own))
+    return mean.reshape(*lead, columns), var.reshape(*lead, columns)
+
+
+def with_skip(cov: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Tensor:
+    """Cov, which is overwritten, with G mixed, its transpose and `skipped` added; gains (..., n)."""
+    n = gains.shape[-1]
+    if not cov.numel():
+        return cov
+    out, *others = (x.contiguous().view(-1, n, n) for x in (cov, mixed, skipped))
+    gpu_kernels().add_skip(out, gains.contiguous().view(-1, n), *others)
+    return out.view(cov.shape)

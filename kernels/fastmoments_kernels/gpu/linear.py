@@ -1,0 +1,163 @@
+"""Kernels of layers: a linear map with Gaussian weights and the activation behind it; what a skip adds to a matrix.
+
+Written against the identity and bound to an activation, which is named nowhere here.
+"""
+
+import triton.language as tl
+
+from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.gpu.dense import is_above, place, store_both
+from fastmoments_kernels.gpu.elementary import IS_INTERPRETED
+from fastmoments_kernels.vocabulary import Real, Reals
+
+
+def linear_alone(mean: Real, var: Real, parameters: Reals) -> Reals:
+    return mean, var
+
+
+def activated(mean: Real, var: Real, parameters: Reals) -> Reals:
+    neuron = formula.neuron(mean, var, parameters)
+    return formula.mean(neuron), formula.var(neuron)
+
+
+def linear(
+    mu_ptr: Real,
+    var_ptr: Real,
+    weight_mean_ptr: Real,
+    weight_var_ptr: Real,
+    bias_mean_ptr: Real,
+    bias_var_ptr: Real,
+    parameters_ptr: Real,
+    mean_sum_ptr: Real,
+    var_sum_ptr: Real,
+    mean_ptr: Real,
+    out_ptr: Real,
+    rows: Real,
+    columns: Real,
+    depth: Real,
+    EPILOGUE: tl.constexpr,
+    PARAMETERS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    TILE_I: tl.constexpr,
+    TILE_J: tl.constexpr,
+    DEPTH: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    PART: tl.constexpr,
+    GROUP: tl.constexpr,
+) -> None:
+    """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + b_var of a tile, then its activation.
+
+    mu and var are (rows, depth), M and V (columns, depth), biases (columns,). The sums (rows, columns) and the
+    parameters (PARAMETERS, columns) are float32 where factors are bfloat16; elsewhere the sums' arrays may be the
+    outputs'. Each factor is loaded once for all three products.
+    """
+    tile_i, tile_j = place_grouped(tl.cdiv(rows, TILE_I), tl.cdiv(columns, TILE_J), GROUP)
+    i = tile_i * TILE_I + tl.arange(0, TILE_I)
+    j = tile_j * TILE_J + tl.arange(0, TILE_J)
+    row = i.to(tl.int64)[:, None] * depth
+    column = j.to(tl.int64)[None, :] * depth
+    real: tl.constexpr = mean_sum_ptr.dtype.element_ty
+    mean = tl.zeros((TILE_I, TILE_J), real)
+    var = tl.zeros((TILE_I, TILE_J), real)
+    for start in range(0, depth, DEPTH):
+        k = start + tl.arange(0, DEPTH)
+        of_rows = (i < rows)[:, None] & (k < depth)[None, :]
+        of_columns = (k < depth)[:, None] & (j < columns)[None, :]
+        x = tl.load(mu_ptr + row + k[None, :], mask=of_rows, other=0.0)
+        x_var = tl.load(var_ptr + row + k[None, :], mask=of_rows, other=0.0)
+        w = tl.load(weight_mean_ptr + column + k[:, None], mask=of_columns, other=0.0)
+        w_var = tl.load(weight_var_ptr + column + k[:, None], mask=of_columns, other=0.0)
+        square = (x.to(real) * x.to(real)).to(x.dtype)
+        second = (w.to(real) * w.to(real) + w_var.to(real)).to(w.dtype)
+        mean = add_product(x, w, mean, PRECISION)
+        var = add_product(x_var, second, var, PRECISION)
+        var = add_product(square, w_var, var, PRECISION)
+    mean += tl.load(bias_mean_ptr + j, mask=j < columns, other=0.0).to(real)[None, :]
+    var += tl.load(bias_var_ptr + j, mask=j < columns, other=0.0).to(real)[None, :]
+    # a few columns at a time: the addresses of all would not fit beside the sums
+    means = tl.reshape(mean, (TILE_I, TILE_J // COLUMNS, COLUMNS))
+    variances = tl.reshape(var, (TILE_I, TILE_J // COLUMNS, COLUMNS))
+    for part in tl.range(TILE_J // COLUMNS, disable_licm=True):
+        chosen = (tl.arange(0, TILE_J // COLUMNS) == part)[None, :, None]
+        of_part = tile_j * TILE_J + part * COLUMNS + tl.arange(0, COLUMNS)
+        at = i.to(tl.int64)[:, None] * columns + of_part[None, :]
+        inside = (i < rows)[:, None] & (of_part < columns)[None, :]
+        tl.store(mean_sum_ptr + at, tl.sum(tl.where(chosen, means, 0.0), 1), mask=inside)
+        tl.store(var_sum_ptr + at, tl.sum(tl.where(chosen, variances, 0.0), 1), mask=inside)
+    # From here on sums are other threads', by way of the cache: held in registers they leave no room for a formula.
+    tl.debug_barrier()
+    own: Reals = ()
+    for p in tl.static_range(PARAMETERS):
+        number = tl.load(parameters_ptr + p * columns + j, mask=j < columns, other=1.0)
+        own = own + (number[None, :],)
+    for part in tl.range(TILE_I // PART, disable_licm=True):
+        of_part = tile_i * TILE_I + part * PART + tl.arange(0, PART)
+        finish(mean_sum_ptr, var_sum_ptr, mean_ptr, out_ptr, of_part, j, rows, columns, own, EPILOGUE)
+
+
+def finish(
+    mean_sum_ptr: Real,
+    var_sum_ptr: Real,
+    mean_ptr: Real,
+    out_ptr: Real,
+    i: Real,
+    j: Real,
+    rows: Real,
+    columns: Real,
+    parameters: Reals,
+    EPILOGUE: tl.constexpr,
+) -> None:
+    """The activation of some rows of a tile."""
+    at = i.to(tl.int64)[:, None] * columns + j[None, :]
+    inside = (i < rows)[:, None] & (j < columns)[None, :]
+    mean = tl.load(mean_sum_ptr + at, mask=inside, other=0.0)
+    var = tl.load(var_sum_ptr + at, mask=inside, other=1.0)
+    values = EPILOGUE(mean, var, parameters)
+    tl.store(mean_ptr + at, values[0], mask=inside)
+    tl.store(out_ptr + at, values[1], mask=inside)
+
+
+def add_product(a: Real, b: Real, total: Real, PRECISION: tl.constexpr) -> Real:
+    if IS_INTERPRETED:  # which takes bfloat16's bits for integers
+        return tl.dot(a.to(total.dtype), b.to(total.dtype), total, out_dtype=total.dtype)
+    else:
+        return tl.dot(a, b, total, input_precision=PRECISION, out_dtype=total.dtype)
+
+
+def place_grouped(tiles_i: Real, tiles_j: Real, GROUP: tl.constexpr) -> Reals:
+    """(tile row, tile column) of this program: GROUP rows at a time, so that tiles at work share what they load."""
+    group = tl.program_id(0) // (GROUP * tiles_j)
+    first = group * GROUP
+    height = tl.minimum(tiles_i - first, GROUP)
+    task = tl.program_id(0) % (GROUP * tiles_j)
+    return first + task % height, task // height
+
+
+def skip(
+    out_ptr: Real,
+    gain_ptr: Real,
+    mixed_ptr: Real,
+    skipped_ptr: Real,
+    n: Real,
+    tiles: Real,
+    TILE: tl.constexpr,
+) -> None:
+    """K + G (A cov C^T) + (A cov C^T)^T G + C cov C^T in place of K: a tile of the upper triangle and its mirror.
+
+    K and C cov C^T by their upper triangles, A cov C^T (`mixed`) by both, G the gains (n,); batches of them.
+    """
+    m, tile_i, tile_j = place(tiles)
+    i = tile_i * TILE + tl.arange(0, TILE)
+    j = tile_j * TILE + tl.arange(0, TILE)
+    square = m * n * n
+    mask = is_above(i, j, n) | ((i[:, None] == j[None, :]) & (j < n)[None, :])
+    straight = square + i.to(tl.int64)[:, None] * n + j[None, :]
+    mirrored = square + j.to(tl.int64)[:, None] * n + i[None, :]
+    gain_1 = tl.load(gain_ptr + m * n + i, mask=i < n, other=0.0)
+    gain_2 = tl.load(gain_ptr + m * n + j, mask=j < n, other=0.0)
+    mixed = tl.load(mixed_ptr + straight, mask=mask, other=0.0)
+    mixed_mirrored = tl.trans(tl.load(mixed_ptr + mirrored, mask=tl.trans(mask), other=0.0))
+    both = gain_1[:, None] * mixed + gain_2[None, :] * mixed_mirrored
+    value = tl.load(out_ptr + straight, mask=mask, other=0.0) + both
+    value += tl.load(skipped_ptr + straight, mask=mask, other=0.0)
+    store_both(out_ptr + square, value, mask, i, j, n)

@@ -1,0 +1,85 @@
+"""Covariances as Hermite series, K = sum over n of rho^n b_n b_n (Mehler), and how many terms a tile takes.
+
+By Cauchy-Schwarz the terms beyond N are at most |rho|^(N+1) t_1(N) t_2(N) of sqrt(K_11 K_22), where t(N)^2 is the
+share of a neuron's variance that its first N coefficients lack. One rule for all activations: smooth ones, whose
+coefficients fall fast, take few terms at any rho.
+"""
+
+import triton.language as tl
+
+from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.vocabulary import Real, Reals, exp, log, maximum, minimum, where
+
+ROUNDED = 1e-13  # of the variance: what is left of it is known no better
+
+
+def store_coefficients(
+    row_ptr: Real,
+    rests_ptr: Real,
+    neuron: Reals,
+    spread: Real,
+    n: Real,
+    inside: Real,
+    terms: Real,
+    SWEEP: tl.constexpr,
+) -> None:
+    """b_1 .. b_(terms + 2) of a block's neurons and, every SWEEP orders, log of its largest t(N)."""
+    alive = inside & (spread > 0.0)
+    scale = 1.0 / where(alive, spread, 1.0)
+    before, last, this = formula.series(neuron)
+    order = tl.full((), 1.0, tl.float64)
+    b = formula.coefficient(order, neuron, last, before, 0.0 * last)
+    tl.store(row_ptr, b, mask=inside)
+    share = b * b * scale
+    for k in range(1, terms + 2):
+        order += 1.0
+        b = formula.coefficient(order, neuron, this, last, before)
+        tl.store(row_ptr + k * n, b, mask=inside)
+        share += b * b * scale
+        if (k + 1) % SWEEP == 0:
+            if k < terms:
+                # nan is another neuron's business
+                rest = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
+                tl.store(rests_ptr + k // SWEEP, 0.5 * log(maximum(rest, ROUNDED)))
+        before = last
+        last = this
+        this = formula.series_step(order + 1.0, neuron, last, before)
+
+
+def load_rests(
+    rests_ptr: Real, tile_i: Real, tile_j: Real, terms: Real, SWEEP: tl.constexpr, MOST: tl.constexpr
+) -> Real:
+    """log t_1(N) t_2(N) of a tile's pairs for N = SWEEP, 2 SWEEP ... MOST; inf beyond `terms`."""
+    count = terms // SWEEP
+    k = tl.arange(0, MOST // SWEEP)
+    rest_1 = tl.load(rests_ptr + tile_i * count + k, mask=k < count, other=float("inf"))
+    rest_2 = tl.load(rests_ptr + tile_j * count + k, mask=k < count, other=float("inf"))
+    return rest_1 + rest_2
+
+
+def reach(rests: Real, LOG_TOLERANCE: tl.constexpr, SWEEP: tl.constexpr, MOST: tl.constexpr) -> Real:
+    """The |rho| below which all the terms that there are suffice: at most 1, and 0 without a series."""
+    order = SWEEP * (tl.arange(0, MOST // SWEEP) + 1)
+    exponent = (LOG_TOLERANCE - rests) / (order + 1).to(rests.dtype)
+    # more terms reach further
+    return exp(minimum(tl.max(exponent, 0), 0.0))
+
+
+def terms_for(
+    largest: Real, rests: Real, terms: Real, LOG_TOLERANCE: tl.constexpr, SWEEP: tl.constexpr, MOST: tl.constexpr
+) -> Real:
+    """The least N, a multiple of SWEEP, that leaves out at most the tolerance at |rho| <= largest, within reach."""
+    order = SWEEP * (tl.arange(0, MOST // SWEEP) + 1)
+    left_out = (order + 1).to(rests.dtype) * log(maximum(largest, 1e-30)) + rests
+    return tl.min(tl.where(left_out <= LOG_TOLERANCE, order, terms), 0)
+
+
+def series(coefficients_ptr: Real, rho: Real, i: Real, j: Real, n: Real, terms: Real) -> Real:
+    """sum over k of rho^k b_k b_k by Horner."""
+    total = tl.zeros_like(rho)
+    for k in range(terms):
+        row_ptr = coefficients_ptr + (terms - 1 - k) * n
+        b_1 = tl.load(row_ptr + i, mask=i < n, other=0.0)
+        b_2 = tl.load(row_ptr + j, mask=j < n, other=0.0)
+        total = tl.fma(total, rho, b_1[:, None] * b_2[None, :])
+    return total * rho

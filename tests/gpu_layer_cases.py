@@ -1,0 +1,126 @@
+"""What the fused layers have to satisfy, on a card or interpreted; test_gpu.py runs it in other processes."""
+
+import numpy as np
+import pytest
+import torch
+
+import fastmoments as fm
+from fastmoments_kernels import gpu
+from fastmoments_kernels.gpu.elementary import INTERPRETED
+
+DEVICE = "cpu" if INTERPRETED else "cuda"
+NPN = {"r": 1.0, "q": 2.0, "tau": 0.7, "center": 0.3}
+# Less than a tile, one entry, several tiles with a rest, rows that begin at 16 elements
+SHAPES = [(5, 33, 7), (1, 1, 1), (67, 5, 70), (3, 32, 9)]
+dtypes = pytest.mark.parametrize("dtype", ("float64", "float32", "bfloat16"))
+
+
+def draw(shape, dtype):
+    """(mu, var), (weight_mean, weight_var), (bias_mean, bias_var) as tensors, and the same numbers in float64."""
+    (rows, depth, columns), rng = shape, np.random.default_rng(shape)
+    sizes = [(rows, depth), (columns, depth), (columns,)]
+    pairs = [(rng.normal(size=size), rng.uniform(0, 1, size)) for size in sizes]
+    tensors = [tuple(torch.as_tensor(x, device=DEVICE).to(getattr(torch, dtype)) for x in pair) for pair in pairs]
+    return tensors, [tuple(x.double().cpu().numpy() for x in pair) for pair in tensors]
+
+
+def by_kernel(activation, tensors, parameters=()):
+    (mu, _), (weight, _), _ = tensors
+    outputs = tuple(torch.full((len(mu), len(weight)), torch.nan, dtype=mu.dtype, device=DEVICE) for _ in range(2))
+    gpu.linear_marginals(activation, *tensors, outputs, parameters)
+    return [out.double().cpu().numpy() for out in outputs]
+
+
+def sums(numbers):
+    """Mean and variance of W X + b, and the absolute sums that rounding is measured by."""
+    (mu, var), (weight, spread), (bias, bias_var) = numbers
+    mean, out = mu @ weight.T + bias, var @ (weight**2 + spread).T + mu**2 @ spread.T + bias_var
+    return (mean, out), (np.abs(mu) @ np.abs(weight).T + np.abs(bias), out)
+
+
+def rounding(dtype, depth):
+    """What relative to the absolute sums may be lost."""
+    if dtype == "bfloat16":
+        # squares, their sum with a variance and the result, each rounded or, interpreted, cut
+        return 3 * torch.finfo(torch.bfloat16).eps
+    # products of n terms, in a chain of two
+    return 2 * (depth + 4) * float(np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@dtypes
+def test_linear_layer_is_its_sums(dtype, shape):
+    tensors, numbers = draw(shape, dtype)
+    wanted, sizes = sums(numbers)
+    for got, want, size in zip(by_kernel(None, tensors), wanted, sizes, strict=True):
+        assert np.max(np.abs(got - want) / size) <= rounding(dtype, shape[1])
+
+
+@dtypes
+def test_activation_behind_it(dtype):
+    """The marginals of the sums: npn's derivatives by mu and var are below 4, so this moves them by no more."""
+    tensors, numbers = draw((5, 33, 7), dtype)
+    real = torch.float64 if dtype == "float64" else torch.float32
+    parameters = tuple(torch.full((7,), value, dtype=real, device=DEVICE) for value in NPN.values())
+    found = by_kernel("npn", tensors, parameters)
+    (mean, var), sizes = sums(numbers)
+    moved = 4 * rounding(dtype, 33) * (sizes[0] + sizes[1])
+    for got, want in zip(found, fm.npn_marginals(mean, var, **NPN), strict=True):
+        assert np.max(np.abs(got - want) / (moved + 16 * torch.finfo(tensors[0][0].dtype).eps)) <= 1.0
+
+
+@pytest.mark.parametrize("n", (1, 37))
+@pytest.mark.parametrize("dtype", ("float64", "float32"))
+def test_skip_adds_in_place(dtype, n):
+    rng = np.random.default_rng(n)
+    full, skipped = (x + x.mT for x in rng.normal(size=(2, 3, n, n)))
+    gains, mixed = rng.normal(size=(3, n)), rng.normal(size=(3, n, n))
+    tensors = [torch.as_tensor(x, device=DEVICE).to(getattr(torch, dtype)) for x in (full, gains, mixed, skipped)]
+    full, gains, mixed, skipped = (np.array(x.double().cpu()) for x in tensors)
+    half = gains[:, :, None] * mixed
+    gpu.add_skip(*tensors)
+    got = tensors[0].double().cpu().numpy()
+    assert np.array_equal(got, got.mT)
+    # two products and three sums
+    size = np.abs(full) + np.abs(half) + np.abs(half).mT + np.abs(skipped)
+    assert np.max(np.abs(got - (full + half + half.mT + skipped)) / size) <= 5 * np.finfo(dtype).eps
+
+
+@pytest.fixture
+def as_on_a_card(monkeypatch):
+    rules = pytest.importorskip("fastmoments.frameworks.torch_rules")
+    backend = {"numpy": "cpu", "torch": "gpu"}
+    monkeypatch.setattr("fastmoments.dispatch._backend", lambda framework, device: backend[framework])
+    monkeypatch.setattr(rules, "kernels_for", lambda activation, tensor: "gpu")
+
+
+def test_tensors_reach_the_linear_kernel(as_on_a_card, monkeypatch):
+    tensors, numbers = draw((6, 5, 7), "float32")
+    arguments = [x for pair in tensors for x in pair]
+    arguments[:2] = (x.view(2, 3, 5) for x in arguments[:2])
+    tau = torch.linspace(0.5, 2.0, 7, device=DEVICE)
+    found = fm.bayes_linear_marginals(*arguments, activation=fm.NPN(tau=tau))
+    wanted = fm.npn_marginals(*sums(numbers)[0], tau=tau.double().cpu().numpy())
+    for got, want in zip(found, wanted, strict=True):
+        assert got.shape == (2, 3, 7) and got.dtype == torch.float32
+        # the conditioning of test_activation_behind_it, whose sums are below 20
+        assert np.abs(got.cpu().numpy().reshape(6, 7) - want).max() <= 4 * rounding("float32", 5) * 20
+    # derivatives are asked for: the operations that have them
+    monkeypatch.setattr(gpu, "linear_marginals", None)
+    arguments[2] = arguments[2].requires_grad_()
+    assert fm.bayes_linear_marginals(*arguments).mean.grad_fn is not None
+
+
+@pytest.mark.parametrize("skip", [pytest.param("matrix", marks=pytest.mark.slow), "identity"])
+def test_residual_layers_reach_the_kernels(as_on_a_card, skip):
+    rng, n = np.random.default_rng(5), 4
+    root, A, C = rng.normal(size=(3, n, n))
+    mu, cov = rng.normal(size=n), root @ root.T
+    C = "identity" if skip == "identity" else C
+    tensors = [x if isinstance(x, str) else torch.as_tensor(x, device=DEVICE) for x in (mu, cov, A, C)]
+    mean, full = fm.residual_moments("relu", *tensors[:3], C=tensors[3])
+    want = fm.residual_moments("relu", mu, cov, A, C=C)
+    for got, expected in zip((mean, full), want, strict=True):
+        # chains of products of n terms, of numbers below 10
+        assert np.abs(got.cpu().numpy() - expected).max() <= 64 * np.finfo(float).eps * 10
+    assert torch.equal(full, full.mT)
