@@ -23,6 +23,7 @@ default_role = "py:obj"
 autodoc_typehints = "none"  # the docstrings say more: shapes, units
 toc_object_entries_show_parents = "hide"
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = "fastmoments"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -60,20 +61,22 @@ def _as_plain_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, li
     lines[:] = FULL.sub(r"\1 ", text).split("\n")
 
 
+def _mathml(tex: str, as_block: bool = False) -> str:
+    # \left and \right make one row of what the bars enclose, without which browsers space them as operators
+    return tex2mathml(tex.replace(r"\lvert", r"\left|").replace(r"\rvert", r"\right|"), as_block)
+
+
 def _inline_math(translator: Any, node: nodes.math) -> None:
-    translator.body.append(tex2mathml(node.astext()))
+    translator.body.append(_mathml(node.astext()))
     raise nodes.SkipNode
 
 
 def _display_math(translator: Any, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    translator.body.append(f'<div class="math">{_mathml(node.astext(), as_block=True)}</div>')
     raise nodes.SkipNode
 
 
 def setup(app: Sphinx) -> None:
-    """Formulas as MathML, which browsers draw themselves."""
+    """Formulas as MathML, which browsers draw themselves; docstrings as they are meant."""
     app.add_html_math_renderer("mathml", (_inline_math, None), (_display_math, None))
     app.connect("autodoc-process-docstring", _as_plain_text, priority=400)  # before numpydoc
-
-
-html_math_renderer = "mathml"

@@ -93,7 +93,8 @@ import numpy as np
 import fastmoments as fm
 
 one = np.ones((1, 1))
-layers = [fm.compare.Residual("heaviside", one), fm.compare.Residual("heaviside", one, [-0.1])]
+first, second = fm.compare.Residual("heaviside", one), fm.compare.Residual("heaviside", one, [-0.1])
+layers = [first, second]
 closed = fm.compare.analytic(layers, np.zeros(1), one)
 sampled = fm.compare.monte_carlo(layers, np.zeros(1), one, samples=2**20, seed=0)
 print(f"closed: mean {{closed.mean[0]:.3f}}, var {{closed.cov[0, 0]:.3f}}")
@@ -189,7 +190,7 @@ def _table(head: str, rows: dict[str, dict[str, Errors]]) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.3g} %"
+    return f"{100 * value:.3g}%"
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
@@ -203,7 +204,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     rng = np.random.default_rng(0)
     settings = {"axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left"}
     with plt.rc_context({**settings, "legend.frameon": False, "font.size": 11}):
-        figure, axes = plt.subplots(1, 4, figsize=(15, 3.8), layout="constrained", width_ratios=[1, 1, 1, 1.3])
+        figure, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained", width_ratios=[1, 1, 1, 1.3])
         x = rng.normal(size=(2**17, INPUTS))
         for axis, depth in zip(axes, (1, 2, 3), strict=False):
             layers = network("heaviside", depth, INPUTS, seed=1)
