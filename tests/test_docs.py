@@ -1,4 +1,4 @@
-"""The pages: their code runs and prints what they say, the site builds, and formulas point at functions there are."""
+"""The pages: their code prints what they say, the site builds, and formulas point at functions there are."""
 
 import json
 import re
@@ -30,7 +30,6 @@ def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, capsys):
         runpy.run_path(str(script))
     finally:
         torch.set_num_threads(threads)
-        torch.set_default_dtype(torch.float32)
     assert capsys.readouterr().out == "".join(blocks(page, "text"))
 
 

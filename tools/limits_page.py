@@ -79,14 +79,14 @@ TEXT = """# Honest limits
 Written by `make limits`; do not edit but in `tools/limits_page.py`.
 
 A layer's mean and covariance are exact for a Gaussian input, and what leaves an activation is not Gaussian. The
-next layer takes it for the Gaussian of the same mean and covariance, as every method does that carries only these.
-Here is how wrong that can be.
+next layer takes it for the Gaussian of the same mean and covariance, as every method does that carries only
+these. Here is how wrong that can be.
 
 ## A failure to check by hand
 
 X ~ N(0, 1) goes through a step, and the step's output less 0.1 through another. The second step changes nothing:
-its input is 0.9 or -0.1, its output 1 or 0 with the first one's. Taken for a Gaussian of the same mean and variance,
-that input is positive with probability Phi(0.4 / 0.5) = 0.788 instead of 1/2.
+its input is 0.9 or -0.1, its output 1 or 0 with the first one's. Taken for a Gaussian of the same mean and
+variance, that input is positive with probability Phi(0.4 / 0.5) = 0.788 instead of 1/2.
 
 ```python
 import numpy as np
@@ -112,25 +112,25 @@ One neuron wide is the worst case: a wide layer adds up many such values, and su
 
 ![Densities of a heaviside network's output, and errors over the depth](../figures/limits.png)
 
-Left: an output of a heaviside network of one, two and three hidden layers, sampled, and the Gaussian that fastmoments
-returns. With two inputs, {width} steps cut the plane into a few hundred pieces, and the output has one value on each:
-mean and variance are exact behind one layer, the bell is not the distribution's shape. Right: the table's errors of
-the standard deviation.
+Left: an output of a heaviside network of one, two and three hidden layers, sampled, and the Gaussian that
+fastmoments returns. With two inputs, {width} steps cut the plane into a few hundred pieces, and the output has
+one value on each: mean and variance are exact behind one layer, the bell is not the distribution's shape. Right:
+the table's errors of the standard deviation.
 
-{inputs} inputs N(0, I), {width} neurons a layer, {outputs} outputs, weights N(0, 2 / fan-in), biases N(0, 1/4); root mean
-square over {networks} networks and their outputs, against {samples:,} samples. The mean's error is in units of
-the output's standard deviation (sd), the sd's relative to it.
+{inputs} inputs N(0, I), {width} neurons a layer, {outputs} outputs, weights N(0, 2 / fan-in), biases N(0, 1/4);
+root mean square over {networks} networks and their outputs, against {samples:,} samples. The mean's error is in
+units of the output's standard deviation (sd), the sd's relative to it.
 
 {by_depth}
 
-With one hidden layer what is left is the sampling's own error: {reference_mean} of the mean, {reference_sd} of the sd.
-From the second on it is the closure. All neurons depend on the same two inputs, and what leaves a layer is far from
-Gaussian; later layers add little to the error.
+With one hidden layer what is left is the sampling's own error: {reference_mean} of the mean, {reference_sd} of
+the sd. From the second on it is the closure. All neurons depend on the same two inputs, and what leaves a layer
+is far from Gaussian; later layers add little to the error.
 
 ## What the alternatives do
 
-Three hidden layers, the same networks. What carries the full covariance
-is closest throughout; first order sees no slope in a step, and returns a variance of 0.
+Three hidden layers, the same networks. What carries the full covariance is closest throughout; first order sees
+no slope in a step, and returns a variance of 0.
 
 {by_method}
 
@@ -143,15 +143,16 @@ every neuron are more nearly Gaussian.
 
 ## What else is not exact
 
-* Behind a layer of Gaussian weights: the first two moments of W X + b are exact, its shape is not Gaussian even for a
-  Gaussian X; an activation behind it takes it as if it were.
+* Behind a layer of Gaussian weights: the first two moments of W X + b are exact, its shape is not Gaussian even
+  for a Gaussian X; an activation behind it takes it as if it were.
 * `fm.nn.class_probabilities` is MacKay's approximation for two classes and a quasi-Monte Carlo mean for more.
 * tanh, sigmoid, SiLU, softplus and every `fm.Custom` are to a tolerance, 1e-10 unless told otherwise, and
   `fm.nn.propagate` takes their derivatives to first order.
 * `covariance="diagonal"` leaves out every correlation: the mean-field column above.
 * Not there: max-pooling, softmax, attention and layer normalisation, products of two random values. They are
   named in the error, and never skipped.
-* A covariance is n x n: memory and time grow with the square of a layer's width. Convolutions stop at 4096 features.
+* A covariance is n x n: memory and time grow with the square of a layer's width. Convolutions stop at 4096
+  features.
 
 What rounding does within a layer is on the [accuracy page](../accuracy.md), known shortcomings included.
 """
@@ -159,7 +160,7 @@ What rounding does within a layer is on the [accuracy page](../accuracy.md), kno
 
 def page(results: dict[str, Any]) -> str:
     """The page of these results."""
-    by_depth = results["by_depth"]
+    by_depth, by_inputs = results["by_depth"], results["by_inputs"]
     first = [row["1"]["reference"] for row in by_depth.values()]
     return TEXT.format(
         inputs=INPUTS,
@@ -167,16 +168,16 @@ def page(results: dict[str, Any]) -> str:
         outputs=OUTPUTS,
         networks=NETWORKS,
         samples=SAMPLES,
-        by_depth=_table(
-            "activation", {name: {f"{d} hidden": row[d]["fastmoments"] for d in row} for name, row in by_depth.items()}
-        ),
+        by_depth=_table("activation", {name: _by_depth(row) for name, row in by_depth.items()}),
         reference_mean=_percent(max(errors["mean"] for errors in first)),
         reference_sd=_percent(max(errors["sd"] for errors in first)),
-        by_method=_table(
-            "activation", {name: {m: row["3"][m] for m in METHODS} for name, row in by_depth.items()}
-        ),
-        by_inputs=_table("inputs", {n: {"heaviside": row["fastmoments"]} for n, row in results["by_inputs"].items()}),
+        by_method=_table("activation", {name: {m: row["3"][m] for m in METHODS} for name, row in by_depth.items()}),
+        by_inputs=_table("inputs", {n: {"heaviside": row["fastmoments"]} for n, row in by_inputs.items()}),
     )
+
+
+def _by_depth(row: dict[str, Any]) -> dict[str, Errors]:
+    return {f"{depth} hidden": errors["fastmoments"] for depth, errors in row.items()}
 
 
 def _table(head: str, rows: dict[str, dict[str, Errors]]) -> str:
