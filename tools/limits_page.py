@@ -141,6 +141,11 @@ every neuron are more nearly Gaussian.
 
 {by_inputs}
 
+## Without samples
+
+`fm.nn.propagate(model, mu, cov, bound=True)` returns how far the output can be from the Gaussian at most: rigorous,
+and loose for deep networks or large variances ([Networks](../networks.md)).
+
 ## What else is not exact
 
 * Behind a layer of Gaussian weights: the first two moments of W X + b are exact, its shape is not Gaussian even
