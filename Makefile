@@ -3,7 +3,8 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check gpu-check-all gpu-registers accuracy frameworks bench gpu-bench lint clean
+.PHONY: help demo test test-full gpu-check gpu-check-all gpu-registers accuracy frameworks bench gpu-bench limits \
+	docs lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -15,6 +16,8 @@ help:
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make gpu-bench  timings on a CUDA card beside a copy, torch.compile, the published quadrature and a product"
+	@echo "make limits     where taking a layer's output for Gaussian fails, measured: docs/experiments/limits.md"
+	@echo "make docs       the documentation site: docs/_build/index.html"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make clean      remove .venv and what the tools left behind"
 	@echo "PYTHON=python3.12 make ... chooses the interpreter that .venv is made from"
@@ -77,6 +80,13 @@ bench: .venv/.installed-bench
 gpu-bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.gpu
 
+limits: .venv/.installed-demo
+	$(BIN)/python tools/limits_page.py
+
+docs: .venv/.installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build
+	@echo "docs/_build/index.html"
+
 clean:
-	rm -rf .venv .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv docs/_build .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -24,7 +24,7 @@ class Activation(nn.Module):
     Parameters
     ----------
     activation : an object such as fm.NPN(tau=2.0), a class or a name.
-    learnable : names of its parameters that become `torch.nn.Parameter`s, ("tau",) for example.
+    learnable : names of its parameters that become instances of torch.nn.Parameter, ("tau",) for example.
     features : how many neurons have parameters of their own; None for one value shared by all.
 
     Notes

@@ -1,0 +1,78 @@
+"""The pages: their code prints what they say, the site builds, and formulas point at functions there are."""
+
+import json
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = [str(page.relative_to(ROOT)) for page in sorted(DOCS.rglob("*.md"))]
+# those of frameworks need the framework, or a device, and have tests that say so
+WITH_CODE = [page for page in PAGES if "frameworks/" not in page and "```python\n" in (ROOT / page).read_text()]
+FORMULAS = ROOT / "kernels" / "fastmoments_kernels" / "formulas"
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.S | re.M)
+
+
+@pytest.mark.parametrize("page", WITH_CODE)
+def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(blocks(page, "python")))
+    threads = torch.get_num_threads()
+    try:
+        runpy.run_path(str(script))
+    finally:
+        torch.set_num_threads(threads)
+    assert capsys.readouterr().out == "".join(blocks(page, "text"))
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx")
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "-q", str(DOCS), str(tmp_path)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    pages = [page.read_text() for page in tmp_path.rglob("*.html")]
+    assert len(pages) > len(PAGES)
+    assert any("fastmoments.residual_moments" in page for page in pages)
+    assert not any("<mtext>\\" in page for page in pages)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "mathematics" in page])
+def test_every_function_the_mathematics_names_exists(page):
+    named = re.findall(r"`([a-z_/0-9]+\.py):(\w+)`", (ROOT / page).read_text())
+    assert named
+    for file, function in named:
+        if file == "file.py":
+            continue
+        folders = (FORMULAS, FORMULAS.parent, ROOT / "fastmoments")
+        source = next(folder / file for folder in folders if (folder / file).exists()).read_text()
+        assert re.search(rf"^(def|class) {function}\b|^{function} = ", source, re.M), f"{file}:{function}"
+
+
+def test_the_limits_page_says_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import limits_page
+
+    results = json.loads(limits_page.RESULTS.read_text())
+    assert limits_page.PAGE.read_text() == limits_page.page(results)
+
+
+@pytest.mark.slow
+def test_the_limits_measured_are_those_of_the_code(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import limits_page
+
+    committed = json.loads(limits_page.RESULTS.read_text())["by_depth"]["heaviside"]["2"]
+    measured = limits_page.measure("heaviside", 2)
+    # The same seeds sample the same points: what differs is rounding, of the three digits that are kept and of
+    # steps that a point may fall on either side of.
+    for name in ("fastmoments", "reference"):
+        assert measured[name] == pytest.approx(committed[name], rel=0.02)
