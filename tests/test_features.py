@@ -165,3 +165,14 @@ def test_jax_second_derivatives(jnp):
     found = jax.hessian(lambda mu: fm.relu_mean(mu, 2.0))(jnp.float64(0.5))
     density = np.exp(-0.0625) / np.sqrt(4 * np.pi)
     assert abs(found - density) <= 8 * np.finfo(float).eps
+
+
+def test_shape_errors_come_while_tracing():
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    compiled = torch.compile(fm.relu_moments, backend="aot_eager")
+    for function, zeros, eye in (
+        (compiled, torch.zeros, torch.eye),
+        (jax.jit(fm.relu_moments), jax.numpy.zeros, jax.numpy.eye),
+    ):
+        with pytest.raises(ValueError, match=r"cov: expected shape \(\.\.\., 2, 2\) for mu of shape \(2,\)"):
+            function(zeros(2), eye(3))
