@@ -42,7 +42,8 @@ def elementwise(
     call = partial(blocks.elementwise, plan, activation, name, tuple(arrays))
     signature = f"{','.join(['()'] * len(arrays))}->{','.join(['()'] * outputs)}"
     dtypes = [plan.result] * outputs if outputs > 1 else plan.result
-    return da.apply_gufunc(call, signature, *arrays.values(), output_dtypes=dtypes)
+    _, cut_alike = da.core.unify_chunks(*(x for array in arrays.values() for x in (array, _labels(array, ""))))
+    return da.apply_gufunc(call, signature, *cut_alike, output_dtypes=dtypes)
 
 
 def moments(
