@@ -19,7 +19,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import dask_blocks as blocks
-from fastmoments.frameworks import options, shapes
+from fastmoments.frameworks import numpy, options, shapes
 from fastmoments.results import Moments, MomentsVjp
 
 Array = Any
@@ -27,6 +27,7 @@ Key = tuple[Any, ...]  # a block's name and indices
 Tasks = dict[Any, Any]  # by key
 Chunks = tuple[tuple[int, ...], ...]
 xp = SimpleNamespace(**vars(da) | {"finfo": np.finfo})  # the functions that layers are written in; Dask lacks one
+arithmetic = numpy.arithmetic
 
 
 def elementwise(

@@ -22,7 +22,8 @@ Tensor = Any
 _lend: Callable[[Array], Tensor] = tensors.xp.from_dlpack  # type: ignore[attr-defined]
 # layers are written in PyTorch's functions
 xp, symmetric, symmetric_product = tensors.xp, tensors.symmetric, tensors.symmetric_product
-check_variances = tensors.check_variances
+check_variances, arithmetic = tensors.check_variances, tensors.arithmetic
+is_one_kernel, is_bare, with_skip = tensors.is_one_kernel, tensors.is_bare, tensors.with_skip
 
 
 def elementwise(
@@ -62,6 +63,13 @@ def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:
     """Mu (..., n) and cov (..., n, n) as tensors, leading dimensions broadcast."""
     mu, cov = _lent({"mu": mu, "cov": cov}).values()
     return tensors.vector_and_matrix(plan, mu, cov)
+
+
+def linear_marginals(
+    activation: str | None, inputs: Any, weights: Any, biases: Any, parameters: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of f(W X + b) in one kernel, of tensors but for the parameters."""
+    return tensors.linear_marginals(activation, inputs, weights, biases, _lent(parameters))
 
 
 def result(plan: Plan, value: Tensor) -> Array:
