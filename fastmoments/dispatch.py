@@ -8,13 +8,14 @@ import numpy as np
 
 REAL = ("float16", "bfloat16", "float32", "float64")
 PRECISIONS = ("float32", "float64")
-FRAMEWORKS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax"}
-COMING = ("cupy", "dask")
+FRAMEWORKS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax", "dask": "dask", "cupy": "cupy"}
+CUDA = (2, 13)  # what DLPack calls device memory and managed memory
 WHY = {
     "cpu": "arrays in main memory are read and written in place by compiled Numba kernels",
     "gpu": "arrays on a CUDA device are read and written in place by Triton kernels",
     "eager": "there are no kernels for this device, so the formulas run as torch operations",
     "meta": "tensors without values, so there is nothing to compute but shapes and dtypes",
+    "dask": "every block goes through the compiled Numba kernels, when the result is computed",
     "xla": "JAX traces the formulas, so that jit, grad, vmap and sharding work on them",
 }
 
@@ -35,11 +36,12 @@ class Plan(NamedTuple):
     @property
     def why(self) -> tuple[str, str]:
         """What decided on the kernels, and what on the arithmetic."""
+        kernels = WHY.get(self.framework) or WHY[self.backend]
         if self.compute == self.result:
-            return WHY[self.backend], "the dtype of the arrays, or what stands for integers and Python's numbers"
+            return kernels, "the dtype of the arrays, or what stands for integers and Python's numbers"
         if self.compute == "float32":
-            return WHY[self.backend], f"{self.result} is computed in float32 and rounded once"
-        return WHY[self.backend], "precision= asks for it"
+            return kernels, f"{self.result} is computed in float32 and rounded once"
+        return kernels, "precision= asks for it"
 
     def __str__(self) -> str:
         where = f"{self.framework} arrays on {self.device} -> {self.backend} kernels"
@@ -80,7 +82,11 @@ def plan_of(arguments: dict[str, Any], precision: str | None = None) -> Plan:
     if precision is not None and precision not in PRECISIONS:
         raise ValueError(f'precision: expected None, "float32" or "float64", got {precision!r}')
     arrays = {name: value for name, value in arguments.items() if hasattr(value, "dtype")}
-    framework = _the_one("from", {name: _framework(name, value) for name, value in arrays.items()}, "numpy")
+    frameworks = {name: _framework(value) for name, value in arrays.items()}
+    if "dask" in frameworks.values():
+        # as in Dask's own functions, NumPy's arrays beside its become blocks
+        frameworks = {name: kind for name, kind in frameworks.items() if kind != "numpy"}
+    framework = _the_one("from", frameworks, "numpy")
     device = _the_one("on", {name: _device(framework, value) for name, value in arrays.items()}, "cpu")
     dtypes = {name: _dtype(name, value) for name, value in arguments.items()}
     result = _the_one("", {name: dtype for name, dtype in dtypes.items() if dtype}, _default_dtype(framework))
@@ -99,9 +105,17 @@ def framework_of(plan: Plan) -> ModuleType:
         from fastmoments.frameworks import jax
 
         return jax
-    from fastmoments.frameworks import numpy
+    if plan.framework == "dask":
+        from fastmoments.frameworks import dask
 
-    return numpy
+        return dask
+    if plan.framework == "numpy":
+        from fastmoments.frameworks import numpy
+
+        return numpy
+    from fastmoments.frameworks import dlpack
+
+    return dlpack
 
 
 def _the_one(relation: str, found: dict[str, str], default: str) -> str:
@@ -114,18 +128,26 @@ def _the_one(relation: str, found: dict[str, str], default: str) -> str:
     return kind
 
 
-def _framework(name: str, value: Any) -> str:
+def _framework(value: Any) -> str:
+    """A library that is known, else one whose arrays DLPack says are on CUDA; NumPy takes in what is left."""
     library = type(value).__module__.partition(".")[0]
-    if library in COMING:
-        raise TypeError(f"{name}: {library} arrays are not supported yet; pass numpy.asarray({name})")
+    if library not in FRAMEWORKS and hasattr(value, "__dlpack_device__") and _dlpack_device(value) != "cpu":
+        return library
     return FRAMEWORKS.get(library, "numpy")
 
 
 def _device(framework: str, value: Any) -> str:
-    """A torch tensor's device; JAX decides for itself where its arrays and tracers live."""
+    """Where an array is; JAX decides for itself where its arrays and tracers live."""
     if framework == "torch":
         return str(value.device)
-    return "jax" if framework == "jax" else "cpu"
+    if framework in ("numpy", "dask"):
+        return "cpu"
+    return "jax" if framework == "jax" else _dlpack_device(value)
+
+
+def _dlpack_device(value: Any) -> str:
+    kind, index = value.__dlpack_device__()
+    return f"cuda:{index}" if kind in CUDA else "cpu"
 
 
 def _backend(framework: str, device: str) -> str:
@@ -156,7 +178,7 @@ def _dtype(name: str, value: Any) -> str | None:
         kind = type(value).__name__
         raise ValueError(f"{name}: expected an array of real numbers, got a ragged {kind}") from error
     if dtype.startswith(("int", "uint")):
-        return None if weak else _default_dtype(_framework(name, value))
+        return None if weak else _default_dtype(_framework(value))
     if dtype not in REAL:
         raise TypeError(f"{name}: expected real numbers ({', '.join(REAL)} or integers), got {dtype}")
     return None if weak else dtype

@@ -159,8 +159,8 @@ class Layer:
 
     def _on_diagonal(self, vector: Array) -> Array:
         """Matrices with these diagonals."""
-        identity = self.framework.to_arrays(self.plan, {"identity": np.eye(vector.shape[-1])})["identity"]
-        return vector[..., None] * identity
+        i = self.framework.to_arrays(self.plan, {"i": np.arange(vector.shape[-1])})["i"]
+        return self.xp.where(i[:, None] == i, vector[..., None], 0.0)
 
     def _rounding(self, matrix: Array) -> Array:
         """How far rounding may move entries of A cov A^T: n eps sum_i (sum_j |A_ij| sd_j)^2."""

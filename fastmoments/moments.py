@@ -40,7 +40,7 @@ def moments(
     Raises
     ------
     TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
-    ValueError : shapes that disagree, a negative variance.
+    ValueError : shapes that disagree, a negative variance (Dask: when computed; JAX, GPUs: nan).
 
     Notes
     -----
@@ -86,7 +86,7 @@ def moments_vjp(
     Raises
     ------
     TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
-    ValueError : shapes that disagree, a negative variance.
+    ValueError : shapes that disagree, a negative variance (Dask: when computed; JAX, GPUs: nan).
 
     Notes
     -----

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fastmoments.dispatch import Plan
-from fastmoments.frameworks import numpy, shapes
+from fastmoments.frameworks import numpy, options, shapes
 from fastmoments.results import Moments, MomentsVjp
 from fastmoments_kernels import xla
 
@@ -20,7 +20,7 @@ def elementwise(
     plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
 ) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
-    _refuse(out=out, where=None if where is True else where, dtype=dtype)
+    options.refuse("JAX arrays", out=out, where=None if where is True else where, dtype=dtype)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
     function = xla.normal(name) if activation is None else xla.elementwise(_traceable(activation), name)
@@ -31,7 +31,7 @@ def moments(
     plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
 ) -> Moments:
     """Mean and covariance of f(X); the gradient by cov lies in its upper triangle, which alone is read."""
-    _refuse(out=out)
+    options.refuse("JAX arrays", out=out)
     mu, cov = vector_and_matrix(plan, mu, cov)
     if check:
         _check_covariance(cov)
@@ -65,12 +65,6 @@ def _traceable(activation: Any) -> str:
     if not isinstance(activation, str):
         raise TypeError("activation: a Custom function is NumPy's and cannot be traced; pass numpy.asarray(mu) ...")
     return activation
-
-
-def _refuse(**options: Any) -> None:
-    for name, value in options.items():
-        if value is not None:
-            raise TypeError(f"{name}: JAX arrays are returned, not written to; leave {name} out")
 
 
 def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:

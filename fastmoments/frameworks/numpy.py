@@ -46,10 +46,10 @@ def elementwise(
 def _function(activation: Any, name: str, inputs: int) -> Any:
     from fastmoments_kernels import cpu
 
-    return cpu.normal(name) if activation is None else _kernels(activation).elementwise(activation, name, inputs)
+    return cpu.normal(name) if activation is None else kernels_of(activation).elementwise(activation, name, inputs)
 
 
-def _kernels(activation: Any) -> ModuleType:
+def kernels_of(activation: Any) -> ModuleType:
     """The compiled kernels, or the series of an activation without a closed form."""
     from fastmoments_kernels import cpu
 
@@ -67,8 +67,8 @@ def moments(
     mean, full = _writable(mean_out, plan.compute), _writable(cov_out, plan.compute)
     per_neuron = _per_neuron(plan, parameters, mu)
     if mu.size:
-        flat = _flat(mu, 1), _flat(cov, 2), _flat(mean, 1), _flat(full, 2)
-        _kernels(activation).moments(activation, *flat, per_neuron)
+        given = flat(mu, 1), flat(cov, 2), flat(mean, 1), flat(full, 2)
+        kernels_of(activation).moments(activation, *given, per_neuron)
     for result, buffer in ((mean_out, mean), (cov_out, full)):
         if buffer is not result and not np.shares_memory(result, buffer):
             result[...] = buffer
@@ -89,8 +89,8 @@ def moments_vjp(
     per_neuron = _per_neuron(plan, parameters, mu)
     if not mu.size:
         return MomentsVjp(np.zeros(mu.shape, plan.result), np.zeros(cov.shape, plan.result))
-    flat = _flat(mu, 1), _flat(cov, 2), _flat(bars[0], 1), _flat(bars[1], 2)
-    mu_bar, cov_in_bar = _kernels(activation).moments_vjp(activation, *flat, per_neuron)
+    given = flat(mu, 1), flat(cov, 2), flat(bars[0], 1), flat(bars[1], 2)
+    mu_bar, cov_in_bar = kernels_of(activation).moments_vjp(activation, *given, per_neuron)
     result = mu_bar.reshape(mu.shape), cov_in_bar.reshape(cov.shape)
     return MomentsVjp(*(array.astype(plan.result, copy=False) for array in result))
 
@@ -100,7 +100,7 @@ def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> tuple[Arra
     arrays = {name: as_array(value, plan.compute) for name, value in parameters.items()}
     for name, array in arrays.items():
         shapes.check_parameter(name, array.shape, mu.shape)
-    return tuple(_flat(np.broadcast_to(array, mu.shape), 1) for array in arrays.values())
+    return tuple(flat(np.broadcast_to(array, mu.shape), 1) for array in arrays.values())
 
 
 def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
@@ -195,7 +195,7 @@ def _writable(array: Array, dtype: str) -> Array:
     return np.asarray(array) if direct else np.empty(array.shape, dtype)
 
 
-def _flat(array: Array, core: int) -> Array:
+def flat(array: Array, core: int) -> Array:
     """All leading dimensions as one."""
     lead = array.ndim - core
     return array[None] if lead == 0 else array.reshape(math.prod(array.shape[:lead]), *array.shape[lead:])

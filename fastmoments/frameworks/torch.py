@@ -9,7 +9,7 @@ import torch
 from torch.autograd import forward_ad
 
 from fastmoments.dispatch import Plan
-from fastmoments.frameworks import numpy, products, shapes, torch_ops
+from fastmoments.frameworks import numpy, options, products, shapes, torch_ops
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.frameworks.torch_layers import as_tensor
 from fastmoments.frameworks.torch_layers import linear_marginals as linear_marginals
@@ -26,7 +26,7 @@ def elementwise(
     plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
 ) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
-    _refuse(out=out, where=None if where is True else where, dtype=dtype)
+    options.refuse("torch tensors", out=out, where=None if where is True else where, dtype=dtype)
     tensors = to_arrays(plan, arguments)
     for argument, tensor in tensors.items():
         if argument.startswith("var"):
@@ -57,7 +57,7 @@ def moments(
     The upper triangle of cov is read, or with derivatives the mean of both triangles: the gradient is then
     symmetric and that of what was computed. For a symmetric cov the two have the same bits.
     """
-    _refuse(out=out)
+    options.refuse("torch tensors", out=out)
     mu, cov = vector_and_matrix(plan, mu, cov)
     if check:
         _check_covariance(cov)
@@ -109,12 +109,6 @@ def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Tensor) -> tuple[Ten
 def _refuse_custom(activation: Any) -> None:
     if not isinstance(activation, str | None):
         raise TypeError("activation: a Custom function cannot be compiled; call it outside torch.compile")
-
-
-def _refuse(**options: Any) -> None:
-    for name, value in options.items():
-        if value is not None:
-            raise TypeError(f"{name}: torch tensors are returned, not written to; leave {name} out")
 
 
 def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ class Words(NamedTuple):
     vocabulary: Mapping[str, Any]
     diagonal: Callable[[Array], Array]  # (..., n, n) -> (..., n)
     transpose: Callable[[Array], Array]  # exchange the last two axes
-    triangle: Callable[[int, Array], Array]  # (n, like) -> bool (n, n), True above the diagonal
+    triangle: Callable[[int, Array, int], Array]  # (n, like, k) -> bool (n, n), True from the k-th diagonal up
     rule: Rule
 
 
@@ -101,13 +101,15 @@ class ArrayFunctions:
 
     def moments(self, mu: Array, cov: Array, slack: float, *parameters: Array) -> tuple[Array, Array]:
         """Mean and covariance of f(X) for mu and parameters (..., n), by the upper triangle of cov (..., n, n)."""
-        where = self.words.vocabulary["where"]
-        above = self.words.triangle(mu.shape[-1], cov)
-        below = self.words.transpose(above)
+        where, triangle = self.words.vocabulary["where"], self.words.triangle
+        above = triangle(mu.shape[-1], cov, 1)
         var = self.words.diagonal(cov)
         # a neuron with itself is left to `var`: |rho| = 1 is no place to differentiate the pair formula
-        off = where(above, cov, where(below, self.words.transpose(cov), 0.0 * cov))
         (mu_1, mu_2), (var_1, var_2), *others = ((x[..., :, None], x[..., None, :]) for x in (mu, var, *parameters))
-        pairs = self.cov(mu_1, mu_2, var_1, var_2, off, *(x for pair in others for x in pair), slack)
+        pairs = self.cov(
+            mu_1, mu_2, var_1, var_2, where(above, cov, 0.0), *(x for pair in others for x in pair), slack
+        )
+        # mirrored, not evaluated: one of two equal elements may be contracted differently
         diagonal = self.var(mu, var, *parameters)[..., :, None]
-        return self.mean(mu, var, *parameters), where(above | below, pairs, diagonal)
+        below = where(triangle(mu.shape[-1], cov, 0), diagonal, self.words.transpose(pairs))
+        return self.mean(mu, var, *parameters), where(above, pairs, below)

@@ -67,13 +67,18 @@ def pairs(
     rests: Array,
     cov: Array,
     cov_out: Array,
+    start: int,
     slack: float,
     log_tolerance: float,
     first: int,
     step: int,
 ) -> None:
-    """Every matrix; of all its tiles this call does first, first + step, ..."""
-    batch, n = inverse_sd.shape
+    """Every matrix; of all its tiles this call does first, first + step, ...
+
+    The columns' neurons begin at `start`: at 0 they are the rows', the upper triangle is read and mirrored; at the
+    first whole tile beyond the rows' they are others, and the matrix is a rectangle off the diagonal.
+    """
+    (batch, rows_all, columns_all), n = cov.shape, inverse_sd.shape[1]
     side = min(TILE, filled(n))
     rho, out = aligned((side, side), cov), aligned((side, side + PADDING), cov)
     wide_rho, wide_out = aligned((side, side), rests), aligned((side, side + PADDING), rests)
@@ -81,27 +86,27 @@ def pairs(
     plan, limits = np.empty(TILE, np.int64), np.empty(TILE)
     task = 0
     for m in range(batch):
-        for i in range(0, n, TILE):
-            for j in range(i, n, TILE):
+        for i in range(0, rows_all, TILE):
+            for j in range(i if start == 0 else 0, columns_all, TILE):
                 if task % step == first:
-                    height, width = extent(cov[m], i, j)
-                    correlations(cov[m], i, j, inverse_sd[m], rho)
-                    both = rests[m, i // TILE] + rests[m, j // TILE]
+                    k, (height, width) = start + j, extent(cov[m], i, j)
+                    correlations(cov[m], i, j, start, inverse_sd[m], rho)
+                    both = rests[m, i // TILE] + rests[m, k // TILE]
                     most, all_in = routes(rho, height, filled(width), both, log_tolerance, PAIR, plan, limits)
                     if most <= BASE and all_in:
-                        by_series(rho, table[m, i // TILE], table[m, j // TILE], plan, height, filled(width), out)
-                        write(out, cov_out[m], i, j)
+                        by_series(rho, table[m, i // TILE], table[m, k // TILE], plan, height, filled(width), out)
+                        write(out, cov_out[m], i, j, start)
                     else:
                         if len(rows) < TERMS:
                             rows, columns = aligned((TERMS + 2, TILE), rests), aligned((TERMS + 2, TILE), rests)
                         coefficients(features[m], i, most, rows)
-                        coefficients(features[m], j, most, columns)
+                        coefficients(features[m], k, most, columns)
                         read(cov[m], i, j, block)
-                        correlations(cov[m], i, j, inverse_sd[m], wide_rho)
+                        correlations(cov[m], i, j, start, inverse_sd[m], wide_rho)
                         by_series(wide_rho, rows, columns, plan, height, filled(width), wide_out)
-                        by_formula(features[m], i, j, block, wide_rho, limits, slack, wide_out)
-                        write(wide_out, cov_out[m], i, j)
-                    if i == j:
+                        by_formula(features[m], i, k, block[:height, :width], wide_rho, limits, slack, wide_out)
+                        write(wide_out, cov_out[m], i, j, start)
+                    if i == k:
                         for a in range(i, i + height):
                             cov_out[m, a, a] = variance[m, a]
                 task += 1
@@ -134,10 +139,10 @@ def by_series(rho: Array, rows: Array, columns: Array, plan: Array, height: int,
 def by_formula(
     features: Array, i: int, j: int, block: Array, rho: Array, limits: Array, slack: float, out: Array
 ) -> None:
-    """Those that the series does not serve."""
-    n = features.shape[1]
-    for a in range(min(TILE, n - i)):
-        for b in range(min(TILE, n - j)):
+    """Those of neurons i, i + 1, ... with j, j + 1, ... that the series does not serve."""
+    height, width = block.shape
+    for a in range(height):
+        for b in range(width):
             if not abs(rho[a, b]) <= limits[a // 2 * 2]:
                 one, two = neuron_at(features, i + a), neuron_at(features, j + b)
                 out[a, b] = formula.cov(one, two, block[a, b], slack)

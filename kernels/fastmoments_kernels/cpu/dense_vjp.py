@@ -53,13 +53,17 @@ def pair_gradients(
     cov_grad: Array,
     mu_part: Array,
     var_part: Array,
+    start: int,
     slack: float,
     log_tolerance: float,
     first: int,
     step: int,
 ) -> None:
-    """cov_grad off the diagonal, and each tile's share of the mu and var gradients: (batch, blocks, n) parts."""
-    batch, n = inverse_sd.shape
+    """cov_grad off the diagonal, and each tile's share of the mu and var gradients: (batch, blocks, n) parts.
+
+    `start` is what it is to `dense.pairs`; of a rectangle cov_bar is the sum with its mirror image's.
+    """
+    (batch, rows_all, columns_all), n = cov.shape, inverse_sd.shape[1]
     side = min(TILE, filled(n))
     rho, weight, power = aligned((side, side), rests), aligned((side, side), rests), aligned((side, side), rests)
     slope, block = aligned((side, side + PADDING), rests), np.empty((side, side))
@@ -68,13 +72,14 @@ def pair_gradients(
     plan, limits = np.empty(TILE, np.int64), np.empty(TILE)
     task = 0
     for m in range(batch):
-        for i in range(0, n, TILE):
-            for j in range(i, n, TILE):
+        for i in range(0, rows_all, TILE):
+            for j in range(i if start == 0 else 0, columns_all, TILE):
                 if task % step == first:
-                    a, b, (height, width) = i // TILE, j // TILE, extent(cov[m], i, j)
+                    k, (height, width) = start + j, extent(cov[m], i, j)
+                    a, b = i // TILE, k // TILE
                     mu_1, mu_2, var_1, var_2 = mu_part[m, b], mu_part[m, a], var_part[m, b], var_part[m, a]
-                    correlations(cov[m], i, j, inverse_sd[m], rho)
-                    both_sides(cov_bar[m], i, j, weight)
+                    correlations(cov[m], i, j, start, inverse_sd[m], rho)
+                    both_sides(cov_bar[m], i, j, start, weight)
                     both = rests[m, a] + rests[m, b]
                     most, all_in = routes(rho, height, filled(width), both, log_tolerance, PAIR, plan, limits)
                     powers(rho, weight, limits, height, width, power)
@@ -85,24 +90,23 @@ def pair_gradients(
                             rows, columns = aligned((LONGEST, TILE), rests), aligned((LONGEST, TILE), rests)
                             sums, upward = aligned((TERMS, TILE), rests), aligned((TERMS, TILE), rests)
                         coefficients(features[m], i, most + ABOVE, rows)
-                        coefficients(features[m], j, most + ABOVE, columns)
+                        coefficients(features[m], k, most + ABOVE, columns)
                         of_1, of_2 = rows, columns
                     reversed_rows(of_2, most, upward)
                     sums[:most] = 0.0
-                    for k in range(0, height, 2):
-                        found = two_rows_vjp(rho, k, of_1, upward, plan[k], filled(width), power, slope, sums)
-                        add_row(found[:2], inverse_sd[m], i + k, mu_1, var_1)
-                        if k + 1 < height:
-                            add_row(found[2:], inverse_sd[m], i + k + 1, mu_1, var_1)
-                    add_columns(sums, of_2, most, inverse_sd[m], j, width, mu_2, var_2)
-                    scale(slope, rho, weight, inverse_sd[m], gains[m], i, j, height, width)
+                    for r in range(0, height, 2):
+                        found = two_rows_vjp(rho, r, of_1, upward, plan[r], filled(width), power, slope, sums)
+                        add_row(found[:2], inverse_sd[m], i + r, mu_1, var_1)
+                        if r + 1 < height:
+                            add_row(found[2:], inverse_sd[m], i + r + 1, mu_1, var_1)
+                    add_columns(sums, of_2, most, inverse_sd[m], k, width, mu_2, var_2)
+                    scale(slope, rho, weight, inverse_sd[m], gains[m], i, k, height, width)
                     if not all_in:
                         read(cov[m], i, j, block)
-                        correlations(cov[m], i, j, inverse_sd[m], rho)
-                        by_formula(
-                            features[m], i, j, block, rho, limits, slack, weight, slope, mu_1, mu_2, var_1, var_2
-                        )
-                    write(slope, cov_grad[m], i, j)
+                        correlations(cov[m], i, j, start, inverse_sd[m], rho)
+                        own, parts = block[:height, :width], (mu_1, mu_2, var_1, var_2)
+                        by_formula(features[m], i, k, own, rho, limits, slack, weight, slope, *parts)
+                    write(slope, cov_grad[m], i, j, start)
                 task += 1
 
 
@@ -168,10 +172,10 @@ def by_formula(
     var_1: Array,
     var_2: Array,
 ) -> None:
-    """The pairs that the series does not serve."""
-    n = features.shape[1]
-    for a in range(min(TILE, n - i)):
-        for b in range(min(TILE, n - j)):
+    """The pairs of neurons i, i + 1, ... with j, j + 1, ... that the series does not serve."""
+    height, width = block.shape
+    for a in range(height):
+        for b in range(width):
             if not abs(rho[a, b]) <= limits[a // 2 * 2]:
                 one, two, c, w = neuron_at(features, i + a), neuron_at(features, j + b), block[a, b], weight[a, b]
                 slope[a, b] = 0.5 * w * formula.product_11(one, two, c, slack)

@@ -34,10 +34,10 @@ def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
     wide, table = _input(double, 4), _input(real, 4)
     signatures = {
         "neurons": (neuron, neuron, features),
-        "pairs": (neuron, features, neuron, table, features, matrix, result, double, double, *task),
+        "pairs": (neuron, features, neuron, table, features, matrix, result, types.int64, double, double, *task),
         "pair_gradients": (
             *(features, neuron, wide, features, neuron, matrix, matrix, result, parts, parts),
-            *(double, double, *task),
+            *(types.int64, double, double, *task),
         ),
         "parameter_gradients": (features, matrix, matrix, parts, double, *task),
     }
@@ -50,8 +50,9 @@ def _blocks(n: int) -> int:
     return -(-n // tiles.TILE)
 
 
-def _tasks(batch: int, n: int) -> int:
-    return 1 if batch * n <= SERIAL else batch * _blocks(n) * (_blocks(n) + 1) // 2
+def _tasks(batch: int, rows: int, columns: int) -> int:
+    """How many tiles there are to share, at most."""
+    return 1 if batch * max(rows, columns) <= SERIAL else batch * _blocks(rows) * _blocks(columns)
 
 
 class _Neurons(NamedTuple):
@@ -66,8 +67,8 @@ class _Neurons(NamedTuple):
     rests: Array  # (batch, blocks, orders) of `series.log_rests`
 
 
-def _prepare(name: str, mu: Array, cov: Array, parameters: tuple[Array, ...]) -> _Neurons:
-    mu, var = mu.astype(np.float64, copy=False), cov.diagonal(0, 1, 2).astype(np.float64)
+def _prepare(name: str, mu: Array, var: Array, parameters: tuple[Array, ...]) -> _Neurons:
+    mu, var = mu.astype(np.float64, copy=False), var.astype(np.float64)
     stacked = np.empty((len(parameters), *mu.shape))
     for row, parameter in zip(stacked, parameters, strict=True):
         row[...] = parameter
@@ -91,44 +92,113 @@ def _weigh(weight: Array, slope: Array) -> Array:
 
 
 def moments(
-    activation: Any, mu: Array, cov: Array, mean_out: Array, cov_out: Array, parameters: tuple[Array, ...] = ()
+    activation: Any,
+    mu: Array,
+    cov: Array,
+    mean_out: Array,
+    cov_out: Array,
+    parameters: tuple[Array, ...] = (),
+    n: int | None = None,
 ) -> None:
     """Mean and covariance of f(X) into mean_out and cov_out, which may be mu and cov themselves.
 
-    Parameters broadcast with mu.
+    Parameters broadcast with mu. The neurons are those of a block on the diagonal where the covariance has n.
     """
     name = row_of(activation).name
-    neurons = _prepare(name, mu, cov, parameters)
-    table = neurons.table.astype(cov.dtype, copy=False)
-    arrays = neurons.variance, neurons.features, neurons.inverse_sd, table, neurons.rests, cov, cov_out
-    kernel = _kernel("pairs", name, len(parameters), cov.dtype)
-    run(kernel, (*arrays, *_rounding(cov.dtype, mu.shape[1])), _tasks(*mu.shape))
+    neurons = _prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
+    _pairs(name, neurons, cov, cov_out, 0, n or mu.shape[1])
     mean_out[...] = neurons.mean
 
 
+def block(
+    activation: Any, rows: tuple[Array, ...], columns: tuple[Array, ...], cov: Array, cov_out: Array, n: int
+) -> None:
+    """A block off the diagonal of the covariance of n neurons into cov_out (batch, rows, columns).
+
+    `rows` and `columns` are mu, var and the parameters of its neurons, (batch, rows) and (batch, columns) each.
+    """
+    name, (mu, var, *parameters) = row_of(activation).name, _abreast(rows, columns)
+    _pairs(name, _prepare(name, mu, var, tuple(parameters)), cov, cov_out, _start(cov), n)
+
+
+def _start(cov: Array) -> int:
+    """Where the neurons of a rectangle's columns begin: at the first whole tile beyond the rows'."""
+    return _blocks(cov.shape[1]) * tiles.TILE
+
+
+def _abreast(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> list[Array]:
+    """Both sides' neurons as one, the last of the rows' repeated until a tile is full."""
+    missing = -rows[0].shape[1] % tiles.TILE
+    return [
+        np.concatenate([x, np.repeat(x[:, -1:], missing, axis=1), y], axis=1)
+        for x, y in zip(rows, columns, strict=True)
+    ]
+
+
+def _pairs(name: str, neurons: _Neurons, cov: Array, cov_out: Array, start: int, n: int) -> None:
+    table = neurons.table.astype(cov.dtype, copy=False)
+    arrays = neurons.variance, neurons.features, neurons.inverse_sd, table, neurons.rests, cov, cov_out
+    kernel = _kernel("pairs", name, len(neurons.arguments) - 2, cov.dtype)
+    run(kernel, (*arrays, start, *_rounding(cov.dtype, n)), _tasks(*cov.shape))
+
+
 def moments_vjp(
-    activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, parameters: tuple[Array, ...] = ()
+    activation: Any,
+    mu: Array,
+    cov: Array,
+    mean_bar: Array,
+    cov_bar: Array,
+    parameters: tuple[Array, ...] = (),
+    n: int | None = None,
 ) -> tuple[Array, Array]:
-    """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov."""
-    name, (batch, n) = row_of(activation).name, mu.shape
-    neurons = _prepare(name, mu, cov, parameters)
+    """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov.
+
+    n is what it is to `moments`.
+    """
+    name = row_of(activation).name
+    neurons = _prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
     with np.errstate(all="ignore"):
         gain, mean_dvar = (_of_neurons(name, kind, neurons) for kind in ("gain", "mean_dvar"))
         var_dmu, var_dvar = _of_neurons(name, "var_partials", neurons)
-    mu_parts, var_parts = np.zeros((2, batch, _blocks(n), n))
+    mu_part, var_part, cov_grad = _pair_gradients(name, neurons, gain, cov, cov_bar, 0, n or mu.shape[1])
+    bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
+    with np.errstate(all="ignore"):
+        mu_grad = _weigh(mean_bar, gain) + _weigh(bar, var_dmu) + mu_part
+        var_grad = _weigh(mean_bar, mean_dvar) + _weigh(bar, var_dvar) + var_part
+    np.einsum("bii->bi", cov_grad)[...] = var_grad
+    return mu_grad.astype(mu.dtype), cov_grad
+
+
+def block_vjp(
+    activation: Any, rows: tuple[Array, ...], columns: tuple[Array, ...], cov: Array, bar: Array, n: int
+) -> tuple[tuple[Array, Array], tuple[Array, Array], Array]:
+    """Gradients of sum(bar * cov_out) over such a block: (mu_bar, var_bar) of rows, of columns, and cov_bar.
+
+    cov_bar is half the derivative, the other half being its mirror image's.
+    """
+    name, start, length = row_of(activation).name, _start(cov), cov.shape[1]
+    mu, var, *parameters = _abreast(rows, columns)
+    neurons = _prepare(name, mu, var, tuple(parameters))
+    with np.errstate(all="ignore"):
+        gain = _of_neurons(name, "gain", neurons)
+    mu_part, var_part, cov_grad = _pair_gradients(name, neurons, gain, cov, bar, start, n)
+    of_rows, of_columns = ((mu_part[:, part], var_part[:, part]) for part in (slice(length), slice(start, None)))
+    return of_rows, of_columns, cov_grad
+
+
+def _pair_gradients(
+    name: str, neurons: _Neurons, gain: Array, cov: Array, cov_bar: Array, start: int, n: int
+) -> tuple[Array, Array, Array]:
+    """What flows into mu, var and cov off the diagonal."""
+    mu_parts, var_parts = np.zeros((2, *neurons.rests.shape[:2], gain.shape[1]))
     cov_grad = np.empty_like(cov)
     slack, log_tolerance = _rounding(cov.dtype, n)
     given = neurons.features, neurons.inverse_sd, neurons.table, neurons.rests, gain, cov, cov_bar
-    kernel = _kernel("pair_gradients", name, len(parameters), cov.dtype)
+    kernel = _kernel("pair_gradients", name, len(neurons.arguments) - 2, cov.dtype)
     # derivatives' series converge later
     rounding = slack, log_tolerance + math.log(1e-3)
-    run(kernel, (*given, cov_grad, mu_parts, var_parts, *rounding), _tasks(batch, n))
-    bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
-    with np.errstate(all="ignore"):
-        mu_grad = _weigh(mean_bar, gain) + _weigh(bar, var_dmu) + mu_parts.sum(axis=1)
-        var_grad = _weigh(mean_bar, mean_dvar) + _weigh(bar, var_dvar) + var_parts.sum(axis=1)
-    np.einsum("bii->bi", cov_grad)[...] = var_grad
-    return mu_grad.astype(mu.dtype), cov_grad
+    run(kernel, (*given, cov_grad, mu_parts, var_parts, start, *rounding), _tasks(*cov.shape))
+    return mu_parts.sum(axis=1), var_parts.sum(axis=1), cov_grad
 
 
 def parameter_vjp(
@@ -138,10 +208,10 @@ def parameter_vjp(
     name, (batch, n), count = row_of(activation).name, mu.shape, len(parameters)
     gradients = np.zeros((count, batch, n))
     bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
-    neurons = _prepare(name, mu, cov, parameters)
+    neurons = _prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
     slack, _ = _rounding(cov.dtype, n)
     kernel = _kernel("parameter_gradients", name, count, cov.dtype)
-    run(kernel, (neurons.features, cov, cov_bar, gradients, slack), _tasks(batch, n))
+    run(kernel, (neurons.features, cov, cov_bar, gradients, slack), _tasks(batch, n, n))
     with np.errstate(all="ignore"):
         ufuncs = (elementwise(name, kind, 2 + count) for kind in ("mean_dparameters", "var_dparameters"))
         of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)

@@ -27,26 +27,29 @@ def filled(n: int) -> int:
     return (n + LANES - 1) // LANES * LANES
 
 
-def correlations(matrix: Array, i: int, j: int, inverse_sd: Array, rho: Array) -> None:
-    """rho of the block at (i, j); 0 in what fills it up and, of a diagonal block, up to the diagonal."""
+def correlations(matrix: Array, i: int, j: int, start: int, inverse_sd: Array, rho: Array) -> None:
+    """rho of the block at (i, j), column j being neuron start + j; 0 in what fills it up.
+
+    Of a block on the diagonal, 0 up to the diagonal.
+    """
     height, width = extent(matrix, i, j)
     for a in range(height):
         scale = inverse_sd[i + a]
         for b in range(width):
-            rho[a, b] = matrix[i + a, j + b] * (scale * inverse_sd[j + b])
-    clear(rho, height, width, i == j)
+            rho[a, b] = matrix[i + a, j + b] * (scale * inverse_sd[start + j + b])
+    clear(rho, height, width, i == start + j)
 
 
-def both_sides(matrix: Array, i: int, j: int, block: Array) -> None:
-    """The block at (i, j) plus its mirror image; 0 where `correlations` is."""
+def both_sides(matrix: Array, i: int, j: int, start: int, block: Array) -> None:
+    """The block at (i, j) plus its mirror image, if it has one (start = 0); 0 where `correlations` is."""
     height, width = extent(matrix, i, j)
     for b in range(width):
         for a in range(height):
-            block[a, b] = matrix[j + b, i + a]
+            block[a, b] = matrix[j + b, i + a] if start == 0 else 0.0
     for a in range(height):
         for b in range(width):
             block[a, b] += matrix[i + a, j + b]
-    clear(block, height, width, i == j)
+    clear(block, height, width, i == start + j)
 
 
 def clear(block: Array, height: int, width: int, diagonal: bool) -> None:
@@ -69,10 +72,13 @@ def read(matrix: Array, i: int, j: int, block: Array) -> None:
             block[a, b] = matrix[i + a, j + b]
 
 
-def write(block: Array, matrix: Array, i: int, j: int) -> None:
-    """The block at (i, j) and its mirror image; of a diagonal block what lies above the diagonal, mirrored."""
+def write(block: Array, matrix: Array, i: int, j: int, start: int) -> None:
+    """The block at (i, j) and its mirror image; of a diagonal block what lies above the diagonal, mirrored.
+
+    In a rectangle (start > 0) the block alone.
+    """
     height, width = extent(matrix, i, j)
-    if i == j:
+    if i == start + j:
         for a in range(height):
             for b in range(a + 1, width):
                 matrix[i + a, j + b] = block[a, b]
@@ -81,6 +87,8 @@ def write(block: Array, matrix: Array, i: int, j: int) -> None:
     for a in range(height):
         for b in range(width):
             matrix[i + a, j + b] = block[a, b]
+    if start > 0:
+        return
     # four columns a visit: the block is read by vectors
     for b in range(0, width - 3, 4):
         for a in range(height):
@@ -95,4 +103,4 @@ def write(block: Array, matrix: Array, i: int, j: int) -> None:
 
 def extent(matrix: Array, i: int, j: int) -> tuple[int, int]:
     """Height and width of the block at (i, j)."""
-    return min(TILE, matrix.shape[0] - i), min(TILE, matrix.shape[0] - j)
+    return min(TILE, matrix.shape[0] - i), min(TILE, matrix.shape[1] - j)

@@ -1,5 +1,7 @@
 """Covariance matrices of any function, and their vjp, with terms enough for the strongest correlation."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,28 +20,95 @@ from fastmoments_kernels.custom.series import (
 )
 
 Array = np.ndarray[Any, Any]
+Side = tuple[Array, Array]  # of a block: mu and var of its neurons, (batch, length) each
 
 
-def moments(activation: Custom, mu: Array, cov: Array, mean_out: Array, cov_out: Array, _: Any = ()) -> None:
-    """Mean and covariance of f(X) into mean_out and cov_out, (batch, n) and (batch, n, n)."""
+def moments(
+    activation: Custom,
+    mu: Array,
+    cov: Array,
+    mean_out: Array,
+    cov_out: Array,
+    _: Any = (),
+    n: int | None = None,
+) -> None:
+    """Mean and covariance of f(X) into mean_out and cov_out, (batch, n) and (batch, n, n).
+
+    The neurons are those of a block on the diagonal where the covariance has n.
+    """
     for k in range(len(mu)):
-        neurons, rho = _of_matrix(activation, mu[k], cov[k])
+        neurons, rho = _of_matrix(activation, mu[k], cov[k], n)
         mean_out[k] = neurons.at_mu + neurons.shift
         cov_out[k] = _symmetric(cov_of(_columns(neurons), _rows(neurons), rho), neurons.var)
 
 
+def block(activation: Custom, rows: Side, columns: Side, cov: Array, cov_out: Array, n: int) -> None:
+    """A block off the diagonal of the covariance of n neurons into cov_out (batch, rows, columns)."""
+    for k in range(len(cov)):
+        mu, var, rho = _abreast(rows, columns, cov, k, n)
+        one, two = _sides(correlated(activation, mu, var, _worst_of(rho, _sides)), len(rho))
+        cov_out[k] = cov_of(_columns(one), _rows(two), rho)
+
+
 def moments_vjp(
-    activation: Custom, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, _: Any = ()
+    activation: Custom,
+    mu: Array,
+    cov: Array,
+    mean_bar: Array,
+    cov_bar: Array,
+    _: Any = (),
+    n: int | None = None,
 ) -> tuple[Array, Array]:
     """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov."""
     mu_bar, cov_in_bar = np.empty_like(mu), np.empty_like(cov)
     for k in range(len(mu)):
-        mu_bar[k], cov_in_bar[k] = _vjp(activation, mu[k], cov[k], mean_bar[k], cov_bar[k])
+        mu_bar[k], cov_in_bar[k] = _vjp(activation, mu[k], cov[k], mean_bar[k], cov_bar[k], n)
     return mu_bar, cov_in_bar
 
 
-def _vjp(activation: Custom, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array) -> tuple[Array, ...]:
-    mu, var, rho = _standardised(mu, cov)
+def block_vjp(
+    activation: Custom, rows: Side, columns: Side, cov: Array, bar: Array, n: int
+) -> tuple[Side, Side, Array]:
+    """Gradients of sum(bar * cov_out) over a block: (mu_bar, var_bar) of rows, of columns, and half that of cov."""
+    found = [
+        settled(activation, partial(_block_gradients, activation, _abreast(rows, columns, cov, k, n), bar[k]))
+        for k in range(len(cov))
+    ]
+    mu_1, var_1, mu_2, var_2, cov_bar = (np.stack(x) for x in zip(*found, strict=True))
+    return (mu_1, var_1), (mu_2, var_2), cov_bar.astype(cov.dtype)
+
+
+def _block_gradients(
+    activation: Custom, given: tuple[Array, Array, Array], bar: Array, terms: int
+) -> tuple[Array, ...]:
+    mu, var, rho = given
+    one, two = _sides(neurons_of(activation, mu, var, terms), len(rho))
+    one, two, bar = _columns(one), _rows(two), bar.astype(np.float64)
+    return (
+        np.sum(bar * cov_raised(one, two, rho, 1), axis=1),
+        np.sum(bar * 0.5 * cov_raised(one, two, rho, 2), axis=1),
+        np.sum(bar * cov_raised(two, one, rho, 1), axis=0),
+        np.sum(bar * 0.5 * cov_raised(two, one, rho, 2), axis=0),
+        0.5 * bar * product_11(one, two, rho),
+    )
+
+
+def _abreast(rows: Side, columns: Side, cov: Array, k: int, n: int) -> tuple[Array, Array, Array]:
+    """(mu, var, rho) of block k: both sides' neurons as one."""
+    mu, var = (np.concatenate([x[k], y[k]]).astype(np.float64) for x, y in zip(rows, columns, strict=True))
+    m = cov.shape[1]
+    return mu, var, rho_of(var[:m, None], var[m:], cov[k].astype(np.float64), _slack(cov, n))
+
+
+def _sides(neurons: Neurons, m: int) -> tuple[Neurons, Neurons]:
+    """The rows' m neurons and the columns'."""
+    return Neurons(*(x[..., :m] for x in neurons)), Neurons(*(x[..., m:] for x in neurons))
+
+
+def _vjp(
+    activation: Custom, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, n: int | None
+) -> tuple[Array, ...]:
+    mu, var, rho = _standardised(mu, cov, n)
     bar = 0.5 * (cov_bar + cov_bar.T).astype(np.float64)
 
     def gradients(terms: int) -> tuple[Array, Array]:
@@ -58,24 +127,36 @@ def _gradients(neurons: Neurons, rho: Array, mean_bar: Array, bar: Array) -> tup
     return mu_bar, _symmetric(bar * product_11(one, two, rho), var_bar)
 
 
-def _of_matrix(activation: Custom, mu: Array, cov: Array) -> tuple[Neurons, Array]:
+def _of_matrix(activation: Custom, mu: Array, cov: Array, n: int | None) -> tuple[Neurons, Array]:
     """The neurons of one matrix, with terms enough for all its pairs, and the correlations."""
-    mu, var, rho = _standardised(mu, cov)
+    mu, var, rho = _standardised(mu, cov, n)
+    return correlated(activation, mu, var, _worst_of(np.triu(rho, 1), lambda neurons, _: (neurons, neurons))), rho
+
+
+def _worst_of(
+    rho: Array, sides: Callable[[Neurons, int], tuple[Neurons, Neurons]]
+) -> Callable[[Neurons, int], tuple[float, str]]:
+    """What `correlated` asks for: the largest share of a covariance left out, and where."""
 
     def worst(neurons: Neurons, terms: int) -> tuple[float, str]:
-        left = np.nan_to_num(np.triu(left_out(rho, neurons.tail[:, None], neurons.tail, terms), 1))
+        one, two = sides(neurons, len(rho))
+        left = np.nan_to_num(left_out(rho, one.tail[:, None], two.tail, terms))
         i, j = np.unravel_index(np.argmax(left), left.shape)
         return float(left[i, j]), f"neurons {i} and {j} (rho = {rho[i, j]:g})"
 
-    return correlated(activation, mu, var, worst), rho
+    return worst
 
 
-def _standardised(mu: Array, cov: Array) -> tuple[Array, Array, Array]:
+def _standardised(mu: Array, cov: Array, n: int | None) -> tuple[Array, Array, Array]:
     """(mu, var, rho) in float64, by the upper triangle."""
     upper = np.triu(cov).astype(np.float64)
     var = np.diag(upper)
-    slack = 64 * len(mu) * float(np.finfo(cov.dtype).eps)
-    return mu.astype(np.float64), var, rho_of(var[:, None], var, upper + np.triu(upper, 1).T, slack)
+    rho = rho_of(var[:, None], var, upper + np.triu(upper, 1).T, _slack(cov, n or len(mu)))
+    return mu.astype(np.float64), var, rho
+
+
+def _slack(cov: Array, n: int) -> float:
+    return 64 * n * float(np.finfo(cov.dtype).eps)
 
 
 def _columns(neurons: Neurons) -> Neurons:

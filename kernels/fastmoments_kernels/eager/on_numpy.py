@@ -16,7 +16,7 @@ WORDS = Words(
     vocabulary=vars(vocabulary),
     diagonal=lambda cov: np.einsum("...ii->...i", cov),
     transpose=lambda cov: np.swapaxes(cov, -1, -2),
-    triangle=lambda n, like: np.triu(np.ones((n, n), bool), 1),
+    triangle=lambda n, like, k: np.triu(np.ones((n, n), bool), k),
     rule=lambda function, partials: function,
 )
 

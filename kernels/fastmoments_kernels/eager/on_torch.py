@@ -89,7 +89,7 @@ def words(dtype: torch.dtype) -> Words:
         },
         diagonal=lambda cov: torch.diagonal(cov, dim1=-2, dim2=-1),
         transpose=lambda cov: cov.mT,
-        triangle=lambda n, like: torch.ones(n, n, dtype=torch.bool, device=like.device).triu(1),
+        triangle=lambda n, like, k: torch.ones(n, n, dtype=torch.bool, device=like.device).triu(k),
         rule=_rule,
     )
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental.shard_alike import shard_alike
 
 from fastmoments_kernels.arrays import Words
 from fastmoments_kernels.vocabulary import polynomial
@@ -125,6 +126,19 @@ def rule(function: Callable[..., Real], partials: Callable[..., Reals]) -> Calla
     return differentiable
 
 
+_sharded_alike: Callable[..., Any] = shard_alike
+
+
+def diagonal(matrix: Real) -> Real:
+    """The diagonal as sums over rows of nothing else: indexing would gather a sharded matrix."""
+    return jnp.sum(jnp.where(jnp.eye(matrix.shape[-1], dtype=bool), matrix, 0.0), -1)
+
+
+def transpose(matrix: Real) -> Real:
+    """The last two axes exchanged; sharded as the matrix is, or what combines the two would be gathered."""
+    return _sharded_alike(jnp.swapaxes(matrix, -1, -2), matrix)[0]
+
+
 VOCABULARY = {
     "exp": jnp.exp,
     "expm1": jnp.expm1,
@@ -145,8 +159,8 @@ VOCABULARY = {
 
 WORDS = Words(
     vocabulary=VOCABULARY,
-    diagonal=lambda cov: jnp.diagonal(cov, axis1=-2, axis2=-1),
-    transpose=lambda matrix: jnp.swapaxes(matrix, -1, -2),
-    triangle=lambda n, like: jnp.triu(jnp.ones((n, n), bool), 1),
+    diagonal=diagonal,
+    transpose=transpose,
+    triangle=lambda n, like, k: jnp.triu(jnp.ones((n, n), bool), k),
     rule=rule,
 )

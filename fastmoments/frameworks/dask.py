@@ -1,0 +1,202 @@
+"""Dask arrays: lazy results, block by block through the cpu kernels.
+
+No value is looked at beforehand: a negative variance is an error of the block that holds it, raised when that is
+computed, with the index in the block. A task sees one block of a matrix, never a row of them.
+"""
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
+from operator import itemgetter
+from types import SimpleNamespace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+
+from fastmoments.dispatch import Plan
+from fastmoments.frameworks import dask_blocks as blocks
+from fastmoments.frameworks import numpy, options, shapes
+from fastmoments.results import Moments, MomentsVjp
+
+Array = Any
+Key = tuple[Any, ...]  # a block's name and indices
+Tasks = dict[Any, Any]  # by key
+Chunks = tuple[tuple[int, ...], ...]
+xp = SimpleNamespace(**vars(da) | {"finfo": np.finfo})  # the functions that layers are written in; Dask lacks one
+arithmetic = numpy.arithmetic
+
+
+def elementwise(
+    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
+) -> Any:
+    """Call the ufunc `name` of an activation, or of the bivariate normal where that is None, on every block."""
+    from fastmoments_kernels.cpu.elementwise import outputs_of
+
+    options.refuse("Dask arrays", out=out, where=None if where is True else where, dtype=dtype)
+    arrays = to_arrays(plan, arguments)
+    shapes.broadcast({key: array.shape for key, array in arrays.items()})
+    outputs = outputs_of(name, len(arrays))
+    call = partial(blocks.elementwise, plan, activation, name, tuple(arrays))
+    signature = f"{','.join(['()'] * len(arrays))}->{','.join(['()'] * outputs)}"
+    dtypes = [plan.result] * outputs if outputs > 1 else plan.result
+    _, cut_alike = da.core.unify_chunks(*(x for array in arrays.values() for x in (array, _labels(array, ""))))
+    return da.apply_gufunc(call, signature, *cut_alike, output_dtypes=dtypes)
+
+
+def moments(
+    plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
+) -> Moments:
+    """Mean and covariance of f(X): blocks of the upper triangle are computed, the others are mirror images."""
+    options.refuse("Dask arrays", out=out)
+    if check:
+        raise TypeError("check: the values of Dask arrays are not looked at beforehand; leave check out")
+    given = _Given(plan, mu, cov, parameters)
+    function = blocks.OfBlocks(plan, activation, given.mu.shape[-1])
+    name = f"moments-{tokenize(function, *given.arrays)}"
+    tasks = {
+        (name, *batch, i, j): (function.moments, i == j, (given.cov.name, *batch, i, j), *given.sides(batch, i, j))
+        for batch, i, j in _upper(given.cov)
+    }
+    full = _array(plan, name, tasks | _mirrored(tasks), given.arrays, given.cov.chunks)
+    keys = ("mu", "var", *parameters)
+    mean = elementwise(plan, activation, "mean", dict(zip(keys, given.neurons, strict=True)), None, True, None)
+    return Moments(mean, full)
+
+
+def moments_vjp(
+    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
+) -> MomentsVjp:
+    """Gradients with respect to mu and cov; a neuron's are sums over its blocks, in their order."""
+    given = _Given(plan, mu, cov, parameters)
+    bars = []
+    given_bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
+    for (name, bar), like in zip(given_bars.items(), (given.mu, given.cov), strict=True):
+        if bar.shape != like.shape:
+            raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
+        bars.append(bar.rechunk(like.chunks))
+    mean_bar, cov_bar = bars
+    function = blocks.OfBlocks(plan, activation, given.mu.shape[-1])
+    token = tokenize(function, *given.arrays, *bars)
+    of_mu, of_cov, visit, share, total = (f"{x}-{token}" for x in ("mu_bar", "cov_bar", "visit", "share", "total"))
+    shared: Tasks = {}
+    tasks: Tasks = {}
+    for batch, i, j in _upper(given.cov):
+        # a visit has the gradients of the block, of its rows' neurons and of its columns'
+        key, above = (visit, *batch, i, j), (cov_bar.name, *batch, i, j)
+        weights = (above, (cov_bar.name, *batch, j, i)) if i < j else ((mean_bar.name, *batch, i), above)
+        shared[key] = (function.vjp, i == j, (given.cov.name, *batch, i, j), *weights, *given.sides(batch, i, j))
+        shared[(share, *batch, i, j)] = (itemgetter(1), key)
+        if i < j:
+            shared[(share, *batch, j, i)] = (itemgetter(2), key)
+        tasks[(of_cov, *batch, i, j)] = (function.cov_bar, key, *([(total, *batch, i)] if i == j else []))
+    numbers = given.mu.numblocks
+    for neurons in product(*map(range, numbers)):
+        shared[(total, *neurons)] = (sum, [(share, *neurons, j) for j in range(numbers[-1])])
+    arrays = (*given.arrays, *bars)
+    full = _array(plan, of_cov, shared | tasks | _mirrored(tasks), arrays, given.cov.chunks)
+    sums = {(of_mu, *i): (function.mu_bar, (total, *i)) for i in product(*map(range, numbers))}
+    return MomentsVjp(_array(plan, of_mu, sums, (full,), given.mu.chunks), full)
+
+
+class _Given:
+    """The arguments in one shape, (..., n) and (..., n, n), cut at the same neurons in rows and in columns."""
+
+    def __init__(self, plan: Plan, mu: Any, cov: Any, parameters: dict[str, Any]) -> None:
+        self.mu, self.cov = vector_and_matrix(plan, mu, cov)
+        diagonal = da.diagonal(self.cov, axis1=-2, axis2=-1).rechunk(self.mu.chunks)
+        others = to_arrays(plan, parameters)
+        for name, array in others.items():
+            shapes.check_parameter(name, array.shape, self.mu.shape)
+        self.neurons = (
+            self.mu,
+            da.map_blocks(blocks.variances, diagonal, dtype=diagonal.dtype, meta=diagonal._meta),
+            *(_broadcast(array, self.mu.shape, self.mu.chunks) for array in others.values()),
+        )
+        self.arrays = (*self.neurons, self.cov)
+
+    def sides(self, batch: Key, i: int, j: int) -> tuple[list[Key], list[Key]]:
+        """The keys of the neurons of block row i and of block column j."""
+        rows, columns = ([(x.name, *batch, k) for x in self.neurons] for k in (i, j))
+        return rows, columns
+
+
+def _upper(matrix: Array) -> Iterator[tuple[Key, int, int]]:
+    """The blocks on and above the diagonal: (batch, row, column)."""
+    for *batch, i, j in product(*map(range, matrix.numblocks)):
+        if i <= j:
+            yield tuple(batch), i, j
+
+
+def _mirrored(tasks: Tasks) -> Tasks:
+    """The blocks below the diagonal."""
+    above = (key for key in tasks if key[-2] < key[-1])
+    return {(*key[:-2], key[-1], key[-2]): (blocks.mirrored, key) for key in above}
+
+
+def _array(plan: Plan, name: str, tasks: Tasks, needed: tuple[Array, ...], chunks: Chunks) -> Array:
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=needed)
+    return da.Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), plan.result))
+
+
+def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
+    """The arguments in the dtype of the computation, NumPy's cut into blocks; None stays None."""
+    arrays: dict[str, Array] = {}
+    for name, value in arguments.items():
+        array = None if value is None else da.asarray(value).astype(plan.compute)
+        if array is not None and any(map(math.isnan, array.shape)):
+            raise ValueError(f"{name}: expected blocks of known sizes; call {name}.compute_chunk_sizes() first")
+        arrays[name] = array
+    return arrays
+
+
+def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
+    """Mu (..., n) and cov (..., n, n), leading dimensions broadcast, in blocks of the same neurons.
+
+    They are cov's own where its rows are cut as its columns are, else square ones of the largest block's size.
+    """
+    mu, cov = to_arrays(plan, {"mu": mu, "cov": cov}).values()
+    batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
+    rows, columns = cov.chunks[-2:]
+    if rows != columns:
+        side = max(1, math.isqrt(max(rows) * max(columns)))
+        cov = cov.rechunk({cov.ndim - 2: side, cov.ndim - 1: side})
+    core = cov.chunks[-1]
+    lead = da.core.unify_chunks(mu, _labels(mu, "i"), cov, _labels(cov, "ij"))[0]
+    chunks = (*(lead[k] for k in range(-len(batch), 0)), core)
+    return _broadcast(mu, (*batch, n), chunks), _broadcast(cov, (*batch, n, n), (*chunks, core))
+
+
+def _labels(array: Array, core: str) -> tuple[Any, ...]:
+    """Leading dimensions count from the last one, -1."""
+    return (*range(len(core) - array.ndim, 0), *core)
+
+
+def _broadcast(array: Array, shape: tuple[int, ...], chunks: Chunks) -> Array:
+    """The array in this shape and these blocks."""
+    own = zip(array.shape, chunks[len(chunks) - array.ndim :], strict=True)
+    array = array.rechunk(tuple(cut if size == sum(cut) else (1,) for size, cut in own))
+    return array if array.shape == shape else da.broadcast_to(array, shape, chunks=chunks)
+
+
+def symmetric(cov: Array) -> Array:
+    """The matrix by its upper triangle."""
+    return da.triu(cov) + da.swapaxes(da.triu(cov, 1), -1, -2)
+
+
+def symmetric_product(left: Array, right: Array) -> Array:
+    """Left (m, n) times right (..., n, m), whose product is symmetric."""
+    full = left @ right
+    return 0.5 * (full + da.swapaxes(full, -1, -2))
+
+
+def check_variances(name: str, var: Array, what: str = "it") -> None:
+    """No value is looked at beforehand: an activation's blocks do."""
+
+
+def result(plan: Plan, value: Array) -> Array:
+    """The value in the dtype that is returned."""
+    return value.astype(plan.result)

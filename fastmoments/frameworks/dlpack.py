@@ -1,0 +1,90 @@
+"""Arrays on CUDA of libraries with DLPack, CuPy's above all: PyTorch's kernels on their memory, without copies.
+
+`plan.framework` is the library's name; it made the arrays, so it is imported.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from fastmoments.dispatch import Plan
+from fastmoments.frameworks import options
+from fastmoments.results import Moments, MomentsVjp
+
+try:
+    from fastmoments.frameworks import torch as tensors
+except ImportError as error:
+    needed = "arrays on CUDA need PyTorch, which works on their memory, and Triton"
+    raise ImportError(f"{needed}: pip install fastmoments[torch,triton]") from error
+
+Array = Any
+Tensor = Any
+_lend: Callable[[Array], Tensor] = tensors.xp.from_dlpack  # type: ignore[attr-defined]
+# layers are written in PyTorch's functions
+xp, symmetric, symmetric_product = tensors.xp, tensors.symmetric, tensors.symmetric_product
+check_variances, arithmetic = tensors.check_variances, tensors.arithmetic
+is_one_kernel, is_bare, with_skip = tensors.is_one_kernel, tensors.is_bare, tensors.with_skip
+
+
+def elementwise(
+    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
+) -> Any:
+    """Call the function `name` of an activation, or of the bivariate normal where that is None."""
+    _refuse(plan, out=out, where=None if where is True else where, dtype=dtype)
+    found = tensors.elementwise(plan, activation, name, _lent(arguments), None, True, None)
+    return tuple(_back(plan, x) for x in found) if isinstance(found, tuple) else _back(plan, found)
+
+
+def moments(
+    plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
+) -> Moments:
+    """Mean and covariance of f(X)."""
+    _refuse(plan, out=out)
+    lent, others = _lent({"mu": mu, "cov": cov}), _lent(parameters)
+    found = tensors.moments(plan, activation, **lent, parameters=others, out=None, check=check)
+    return Moments(*(_back(plan, x) for x in found))
+
+
+def moments_vjp(
+    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
+) -> MomentsVjp:
+    """Gradients with respect to mu and cov; batch dimensions stay."""
+    lent = _lent({"mu": mu, "cov": cov, "mean_bar": mean_bar, "cov_bar": cov_bar})
+    found = tensors.moments_vjp(plan, activation, **lent, parameters=_lent(parameters))
+    return MomentsVjp(*(_back(plan, x) for x in found))
+
+
+def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:
+    """The arguments as tensors in the dtype of the computation; None stays None."""
+    return tensors.to_arrays(plan, _lent(arguments))
+
+
+def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:
+    """Mu (..., n) and cov (..., n, n) as tensors, leading dimensions broadcast."""
+    mu, cov = _lent({"mu": mu, "cov": cov}).values()
+    return tensors.vector_and_matrix(plan, mu, cov)
+
+
+def linear_marginals(
+    activation: str | None, inputs: Any, weights: Any, biases: Any, parameters: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of f(W X + b) in one kernel, of tensors but for the parameters."""
+    return tensors.linear_marginals(activation, inputs, weights, biases, _lent(parameters))
+
+
+def result(plan: Plan, value: Tensor) -> Array:
+    """The value as the library's array, in the dtype that is returned."""
+    return _back(plan, tensors.result(plan, value))
+
+
+def _lent(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Tensors on the arrays' memory; numbers and lists stay what they are."""
+    return {name: _lend(value) if hasattr(value, "__dlpack__") else value for name, value in arguments.items()}
+
+
+def _back(plan: Plan, tensor: Tensor) -> Array:
+    return sys.modules[plan.framework].from_dlpack(tensor)
+
+
+def _refuse(plan: Plan, **given: Any) -> None:
+    options.refuse(f"{plan.framework} arrays", **given)

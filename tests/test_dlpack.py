@@ -1,0 +1,123 @@
+"""CuPy and other libraries with DLPack: in and out without copies. The kernels are PyTorch's, tested there."""
+
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import fastmoments as fm
+from fastmoments.dispatch import framework_of
+from tests.test_inputs import gaussian
+
+torch = pytest.importorskip("torch")
+
+
+class Lender:
+    """An array of a library that has DLPack and nothing of NumPy's protocols, as CuPy's have not."""
+
+    def __init__(self, array, device=(1, 0)):
+        self.array, self.device = array, device
+        self.dtype, self.shape, self.ndim = array.dtype, array.shape, array.ndim
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.device
+
+    def __getitem__(self, index):
+        return Lender(self.array[index])
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """A module in CuPy's place whose arrays are NumPy's memory: the same way in and out, on the CPU."""
+    module = ModuleType("cupy")
+    module.from_dlpack = lambda tensor: Lender(np.from_dlpack(tensor))
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(Lender, "__module__", "cupy")
+    return module
+
+
+def test_moments_and_gradients(cupy):
+    arrays = *gaussian(5), *gaussian(5, seed=1)
+    lent, tau = [Lender(x) for x in arrays], np.linspace(0.5, 2.0, 5)
+    pairs = [
+        (fm.relu_moments(*lent[:2]), fm.relu_moments(*arrays[:2])),
+        (fm.relu_moments_vjp(*lent), fm.relu_moments_vjp(*arrays)),
+        (fm.npn_moments(*lent[:2], tau=Lender(tau)), fm.npn_moments(*arrays[:2], tau=tau)),
+    ]
+    for found, want in pairs:
+        assert type(found) is type(want)
+        for x, y in zip(found, want, strict=True):
+            assert type(x) is Lender and np.array_equal(x.array, y)
+
+
+def test_elementwise_and_layers(cupy):
+    mu, cov = gaussian(5)
+    weight = np.random.default_rng(2).normal(size=(3, 5))
+    var = np.ascontiguousarray(np.diag(cov))
+    found, want = fm.gelu_marginals(Lender(mu), Lender(var)), fm.gelu_marginals(mu, var)
+    assert all(np.array_equal(x.array, y) for x, y in zip(found, want, strict=True))
+    assert np.array_equal(fm.relu_mean(Lender(mu), 0.5).array, fm.relu_mean(mu, 0.5))
+    layer = fm.residual_moments("relu", *map(Lender, (mu, cov, weight)))
+    want = fm.residual_moments("relu", mu, cov, weight)
+    # products of 5 terms in another order
+    assert np.abs(layer.cov.array - want.cov).max() <= 8 * 5 * np.finfo(float).eps * np.abs(want.cov).max()
+
+
+def test_nothing_is_copied(cupy):
+    array = np.ones(3)
+    lent = framework_of(fm.plan(Lender(array)))._lent({"mu": Lender(array), "tau": 2.0})
+    assert lent["mu"].data_ptr() == array.ctypes.data and lent["tau"] == 2.0
+    plan = fm.plan(Lender(array))
+    back = framework_of(plan).result(plan, lent["mu"])
+    assert back.array.ctypes.data == array.ctypes.data
+
+
+def test_plan(cupy, monkeypatch):
+    on_card = Lender(np.ones(3, np.float32), device=(2, 1))
+    assert str(fm.plan(on_card, 1.0)).startswith("cupy arrays on cuda:1 -> gpu kernels, computed in float32")
+    assert fm.plan(Lender(np.ones(3))).device == "cpu"
+    # a library that nobody heard of, on a card
+    monkeypatch.setattr(Lender, "__module__", "newlib.core")
+    assert str(fm.plan(on_card)).startswith("newlib arrays on cuda:1 -> gpu kernels")
+
+
+def test_errors(cupy, monkeypatch):
+    mu, cov = map(Lender, gaussian(3))
+    with pytest.raises(TypeError, match="out: cupy arrays are returned"):
+        fm.relu_moments(mu, cov, out=cov)
+    with pytest.raises(TypeError, match="mu is from cupy but cov is from numpy"):
+        fm.relu_moments(mu, np.eye(3))
+    with pytest.raises(ValueError, match="cov: its diagonal must hold variances"):
+        fm.relu_moments(mu, Lender(-np.eye(3)))
+
+
+def test_without_torch_the_command_is_named(cupy, monkeypatch):
+    for name in ("fastmoments.frameworks.dlpack", "fastmoments.frameworks.torch"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delattr("fastmoments.frameworks.dlpack", raising=False)
+    monkeypatch.delattr("fastmoments.frameworks.torch", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"pip install fastmoments\[torch,triton\]"):
+        fm.relu_mean(Lender(np.ones(3)), 1.0)
+
+
+@pytest.mark.gpu
+def test_cupy_on_a_card():
+    real = pytest.importorskip("cupy")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    for dtype in ("float32", "float64"):
+        mu, cov = gaussian(70, dtype)
+        found = fm.relu_moments(real.asarray(mu), real.asarray(cov))
+        assert isinstance(found.cov, real.ndarray) and found.cov.dtype == dtype
+        want = fm.relu_moments(mu, cov)
+        # numbers of order one within 8 eps on either side
+        assert np.abs(real.asnumpy(found.cov) - want.cov).max() <= 2 * 8 * np.finfo(dtype).eps
+        pointer = (
+            framework_of(fm.plan(real.asarray(mu)))._lent({"mu": (array := real.asarray(mu))})["mu"].data_ptr()
+        )
+        assert pointer == array.data.ptr
