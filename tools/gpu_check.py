@@ -26,7 +26,7 @@ from triton.compiler import ASTSource
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.elementwise import BODIES, NORMAL
 from fastmoments_kernels.gpu.launch import OPTIONS, Variant, elementwise_variant, normal_variant
-from fastmoments_kernels.gpu.layers import PRECISIONS, SHAPES, SUMS, linear_variant, skip_variant
+from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, shape_of, skip_variant
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
 
 ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
@@ -34,7 +34,7 @@ DTYPES = ("float32", "float64")
 # of the linear layer: how products are taken, and whether rows are known to begin at 16 elements
 LINEAR = [
     (f"linear {precision} {rows}", dtype)
-    for dtype in SHAPES
+    for dtype in NARROW
     for precision in PRECISIONS.get(dtype, ("ieee",))
     for rows in ("aligned", "ragged")
 ]
@@ -57,10 +57,12 @@ class Usage(NamedTuple):
 
 def usage(target: str, activation: str, name: str, dtype: str) -> Usage:
     """Compile one variant and read what the assembler says of it."""
-    variant = variant_of(activation, name, dtype)
+    variant = variant_of(int(target), activation, name, dtype)
     options = {**OPTIONS, "num_warps": variant.warps}
     source = _source(variant.kernel, variant.constants, dtype, name.endswith("aligned"))
     compiled = triton.compile(source, target=GPUTarget("cuda", int(target), 32), options=options)
+    # what a compiler took for dead spills nothing either
+    assert "st.global" in compiled.asm["ptx"], f"an empty kernel: sm_{target} {activation} {name} {dtype}"
     registers, stack, local = _resources(compiled.asm["cubin"])
     # what is spilled lies on the stack, where other things may lie too: only the assembler tells them apart
     spilled = _spilled(compiled.asm["ptx"], int(target)) if stack or local else 0
@@ -69,7 +71,7 @@ def usage(target: str, activation: str, name: str, dtype: str) -> Usage:
     )
 
 
-def variant_of(activation: str, name: str, dtype: str) -> Variant:
+def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
     """The kernel `name` as it is launched for that activation and dtype."""
     if name in NORMAL:
         return normal_variant(name, dtype)
@@ -78,7 +80,8 @@ def variant_of(activation: str, name: str, dtype: str) -> Variant:
     if name.startswith("linear"):
         _, precision, rows = name.split()
         own = None if activation == NO_ACTIVATION else activation
-        return linear_variant(own, dtype, rows == "aligned", precision, parameters_of(activation) if own else 0)
+        shape = shape_of(dtype, rows == "aligned", target)
+        return linear_variant(own, dtype, shape, precision, parameters_of(activation) if own else 0)
     variant = elementwise_variant if name in BODIES else matrix_variant
     return variant(activation, name, dtype, parameters_of(activation))
 

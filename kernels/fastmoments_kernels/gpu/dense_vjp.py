@@ -10,7 +10,7 @@ import triton.language as tl
 from fastmoments_kernels.formulas import identity as formula
 from fastmoments_kernels.gpu.dense import correlations, largest_of, load_neuron, load_neurons, place
 from fastmoments_kernels.gpu.series import load_rests, reach, terms_for
-from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
+from fastmoments_kernels.vocabulary import Real, sqrt, where
 
 
 def along_cov(
@@ -36,7 +36,7 @@ def along_cov(
     j = tile_j * TILE + tl.arange(0, TILE)
     features_ptr += m * (FEATURES + 2) * n
     coefficients_ptr += m * (terms + 2) * n
-    cov_12, bar = load_pair(cov_ptr + m * n * n, cov_bar_ptr + m * n * n, i, j, n)
+    cov_12 = load_both(cov_ptr + m * n * n, i, j, n)
     rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
     largest = largest_of(rho)
     rests = load_rests(rests_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
@@ -47,6 +47,7 @@ def along_cov(
         one = load_neurons(features_ptr, i, n, FEATURES, 1)
         two = load_neurons(features_ptr, j, n, FEATURES, 0)
         value = formula.product_11(one, two, cov_12, slack)
+    bar = load_weights(cov_bar_ptr + m * n * n, i, j, n)
     above = (i[:, None] < j[None, :]) & (j < n)[None, :]
     mirrored = (i[None, :] < j[:, None]) & (j < n)[:, None]
     cov_grad_ptr += m * n * n
@@ -80,7 +81,7 @@ def along_neuron(
     j = tile % tiles * TILE + tl.arange(0, TILE)
     features_ptr += m * (FEATURES + 2) * n
     coefficients_ptr += m * (terms + 2) * n
-    cov_12, bar = load_pair(cov_ptr + m * n * n, cov_bar_ptr + m * n * n, i, j, n)
+    cov_12 = load_both(cov_ptr + m * n * n, i, j, n)
     rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
     largest = largest_of(rho)
     rests = load_rests(rests_ptr + m * tiles * (terms // SWEEP), tile // tiles, tile % tiles, terms, SWEEP, MOST)
@@ -93,6 +94,7 @@ def along_neuron(
         value = BODY(one, two, cov_12, slack)
     if ORDER == 1:  # an entry of the covariance and its mirror image; d / d var is half of f''
         value = 2.0 * value
+    bar = load_weights(cov_bar_ptr + m * n * n, i, j, n)
     inside = (i[:, None] != j[None, :]) & (i < n)[:, None] & (j < n)[None, :]
     share = tl.sum(where(inside, bar * value, 0.0), 1)
     tl.store(part_ptr + (m * tiles + tile % tiles) * n + i, share, mask=i < n)
@@ -106,17 +108,24 @@ def pair_20(one: Real, two: Real, cov_12: Real, slack: Real) -> Real:
     return formula.cov_20(one, two, cov_12, slack)
 
 
-def load_pair(cov_ptr: Real, cov_bar_ptr: Real, i: Real, j: Real, n: Real) -> Reals:
-    """A tile's covariances, of the upper triangle wherever the tile lies, and the symmetric part of cov_bar."""
+def load_both(cov_ptr: Real, i: Real, j: Real, n: Real) -> Real:
+    """A tile's covariances, of the upper triangle wherever the tile lies."""
     straight = i.to(tl.int64)[:, None] * n + j[None, :]
     mirrored = j.to(tl.int64)[:, None] * n + i[None, :]
-    inside = (i < n)[:, None] & (j < n)[None, :]
-    inside_mirrored = (j < n)[:, None] & (i < n)[None, :]
-    above = tl.load(cov_ptr + straight, mask=inside & (i[:, None] < j[None, :]), other=0.0)
-    below = tl.load(cov_ptr + mirrored, mask=inside_mirrored & (j[:, None] < i[None, :]), other=0.0)
-    bar = tl.load(cov_bar_ptr + straight, mask=inside, other=0.0)
-    bar_mirrored = tl.load(cov_bar_ptr + mirrored, mask=inside_mirrored, other=0.0)
-    return above + tl.trans(below), 0.5 * (bar + tl.trans(bar_mirrored))
+    mask = (i < n)[:, None] & (j < n)[None, :] & (i[:, None] < j[None, :])
+    above = tl.load(cov_ptr + straight, mask=mask, other=0.0)
+    mask = (j < n)[:, None] & (i < n)[None, :] & (j[:, None] < i[None, :])
+    below = tl.load(cov_ptr + mirrored, mask=mask, other=0.0)
+    return above + tl.trans(below)
+
+
+def load_weights(cov_bar_ptr: Real, i: Real, j: Real, n: Real) -> Real:
+    """The symmetric part of a tile of cov_bar."""
+    straight = i.to(tl.int64)[:, None] * n + j[None, :]
+    mirrored = j.to(tl.int64)[:, None] * n + i[None, :]
+    bar = tl.load(cov_bar_ptr + straight, mask=(i < n)[:, None] & (j < n)[None, :], other=0.0)
+    bar_mirrored = tl.load(cov_bar_ptr + mirrored, mask=(j < n)[:, None] & (i < n)[None, :], other=0.0)
+    return 0.5 * (bar + tl.trans(bar_mirrored))
 
 
 def series_11(slopes_ptr: Real, coefficients_ptr: Real, rho: Real, i: Real, j: Real, n: Real, terms: Real) -> Real:

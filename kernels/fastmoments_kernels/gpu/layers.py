@@ -25,11 +25,17 @@ class Shape(NamedTuple):
     warps: int
 
 
-# By the factors' dtype: where rows begin at 16 elements, which is loaded in wide words, and where they do not
-SHAPES = {
-    "bfloat16": (Shape(128, 128, 64, 4, 8), Shape(64, 32, 16, 8, 4)),
-    "float32": (Shape(128, 64, 32, 8, 8), Shape(64, 32, 16, 8, 4)),
-    "float64": (Shape(32, 32, 16, 8, 4), Shape(32, 32, 16, 8, 4)),
+# By the factors' dtype: for any card and any rows; and on architectures that have room for it, where rows begin at
+# 16 elements and are loaded in wide words. Of float32's for sm_100 Triton 3.7 makes an empty kernel.
+NARROW = {
+    "bfloat16": Shape(64, 32, 16, 8, 4),
+    "float32": Shape(64, 32, 16, 8, 4),
+    "float64": Shape(32, 32, 16, 8, 4),
+}
+WIDE = {
+    ("bfloat16", 90): Shape(128, 128, 64, 4, 8),
+    ("bfloat16", 100): Shape(128, 128, 64, 4, 8),
+    ("float32", 90): Shape(128, 64, 32, 8, 8),
 }
 # Of float32 factors: in two tf32 parts each, of whose products only the smallest, 2^-22, is left out; or as tf32
 PRECISIONS = {"float32": ("tf32x3", "tf32")}
@@ -38,13 +44,17 @@ GROUP = 8  # rows of tiles whose programs run side by side
 SKIP_TILE = 32
 
 
+def shape_of(dtype: str, aligned: bool, architecture: int) -> Shape:
+    """What a program takes on an architecture (90 for sm_90)."""
+    return WIDE.get((dtype, architecture), NARROW[dtype]) if aligned else NARROW[dtype]
+
+
 @cache
 def linear_variant(
-    activation: str | None, dtype: str, aligned: bool, precision: str = "ieee", parameters: int = 0
+    activation: str | None, dtype: str, shape: Shape, precision: str = "ieee", parameters: int = 0
 ) -> Variant:
     """The linear layer with the activation behind it, or alone; factors of that dtype, sums of SUMS."""
     name, body = (CATALOGUE[0].name, linear_alone) if activation is None else (activation, activated)
-    shape = SHAPES[dtype][0 if aligned else 1]
     constants = {
         "EPILOGUE": device_function(body, name, SUMS[dtype]),
         "PARAMETERS": parameters,
@@ -71,6 +81,11 @@ def precision_of(dtype: str) -> str:
     return fast if getattr(torch.backends.cuda.matmul, "fp32_precision", None) == "tf32" else exact
 
 
+def architecture_of(tensor: Array) -> int:
+    """90 of sm_90, and where Triton interprets."""
+    return 10 * torch.cuda.get_device_capability(tensor.device)[0] if tensor.is_cuda else 90
+
+
 def linear_marginals(
     activation: Any,
     inputs: tuple[Array, Array],
@@ -86,16 +101,16 @@ def linear_marginals(
     """
     (rows, depth), columns, dtype = inputs[0].shape, len(weights[0]), dtype_name(inputs[0])
     name = None if activation is None else row_of(activation).name
-    variant = linear_variant(name, dtype, depth % 16 == 0, precision_of(dtype), len(parameters))
+    shape = shape_of(dtype, depth % 16 == 0, architecture_of(inputs[0]))
+    variant = linear_variant(name, dtype, shape, precision_of(dtype), len(parameters))
     zero = weights[0].new_zeros(columns)
     offsets = [zero if bias is None else bias for bias in biases]
     real = getattr(torch, SUMS[dtype])
     sums = outputs if real == zero.dtype else tuple(torch.empty_like(out, dtype=real) for out in outputs)
     # without parameters any array stands for them
     own = torch.stack(parameters) if parameters else sums[0]
-    tile_i, tile_j = variant.constants["TILE_I"], variant.constants["TILE_J"]
     with on_device_of(inputs[0]):
-        programs = -(-rows // tile_i) * -(-columns // tile_j)
+        programs = -(-rows // shape.tile_i) * -(-columns // shape.tile_j)
         if programs:
             variant(programs, *inputs, *weights, *offsets, own, *sums, *outputs, rows, columns, depth)
 
