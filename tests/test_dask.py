@@ -45,6 +45,7 @@ def assert_close(name, got, mu, cov):
     assert_within(got.cov, want.cov, size, mu.dtype, "cov")
 
 
+@pytest.mark.feature("Dask", "values, float32 and float64")
 @names
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("kind", ["typical", "tails", "duplicated", "zero_variance", "strong", "singular"])
@@ -58,6 +59,7 @@ def test_blocks_give_the_dense_result(name, kind, dtype):
     assert np.array_equal(found.cov, found.cov.T)
 
 
+@pytest.mark.feature("Dask", "values, float32 and float64")
 @activations
 def test_blocks_by_truth(row):
     mu, cov = draw("typical", 5)
@@ -68,6 +70,8 @@ def test_blocks_by_truth(row):
     assert_within(out, want.cov, sd[:, None] * sd + want.cov_size, "float64", "cov")
 
 
+@pytest.mark.feature("Dask", "first derivatives", "closed forms")
+@pytest.mark.feature("Dask", "memory layouts", "any blocks")
 @pytest.mark.parametrize("chunks", CHUNKS.values(), ids=CHUNKS)
 def test_any_chunking(chunks):
     (mu, cov), bars = draw("strong", 65), gaussian(65, seed=1)
@@ -93,6 +97,7 @@ def assert_gradients(name, mu, matrix, cov, bars):
     assert np.array_equal(got[1], np.swapaxes(got[1], -1, -2))
 
 
+@pytest.mark.feature("Dask", "empty, n = 1, batches")
 @names
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n, batch, chunks", [(0, (), 1), (1, (), 1), (5, (2, 3), (1, 2, 2, 3)), (5, (0,), 2)])
@@ -124,6 +129,7 @@ def test_parameters_of_every_neuron():
         fm.npn_moments(mu, da.from_array(cov), tau=tau[1:])
 
 
+@pytest.mark.feature("Dask", "fm.Custom")
 def test_an_activation_without_a_closed_form():
     mu, cov = gaussian(9)
     matrix, bars = da.from_array(cov, chunks=4), gaussian(9, seed=1)
@@ -161,6 +167,7 @@ def _fail(block):
     raise AssertionError("computed while the graph was built")
 
 
+@pytest.mark.feature("Dask", "lazy, never gathered")
 def test_nothing_is_computed_beforehand():
     mu, cov = (
         da.zeros(shape, chunks=2).map_blocks(_fail, dtype=float, meta=np.empty((0,) * len(shape)))
@@ -185,6 +192,7 @@ class Sizes(dask.callbacks.Callback):
         self.tasks += 1
 
 
+@pytest.mark.feature("Dask", "lazy, never gathered")
 @pytest.mark.parametrize("chunks, most", [((10, 10), 100), ((5, 60), 17 * 17), ((60, 5), 17 * 17)])
 def test_no_task_holds_more_than_a_block(chunks, most):
     rng = da.random.default_rng(0)
@@ -222,6 +230,7 @@ def test_names_depend_on_the_arguments_alone():
     assert fm.relu_moments(mu, cov, precision="float32").cov.name != fm.relu_moments(mu, cov).cov.name
 
 
+@pytest.mark.feature("Dask", "bad input: the same errors", "when computed")
 def test_a_negative_variance_is_the_blocks_error():
     cov = np.eye(4)
     cov[3, 3] = -1.0
@@ -252,6 +261,8 @@ def test_only_the_upper_triangle_is_read():
     assert np.array_equal(found, want)
 
 
+@pytest.mark.feature("Dask", "float16 and bfloat16", "float16")
+@pytest.mark.feature("Dask", "precision=")
 def test_precision_and_float16():
     mu, cov = gaussian(5, np.float16)
     found = fm.relu_moments(mu, da.from_array(cov, chunks=2))
@@ -261,6 +272,8 @@ def test_precision_and_float16():
     assert wide.cov.dtype == np.float16
 
 
+@pytest.mark.feature("Dask", "check=", "refused")
+@pytest.mark.feature("Dask", "out=, where=", "refused")
 def test_what_is_refused():
     mu, cov = np.zeros(2), da.eye(2, chunks=1)
     with pytest.raises(TypeError, match="out: Dask arrays are returned"):
@@ -283,6 +296,7 @@ def test_what_is_refused():
         fm.relu_moments(torch.zeros(2), cov)
 
 
+@pytest.mark.feature("Dask", "fm.plan")
 def test_plan():
     plan = fm.plan(np.zeros(2), da.eye(2))
     first, why, _ = str(plan).split("\n")
@@ -304,6 +318,7 @@ class Gaussian(NamedTuple):
     cov: object
 
 
+@pytest.mark.feature("Dask", "layers")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 def test_layers(layer, dtype):
@@ -323,6 +338,7 @@ def _distributed(n):
     return dask.compute(found.cov, *fm.relu_moments_vjp(mu, da.from_array(cov, chunks=n // 3), mu, cov))
 
 
+@pytest.mark.feature("Dask", "threads, fork, spawn")
 def test_schedulers_give_the_same_bits():
     with dask.config.set(scheduler="threads", num_workers=4):
         threads = _distributed(100)
@@ -330,6 +346,7 @@ def test_schedulers_give_the_same_bits():
         assert np.array_equal(x, y)
 
 
+@pytest.mark.feature("Dask", "threads, fork, spawn")
 def test_worker_processes():
     distributed = pytest.importorskip("distributed")
     want = _distributed(100)

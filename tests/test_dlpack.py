@@ -40,6 +40,8 @@ def cupy(monkeypatch):
     return module
 
 
+@pytest.mark.feature("CuPy", "first derivatives", "closed forms, by a stand-in")
+@pytest.mark.feature("CuPy", "values, float32 and float64", "by a stand-in")
 def test_moments_and_gradients(cupy):
     arrays = *gaussian(5), *gaussian(5, seed=1)
     lent, tau = [Lender(x) for x in arrays], np.linspace(0.5, 2.0, 5)
@@ -54,6 +56,7 @@ def test_moments_and_gradients(cupy):
             assert type(x) is Lender and np.array_equal(x.array, y)
 
 
+@pytest.mark.feature("CuPy", "layers", "by a stand-in")
 def test_elementwise_and_layers(cupy):
     mu, cov = gaussian(5)
     weight = np.random.default_rng(2).normal(size=(3, 5))
@@ -67,6 +70,7 @@ def test_elementwise_and_layers(cupy):
     assert np.abs(layer.cov.array - want.cov).max() <= 8 * 5 * np.finfo(float).eps * np.abs(want.cov).max()
 
 
+@pytest.mark.feature("CuPy", "no copies", "by a stand-in")
 def test_nothing_is_copied(cupy):
     array = np.ones(3)
     lent = framework_of(fm.plan(Lender(array)))._lent({"mu": Lender(array), "tau": 2.0})
@@ -76,6 +80,7 @@ def test_nothing_is_copied(cupy):
     assert back.array.ctypes.data == array.ctypes.data
 
 
+@pytest.mark.feature("CuPy", "fm.plan")
 def test_plan(cupy, monkeypatch):
     on_card = Lender(np.ones(3, np.float32), device=(2, 1))
     assert str(fm.plan(on_card, 1.0)).startswith("cupy arrays on cuda:1 -> gpu kernels, computed in float32")
@@ -85,6 +90,7 @@ def test_plan(cupy, monkeypatch):
     assert str(fm.plan(on_card)).startswith("newlib arrays on cuda:1 -> gpu kernels")
 
 
+@pytest.mark.feature("CuPy", "bad input: the same errors", "by a stand-in")
 def test_errors(cupy, monkeypatch):
     mu, cov = map(Lender, gaussian(3))
     with pytest.raises(TypeError, match="out: cupy arrays are returned"):

@@ -94,6 +94,18 @@ def test_jax_page():
     run_page("docs/frameworks/jax.md")
 
 
+@pytest.mark.feature("Dask", "example runs")
+def test_dask_page():
+    pytest.importorskip("dask")
+    run_page("docs/frameworks/dask.md")
+
+
+@pytest.mark.gpu
+def test_cupy_page():
+    pytest.importorskip("cupy")
+    run_page("docs/frameworks/cupy.md")
+
+
 @pytest.mark.feature("Numba code", "example runs")
 def test_njit_page():
     run_page("docs/frameworks/njit.md")

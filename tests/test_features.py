@@ -26,7 +26,7 @@ OBJECTS += [fm.NPN(tau=np.array([0.5, 2.0])), fm.Custom(cube, tol=1e-8), fm.Cust
 
 @pytest.mark.feature("NumPy", "pickle, copy, deepcopy")
 @copies
-@pytest.mark.parametrize("activation", OBJECTS, ids=repr)
+@pytest.mark.parametrize("activation", OBJECTS, ids=lambda a: type(a).__name__)
 def test_activations(activation, copied):
     other = copied(activation)
     assert type(other) is type(activation)

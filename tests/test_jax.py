@@ -284,6 +284,7 @@ print(json.dumps({
         *(pytest.param(*case, marks=pytest.mark.slow) for case in SHARDINGS),
     ],
 )
+@pytest.mark.feature("JAX", "lazy, never gathered", "sharded")
 def test_a_sharded_covariance_is_not_gathered(name, mesh, spec):
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", SHARDED, json.dumps(mesh), json.dumps(spec), name]
