@@ -1,4 +1,4 @@
-"""Layers of CUDA tensors: shapes and buffers around the gpu kernels that do several steps at once."""
+"""Layers of tensors: shapes and buffers around the gpu kernels that do several steps at once."""
 
 from typing import Any
 
@@ -25,6 +25,10 @@ def linear_marginals(
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance (..., m) of f(W X + b), or of W X + b, inputs (..., n) and weights (m, n) of one dtype."""
     (*lead, depth), columns, like = inputs[0].shape, len(weights[0]), inputs[0]
+    if not like.is_cuda:
+        arrays = [tuple(x if x is None else x.numpy(force=True) for x in given) for given in (inputs, weights, biases)]
+        numbers = {name: np.asarray(value) for name, value in parameters.items()}
+        return tuple(torch.from_numpy(x) for x in numpy.linear_marginals(activation, *arrays, numbers))
     # parameters are numbers of the formula, which is evaluated in the dtype of the sums
     real = torch.promote_types(like.dtype, torch.float32)
     own = [as_tensor(value, real, like.device).expand(columns) for value in parameters.values()]
