@@ -16,6 +16,7 @@ from fastmoments.results import Moments, MomentsCross
 
 Array = Any
 
+
 def plan_of_given(arguments: dict[str, Any]) -> Plan:
     """The plan of those arguments that are given."""
     return plan_of({name: value for name, value in arguments.items() if value is not None})
@@ -32,12 +33,13 @@ class Affine(NamedTuple):
 class Layer:
     """The arguments of one call as its framework's arrays, checked by name."""
 
-    def __init__(self, plan: Plan | None = None, **arguments: Any) -> None:
+    def __init__(self, plan: Plan | None = None, judged: tuple[str, ...] = (), **arguments: Any) -> None:
+        """`judged` are variances that a kernel judges as it reads them."""
         self.plan: Plan = plan or plan_of_given(arguments)
         self.framework: ModuleType = framework_of(self.plan)
         self.given = self.framework.to_arrays(self.plan, arguments)
         for name, value in self.given.items():
-            if name.endswith("var") and value is not None:
+            if name.endswith("var") and name not in judged and value is not None:
                 self.framework.check_variances(name, value)
         self.mu = self.given["mu"]
         if "cov" in arguments:

@@ -272,7 +272,7 @@ def bayes_linear_marginals(
     if plan.backend in ("cpu", "gpu") and framework_of(plan).is_one_kernel(name, given, parameters):
         # bfloat16 is multiplied as it is; float16's squares might overflow
         lowered = plan.backend == "gpu" and plan.result == "bfloat16"
-        layer = Layer(plan._replace(compute="bfloat16") if lowered else plan, **given)
+        layer = Layer(plan._replace(compute="bfloat16") if lowered else plan, ("var",), **given)
         return Marginals(*(layer.result(x) for x in layer.by_kernel(name, parameters)))
     layer = Layer(**given)
     with layer.arithmetic():

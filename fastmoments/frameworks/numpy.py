@@ -1,6 +1,7 @@
 """NumPy arrays: checks, shapes and buffers around the cpu kernels."""
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
@@ -131,9 +132,9 @@ def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[s
 
 def linear_marginals(
     activation: str | None,
-    inputs: tuple[Array, Array],
-    weights: tuple[Array, Array],
-    biases: list[Array | None],
+    inputs: tuple[Array, ...],
+    weights: tuple[Array, ...],
+    biases: Sequence[Array | None],
     parameters: dict[str, Any],
 ) -> tuple[Array, Array]:
     """Mean and variance (..., m) of f(W X + b), or of W X + b, inputs (..., n) and weights (m, n) of one dtype."""
@@ -147,7 +148,8 @@ def linear_marginals(
     mean, var = (np.empty((*lead, columns), dtype) for _ in range(2))
     outputs = tuple(x.reshape(math.prod(lead), columns) for x in (mean, var))
     vectors = tuple(np.broadcast_to(value, columns) for value in own.values())
-    cpu.linear_marginals(activation, flat, weights, tuple(biases), outputs, vectors)
+    if cpu.linear_marginals(activation, flat, weights, tuple(biases), outputs, vectors):
+        check_variances("var", inputs[1])
     return mean, var
 
 

@@ -8,7 +8,6 @@ import math
 from math import sqrt as square_root  # as an attribute it would read as this file's own
 
 from fastmoments_kernels.cpu.intrinsics import (
-    as_integer,
     fma,
     polynomial,
     power_of_2,
@@ -60,13 +59,14 @@ SINGLE: dict[str, float | tuple[float, ...]] = {
 # pi / 2 in three parts: products of the first two with 20 bits of quarter turns are exact, 1e-37 is left out
 HALF_PI_1, HALF_PI_2, HALF_PI_3 = 1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21
 TWO_OVER_PI = 0.6366197723675814
-# (sin(r) - r) / r^3 and (cos(r) - 1) / r^2 in r^2 for |r| <= pi / 4, highest power first: 1/11! and 1/12! are left out
+# (sin(r) - r) / r^3 and (cos(r) - 1) / r^2 in r^2 for |r| <= pi / 4, highest power first: 1/11! and 1/12! are the
+# first terms left out
 SIN = tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(4, 0, -1))
 COS = tuple((-1.0) ** k / math.factorial(2 * k) for k in range(5, 0, -1))
 
 
 def _reduced(x: Real) -> Reals:
-    """(exp(r) - 1, 2^n) with x = n ln 2 + r, |r| <= ln(2) / 2; 2^n is 0 where exp(x) is below the normal numbers."""
+    """(exp(r) - 1, 2^n) with x = n ln 2 + r, |r| <= ln(2) / 2; below the normal numbers 2^n is 0."""
     y = where(x > HIGHEST, HIGHEST, x)
     y = where(y < LOWEST, LOWEST, y)
     shifted = fma(y, LOG2_E, MAGIC)
@@ -103,7 +103,7 @@ def log1p(x: Real) -> Real:
 
 
 def _of_parts(n: Real, f: Real) -> Real:
-    """log(2^n (1 + f)): log(1 + f) = 2 s + 2 s^3 (1/3 + s^2/5 + ...) and 2 s = f - s f, so that f is not rounded."""
+    """log(2^n (1 + f)); log(1 + f) = 2 s + 2 s^3 (1/3 + s^2/5 + ...) and 2 s = f - s f: f is not rounded."""
     s = f / (2.0 + f)
     square = s * s
     tail = s * (2.0 * square * polynomial(LOG, square) - f)

@@ -23,7 +23,7 @@ Array = Any
 
 CHUNK = 128  # elements of every operand in the first cache level
 # bound per ufunc and dtype
-INPUTS, OPERANDS, SLACK, REAL = 2, 3, 0.0, np.float64
+INPUTS, OPERANDS, SLACK, REAL, SIZE = 2, 3, 0.0, np.float64, 8
 load, store = LOAD["float64"], STORE["float64"]
 PARAMETERS: tuple[float, ...] = ()
 
@@ -168,12 +168,29 @@ def _loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
     for start in range(0, dims[0], CHUNK):
         count = min(CHUNK, dims[0] - start)
         for operand in range(INPUTS):
-            for i in range(count):
-                x[operand, i] = load(address[operand] + (start + i) * step[operand])
+            _gather(address[operand] + start * step[operand], step[operand], count, x[operand])
         body(x, count, SLACK)
         for operand in range(INPUTS, OPERANDS):
-            for i in range(count):
-                store(address[operand] + (start + i) * step[operand], x[operand, i])
+            _scatter(x[operand], count, address[operand] + start * step[operand], step[operand])
+
+
+# Of neighbours in memory vectors are made
+def _gather(address: int, step: int, count: int, x: Array) -> None:
+    if step == SIZE:
+        for i in range(count):
+            x[i] = load(address, i)
+    else:
+        for i in range(count):
+            x[i] = load(address + i * step, 0)
+
+
+def _scatter(x: Array, count: int, address: int, step: int) -> None:
+    if step == SIZE:
+        for i in range(count):
+            store(address, i, x[i])
+    else:
+        for i in range(count):
+            store(address + i * step, 0, x[i])
 
 
 def outputs_of(kind: str, inputs: int) -> int:
@@ -182,7 +199,9 @@ def outputs_of(kind: str, inputs: int) -> int:
     return inputs - FIXED[body.neurons] if body.outputs is None else body.outputs
 
 
-def _ufunc(name: str, kind: Body, inputs: int, outputs: int, names_in: Callable[[str], Mapping[str, Any]]) -> np.ufunc:
+def _ufunc(
+    name: str, kind: Body, inputs: int, outputs: int, names_in: Callable[[str], Mapping[str, Any]]
+) -> np.ufunc:
     """A ufunc, cached on disk by its name and number of inputs: those of a mixture vary."""
     loops: list[Any] = []
     dtypes = ("float32", "float64")
@@ -191,6 +210,7 @@ def _ufunc(name: str, kind: Body, inputs: int, outputs: int, names_in: Callable[
         # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
         slack = 128 * float(np.finfo(dtype).eps)
         constants = {"INPUTS": inputs, "OPERANDS": inputs + outputs, "SLACK": slack, "REAL": getattr(np, real)}
+        constants["SIZE"] = np.dtype(dtype).itemsize
         body = binding(real, {**names_in(real), "INPUTS": inputs}, jit)(kind.loop)
         names = {"load": LOAD[dtype], "store": STORE[dtype], "body": body, **constants}
         loops.append(ufunc_loop(_loop, names, f"{name}_{inputs}_{dtype}"))

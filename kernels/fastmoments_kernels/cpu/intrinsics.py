@@ -4,7 +4,7 @@ from typing import Any
 
 import llvmlite.ir as ir
 import numpy as np
-from numba.core import types
+from numba import types
 from numba.extending import intrinsic
 
 # of a float type: the integer of its size, bits of the mantissa, what is added to the exponent
@@ -60,7 +60,9 @@ def as_integer(context: Any, x: Any) -> Any:
 @intrinsic
 def as_float(context: Any, x: Any) -> Any:
     """The float64 of these bits."""
-    return types.float64(types.int64), lambda _, builder, s, arguments: builder.bitcast(arguments[0], ir.DoubleType())
+    return types.float64(types.int64), lambda _, builder, s, arguments: builder.bitcast(
+        arguments[0], ir.DoubleType()
+    )
 
 
 @intrinsic
@@ -80,7 +82,9 @@ def power_of_2(context: Any, x: Any) -> Any:
 def split(context: Any, x: Any) -> Any:
     """(n, m, 2^-n) of x = m 2^n, m from sqrt(1/2) to sqrt(2), for a positive normal number."""
     integer, mantissa, bias = BITS[x]
-    lowest, magic = (int(np.array(number, str(x)).view(str(integer))) for number in (SQRT_HALF, 1.5 * 2.0**mantissa))
+    lowest, magic = (
+        int(np.array(number, str(x)).view(str(integer))) for number in (SQRT_HALF, 1.5 * 2.0**mantissa)
+    )
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind, (value,) = _integer(integer), arguments
@@ -100,4 +104,6 @@ def split(context: Any, x: Any) -> Any:
 @intrinsic
 def single(context: Any, x: Any) -> Any:
     """A float64 rounded to float32."""
-    return types.float32(types.float64), lambda _, builder, s, arguments: builder.fptrunc(arguments[0], ir.FloatType())
+    return types.float32(types.float64), lambda _, builder, s, arguments: builder.fptrunc(
+        arguments[0], ir.FloatType()
+    )

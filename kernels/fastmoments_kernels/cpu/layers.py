@@ -16,14 +16,15 @@ from fastmoments_kernels.threads import run
 
 Array = np.ndarray[Any, Any]
 
-BLOCK = 16 * products.ROWS  # rows whose sums use a panel of weights before the next one is read
+BLOCK = 8 * products.SUMS  # rows whose sums use a panel of weights before the next one is read
 SERIAL = 2**20  # weights times rows that are done before a second thread has started
 
 
 @cache
-def _kernel(activation: str | None, parameters: int, real: str) -> Any:
+def _kernel(activation: str | None, parameters: int, real: str, vectors: int) -> Any:
     """The compiled loop of an activation or, without, of the linear layer alone."""
-    constants = {"WIDTH": products.width(np.dtype(real).itemsize), "INPUTS": 0, "OPERANDS": 2}
+    shape = {"VECTORS": vectors, "ROWS": products.SUMS // vectors, "WIDTH": vectors * products.lanes(real)}
+    constants = {**shape, "INPUTS": 0, "OPERANDS": 2}
     if activation is not None:
         constants |= {"INPUTS": 2 + parameters, "OPERANDS": 4 + parameters}
         names = formula_binding(row_of(activation).formula, parameters, real).names
@@ -32,42 +33,44 @@ def _kernel(activation: str | None, parameters: int, real: str) -> Any:
     given, wide, wider = (types.Array(number, ndim, "C", readonly=True) for ndim in (2, 3, 4))
     result, counts, task = types.Array(number, 2, "C"), types.Array(types.int64, 1, "C"), (types.int64,) * 3
     signature = (given, given, wider, wide, wide, result, result, counts, *task)
-    name = f"{activation or 'alone'}_linear_{parameters}_{real}"
+    name = f"{activation or 'alone'}_linear_{parameters}_{vectors}_{real}"
     return entry(linear.linear, binding(real, constants, inline), name, signature)
 
 
 def linear_marginals(
     activation: Any,
-    inputs: tuple[Array, Array],
-    weights: tuple[Array, Array],
-    biases: tuple[Array | None, Array | None],
-    outputs: tuple[Array, Array],
+    inputs: tuple[Array, ...],
+    weights: tuple[Array, ...],
+    biases: tuple[Array | None, ...],
+    outputs: tuple[Array, ...],
     parameters: tuple[Array, ...] = (),
 ) -> int:
     """Mean and variance of f(W X + b), or without an activation of W X + b, into outputs (rows, columns).
 
-    Inputs are (rows, depth), weights (columns, depth), biases and parameters (columns,), all of one dtype, inputs and
-    outputs contiguous.
+    Inputs are (rows, depth), weights (columns, depth), biases and parameters (columns,), all of one dtype, inputs
+    and outputs contiguous. Returns how many of the inputs' variances are negative.
     """
     name = None if activation is None else row_of(activation).name
     rows, (mean, var) = len(inputs[0]), weights
-    zero = np.zeros(len(mean), mean.dtype)
-    factors = _panels(np.stack([mean, mean * mean + var, var]).transpose(2, 0, 1))
-    offsets = _panels(np.stack([zero if bias is None else bias for bias in biases]))
-    own = _panels(np.stack([zero, *parameters])[1:])
+    zero, real = np.zeros(len(mean), mean.dtype), mean.dtype.name
+    vectors = 1 if len(mean) <= products.lanes(real) else 2
+    width = vectors * products.lanes(real)
+    factors = _panels(np.stack([mean, mean * mean + var, var]).transpose(2, 0, 1), width)
+    offsets = _panels(np.stack([zero if bias is None else bias for bias in biases]), width)
+    own = _panels(np.stack([zero, *parameters])[1:], width)
     tasks = -(-rows // BLOCK) if rows * mean.size > SERIAL else 1
-    kernel = _kernel(name, len(parameters), zero.dtype.name)
     negative = np.zeros(max(tasks, 1), np.int64)
+    kernel = _kernel(name, len(parameters), real, vectors)
     run(kernel, (*inputs, factors, offsets, own, *outputs, negative, BLOCK), tasks)
     return int(negative.sum())
 
 
-def _panels(of_columns: Array) -> Array:
-    """(..., columns) as (panels, ..., width), filled up with zeros."""
-    (*lead, columns), width = of_columns.shape, products.width(of_columns.itemsize)
+def _panels(of_columns: Array, width: int) -> Array:
+    """(..., columns) as (panels, ..., width) in aligned memory, filled up with zeros."""
+    *lead, columns = of_columns.shape
     count = -(-columns // width)
     filled = np.zeros((*lead, count * width), of_columns.dtype)
     filled[..., :columns] = of_columns
-    panels = aligned((count, *lead, width), filled)
+    panels: Array = aligned((count, *lead, width), filled)
     panels[...] = np.moveaxis(filled.reshape(*lead, count, width), -2, 0)
     return panels

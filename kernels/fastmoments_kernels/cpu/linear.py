@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.products import ROWS, add_products, copy
+from fastmoments_kernels.cpu.products import add_products, copy
 from fastmoments_kernels.cpu.tiles import aligned
 
 Array = Any
 
-# bound per activation and dtype: inputs of the loop, all its operands, columns of a tile
-INPUTS, OPERANDS, WIDTH = 2, 4, 32
+# bound per activation, dtype and shape of a tile: inputs of the loop, all its operands; vectors, rows and columns
+INPUTS, OPERANDS, VECTORS, ROWS, WIDTH = 2, 4, 2, 6, 32
 
 
 def body(x: Array, count: int, slack: float) -> None:
@@ -36,8 +36,9 @@ def linear(
 ) -> None:
     """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + c, then the activation's, into (rows, columns).
 
-    mu and var are (rows, depth), weights (panels, depth, 3, WIDTH) of M, M^2 + V and V, biases (panels, 2, WIDTH) of b
-    and c, parameters (panels, count, WIDTH). Every `step`th block of rows is done, from `first` on.
+    mu and var are (rows, depth), weights (panels, depth, 3, WIDTH) of M, M^2 + V and V, biases (panels, 2, WIDTH)
+    of b and c, parameters (panels, count, WIDTH). Every `step`th block of rows is done, from `first` on. Counts
+    negative variances.
     """
     (rows, depth), panels = mu.shape, len(weights)
     square, x = np.empty((block, depth), mu.dtype), aligned((panels, OPERANDS, ROWS * WIDTH), mu)
@@ -50,7 +51,7 @@ def linear(
         negative[first] += prepare(some_mu.reshape(-1), some_var.reshape(-1), square.reshape(-1))
         for p in range(panels):
             for i in range(0, len(some_mu), ROWS):
-                add_products(some_mu, some_var, square, i, weights[p], biases[p], x[p, 0], x[p, 1])
+                add_products(VECTORS, some_mu, some_var, square, i, weights[p], biases[p], x[p])
                 body(x[p], ROWS * WIDTH, 0.0)
                 write(x[p, INPUTS], start + i, p * WIDTH, mean_out)
                 write(x[p, INPUTS + 1], start + i, p * WIDTH, var_out)
@@ -70,7 +71,7 @@ def write(tile: Array, i: int, j: int, out: Array) -> None:
     rows, columns = out.shape
     for r in range(min(ROWS, rows - i)):
         if columns - j >= WIDTH:
-            copy(tile, r * WIDTH, out, i + r, j)
+            copy(VECTORS, tile, r * WIDTH, out, i + r, j)
         else:
             for c in range(columns - j):
                 out[i + r, j + c] = tile[r * WIDTH + c]

@@ -7,8 +7,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-def _pointer(builder: Any, address: Any, real: Any) -> Any:
-    return builder.inttoptr(address, real.as_pointer())
+def _place(lowering: Any, builder: Any, arguments: Any, real: Any) -> Any:
+    address, index = arguments[:2]
+    number = lowering.get_data_type(real)
+    return builder.gep(builder.inttoptr(address, number.as_pointer()), [index])
 
 
 @intrinsic
@@ -31,26 +33,26 @@ def column(context: Any, like: Any, array: Any, first: Any, step: Any, j: Any) -
 
 
 def _load(real: Any) -> Any:
-    def load(context: Any, address: Any) -> Any:
+    def load(context: Any, address: Any, index: Any) -> Any:
         def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.load(_pointer(builder, arguments[0], lowering.get_data_type(real)), align=1)
+            return builder.load(_place(lowering, builder, arguments, real), align=1)
 
-        return real(types.int64), emit
+        return real(types.int64, types.int64), emit
 
     return intrinsic(load)
 
 
 def _store(real: Any) -> Any:
-    def store(context: Any, address: Any, value: Any) -> Any:
+    def store(context: Any, address: Any, index: Any, value: Any) -> Any:
         def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            builder.store(arguments[1], _pointer(builder, arguments[0], lowering.get_data_type(real)), align=1)
+            builder.store(arguments[2], _place(lowering, builder, arguments, real), align=1)
             return lowering.get_dummy_value()
 
-        return types.void(types.int64, real), emit
+        return types.void(types.int64, types.int64, real), emit
 
     return intrinsic(store)
 
 
-# the number of a dtype at an address; a number written there, rounded if it must be
+# of a dtype: the number that so many follow the one at an address; a number written there, rounded if it must be
 LOAD = {str(real): _load(real) for real in (types.float32, types.float64)}
 STORE = {str(real): _store(real) for real in (types.float32, types.float64)}

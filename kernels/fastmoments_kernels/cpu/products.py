@@ -8,30 +8,29 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-# Bytes of a vector, and rows and vectors of columns whose two sums and six weights fill the registers
-VECTOR, ROWS, VECTORS = (64, 6, 2) if llvm.get_host_cpu_features().get("avx512f") else (32, 2, 2)
+# Bytes of a vector, and how many vectors of either sum the registers hold beside those of weights
+VECTOR, SUMS = (64, 12) if llvm.get_host_cpu_features().get("avx512f") else (32, 4)
 
 
-def width(itemsize: int) -> int:
-    """Columns that are done together."""
-    return VECTORS * VECTOR // itemsize
+def lanes(real: str) -> int:
+    """Numbers in a vector."""
+    return VECTOR * 8 // int(getattr(types, real).bitwidth)
 
 
 class _Vectors:
     """Vectors of a number type in a function being built."""
 
     def __init__(self, builder: Any, real: Any) -> None:
-        self.builder, self.size = builder, real.bitwidth // 8
-        lanes = VECTOR // self.size
+        self.builder, self.size, self.lanes = builder, real.bitwidth // 8, lanes(str(real))
         number = ir.FloatType() if self.size == 4 else ir.DoubleType()
-        self.type = ir.VectorType(number, lanes)
-        self._first = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+        self.type = ir.VectorType(number, self.lanes)
+        self._first = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
         kind = ir.FunctionType(self.type, [self.type] * 3)
-        name = f"llvm.fma.v{lanes}f{real.bitwidth}"
+        name = f"llvm.fma.v{self.lanes}f{real.bitwidth}"
         self._fma = cgutils.get_or_insert_function(builder.module, kind, name)
 
     def _address(self, base: Any, vectors: int) -> Any:
-        address = self.builder.gep(base, [ir.IntType(64)(vectors * VECTOR // self.size)])
+        address = self.builder.gep(base, [ir.IntType(64)(vectors * self.lanes)])
         return self.builder.bitcast(address, self.type.as_pointer())
 
     def load(self, base: Any, vectors: int) -> Any:
@@ -53,64 +52,71 @@ class _Vectors:
         return self.builder.call(self._fma, [a, b, c])
 
 
-@intrinsic
+def _views(lowering: Any, builder: Any, kinds: Any, values: Any) -> list[Any]:
+    """Arrays by their fields, numbers as they are."""
+    return [
+        lowering.make_array(kind)(lowering, builder, value) if isinstance(kind, types.Array) else value
+        for kind, value in zip(kinds, values, strict=True)
+    ]
+
+
+@intrinsic(prefer_literal=True)
 def add_products(
-    context: Any, mu: Any, var: Any, square: Any, first: Any, weights: Any, biases: Any, mean_out: Any, var_out: Any
+    context: Any, count: Any, mu: Any, var: Any, square: Any, first: Any, weights: Any, biases: Any, out: Any
 ) -> Any:
-    """mu M^T + b into mean_out and var S^T + square V^T + c into var_out, of ROWS rows and `width` columns.
+    """mu M^T + b into out[0] and var S^T + square V^T + c into out[1], of so many vectors of columns.
 
-    mu, var and square (rows, depth) are read from row `first` on, beyond the last row that again; weights (depth, 3,
-    width) are M, S and V by columns, biases (2, width) b and c; outputs (ROWS * width,). All are contiguous.
+    mu, var and square (rows, depth) are read from row `first` on, beyond the last row that again; weights
+    (depth, 3, width) are M, S and V by columns, biases (2, width) b and c. All are contiguous.
     """
+    number = count.literal_value
+    places = [(r, v) for r in range(SUMS // number) for v in range(number)]
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        views = [
-            lowering.make_array(kind)(lowering, builder, value) if isinstance(kind, types.Array) else value
-            for kind, value in zip(signature.args, arguments, strict=True)
-        ]
+        _, *factors, first_row, of_weights, of_biases, of_out = _views(lowering, builder, signature.args, arguments)
         vectors, index = _Vectors(builder, mu.dtype), ir.IntType(64)
-        rows, depth = (builder.extract_value(views[0].shape, axis) for axis in (0, 1))
-        places = [(r, v) for r in range(ROWS) for v in range(VECTORS)]
+        rows, depth = (builder.extract_value(factors[0].shape, axis) for axis in (0, 1))
         last, begin = builder.sub(rows, index(1)), []
-        for r in range(ROWS):
-            row = builder.add(views[3], index(r))
-            row = builder.select(builder.icmp_signed("<", row, last), row, last)
-            begin.append(builder.mul(row, depth))
+        for r in range(SUMS // number):
+            row = builder.add(first_row, index(r))
+            begin.append(builder.mul(builder.select(builder.icmp_signed("<", row, last), row, last), depth))
         # variables that LLVM keeps in registers
-        totals = [
-            [cgutils.alloca_once_value(builder, vectors.load(views[5].data, s * VECTORS + v)) for _, v in places]
+        means, variances = (
+            [cgutils.alloca_once_value(builder, vectors.load(of_biases.data, s * number + v)) for _, v in places]
             for s in range(2)
-        ]
+        )
         with cgutils.for_range(builder, depth) as loop:
-            of_k = builder.gep(views[4].data, [builder.mul(loop.index, index(3 * VECTORS * VECTOR // vectors.size))])
-            own = [[vectors.load(of_k, m * VECTORS + v) for v in range(VECTORS)] for m in range(3)]
-            for r in range(ROWS):
+            step = index(3 * number * vectors.lanes)
+            of_k = builder.gep(of_weights.data, [builder.mul(loop.index, step)])
+            own = [[vectors.load(of_k, m * number + v) for v in range(number)] for m in range(3)]
+            for r in range(SUMS // number):
                 at = builder.add(begin[r], loop.index)
-                x, spread, squared = (vectors.filled(view.data, at) for view in views[:3])
-                for v in range(VECTORS):
-                    mean, out = (totals[s][r * VECTORS + v] for s in range(2))
+                x, spread, squared = (vectors.filled(factor.data, at) for factor in factors)
+                for v in range(number):
+                    mean, variance = means[r * number + v], variances[r * number + v]
                     builder.store(vectors.fma(x, own[0][v], builder.load(mean)), mean)
-                    total = vectors.fma(spread, own[1][v], builder.load(out))
-                    builder.store(vectors.fma(squared, own[2][v], total), out)
-        for sums, view in zip(totals, views[6:], strict=True):
+                    total = vectors.fma(spread, own[1][v], builder.load(variance))
+                    builder.store(vectors.fma(squared, own[2][v], total), variance)
+        second = builder.gep(of_out.data, [builder.extract_value(of_out.shape, 1)])
+        for sums, base in ((means, of_out.data), (variances, second)):
             for place, total in enumerate(sums):
-                vectors.store(builder.load(total), view.data, place)
+                vectors.store(builder.load(total), base, place)
         return lowering.get_dummy_value()
 
-    return types.void(mu, var, square, types.intp, weights, biases, mean_out, var_out), emit
+    return types.void(count, mu, var, square, types.intp, weights, biases, out), emit
 
 
-@intrinsic
-def copy(context: Any, tile: Any, start: Any, out: Any, i: Any, j: Any) -> Any:
-    """`width` numbers of a tile, from `start` on, to out[i, j], out[i, j + 1] ...: out is contiguous."""
+@intrinsic(prefer_literal=True)
+def copy(context: Any, count: Any, tile: Any, start: Any, out: Any, i: Any, j: Any) -> Any:
+    """So many vectors of a tile, from `start` on, to out[i, j], out[i, j + 1] ...; both are contiguous."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, target = (lowering.make_array(t)(lowering, builder, a) for t, a in ((tile, arguments[0]), (out, arguments[2])))
+        _, source, begin, target, row, column = _views(lowering, builder, signature.args, arguments)
         vectors = _Vectors(builder, tile.dtype)
-        row = builder.mul(arguments[3], builder.extract_value(target.shape, 1))
-        begin, end = builder.gep(source.data, [arguments[1]]), builder.gep(target.data, [builder.add(row, arguments[4])])
-        for v in range(VECTORS):
-            vectors.store(vectors.load(begin, v), end, v)
+        place = builder.add(builder.mul(row, builder.extract_value(target.shape, 1)), column)
+        source, target = builder.gep(source.data, [begin]), builder.gep(target.data, [place])
+        for v in range(count.literal_value):
+            vectors.store(vectors.load(source, v), target, v)
         return lowering.get_dummy_value()
 
-    return types.void(tile, types.intp, out, types.intp, types.intp), emit
+    return types.void(count, tile, types.intp, out, types.intp, types.intp), emit

@@ -1,7 +1,7 @@
 """The vocabulary on Numba, in float64 and in float32: exact products by fma, lazy routes, loops over nodes."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -40,7 +40,7 @@ def single_constant(value: Any) -> Any:
     return known.astype(np.float32) if isinstance(known, np.ndarray) else known
 
 
-def binding(real: str, names: dict[str, Any], compile: Callable[[FunctionType], Any]) -> Binding:
+def binding(real: str, names: Mapping[str, Any], compile: Callable[[FunctionType], Any]) -> Binding:
     """Functions over these names, their numbers and compiled code in one of the two dtypes."""
     if real == "float64":
         return Binding(names, compile, constant)
@@ -89,23 +89,39 @@ def collected(components: tuple[Any, ...], function: Callable[..., float], conte
 
 
 @inline
-def _sin(x: float) -> float:
+def sin(x: float) -> float:
     return math.sin(x)
 
 
 @inline
-def _cos(x: float) -> float:
+def cos(x: float) -> float:
     return math.cos(x)
 
 
-def _words(real: str) -> dict[str, Any]:
-    own = elementary.SINGLE if real == "float32" else {}
-    elementary_in = binding(real, {name: single_constant(value) for name, value in own.items()}, inline)
-    words = ("exp", "expm1", "log", "log1p", "sqrt", "absolute", "minimum", "maximum", "difference_of_products")
+# Beside the quarter turns of a million three bits of float32 would be left for what remains
+_quarter_turns = binding("float64", {}, inline)(elementary.quarter_turns)
+_turned = binding("float32", {}, inline)(elementary.turned)
+
+
+@inline
+def sin_single(x: float) -> Any:
+    r, quarters = _quarter_turns(x)
+    return _turned(single(r), as_integer(quarters))
+
+
+@inline
+def cos_single(x: float) -> Any:
+    r, quarters = _quarter_turns(x)
+    return _turned(single(r), as_integer(quarters) + 1)
+
+
+def _words(real: str, own: Mapping[str, Any], **others: Any) -> dict[str, Any]:
+    """The vocabulary in a dtype, by elementary.py with its own numbers and by `others`."""
+    names = ("exp", "expm1", "log", "log1p", "sqrt", "absolute", "minimum", "maximum", "difference_of_products")
+    bound = binding(real, own, inline)
     return {
-        **{word: elementary_in(getattr(elementary, word)) for word in words},
-        "sin": _sin,
-        "cos": _cos,
+        **{name: bound(getattr(elementary, name)) for name in names},
+        **others,
         "where": where,
         "polynomial": polynomial,
         "gauss_legendre": binding(real, {}, reordered)(_gauss_legendre),
@@ -115,23 +131,12 @@ def _words(real: str) -> dict[str, Any]:
     }
 
 
-VOCABULARY = {real: _words(real) for real in ("float64", "float32")}
-
-_quarter_turns = binding("float64", {}, inline)(elementary.quarter_turns)
-_turned = binding("float32", {}, inline)(elementary.turned)
-
-
-# Three bits of float32 would be left for pi / 2 beside the quarter turns of a million
-@inline
-def _sin_single(x: float) -> Any:
-    r, quarters = _quarter_turns(x)
-    return _turned(single(r), as_integer(quarters))
-
-
-@inline
-def _cos_single(x: float) -> Any:
-    r, quarters = _quarter_turns(x)
-    return _turned(single(r), as_integer(quarters) + 1)
-
-
-VOCABULARY["float32"] |= {"sin": _sin_single, "cos": _cos_single}
+VOCABULARY = {
+    "float64": _words("float64", {}, sin=sin, cos=cos),
+    "float32": _words(
+        "float32",
+        {name: single_constant(value) for name, value in elementary.SINGLE.items()},
+        sin=sin_single,
+        cos=cos_single,
+    ),
+}
