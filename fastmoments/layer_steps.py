@@ -16,8 +16,6 @@ from fastmoments.results import Moments, MomentsCross
 
 Array = Any
 
-ROWS = 1024  # of `bayes_linear_marginals` at a time on NumPy: what belongs to them stays in cache
-
 
 def plan_of_given(arguments: dict[str, Any]) -> Plan:
     """The plan of those arguments that are given."""
@@ -35,12 +33,13 @@ class Affine(NamedTuple):
 class Layer:
     """The arguments of one call as its framework's arrays, checked by name."""
 
-    def __init__(self, plan: Plan | None = None, **arguments: Any) -> None:
+    def __init__(self, plan: Plan | None = None, judged: tuple[str, ...] = (), **arguments: Any) -> None:
+        """`judged` are variances that a kernel judges as it reads them."""
         self.plan: Plan = plan or plan_of_given(arguments)
         self.framework: ModuleType = framework_of(self.plan)
         self.given = self.framework.to_arrays(self.plan, arguments)
         for name, value in self.given.items():
-            if name.endswith("var") and value is not None:
+            if name.endswith("var") and name not in judged and value is not None:
                 self.framework.check_variances(name, value)
         self.mu = self.given["mu"]
         if "cov" in arguments:
@@ -127,26 +126,13 @@ class Layer:
         return mu, var, weight, self.matrix("weight_var", weight.shape[0])
 
     def marginals(self, activation: Any) -> tuple[Array, Array]:
-        """Mean and variance of W X + b or f of it; NumPy's rows in blocks, into arrays made beforehand."""
+        """Mean and variance of W X + b or f of it."""
         mu, var, weight, spread = self._factors()
-        maps = weight.T, (weight * weight + spread).T, spread.T
-        if self.plan.framework != "numpy":
-            return self._rows(mu, var, maps, activation)
-        length, lead = weight.shape[0], mu.shape[:-1]
-        mu, var = (x.reshape(-1, x.shape[-1]) for x in (mu, var))
-        out = self.xp.empty((2, len(mu), length), self.plan.compute)
-        for start in range(0, len(mu), ROWS):
-            rows = slice(start, start + ROWS)
-            out[0, rows], out[1, rows] = self._rows(mu[rows], var[rows], maps, activation)
-        return out[0].reshape(*lead, length), out[1].reshape(*lead, length)
-
-    def _rows(self, mu: Array, var: Array, maps: tuple[Array, ...], activation: Any) -> tuple[Array, Array]:
-        of_mean, of_var, of_square = maps
-        mean, out = mu @ of_mean, var @ of_var + (mu * mu) @ of_square
+        mean, out = mu @ weight.T, var @ (weight * weight + spread).T + (mu * mu) @ spread.T
         if self.given["bias_mean"] is not None:
-            mean = mean + self.vector("bias_mean", of_mean.shape[-1])
+            mean = mean + self.vector("bias_mean", len(weight))
         if self.given["bias_var"] is not None:
-            out = out + self.vector("bias_var", of_mean.shape[-1])
+            out = out + self.vector("bias_var", len(weight))
         return (mean, out) if activation is None else tuple(marginals(activation, mean, out))
 
     def diagonal(self, matrix: Array) -> Array:

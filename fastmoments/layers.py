@@ -261,17 +261,18 @@ def bayes_linear_marginals(
     Notes
     -----
     var_out = (M^2 + V) var + V mu^2 + bias_var, exact for independent inputs; behind an activation the result is
-    that of a Gaussian with these moments (Wang et al. 2016). On NumPy rows pass through it a block at a time. On
-    CUDA tensors of which nobody asks for derivatives it is one kernel: bfloat16 is multiplied as it is and added in
+    that of a Gaussian with these moments (Wang et al. 2016). It is one kernel on NumPy arrays, and on tensors of
+    the CPU or CUDA of which nobody asks for derivatives. On CUDA bfloat16 is multiplied as it is and added in
     float32; float32 becomes tf32 only if torch.backends.cuda.matmul.fp32_precision says so.
     """
     given: dict[str, Any] = {"bias_mean": bias_mean, "bias_var": bias_var}
     given |= {"mu": mu, "var": var, "weight_mean": weight_mean, "weight_var": weight_var}
     name, parameters = (None, {}) if activation is None else of_neurons(activation)
     plan = plan_of_given(given | parameters)
-    if plan.backend == "gpu" and framework_of(plan).is_one_kernel(name, given, parameters):
+    if plan.backend in ("cpu", "gpu") and framework_of(plan).is_one_kernel(name, given, parameters):
         # bfloat16 is multiplied as it is; float16's squares might overflow
-        layer = Layer(plan._replace(compute="bfloat16") if plan.result == "bfloat16" else plan, **given)
+        lowered = plan.backend == "gpu" and plan.result == "bfloat16"
+        layer = Layer(plan._replace(compute="bfloat16") if lowered else plan, ("var",), **given)
         return Marginals(*(layer.result(x) for x in layer.by_kernel(name, parameters)))
     layer = Layer(**given)
     with layer.arithmetic():

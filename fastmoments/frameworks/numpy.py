@@ -1,6 +1,7 @@
 """NumPy arrays: checks, shapes and buffers around the cpu kernels."""
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
@@ -122,6 +123,34 @@ def symmetric_product(left: Array, right: Array) -> Array:
     """Left (m, n) times right (..., n, m), whose product is symmetric."""
     shape = (*right.shape[:-2], len(left), len(left))
     return products.by_panels(left, right, np.empty(shape, right.dtype))
+
+
+def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[str, Any]) -> bool:
+    """Whether a linear layer and its activation are one kernel: parameters are one number a neuron."""
+    return isinstance(activation, str | None) and all(np.ndim(value) <= 1 for value in parameters.values())
+
+
+def linear_marginals(
+    activation: str | None,
+    inputs: tuple[Array, ...],
+    weights: tuple[Array, ...],
+    biases: Sequence[Array | None],
+    parameters: dict[str, Any],
+) -> tuple[Array, Array]:
+    """Mean and variance (..., m) of f(W X + b), or of W X + b, inputs (..., n) and weights (m, n) of one dtype."""
+    from fastmoments_kernels import cpu
+
+    (*lead, depth), columns, dtype = inputs[0].shape, len(weights[0]), inputs[0].dtype
+    own = {name: np.asarray(value, dtype) for name, value in parameters.items()}
+    for name, value in own.items():
+        shapes.check_parameter(name, value.shape, (*lead, columns))
+    flat = tuple(np.ascontiguousarray(x).reshape(math.prod(lead), depth) for x in inputs)
+    mean, var = (np.empty((*lead, columns), dtype) for _ in range(2))
+    outputs = tuple(x.reshape(math.prod(lead), columns) for x in (mean, var))
+    vectors = tuple(np.broadcast_to(value, columns) for value in own.values())
+    if cpu.linear_marginals(activation, flat, weights, tuple(biases), outputs, vectors):
+        check_variances("var", inputs[1])
+    return mean, var
 
 
 def result(plan: Plan, value: Array) -> Array:

@@ -20,6 +20,7 @@ class Binding:
         functions apart by name, in their caches or when they link what they cached, and would take one source bound
         in two ways for one function; default none.
     constant : applied to every other global (tables, numbers); default none.
+    literal : applied to every float written in the code itself; default none.
     """
 
     def __init__(
@@ -27,8 +28,9 @@ class Binding:
         names: Mapping[str, Any],
         compile: Callable[[FunctionType], Any] | None = None,
         constant: Callable[[Any], Any] = lambda value: value,
+        literal: Callable[[float], Any] | None = None,
     ) -> None:
-        self.names, self.compile, self.constant = names, compile, constant
+        self.names, self.compile, self.constant, self.literal = names, compile, constant, literal
         self._bound: dict[FunctionType, Any] = {}
 
     def __call__(self, function: Callable[..., Any]) -> Any:
@@ -45,7 +47,10 @@ class Binding:
     def named(self, function: Callable[..., Any]) -> FunctionType:
         """The function bound and not compiled, named by what it is bound to."""
         scope = self.scope(function)
-        return with_scope(function, scope, f"{function.__qualname__}_{_digest(scope)}")
+        copy = with_scope(function, scope, f"{function.__qualname__}_{_digest(scope, self.literal)}")
+        if self.literal is not None:
+            copy.__code__ = _with_literals(copy.__code__, self.literal)
+        return copy
 
     def scope(self, function: Callable[..., Any]) -> dict[str, Any]:
         """The globals `function` reads, bound."""
@@ -78,9 +83,19 @@ def with_scope(function: Callable[..., Any], scope: Mapping[str, Any], name: str
     return copy
 
 
-def _digest(scope: Mapping[str, Any]) -> str:
-    """A short name for what globals are bound to."""
+def _with_literals(value: Any, literal: Callable[[float], Any]) -> Any:
+    """Code, or one of its constants, with every float exchanged."""
+    if isinstance(value, CodeType):
+        return value.replace(co_consts=_with_literals(value.co_consts, literal))
+    if isinstance(value, tuple):
+        return tuple(_with_literals(entry, literal) for entry in value)
+    return literal(value) if isinstance(value, float) else value
+
+
+def _digest(scope: Mapping[str, Any], literal: Any) -> str:
+    """A short name for what globals and literals are bound to."""
     meaning = " ".join(f"{name}={_identity(scope[name])}" for name in sorted(scope))
+    meaning += "" if literal is None else f" {literal.__name__}"
     return hashlib.sha256(meaning.encode()).hexdigest()[:12]
 
 

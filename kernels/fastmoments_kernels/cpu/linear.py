@@ -1,0 +1,77 @@
+"""A layer with Gaussian weights and the activation behind it, a tile of rows and columns at a time.
+
+Written against the elementwise loop that `body` is bound to; sums go from registers to the first cache level, and
+from there through the activation to the result.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastmoments_kernels.cpu.products import add_products, copy
+from fastmoments_kernels.cpu.tiles import aligned
+
+Array = Any
+
+# bound per activation, dtype and shape of a tile: inputs of the loop, all its operands; vectors, rows and columns
+INPUTS, OPERANDS, VECTORS, ROWS, WIDTH = 2, 4, 2, 6, 32
+
+
+def body(x: Array, count: int, slack: float) -> None:
+    """The outputs are the sums themselves."""
+
+
+def linear(
+    mu: Array,
+    var: Array,
+    weights: Array,
+    biases: Array,
+    parameters: Array,
+    mean_out: Array,
+    var_out: Array,
+    negative: Array,
+    block: int,
+    first: int,
+    step: int,
+) -> None:
+    """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + c, then the activation's, into (rows, columns).
+
+    mu and var are (rows, depth), weights (panels, depth, 3, WIDTH) of M, M^2 + V and V, biases (panels, 2, WIDTH)
+    of b and c, parameters (panels, count, WIDTH). Every `step`th block of rows is done, from `first` on. Counts
+    negative variances.
+    """
+    (rows, depth), panels = mu.shape, len(weights)
+    square, x = np.empty((block, depth), mu.dtype), aligned((panels, OPERANDS, ROWS * WIDTH), mu)
+    for p in range(panels):
+        for k in range(parameters.shape[1]):
+            for i in range(ROWS * WIDTH):
+                x[p, 2 + k, i] = parameters[p, k, i % WIDTH]
+    for start in range(first * block, rows, step * block):
+        some_mu, some_var = mu[start : start + block], var[start : start + block]
+        negative[first] += prepare(some_mu.reshape(-1), some_var.reshape(-1), square.reshape(-1))
+        for p in range(panels):
+            for i in range(0, len(some_mu), ROWS):
+                add_products(VECTORS, some_mu, some_var, square, i, weights[p], biases[p], x[p])
+                body(x[p], ROWS * WIDTH, 0.0)
+                write(x[p, INPUTS], start + i, p * WIDTH, mean_out)
+                write(x[p, INPUTS + 1], start + i, p * WIDTH, var_out)
+
+
+def prepare(mu: Array, var: Array, square: Array) -> int:
+    """The squares of mu, and how many variances are negative; read in order both come to the caches in time."""
+    negative = 0
+    for i in range(len(mu)):
+        square[i] = mu[i] * mu[i]
+        negative += var[i] < 0.0
+    return negative
+
+
+def write(tile: Array, i: int, j: int, out: Array) -> None:
+    """What lies inside `out` of a tile at (i, j)."""
+    rows, columns = out.shape
+    for r in range(min(ROWS, rows - i)):
+        if columns - j >= WIDTH:
+            copy(VECTORS, tile, r * WIDTH, out, i + r, j)
+        else:
+            for c in range(columns - j):
+                out[i + r, j + c] = tile[r * WIDTH + c]
