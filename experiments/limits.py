@@ -1,35 +1,28 @@
-"""Measures where taking a layer's output for Gaussian fails; writes docs/experiments/limits.md and its figure.
+"""Where taking a layer's output for Gaussian fails: errors over the depth, and beside what others do."""
 
-usage: python tools/limits_page.py             measure, then write (two minutes)
-       python tools/limits_page.py --write     the page from docs/experiments/limits.json
-"""
-
-import json
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from scipy.stats import norm
 
 import fastmoments as fm
+from experiments.figures import COLORS, panels
+from experiments.methods import METHODS, Layers
+from experiments.tables import percent, table
 from fastmoments.compare import Affine, Residual
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "docs" / "experiments"
-RESULTS, PAGE, FIGURE = FOLDER / "limits.json", FOLDER / "limits.md", ROOT / "docs" / "figures" / "limits.png"
-
 ACTIVATIONS = ("heaviside", "probit", "relu", "gelu")
-METHODS = {
-    "fastmoments": fm.compare.analytic,
-    "mean-field": fm.compare.mean_field,
-    "linearised": fm.compare.linearise,
-    "unscented": fm.compare.unscented,
+SHOWN = {
+    name: METHODS[f"{name} 1995" if name == "unscented" else name]
+    for name in ("fastmoments", "mean-field", "linearised", "unscented")
 }
 DEPTHS = (1, 2, 3, 4)
 INPUTS, WIDTH, OUTPUTS = 2, 32, 8
-NETWORKS, SAMPLES = 16, 2**16
-Layers = list[Any]
+FULL = {"networks": 16, "samples": 2**16, "inputs": [1, 2, 8, 32, 128]}
+FAST = {"networks": 2, "samples": 2**10, "inputs": [1, 2]}
 Errors = dict[str, float]
 
 
@@ -44,39 +37,35 @@ def network(activation: str, depth: int, inputs: int, seed: int) -> Layers:
     return [*hidden, Affine(*affine(WIDTH, OUTPUTS))]
 
 
-def measure(activation: str, depth: int, inputs: int = INPUTS, methods: tuple[str, ...] = ("fastmoments",)) -> Any:
+def measure(activation: str, depth: int, inputs: int, size: dict[str, Any]) -> Any:
     """Root mean square errors over networks and outputs: of the mean, by the sd, and of the sd, relative."""
     mu, cov = np.zeros(inputs), np.eye(inputs)
+    methods = tuple(SHOWN) if (depth, inputs) == (3, INPUTS) else ("fastmoments",)
     found: dict[str, list[Any]] = {name: [] for name in (*methods, "reference")}
-    for seed in range(NETWORKS):
+    for seed in range(size["networks"]):
         layers = network(activation, depth, inputs, seed)
-        truth = fm.compare.monte_carlo(layers, mu, cov, SAMPLES, seed=seed, return_error=True)
+        truth = fm.compare.monte_carlo(layers, mu, cov, size["samples"], seed=seed, return_error=True)
         var = np.diagonal(truth.cov)
         found["reference"].append((truth.mean_error / np.sqrt(var), np.diagonal(truth.cov_error) / var / 2))
         for name in methods:
-            mean, own_cov = METHODS[name](layers, mu, cov)
+            mean, own_cov = SHOWN[name](layers, mu, cov)
             found[name].append(((mean - truth.mean) / np.sqrt(var), np.sqrt(np.diagonal(own_cov) / var) - 1))
     return {name: dict(zip(("mean", "sd"), _rms(errors), strict=True)) for name, errors in found.items()}
 
 
 def _rms(errors: list[Any]) -> list[float]:
-    return [float(f"{np.sqrt(np.mean(np.square(part))):.3g}") for part in zip(*errors, strict=True)]
+    return [float(np.sqrt(np.mean(np.square(part)))) for part in zip(*errors, strict=True)]
 
 
-def measure_all() -> dict[str, Any]:
-    """Everything the page says, by name."""
-    jobs = [(name, depth) for name in ACTIVATIONS for depth in DEPTHS]
-    by_depth: dict[str, dict[str, Any]] = {name: {} for name in ACTIVATIONS}
-    for name, depth in tqdm(jobs, desc="Networks"):
-        methods = tuple(METHODS) if depth == 3 else ("fastmoments",)
-        by_depth[name][str(depth)] = measure(name, depth, methods=methods)
-    by_inputs = {str(n): measure("heaviside", 3, n) for n in tqdm((1, 2, 8, 32, 128), desc="Inputs")}
-    return {"by_depth": by_depth, "by_inputs": by_inputs}
+def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    by_depth = {f"{name}, {depth} hidden": (name, depth, INPUTS) for name in ACTIVATIONS for depth in DEPTHS}
+    by_inputs = {f"{inputs} inputs": ("heaviside", 3, inputs) for inputs in size["inputs"]}
+    return {case: partial(measure, *what, size) for case, what in (by_depth | by_inputs).items()}
 
 
 TEXT = """# Honest limits
 
-Written by `make limits`; do not edit but in `tools/limits_page.py`.
+Written by `make experiments`; do not edit but in `experiments/limits.py`.
 
 A layer's mean and covariance are exact for a Gaussian input, and what leaves an activation is not Gaussian. The
 next layer takes it for the Gaussian of the same mean and covariance, as every method does that carries only
@@ -163,87 +152,67 @@ What rounding does within a layer is on the [accuracy page](../accuracy.md), kno
 """
 
 
-def page(results: dict[str, Any]) -> str:
+def page(size: dict[str, Any], results: dict[str, Any]) -> str:
     """The page of these results."""
-    by_depth, by_inputs = results["by_depth"], results["by_inputs"]
-    first = [row["1"]["reference"] for row in by_depth.values()]
+    first = [results[f"{name}, 1 hidden"]["reference"] for name in ACTIVATIONS]
+    by_depth = {
+        name: {f"{depth} hidden": results[f"{name}, {depth} hidden"]["fastmoments"] for depth in DEPTHS}
+        for name in ACTIVATIONS
+    }
+    by_method = {name: {m: results[f"{name}, 3 hidden"][m] for m in SHOWN} for name in ACTIVATIONS}
+    by_inputs = {str(n): {"heaviside": results[f"{n} inputs"]["fastmoments"]} for n in size["inputs"]}
     return TEXT.format(
         inputs=INPUTS,
         width=WIDTH,
         outputs=OUTPUTS,
-        networks=NETWORKS,
-        samples=SAMPLES,
-        by_depth=_table("activation", {name: _by_depth(row) for name, row in by_depth.items()}),
-        reference_mean=_percent(max(errors["mean"] for errors in first)),
-        reference_sd=_percent(max(errors["sd"] for errors in first)),
-        by_method=_table("activation", {name: {m: row["3"][m] for m in METHODS} for name, row in by_depth.items()}),
-        by_inputs=_table("inputs", {n: {"heaviside": row["fastmoments"]} for n, row in by_inputs.items()}),
+        networks=size["networks"],
+        samples=size["samples"],
+        by_depth=_pairs("activation", by_depth),
+        reference_mean=percent(max(errors["mean"] for errors in first)),
+        reference_sd=percent(max(errors["sd"] for errors in first)),
+        by_method=_pairs("activation", by_method),
+        by_inputs=_pairs("inputs", by_inputs),
     )
 
 
-def _by_depth(row: dict[str, Any]) -> dict[str, Errors]:
-    return {f"{depth} hidden": errors["fastmoments"] for depth, errors in row.items()}
+def _pairs(head: str, rows: dict[str, dict[str, Errors]]) -> str:
+    """Two columns, mean and sd, for each entry of the rows."""
+    columns = [part for name in next(iter(rows.values())) for part in (f"{name}: mean", "sd")]
+    return table(
+        [head, *columns],
+        (
+            [name, *(percent(errors[kind]) for errors in row.values() for kind in ("mean", "sd"))]
+            for name, row in rows.items()
+        ),
+    )
 
 
-def _table(head: str, rows: dict[str, dict[str, Errors]]) -> str:
-    columns = next(iter(rows.values()))
-    lines = [f"| {head} | " + " | ".join(f"{name}: mean | sd" for name in columns) + " |"]
-    lines.append("|---|" + "--:|" * 2 * len(columns))
-    for name, row in rows.items():
-        cells = [f"{_percent(errors['mean'])} | {_percent(errors['sd'])}" for errors in row.values()]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g}%"
-
-
-def draw(results: dict[str, Any], path: Path) -> None:
+def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
     """Three densities, and the errors over the depth."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    from scipy.stats import norm
-
-    rng = np.random.default_rng(0)
-    settings = {"axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left"}
-    with plt.rc_context({**settings, "legend.frameon": False, "font.size": 11}):
-        figure, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained", width_ratios=[1, 1, 1, 1.3])
-        x = rng.normal(size=(2**17, INPUTS))
+    x = np.random.default_rng(0).normal(size=(2 * size["samples"], INPUTS))
+    with panels(path, 4, (13, 3.6), width_ratios=[1, 1, 1, 1.3]) as axes:
         for axis, depth in zip(axes, (1, 2, 3), strict=False):
-            layers = network("heaviside", depth, INPUTS, seed=1)
-            y = x
-            for layer in layers[:-1]:
-                y = (y @ np.asarray(layer.A).T + layer.b > 0).astype(float)
-            y = (y @ layers[-1].weight.T + layers[-1].bias)[:, 0]
-            mean, cov = fm.compare.analytic(layers, np.zeros(INPUTS), np.eye(INPUTS))
-            sd = np.sqrt(cov[0, 0])
-            grid = np.linspace(min(y.min(), mean[0] - 3.5 * sd), max(y.max(), mean[0] + 3.5 * sd), 120)
-            axis.hist(y, grid, density=True, color="#8ecae6", label="sampled")
-            axis.plot(grid, norm.pdf(grid, mean[0], sd), color="#d1495b", lw=2.5, label="fastmoments")
+            _density(axis, network("heaviside", depth, INPUTS, seed=1), x)
             axis.set_title(f"heaviside, {depth} hidden")
-            axis.set(yticks=[], xlabel="output")
-            axis.spines.left.set_visible(False)
         axes[0].legend(loc="upper right")
-        for name, row in results["by_depth"].items():
-            axes[3].plot(DEPTHS, [100 * row[str(d)]["fastmoments"]["sd"] for d in DEPTHS], "o-", label=name)
+        for name in ACTIVATIONS:
+            errors = [100 * results[f"{name}, {depth} hidden"]["fastmoments"]["sd"] for depth in DEPTHS]
+            axes[3].plot(DEPTHS, errors, "o-", label=name)
         axes[3].set(xlabel="hidden layers", ylabel="error of the sd, %", xticks=DEPTHS, yscale="log")
         axes[3].set_title("error against sampling")
         axes[3].legend(ncols=2, loc="lower right", fontsize=9)
-        figure.savefig(path, dpi=130)
-        plt.close(figure)
 
 
-def main() -> None:
-    if "--write" not in sys.argv:
-        results = measure_all()
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    results = json.loads(RESULTS.read_text())
-    PAGE.write_text(page(results))
-    draw(results, FIGURE)
-
-
-if __name__ == "__main__":
-    main()
+def _density(axis: Any, layers: Layers, x: Any) -> None:
+    """The first output, sampled, and the Gaussian of the closed form."""
+    y = x
+    for layer in layers[:-1]:
+        y = (y @ np.asarray(layer.A).T + layer.b > 0).astype(float)
+    y = (y @ layers[-1].weight.T + layers[-1].bias)[:, 0]
+    mean, cov = fm.compare.analytic(layers, np.zeros(INPUTS), np.eye(INPUTS))
+    sd = np.sqrt(cov[0, 0])
+    grid = np.linspace(min(y.min(), mean[0] - 3.5 * sd), max(y.max(), mean[0] + 3.5 * sd), 120)
+    axis.hist(y, grid, density=True, color="#8ecae6", label="sampled")
+    axis.plot(grid, norm.pdf(grid, mean[0], sd), color=COLORS["fastmoments"], lw=2.5, label="fastmoments")
+    axis.set(yticks=[], xlabel="output")
+    axis.spines.left.set_visible(False)
