@@ -19,7 +19,7 @@ from tests.rows import EXAMPLES
 from tests.truth import Activation, activation, cov_truth, neuron_truth
 
 FULL = {"neurons": 5, "digits": 18, "samples": 2**22, "activations": [row.name for row in CATALOGUE] + list(READY)}
-FAST = {"neurons": 2, "digits": 16, "samples": 2**12, "activations": ["relu", "sin", "bernoulli_probit"]}
+FAST = {"neurons": 2, "digits": 16, "samples": 2**12, "activations": ["relu", "sin", "tanh"]}
 EPS = float(np.finfo(np.float64).eps)
 CHUNK = 2**16
 # To a tolerance: this package has no definition of these that mpmath could read.
@@ -102,27 +102,28 @@ TEXT = """# Exact in one layer
 
 Written by `make experiments`; do not edit but in `experiments/exactness.py`.
 
-{neurons} neurons with correlated Gaussian inputs go through one activation. Every mean, variance and covariance that
-fastmoments returns is compared twice: with the integral of the activation's definition to {digits} digits (mpmath), and
-with {samples:,} Monte Carlo samples, which no formula has touched.
+{neurons} neurons with correlated Gaussian inputs go through one activation. Every mean, variance and covariance
+that fastmoments returns is compared twice: with the integral of the activation's definition to {digits} digits
+(mpmath), and with {samples:,} Monte Carlo samples, which no formula has touched.
 
 ![Differences to Monte Carlo against a normal distribution, and errors against mpmath](../figures/exactness.png)
 
-Left: differences to Monte Carlo in the sampling's own standard errors, sorted, against what the normal distribution
-expects of as many: an exact formula lies on the line. Right: largest error against mpmath.
+Left: differences to Monte Carlo in the sampling's own standard errors, sorted, against what the normal
+distribution expects of as many: an exact formula lies on the line. Right: largest error against mpmath.
 
 {table}
 
-Columns 2 and 3: largest error of a mean, by its neuron's standard deviation, and of an entry of the covariance, by the
-product of the two standard deviations, in units of eps = {eps}. Columns 4 and 5: differences to Monte Carlo in
-standard errors, {count} numbers for every activation, as root mean square and largest; 1 is expected of the former, and
-of the latter {expected_max:.1f}. The numbers of one activation share their samples: their root mean square
-scatters more than that of independent ones.
+Columns 2 and 3: largest error of a mean, by its neuron's standard deviation, and of an entry of the covariance,
+by the product of the two standard deviations, in units of eps = {eps}. Columns 4 and 5: differences to Monte
+Carlo in standard errors, {count} numbers for every activation, as root mean square and largest; 1 is expected
+of the former, and of the latter {expected_max:.1f}. The numbers of one activation share their samples: their
+root mean square scatters more than that of independent ones.
 
 The largest error of the activations with a closed form is {worst_closed} eps ({worst_closed_name}). The last
-{ready}, which have none, are computed to a tolerance of 1e-10: {worst_ready} at most. Of all {all_count} differences to
-Monte Carlo {beyond_two} lie beyond 2 standard errors, where {expected_two:.0f} are expected; the largest is
-{largest:.2f}, and {probability:.0%} of as many independent normal numbers have a larger one among them.
+{ready}, which have none, are computed to a tolerance of 1e-10: {worst_ready} at most. Of all {all_count}
+differences to Monte Carlo {beyond_two} lie beyond 2 standard errors, where {expected_two:.0f} are expected; the
+largest is {largest:.2f}, and {probability:.0%} of as many independent normal numbers have a larger one among
+them.
 
 Accuracy where inputs are extreme is on the [accuracy page](../accuracy.md) and under [stress](stress.md).
 """

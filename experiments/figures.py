@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 COLORS = {
     "fastmoments": "#d1495b",
     "mean-field": "#4a9d7c",
+    "mean-field, joint inputs": "#8ccfae",
     "linearised": "#edae49",
     "unscented 1995": "#6fa8dc",
     "unscented 2002": "#b5651d",

@@ -14,15 +14,19 @@ from experiments.methods import METHODS, Layers
 from experiments.tables import percent, table
 from fastmoments.compare import Affine, Residual
 
-ACTIVATIONS = ("heaviside", "probit", "relu", "gelu")
 SHOWN = {
     name: METHODS[f"{name} 1995" if name == "unscented" else name]
     for name in ("fastmoments", "mean-field", "linearised", "unscented")
 }
 DEPTHS = (1, 2, 3, 4)
 INPUTS, WIDTH, OUTPUTS = 2, 32, 8
-FULL = {"networks": 16, "samples": 2**16, "inputs": [1, 2, 8, 32, 128]}
-FAST = {"networks": 2, "samples": 2**10, "inputs": [1, 2]}
+FULL = {
+    "activations": ["heaviside", "probit", "relu", "gelu"],
+    "networks": 16,
+    "samples": 2**16,
+    "inputs": [1, 2, 8, 32, 128],
+}
+FAST = {"activations": ["heaviside", "relu"], "networks": 2, "samples": 2**10, "inputs": [1, 2]}
 Errors = dict[str, float]
 
 
@@ -58,7 +62,9 @@ def _rms(errors: list[Any]) -> list[float]:
 
 
 def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-    by_depth = {f"{name}, {depth} hidden": (name, depth, INPUTS) for name in ACTIVATIONS for depth in DEPTHS}
+    by_depth = {
+        f"{name}, {depth} hidden": (name, depth, INPUTS) for name in size["activations"] for depth in DEPTHS
+    }
     by_inputs = {f"{inputs} inputs": ("heaviside", 3, inputs) for inputs in size["inputs"]}
     return {case: partial(measure, *what, size) for case, what in (by_depth | by_inputs).items()}
 
@@ -73,9 +79,9 @@ these. Here is how wrong that can be.
 
 ## A failure to check by hand
 
-X ~ N(0, 1) goes through a step, and the step's output less 0.1 through another. The second step changes nothing:
-its input is 0.9 or -0.1, its output 1 or 0 with the first one's. Taken for a Gaussian of the same mean and
-variance, that input is positive with probability Phi(0.4 / 0.5) = 0.788 instead of 1/2.
+X ~ N(0, 1) goes through a step, and the step's output less 0.1 through another. The second step changes
+nothing: its input is 0.9 or -0.1, its output 1 or 0 with the first one's. Taken for a Gaussian of the same mean
+and variance, that input is positive with probability Phi(0.4 / 0.5) = 0.788 instead of 1/2.
 
 ```python
 import numpy as np
@@ -103,8 +109,8 @@ One neuron wide is the worst case: a wide layer adds up many such values, and su
 
 Left: an output of a heaviside network of one, two and three hidden layers, sampled, and the Gaussian that
 fastmoments returns. With two inputs, {width} steps cut the plane into a few hundred pieces, and the output has
-one value on each: mean and variance are exact behind one layer, the bell is not the distribution's shape. Right:
-the table's errors of the standard deviation.
+one value on each: mean and variance are exact behind one layer, the bell is not the distribution's shape.
+Right: the table's errors of the standard deviation.
 
 {inputs} inputs N(0, I), {width} neurons a layer, {outputs} outputs, weights N(0, 2 / fan-in), biases N(0, 1/4);
 root mean square over {networks} networks and their outputs, against {samples:,} samples. The mean's error is in
@@ -125,15 +131,15 @@ no slope in a step, and returns a variance of 0.
 
 ## More inputs
 
-Heaviside, three hidden layers. With one input the network's output is a curve of steps; with many, the sums into
-every neuron are more nearly Gaussian.
+Heaviside, three hidden layers. With one input the network's output is a curve of steps; with many, the sums
+into every neuron are more nearly Gaussian.
 
 {by_inputs}
 
 ## Without samples
 
-`fm.nn.propagate(model, mu, cov, bound=True)` returns how far the output can be from the Gaussian at most: rigorous,
-and loose for deep networks or large variances ([Networks](../networks.md)).
+`fm.nn.propagate(model, mu, cov, bound=True)` returns how far the output can be from the Gaussian at most:
+rigorous, and loose for deep networks or large variances ([Networks](../networks.md)).
 
 ## What else is not exact
 
@@ -154,12 +160,12 @@ What rounding does within a layer is on the [accuracy page](../accuracy.md), kno
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
     """The page of these results."""
-    first = [results[f"{name}, 1 hidden"]["reference"] for name in ACTIVATIONS]
+    first = [results[f"{name}, 1 hidden"]["reference"] for name in size["activations"]]
     by_depth = {
         name: {f"{depth} hidden": results[f"{name}, {depth} hidden"]["fastmoments"] for depth in DEPTHS}
-        for name in ACTIVATIONS
+        for name in size["activations"]
     }
-    by_method = {name: {m: results[f"{name}, 3 hidden"][m] for m in SHOWN} for name in ACTIVATIONS}
+    by_method = {name: {m: results[f"{name}, 3 hidden"][m] for m in SHOWN} for name in size["activations"]}
     by_inputs = {str(n): {"heaviside": results[f"{n} inputs"]["fastmoments"]} for n in size["inputs"]}
     return TEXT.format(
         inputs=INPUTS,
@@ -195,7 +201,7 @@ def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
             _density(axis, network("heaviside", depth, INPUTS, seed=1), x)
             axis.set_title(f"heaviside, {depth} hidden")
         axes[0].legend(loc="upper right")
-        for name in ACTIVATIONS:
+        for name in size["activations"]:
             errors = [100 * results[f"{name}, {depth} hidden"]["fastmoments"]["sd"] for depth in DEPTHS]
             axes[3].plot(DEPTHS, errors, "o-", label=name)
         axes[3].set(xlabel="hidden layers", ylabel="error of the sd, %", xticks=DEPTHS, yscale="log")

@@ -17,6 +17,13 @@ def ignore(layers: Layers, mu: Any, cov: Any) -> fm.Moments:
     return fm.compare.linearise(layers, mu, np.zeros_like(cov))
 
 
+def mean_field_behind_inputs(layers: Layers, mu: Any, cov: Any) -> fm.Moments:
+    """Kuang and Lin's mean-field: the input's correlations are kept, those behind every layer dropped."""
+    mean, full = fm.compare.analytic(layers[:1], mu, cov)
+    var = np.diagonal(full, axis1=-2, axis2=-1)
+    return fm.compare.mean_field(layers[1:], mean, var[..., None] * np.eye(var.shape[-1]))
+
+
 METHODS: dict[str, Method] = {
     "fastmoments": fm.compare.analytic,
     "mean-field": fm.compare.mean_field,

@@ -82,7 +82,9 @@ def initialised(architecture: str, activation: str, is_residual: bool, seed: int
     weights = [rng.normal(scale=np.sqrt(chosen.gain / n), size=(m, n)) for m, n in shapes]
     biases = [rng.uniform(-np.pi, np.pi, m) if activation == "sine" else rng.normal(size=m) for m, _ in shapes]
     weights.append(rng.normal(scale=np.sqrt(1 / width), size=(1, width)))
-    return Network(chosen, is_residual, *([torch.from_numpy(part) for part in parts] for parts in (weights, biases)))
+    return Network(
+        chosen, is_residual, *([torch.from_numpy(part) for part in parts] for parts in (weights, biases))
+    )
 
 
 def trained(network: Network, steps: int, seed: int) -> tuple[Network, float]:

@@ -25,7 +25,7 @@ FULL = {
     "points": 2**16,
     "steps": 3000,
 }
-FAST = {"architectures": ["2x50"], "activations": ["probit", "relu"], "repetitions": 4, "points": 2**10, "steps": 20}
+FAST = {"architectures": ["2x50"], "activations": ["sine", "relu"], "repetitions": 4, "points": 2**10, "steps": 20}
 SEED = 1
 
 
@@ -88,15 +88,15 @@ TEXT = """# Random networks
 
 Written by `make experiments`; do not edit but in `experiments/random_networks.py`.
 
-The suite of Kuang and Lin: networks with three inputs and one output, of {architectures} hidden neurons, X ~ N(0, v I)
-with v = 0.01, 1 and 100. Their paper reports up to a millionfold lower Kullback-Leibler divergence than other
-methods have. Here is where that holds and where it does not.
+The suite of Kuang and Lin: networks with three inputs and one output, of {architectures} hidden neurons, X ~
+N(0, v I) with v = 0.01, 1 and 100. Their paper reports up to a millionfold lower Kullback-Leibler divergence
+than other methods have. Here is where that holds and where it does not.
 
 ![Divergence of each method against fastmoments', for three input variances](../figures/random_networks.png)
 
 A point is a network: fastmoments' divergence to the right, another method's upwards. Above the solid line
-fastmoments is closer; the dashed lines are a factor of a thousand and of a million. Grey: below what the sampling
-resolves.
+fastmoments is closer; the dashed lines are a factor of a thousand and of a million. Grey: below what the
+sampling resolves.
 
 ## What comes out
 
@@ -109,23 +109,24 @@ smallest and the largest; below 1 the other method is closer. Inf: a method retu
 
 {by_activation}
 
-The same by activation for the best of the other four methods in each case: what one loses by choosing the best of
-them, if one knew which.
+The same by activation for the best of the other four methods in each case: what one loses by choosing the best
+of them, if one knew which.
 
 ## How it was measured
 
-Divergence: KL(P || Q) with P the Gaussian of the sampled mean and variance, Q the method's. Samples: {repetitions}
-scramblings of {points:,} Sobol points, evaluated in float32; their scatter gives the divergence that the sampling's
-own error amounts to (last column below), {own_largest} at most. Evaluating {points:,} of the points in float64 instead
-moves the Gaussian by {rounding_median} (median) and {rounding_largest} at most. Where fastmoments' divergence is below
-the sampling's own, a ratio is a lower bound.
+Divergence: KL(P || Q) with P the Gaussian of the sampled mean and variance, Q the method's. Samples:
+{repetitions} scramblings of {points:,} Sobol points, evaluated in float32; their scatter gives the divergence
+that the sampling's own error amounts to (last column below), {own_largest} at most. Evaluating {points:,} of
+the points in float64 instead moves the Gaussian by {rounding_median} (median) and {rounding_largest} at most.
+Where fastmoments' divergence is below the sampling's own, a ratio is a lower bound.
 
 Networks: one of each kind from a fixed seed. Weights N(0, 1 / fan-in), biases N(0, 1) for probit and uniform in
-(-pi, pi) for sine, residual: identity around square layers, as in the paper's draft. "probit" in this table is the
-draft's 2 Phi(x) - 1 = erf(x / sqrt(2)); `fm.Probit` elsewhere is Phi. ReLU and GELU are ours: weights
-N(0, 2 / fan-in), biases N(0, 1). "trained": AdamW at a rate of {rate}, at most {steps:,} steps, until ten standard
-normal pairs (x, y) are learnt to a loss below {trained}; the draft takes a rate of 1e-5 for 30,000 steps and more.
-{losses} {unscented} The draft sets kappa = 2 in both; for three inputs kappa = 0 is what the transform's authors advise.
+(-pi, pi) for sine, residual: identity around square layers, as in the paper's draft. "probit" in this table is
+the draft's 2 Phi(x) - 1 = erf(x / sqrt(2)); `fm.Probit` elsewhere is Phi. ReLU and GELU are ours: weights N(0,
+2 / fan-in), biases N(0, 1). "trained": AdamW at a rate of {rate}, at most {steps:,} steps, until ten standard
+normal pairs (x, y) are learnt to a loss below {trained}; the draft takes a rate of 1e-5 for 30,000 steps and
+more. {losses} {unscented} The draft sets kappa = 2 in both; for three inputs kappa = 0 is what the transform's
+authors advise.
 
 ## Every case
 
@@ -144,7 +145,10 @@ def page(size: dict[str, Any], results: dict[str, Any]) -> str:
         summary=summary(rows),
         by_variance=table(
             ["KL, times fastmoments'", *OTHERS],
-            ([f"v = {v}", *(_range([row for _, w, row in rows if w == v], name) for name in OTHERS)] for v in VARIANCES),
+            (
+                [f"v = {v}", *(_range([row for _, w, row in rows if w == v], name) for name in OTHERS)]
+                for v in VARIANCES
+            ),
         ),
         by_activation=table(
             ["best other, times fastmoments'", *(f"v = {v}" for v in VARIANCES)],
@@ -196,7 +200,8 @@ def summary(rows: list[Any]) -> str:
     where = ", ".join(f"{sum(w == v for _, w, _ in behind)} at v = {v}" for v in VARIANCES)
     return "\n".join(
         [
-            f"* fastmoments is closest in {int(np.sum(best > 1))} of {len(rows)} cases; against the best of the other "
+            f"* fastmoments is closest in {int(np.sum(best > 1))} of {len(rows)} cases; against the best of the "
+            "other "
             f"four, chosen for every case, the median factor is {factor(np.median(best))}.",
             f"* A factor of a million and more: {million} of {len(rows)} cases. The largest finite one is "
             f"{factor(finite[largest].max())} ({largest}). A millionfold against the best of the other four occurs "

@@ -11,6 +11,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tqdm import tqdm
 
+from experiments.tables import wrapped
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, FAST_DOCS = ROOT / "docs", ROOT / ".experiments"
 DIGITS = 4  # of what is kept
@@ -48,10 +50,15 @@ def run(experiment: Any, docs: Path, fast: bool = False, again: bool = False) ->
 def write(experiment: Any, docs: Path) -> None:
     """Page and figure, from the results."""
     kept = json.loads(results_path(experiment, docs).read_text())
-    page_path(experiment, docs).write_text(experiment.page(kept["size"], kept["results"]))
+    page_path(experiment, docs).write_text(page(experiment, kept))
     figures = docs / "figures"
     figures.mkdir(exist_ok=True)
     experiment.draw(kept["size"], kept["results"], figures / f"{name_of(experiment)}.png")
+
+
+def page(experiment: Any, kept: dict[str, Any]) -> str:
+    """The text of an experiment's page."""
+    return wrapped(experiment.page(kept["size"], kept["results"]))
 
 
 def rounded(value: Any) -> Any:
