@@ -110,7 +110,10 @@ def predict(activation: str, depth: int, var: float, size: dict[str, Any]) -> di
     curves = {name: curve(moments) for name, moments in (carried | {"Monte Carlo": truth}).items()}
     divergence = {name: list(fm.compare.kl_divergence(truth, moments)) for name, moments in carried.items()}
     divergence["sampling's own"] = [own for _, own in sampled]
-    return {"x": list(points), "curves": curves, "divergence": divergence}
+    found = {"x": list(points), "curves": curves, "divergence": divergence}
+    if "DVI" in carried:
+        found["formula"] = list(fm.compare.kl_divergence(carried["fastmoments"], carried["DVI"]))
+    return found
 
 
 def curve(moments: fm.Moments) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 import fastmoments as fm
-from experiments.figures import panels
+from experiments.figures import COLORS, panels
 from experiments.tables import table
 from fastmoments_kernels.catalogue import CATALOGUE
 from tests.rows import EXAMPLES
 
 FULL = {"neurons": 128, "activations": [row.name for row in CATALOGUE]}
 FAST = {"neurons": 24, "activations": ["relu", "sin"]}
+FLOOR = 1e-6  # of the figure's axes
 Gaussian = tuple[Any, Any]
 
 
@@ -137,7 +138,9 @@ below the smallest normal number of the dtype counts as one unit at most.
 
 {kinds}
 
-![Smallest eigenvalue and float32 error, by activation and input](../figures/stress.png)
+![Smallest eigenvalues and float32 errors by input](../figures/stress.png)
+
+A dot is an activation; dashed: the contract. What is not below zero, or equal, is at the left edge.
 
 {reading}
 """
@@ -187,24 +190,23 @@ def reading(size: dict[str, Any], results: dict[str, Any]) -> str:
 
 
 def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """Two maps: activations by inputs."""
-    names, kinds = size["activations"], list(INPUTS)
-    maps = {
-        "smallest eigenvalue, n eps trace (float64)": [
-            [results[f"{kind}, {name}"]["eigenvalue"][0] for name in names] for kind in kinds
-        ],
-        "float32 against float64, eps": [
-            [results[f"{kind}, {name}"]["float32"] for name in names] for kind in kinds
-        ],
-    }
-    with panels(path, 2, (14, 4.6), sharey=True) as axes:
-        for axis, (title, values) in zip(axes, maps.items(), strict=True):
-            numbers = np.array(values)
-            shown = np.minimum(numbers, 0) if "eigenvalue" in title else numbers
-            low, high = (-1, 0) if "eigenvalue" in title else (0, 8)
-            image = axis.imshow(shown, vmin=low, vmax=high, cmap="magma" if low else "magma_r", aspect="auto")
-            axis.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=9)
-            axis.set_yticks(range(len(kinds)), kinds)
-            axis.set_title(title)
-            axis.spines[:].set_visible(False)
-            axis.get_figure().colorbar(image, ax=axis, shrink=0.8)
+    """A dot for every activation, by input; the contracts as lines."""
+    kinds = list(INPUTS)[::-1]
+    sides = (
+        ("below zero, float64", -1, lambda case: -case["eigenvalue"][0]),
+        ("below zero, float32", -1, lambda case: -case["eigenvalue"][1]),
+        ("float32 against float64", 8, lambda case: case["float32"]),
+    )
+    with panels(path, 3, (14, 4), sharey=True) as axes:
+        for axis, (title, contract, number) in zip(axes, sides, strict=True):
+            for rank, kind in enumerate(kinds):
+                found = [max(number(case), FLOOR) for case in of_kind(size, results, kind).values()]
+                axis.plot(
+                    found, np.full(len(found), rank), "o", ms=6, alpha=0.5, mew=0, color=COLORS["fastmoments"]
+                )
+            axis.axvline(abs(contract), color="#777777", lw=1, ls="--")
+            axis.set(xscale="log", title=title, xlim=(FLOOR / 2, 30))
+        for axis in axes[:2]:
+            axis.set_xlabel("smallest eigenvalue, - n eps trace")
+        axes[2].set_xlabel("largest difference, eps of float32")
+        axes[0].set_yticks(range(len(kinds)), kinds)
