@@ -52,8 +52,9 @@ def train(x: Any, y: Any, steps: int, seed: int) -> tuple[Layers, float]:
         *(rng.normal(scale=n**-0.5, size=(WIDTH, n)), rng.uniform(-np.pi, np.pi, WIDTH)),
         *(np.zeros((1, WIDTH)), np.zeros((1, n)), np.zeros(1)),
     ]
-    A, b, C, skip, d = parameters = [torch.from_numpy(part).requires_grad_() for part in start]
-    x, y = torch.from_numpy(x), torch.from_numpy(y)
+    # float32 is faster, and what is learnt a network like any other
+    A, b, C, skip, d = parameters = [torch.from_numpy(part).float().requires_grad_() for part in start]
+    x, y = torch.from_numpy(x).float(), torch.from_numpy(y).float()
     optimiser = torch.optim.Adam(parameters)
     rates = [rate for rate, share in RATES for _ in range(round(share * steps))]
     for rate in tqdm(rates, desc=f"Training 8-{WIDTH}-1, seed {seed}", leave=False):
@@ -63,7 +64,7 @@ def train(x: Any, y: Any, steps: int, seed: int) -> tuple[Layers, float]:
         loss = torch.mean((fit[:, 0] - y) ** 2)
         loss.backward()
         optimiser.step()
-    A, b, C, skip, d = (part.detach().numpy() for part in parameters)
+    A, b, C, skip, d = (part.detach().double().numpy() for part in parameters)
     # one layer of 7 sines and 8 features that pass
     hidden = Residual(
         fm.Sin(),
