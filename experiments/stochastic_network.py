@@ -153,11 +153,11 @@ def reading(results: dict[str, Any]) -> str:
     certain = scientific(min(divergence[COLUMNS[-1]]))
     closest = sum(ours[i] <= min(divergence[name][i] for name in COLUMNS) for i in range(len(ours)))
     return (
-        f"fastmoments' divergence is {scientific(ours.max())} nats at most and beyond three times the sampling's own "
-        f"error in {resolved} of {len(ours)} cases; it is the lowest of the three in {closest}. In the median "
-        f"mean-field's is {against} times as large; without the neurons' noise it is {certain} at least. The coins are "
-        "independent of each other: they make sums more nearly Gaussian, and the closure better, than it is for the "
-        "deterministic networks."
+        f"fastmoments' divergence is {scientific(ours.max())} nats at most and beyond three times the sampling's "
+        f"own error in {resolved} of {len(ours)} cases; it is the lowest of the three in {closest}. In the "
+        f"median mean-field's is {against} times as large; without the neurons' noise it is {certain} at least. "
+        "The coins are independent of each other: they make sums more nearly Gaussian, and the closure better, "
+        "than it is for the deterministic networks."
     )
 
 
