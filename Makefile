@@ -17,7 +17,7 @@ help:
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make gpu-bench  timings on a CUDA card beside a copy, torch.compile, the published quadrature and a product"
 	@echo "make experiments what is missing of docs/experiments: the papers' experiments and the limits, about an hour;"
-	@echo "                experiments=\"stress limits --again\" chooses, --fast does little of everything"
+	@echo "                names=\"stress limits --again\" chooses, --fast does little of everything"
 	@echo "make docs       the documentation site: docs/_build/index.html"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make clean      remove .venv and what the tools left behind"
@@ -82,7 +82,7 @@ gpu-bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.gpu
 
 experiments: .venv/.installed-test
-	$(BIN)/python -m experiments $(experiments)
+	$(BIN)/python -m experiments $(names)
 
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build
