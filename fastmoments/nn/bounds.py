@@ -50,9 +50,9 @@ class BoundedJoint(Joint):
 
     def activation(self, new: str, old: str, activation: Any) -> None:
         """New = f(old)."""
+        var = self._var(old)
         super().activation(new, old, activation)
         with torch.no_grad():
-            var = self._var(old)
             gains = gain(activation, flat(self.means[old]), var)
             # rounding may put it below 0, and at a kink without variance a gain may be infinite
             rest = torch.where(var > 0.0, self._var(new) - gains * gains * var, 0.0).clamp(min=0.0)

@@ -24,7 +24,7 @@ class Affine(NamedTuple):
     """A module as an affine map: itself, its linear part, and the linear map of its weights' squares.
 
     `matrix` is the linear part where that is one; `own_var`, of the input's mean and variance, is what weights with
-    a distribution of their own add to the variance.
+    a distribution of their own add to the variance; `unchanged` maps give values a shape and nothing else.
     """
 
     module: Map
@@ -32,6 +32,7 @@ class Affine(NamedTuple):
     squared: Map
     matrix: Tensor | None = None
     own_var: Callable[[Tensor, Tensor], Tensor] | None = None
+    unchanged: bool = False
 
 
 def affine_of(module: nn.Module) -> Affine | None:
@@ -49,7 +50,7 @@ def activation_of(module: nn.Module) -> Any:
 
 
 def _unchanged(module: nn.Module) -> Affine:
-    return Affine(module, module, module)
+    return Affine(module, module, module, unchanged=True)
 
 
 def _dropout(module: nn.Module) -> Affine:
