@@ -70,12 +70,28 @@ def test_state_dict_and_deepcopy():
         (fm.NPN(r=1.0, q=2.0, tau=0.7), lambda x: 1 - 2 * torch.exp(-0.35 * x * x)),
         (fm.Cos(omega=1.5), lambda x: torch.cos(1.5 * x)),
         (fm.ReLU(), torch.relu),
+        (
+            fm.GaussianMixture((0.5, 1.5), (1.0, 2.0), (0.0, 1.0)),
+            lambda x: 0.5 * torch.exp(-0.5 * x * x) + 1.5 * torch.exp(-((x - 1) ** 2)),
+        ),
     ],
 )
 def test_an_activation_is_its_function(activation, f):
     x = torch.linspace(-3, 3, 11)
     torch.testing.assert_close(fm.nn.Activation(activation)(x), f(x))
-    torch.testing.assert_close(fm.nn.Activation(type(activation))(x), fm.nn.Activation(type(activation)())(x))
+    if not isinstance(activation, fm.GaussianMixture):  # which has no defaults
+        torch.testing.assert_close(fm.nn.Activation(type(activation))(x), fm.nn.Activation(type(activation)())(x))
+
+
+def test_an_activation_without_a_closed_form():
+    x = torch.linspace(-3, 3, 11)
+    torch.testing.assert_close(fm.nn.Activation("silu")(x), torch.nn.functional.silu(x))
+    activation = fm.nn.Activation(fm.Custom(np.arctan))
+    torch.testing.assert_close(activation(x), torch.atan(x))
+    with pytest.raises(NotImplementedError, match="has no derivative"):
+        activation(x.requires_grad_())
+    with pytest.raises(ValueError, match="learnable: Custom has no parameter 'tol'"):
+        fm.nn.Activation(fm.Custom(np.arctan), learnable=("tol",))
 
 
 def test_learnable_parameters_have_gradients_both_ways():
@@ -90,7 +106,7 @@ def test_learnable_parameters_have_gradients_both_ways():
 
 
 def test_unknown_parameters_are_named():
-    with pytest.raises(ValueError, match="learnable: npn has no parameter 'omega'"):
+    with pytest.raises(ValueError, match="learnable: NPN has no parameter 'omega'"):
         fm.nn.Activation(fm.NPN(), learnable=("omega",))
 
 

@@ -40,10 +40,10 @@ def mend(xp: Any, spread: Array, rounding: Callable[[], Array]) -> Array:
     sd, excess = _deviations(xp, spread)
     for rows in _panels(spread):
         upper, sides = spread[..., rows, rows.start :], (sd[..., rows], sd[..., rows.start :])
-        beyond = xp.abs(upper) > _outer(excess * sides[0], sides[1])
-        if beyond.any():
-            upper[...] = _mended(xp, upper, _outer(*sides), beyond, rounding())
-            spread[..., rows.start :, rows] = upper.mT
+        if (xp.abs(upper) > _outer(excess * sides[0], sides[1])).any():
+            mended = _mended(xp, upper, _outer(*sides), excess, rounding())
+            spread[..., rows, rows.start :] = mended
+            spread[..., rows.start :, rows] = mended.mT
     return spread
 
 
@@ -72,8 +72,7 @@ def without_rounding(xp: Any, spread: Array, rounding: Array) -> Array:
     Only what `rounding` (...,) explains is mended; the rest is left for the kernels to report.
     """
     sd, excess = _deviations(xp, spread)
-    limit = _outer(sd, sd)
-    return _mended(xp, spread, limit, xp.abs(spread) > excess * limit, rounding)
+    return _mended(xp, spread, _outer(sd, sd), excess, rounding)
 
 
 def _deviations(xp: Any, spread: Array) -> tuple[Array, float]:
@@ -86,8 +85,9 @@ def _outer(rows: Array, columns: Array) -> Array:
     return rows[..., :, None] * columns[..., None, :]
 
 
-def _mended(xp: Any, spread: Array, limit: Array, beyond: Array, rounding: Array) -> Array:
-    explained = beyond & (xp.abs(spread) - limit <= rounding[..., None, None])
+def _mended(xp: Any, spread: Array, limit: Array, excess: float, rounding: Array) -> Array:
+    size = xp.abs(spread)
+    explained = (size > excess * limit) & (size - limit <= rounding[..., None, None])
     return xp.where(explained, xp.sign(spread) * limit, spread)
 
 

@@ -87,7 +87,14 @@ class Joint:
             del self.covs[old, old], var  # a matrix less while others are made
         self._link(new, {other: gains * self.cov(old, other) for other in self.kept})
 
-    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: float = 0.0) -> None:
+    def join(self, new: str, names: Sequence[str], dim: int) -> None:
+        """New = the values one behind the other, along the first dimension that matters."""
+        linked = self.kept | set(names)
+        self._link(new, {other: torch.cat([self.cov(name, other) for name in names], -2) for other in linked})
+        self.covs[new, new] = torch.cat([self.cov(new, name) for name in names], -1)
+        self.means[new] = torch.cat([self.means[name] for name in names], dim)
+
+    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: Tensor | float = 0.0) -> None:
         """New = sum of factor * value, plus a constant."""
         shapes = {tuple(self.means[name].shape) for _, name in terms}
         if len(shapes) > 1:
@@ -149,7 +156,13 @@ class Diagonal:
         mean, var = marginals(activation, flat(self.means[old]), flat(self.vars[old]))
         self.means[new], self.vars[new] = mean.reshape(shape), var.reshape(shape)
 
-    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: float = 0.0) -> None:
+    def join(self, new: str, names: Sequence[str], dim: int) -> None:
+        """New = the values one behind the other, along the first dimension that matters."""
+        self.means[new], self.vars[new] = (
+            torch.cat([known[name] for name in names], dim) for known in (self.means, self.vars)
+        )
+
+    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: Tensor | float = 0.0) -> None:
         """New = sum of factor * value, plus a constant; different values count as uncorrelated."""
         factors: dict[str, float] = {}
         for factor, name in terms:
