@@ -99,6 +99,9 @@ def test_learnable_parameters_have_gradients_both_ways():
     x = torch.randn(5, 3)
     tau = activation.tau.detach().clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda t: torch.func.functional_call(activation, {"tau": t}, (x,)), tau)
+    wave, x = fm.nn.Activation(fm.Cos(), learnable=("omega",)), torch.randn(5, 3)
+    omega = wave.omega.detach().clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda w: torch.func.functional_call(wave, {"omega": w}, (x,)), omega)
     model = nn.Sequential(fm.nn.BayesLinear(2, 3), activation, fm.nn.BayesLinear(3, 1))
     mean, var = fm.nn.propagate(model, torch.randn(4, 2), torch.rand(4, 2), covariance="diagonal")
     (mean.sum() + var.sum()).backward()
@@ -108,6 +111,22 @@ def test_learnable_parameters_have_gradients_both_ways():
 def test_unknown_parameters_are_named():
     with pytest.raises(ValueError, match="learnable: NPN has no parameter 'omega'"):
         fm.nn.Activation(fm.NPN(), learnable=("omega",))
+
+
+def test_a_bounded_output_begins_away_from_zero():
+    """exp(-h^2/2) of h about 0 hardly depends on h; about 1 it does, and is within (0, 1)."""
+    x, slopes = torch.randn(32, 4), []
+    for start in (0.0, 1.0):
+        torch.manual_seed(0)
+        last = fm.nn.BayesLinear(4, 1, initial_sd=1e-3, initial_bias=start)
+        with torch.no_grad():
+            last.weight_mean.mul_(0.1)
+        model = nn.Sequential(last, fm.nn.Activation(fm.Gaussian()))
+        y = model(x)
+        assert ((y > 0.0) & (y < 1.0)).all()
+        y.sum().backward()
+        slopes.append(last.bias_mean.grad.abs().item() / len(x))
+    assert slopes[0] < 0.1 and slopes[1] > 0.5
 
 
 @pytest.mark.parametrize("deterministic", [True, False])

@@ -87,6 +87,8 @@ class BayesLinear(nn.Module):
     bias : whether there is one; it is Gaussian as well.
     prior_sd : standard deviation of the zero-mean Gaussian prior of every weight.
     initial_sd : standard deviation of every weight to begin with.
+    initial_bias : mean of every bias to begin with: 1 before a bounded output exp(-h^2/2), `fm.nn.Activation(
+        fm.Gaussian())`, which is steepest there and flat at 0, where nothing would be learned.
 
     Notes
     -----
@@ -102,13 +104,14 @@ class BayesLinear(nn.Module):
         bias: bool = True,
         prior_sd: float = 1.0,
         initial_sd: float = 0.05,
+        initial_bias: float = 0.0,
     ) -> None:
         super().__init__()
         self.in_features, self.out_features, self.prior_sd = in_features, out_features, prior_sd
         rho = math.log(math.expm1(initial_sd))
         self.weight_mean = nn.Parameter(torch.empty(out_features, in_features))
         self.weight_rho = nn.Parameter(torch.full((out_features, in_features), rho))
-        self.bias_mean = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.bias_mean = nn.Parameter(torch.full((out_features,), initial_bias)) if bias else None
         self.bias_rho = nn.Parameter(torch.full((out_features,), rho)) if bias else None
         nn.init.normal_(self.weight_mean, std=1.0 / math.sqrt(in_features))
 

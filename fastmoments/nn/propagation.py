@@ -26,8 +26,9 @@ def propagate(
 
     Parameters
     ----------
-    model : any torch.nn module that torch.fx can trace, in eval mode, of affine layers (Linear, BayesLinear, Conv,
-        AvgPool2d, BatchNorm, Flatten, Identity, Dropout), elementwise activations, sums and multiples.
+    model : any torch.nn module that torch.fx can trace, in eval mode, of affine layers (Linear, BayesLinear, Conv1d
+        to Conv3d, AvgPool2d, AdaptiveAvgPool2d, BatchNorm, Flatten, Identity, Dropout), PyTorch's elementwise
+        activations and Activation, as modules or as functions, sums, multiples, torch.cat and reshapes.
     mu : tensor of the model's input, (batch, ...) or one (n,) without a batch.
     cov : for "full" its covariance (batch, n, n) or (n, n), n the elements of one input; for "diagonal" and
         "hybrid" its variances, of mu's shape.
