@@ -126,7 +126,38 @@ def layers(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
     return list(zip(sizes[:-1], sizes[1:], strict=True))
 
 
+def perceptron(threads: int) -> Callable[[], tuple[Call, Call]]:
+    """A Gaussian through a torch network, full covariance, over the products A cov A^T of its linear layers."""
+
+    def make() -> tuple[Call, Call]:
+        rng, sizes = np.random.default_rng(0), (784, 1024, 1024, 10)
+        relu, linear = torch.nn.ReLU, [torch.nn.Linear(n, m) for n, m in layers(sizes)]
+        model = torch.nn.Sequential(linear[0], relu(), linear[1], relu(), linear[2]).requires_grad_(False)
+        factors = [rng.normal(size=(n, 2 * n)) / np.sqrt(2 * n) for n in sizes[:-1]]
+        covs = [torch.tensor(factor @ factor.T, dtype=torch.float32) for factor in factors]
+        mu = torch.tensor(rng.normal(size=sizes[0]), dtype=torch.float32)
+
+        def on_threads(call: Call) -> None:
+            torch.set_num_threads(threads)
+            fm.set_num_threads(threads)
+            call()
+            fm.set_num_threads(1)
+            torch.set_num_threads(1)
+
+        def products() -> None:
+            for layer, cov in zip(linear, covs, strict=True):
+                layer.weight @ cov @ layer.weight.T
+
+        return (
+            lambda: on_threads(lambda: fm.nn.propagate(model, mu, covs[0])),
+            lambda: on_threads(products),
+        )
+
+    return make
+
+
 SERIES = "a multiply and a multiply-add per term of the series, then reading, writing and mirroring the matrix"
+MATRICES = "three quarters of the products, whose second halves are mirrored, and the activations"
 TARGETS = [
     Target("relu_moments n=1024, typical", "two products", 0.03, SERIES, against_products("relu", "typical")),
     Target(
@@ -162,6 +193,8 @@ TARGETS = [
         network(1),
     ),
     Target("the same", "20 Monte Carlo passes", 0.06, "the same", network(20)),
+    Target("propagate, MLP 784-1024-1024-10, float32", "its products A cov A^T", 1.0, MATRICES, perceptron(1)),
+    Target("the same, two threads", "the same, two threads", 1.0, MATRICES, perceptron(2), time.perf_counter),
 ]
 
 

@@ -4,6 +4,7 @@ Written once in the words NumPy, PyTorch and JAX share; `frameworks` brings thei
 """
 
 from contextlib import AbstractContextManager
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -78,8 +79,7 @@ class Layer:
         if self.given[bias] is not None:
             mean = mean + self.vector(bias, length)
         product = matrix @ self.cov
-        full = self.framework.symmetric_product(matrix, self.transposed(product))
-        full = products.without_rounding(self.xp, full, self._rounding(matrix))
+        full = self._covariance(matrix, product)
         own = 0.0
         if weight_var is not None and self.given[weight_var] is not None:
             squares = self.diagonal(self.cov) + self.mu * self.mu
@@ -87,7 +87,7 @@ class Layer:
         if bias_var is not None and self.given[bias_var] is not None:
             own = own + self.vector(bias_var, length)
         if not isinstance(own, float):
-            full = full + self._on_diagonal(own)
+            full = self._plus_diagonal(full, own)
         return Affine(mean, full, product)
 
     def skip(self, product: Array, identity: bool) -> tuple[Array, Array, Array, Array]:
@@ -98,12 +98,11 @@ class Layer:
             return self.mu, product, self.cov, self.cov
         matrix = self.matrix("C", product.shape[-2])
         across = matrix @ self.cov
-        skipped = self.framework.symmetric_product(matrix, self.transposed(across))
-        return self.mu @ matrix.T, product @ matrix.T, skipped, across
+        return self.mu @ matrix.T, product @ matrix.T, self._covariance(matrix, across), across
 
     def with_skip(self, full: Array, gains: Array, mixed: Array, skipped: Array) -> Array:
-        """K + G A cov C^T + (G A cov C^T)^T + C cov C^T, in place of K where a kernel does it."""
-        if self.plan.backend == "gpu" and self.framework.is_bare(full, gains, mixed, skipped):
+        """K + G A cov C^T + (G A cov C^T)^T + C cov C^T, in place of K where nobody can tell."""
+        if self.framework.is_bare(full, gains, mixed, skipped):
             return self.framework.with_skip(full, gains[..., 0], mixed, skipped)
         half = gains * mixed
         return full + (half + self.transposed(half)) + skipped
@@ -143,10 +142,18 @@ class Layer:
         """(..., m, n) -> (..., n, m)."""
         return self.xp.swapaxes(matrix, -1, -2)
 
-    def _on_diagonal(self, vector: Array) -> Array:
-        """Matrices with these diagonals."""
+    def _plus_diagonal(self, full: Array, vector: Array) -> Array:
+        """Full, which is overwritten where nobody can tell, with numbers added to its diagonal."""
+        if self.framework.is_bare(full, vector):
+            self.diagonal(full)[...] += vector
+            return full
         i = self.framework.to_arrays(self.plan, {"i": np.arange(vector.shape[-1])})["i"]
-        return self.xp.where(i[:, None] == i, vector[..., None], 0.0)
+        return full + self.xp.where(i[:, None] == i, vector[..., None], 0.0)
+
+    def _covariance(self, matrix: Array, product: Array) -> Array:
+        """A cov A^T of A and A cov."""
+        right, rounding = self.transposed(product), partial(self._rounding, matrix)
+        return self.framework.symmetric_product(matrix, right, rounding)
 
     def _rounding(self, matrix: Array) -> Array:
         """How far rounding may move entries of A cov A^T: n eps sum_i (sum_j |A_ij| sd_j)^2."""

@@ -150,13 +150,14 @@ def residual_moments(
         before = layer.affine("A", "b", "A_var", "b_var")
         mean, full = moments(activation, before.mean, before.cov)
         gains = gain(activation, before.mean, layer.diagonal(before.cov))[..., None]
-        cross = gains * before.product
+        cross = gains * before.product if return_cross else None
         if C is not None:
             through, mixed, skipped, across = layer.skip(before.product, identity)
-            mean, full, cross = mean + through, layer.with_skip(full, gains, mixed, skipped), cross + across
+            mean, full = mean + through, layer.with_skip(full, gains, mixed, skipped)
+            cross = None if cross is None else cross + across
         if d is not None:
             mean = mean + layer.vector("d", mean.shape[-1])
-    return layer.results(mean, full, layer.transposed(cross) if return_cross else None)
+    return layer.results(mean, full, None if cross is None else layer.transposed(cross))
 
 
 @overload

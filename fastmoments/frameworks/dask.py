@@ -5,7 +5,7 @@ computed, with the index in the block. A task sees one block of a matrix, never 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
 from operator import itemgetter
@@ -19,7 +19,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import dask_blocks as blocks
-from fastmoments.frameworks import numpy, options, shapes
+from fastmoments.frameworks import numpy, options, products, shapes
 from fastmoments.results import Moments, MomentsVjp
 
 Array = Any
@@ -187,10 +187,15 @@ def symmetric(cov: Array) -> Array:
     return da.triu(cov) + da.swapaxes(da.triu(cov, 1), -1, -2)
 
 
-def symmetric_product(left: Array, right: Array) -> Array:
-    """Left (m, n) times right (..., n, m), whose product is symmetric."""
+def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
+    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
     full = left @ right
-    return 0.5 * (full + da.swapaxes(full, -1, -2))
+    return products.without_rounding(xp, 0.5 * (full + da.swapaxes(full, -1, -2)), rounding())
+
+
+def is_bare(*arguments: Any) -> bool:
+    """Whether values can be written over: they are not there yet."""
+    return False
 
 
 def is_one_kernel(*given: Any) -> bool:

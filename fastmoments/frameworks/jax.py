@@ -1,5 +1,6 @@
 """JAX arrays and tracers: shapes, dtypes, and the way to the xla kernels. Under jit no value is looked at."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fastmoments.dispatch import Plan
-from fastmoments.frameworks import numpy, options, shapes
+from fastmoments.frameworks import numpy, options, products, shapes
 from fastmoments.results import Moments, MomentsVjp
 from fastmoments_kernels import xla
 
@@ -84,10 +85,15 @@ def symmetric(cov: Array) -> Array:
     return jnp.triu(cov) + jnp.triu(cov, 1).mT
 
 
-def symmetric_product(left: Array, right: Array) -> Array:
-    """Left (m, n) times right (..., n, m), whose product is symmetric."""
+def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
+    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
     full = left @ right
-    return 0.5 * (full + full.mT)
+    return products.without_rounding(jnp, 0.5 * (full + full.mT), rounding())
+
+
+def is_bare(*arguments: Any) -> bool:
+    """Whether values are all that is wanted: nobody knows."""
+    return False
 
 
 def check_variances(name: str, var: Array, what: str = "it") -> None:

@@ -1,7 +1,7 @@
 """NumPy arrays: checks, shapes and buffers around the cpu kernels."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
@@ -115,14 +115,22 @@ def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
 
 
 def symmetric(cov: Array) -> Array:
-    """The matrix by its upper triangle."""
-    return np.triu(cov) + np.triu(cov, 1).mT
+    """The matrix by its upper triangle, itself where that is all there is to see."""
+    return cov if products.is_symmetric(cov) else np.triu(cov) + np.triu(cov, 1).mT
 
 
-def symmetric_product(left: Array, right: Array) -> Array:
-    """Left (m, n) times right (..., n, m), whose product is symmetric."""
-    shape = (*right.shape[:-2], len(left), len(left))
-    return products.by_panels(left, right, np.empty(shape, right.dtype))
+def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
+    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
+    out = np.empty((*right.shape[:-2], len(left), len(left)), right.dtype)
+    return products.mend(np, products.by_panels(left, right, out), rounding)
+
+
+def is_bare(*arguments: Any) -> bool:
+    """Whether values are all that is wanted."""
+    return True
+
+
+with_skip = products.with_skip
 
 
 def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[str, Any]) -> bool:

@@ -9,11 +9,10 @@ import torch
 from torch.autograd import forward_ad
 
 from fastmoments.dispatch import Plan
-from fastmoments.frameworks import numpy, options, products, shapes, torch_ops
+from fastmoments.frameworks import numpy, options, products, shapes, torch_layers, torch_ops
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.frameworks.torch_layers import as_tensor
 from fastmoments.frameworks.torch_layers import linear_marginals as linear_marginals
-from fastmoments.frameworks.torch_layers import with_skip as with_skip
 from fastmoments.results import Moments, MomentsVjp
 
 Tensor = Any
@@ -128,15 +127,33 @@ def symmetric(cov: Tensor) -> Tensor:
     """The matrix by its upper triangle, or with derivatives by the mean of both."""
     if _is_tracked(cov):
         return rules.symmetric(cov)
+    if _can_look(cov) and products.is_symmetric(cov):
+        return cov
     upper = torch.triu(cov)
     return upper + torch.triu(cov, 1).mT
 
 
-def symmetric_product(left: Tensor, right: Tensor) -> Tensor:
-    """Left (m, n) times right (..., n, m), whose product is symmetric."""
-    if torch.compiler.is_compiling() or _is_tracked(left, right):
-        return rules.symmetric(left @ right)
-    return products.by_panels(left, right, right.new_empty((*right.shape[:-2], len(left), len(left))))
+def symmetric_product(left: Tensor, right: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
+    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
+    if not is_bare(left, right):
+        return covariance(left @ right, rounding)
+    full = products.by_panels(left, right, right.new_empty((*right.shape[:-2], len(left), len(left))))
+    if _can_look(full):
+        return products.mend(torch, full, rounding)
+    return products.without_rounding(torch, full, rounding())
+
+
+def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
+    """The mean of both triangles, a covariance but for `rounding()`; written over where nobody can tell."""
+    if _can_look(full) and is_bare(full):
+        return products.mend(torch, products.plus_transpose(full.mul_(0.5)), rounding)
+    return products.without_rounding(torch, rules.symmetric(full), rounding())
+
+
+def with_skip(full: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Tensor:
+    """Full, which is overwritten, with G mixed, its transpose and `skipped` added; gains (..., n)."""
+    by_kernel = full.device.type == "cuda"
+    return (torch_layers if by_kernel else products).with_skip(full, gains, mixed, skipped)
 
 
 def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[str, Any]) -> bool:
