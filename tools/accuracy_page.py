@@ -58,16 +58,17 @@ standardised means, where a jump's derivative is infinite (0 is returned), and w
 within rounding of each other at |rho| = 1 ("on a jump": the derivative has two values there). True zeros (the mean
 of gelu, the covariance of waves and bumps) have an infinite relative condition; rows near them count with it.
 
+A mixture is a sum, and sum |terms| / |sum| is part of its condition number. Without it d_cov_12 of gaussian_mixture
+is beyond the bound where both mean slopes nearly vanish and the variances are tiny: the terms of its double sum are
+then up to 1e4 times the result.
+
 ## Where it falls short
 
-Found beside the tables and not mended:
-
-* gelu, d_var_1 beyond 18 standard deviations of neuron 2's noisy input, where the derivative nearly vanishes:
-  17 units at standardised means around -24, 2 of 10^5 random pairs out there above 8.
-* gaussian_mixture, d_cov_12 where both mean slopes nearly vanish and the variances are tiny: a plain double sum
-  whose terms are up to 1e4 times the result: right within the bound for mixtures, whose condition number includes
-  sum |terms| / |sum|, and not without that.
-* tau = 0 exactly: second derivatives along tau are finite and not right.
+* gelu, d_var_1 beyond 18 standard deviations of neuron 2's noisy input, near the derivative's true zeros: its three
+  closed terms cancel there while their condition along the inputs stays small. 17 units at standardised means around
+  -24, where values are below 1e-120; 2 of 10^5 random pairs out there above 8.
+* tau = 0 exactly, in float32: second derivatives along tau, and the derivative of a gain, are finite and not right,
+  for the formulas are written in sqrt(tau). In float64 a tau below every number stands for 0 there.
 
 {tables}"""
 
