@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import numpy, options, products, shapes
-from fastmoments.results import Moments, MomentsVjp
+from fastmoments.results import Moments
 from fastmoments_kernels import xla
 
 Array = Any
@@ -41,17 +41,24 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
-) -> MomentsVjp:
-    """Gradients with respect to mu and cov; batch dimensions stay."""
+    plan: Plan,
+    activation: Any,
+    mu: Any,
+    cov: Any,
+    mean_bar: Any,
+    cov_bar: Any,
+    parameters: dict[str, Any],
+    along_parameters: bool,
+) -> tuple[Array, ...]:
+    """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
     mu, cov = vector_and_matrix(plan, mu, cov)
     bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
     for (name, bar), like in zip(bars.items(), (mu, cov), strict=True):
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
     per_neuron = _per_neuron(plan, parameters, mu)
-    mu_bar, cov_in_bar, *_ = xla.moments_vjp(_traceable(activation), mu, cov, *bars.values(), *per_neuron)
-    return MomentsVjp(*result(plan, (mu_bar, cov_in_bar)))
+    found = xla.moments_vjp(_traceable(activation), mu, cov, *bars.values(), *per_neuron)
+    return tuple(result(plan, found if along_parameters else found[:2]))
 
 
 def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> list[Array]:

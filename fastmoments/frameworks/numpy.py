@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import products, shapes
-from fastmoments.results import Moments, MomentsVjp
+from fastmoments.results import Moments
 from fastmoments_kernels import custom
 from fastmoments_kernels.custom import Custom
 
@@ -77,9 +77,16 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
-) -> MomentsVjp:
-    """Gradients with respect to mu and cov; batch dimensions stay."""
+    plan: Plan,
+    activation: Any,
+    mu: Any,
+    cov: Any,
+    mean_bar: Any,
+    cov_bar: Any,
+    parameters: dict[str, Any],
+    along_parameters: bool,
+) -> tuple[Array, ...]:
+    """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
     mu, cov = vector_and_matrix(plan, mu, cov)
     bars = []
     for name, value, like in (("mean_bar", mean_bar, mu), ("cov_bar", cov_bar, cov)):
@@ -88,12 +95,16 @@ def moments_vjp(
             raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
         bars.append(np.ascontiguousarray(bar))
     per_neuron = _per_neuron(plan, parameters, mu)
+    along = per_neuron if along_parameters else ()
+    shapes_out = (mu.shape, cov.shape, *(mu.shape for _ in along))
     if not mu.size:
-        return MomentsVjp(np.zeros(mu.shape, plan.result), np.zeros(cov.shape, plan.result))
+        return tuple(np.zeros(shape, plan.result) for shape in shapes_out)
     given = flat(mu, 1), flat(cov, 2), flat(bars[0], 1), flat(bars[1], 2)
-    mu_bar, cov_in_bar = kernels_of(activation).moments_vjp(activation, *given, per_neuron)
-    result = mu_bar.reshape(mu.shape), cov_in_bar.reshape(cov.shape)
-    return MomentsVjp(*(array.astype(plan.result, copy=False) for array in result))
+    found = kernels_of(activation).moments_vjp(activation, *given, per_neuron)
+    if along:
+        found = *found, *kernels_of(activation).parameter_vjp(activation, *given, along)
+    pairs = zip(found, shapes_out, strict=True)
+    return tuple(array.reshape(shape).astype(plan.result, copy=False) for array, shape in pairs)
 
 
 def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> tuple[Array, ...]:

@@ -13,7 +13,7 @@ from fastmoments.frameworks import numpy, options, products, shapes, torch_layer
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.frameworks.torch_layers import as_tensor
 from fastmoments.frameworks.torch_layers import linear_marginals as linear_marginals
-from fastmoments.results import Moments, MomentsVjp
+from fastmoments.results import Moments
 
 Tensor = Any
 xp = torch  # the functions that layers are written in
@@ -66,18 +66,28 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
-) -> MomentsVjp:
-    """Gradients with respect to mu and cov; batch dimensions stay."""
+    plan: Plan,
+    activation: Any,
+    mu: Any,
+    cov: Any,
+    mean_bar: Any,
+    cov_bar: Any,
+    parameters: dict[str, Any],
+    along_parameters: bool,
+) -> tuple[Tensor, ...]:
+    """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
     tensors = vector_and_matrix(plan, mu, cov)
     bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
     for (name, bar), like in zip(bars.items(), tensors, strict=True):
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {tuple(like.shape)}, got {tuple(bar.shape)}")
-    functions = rules.moments_vjp, rules.evaluate_moments_vjp, torch_ops.moments_vjp
-    arrays = (*tensors, *bars.values())
-    found = _on_matrices(functions, activation, arrays, _per_neuron(plan, parameters, tensors[0]))
-    return MomentsVjp(*(result(plan, x) for x in found))
+    functions: tuple[Any, ...] = rules.moments_vjp, rules.evaluate_moments_vjp, torch_ops.moments_vjp
+    arrays, per_neuron = (*tensors, *bars.values()), _per_neuron(plan, parameters, tensors[0])
+    found = _on_matrices(functions, activation, arrays, per_neuron)
+    if along_parameters and per_neuron:
+        functions = rules.parameter_vjp, rules.evaluate_parameter_vjp, torch_ops.parameter_vjp
+        found = *found, *_on_matrices(functions, activation, arrays, per_neuron)
+    return tuple(result(plan, x) for x in found)
 
 
 def _on_matrices(

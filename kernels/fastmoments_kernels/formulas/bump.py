@@ -6,6 +6,8 @@ With w = 1 / (1 + tau var), p = tau w, z = sqrt(p) (mu - center):  F = E s(X) = 
 from fastmoments_kernels.formulas.correlation import judged, root
 from fastmoments_kernels.vocabulary import Real, Reals, exp, expm1, maximum, minimum, sqrt, where
 
+# Added to p: sqrt(p) then has a derivative at tau = 0, and what is made of it is 1 or 0 there. It is 0 in float32.
+FLAT = 2.0**-1000
 FAR = 64.0  # exp(-z^2 / 4) is 0 from here on in every dtype, and z^2 stays finite
 
 
@@ -28,7 +30,7 @@ def bump(mu: Real, var: Real, tau: Real, center: Real) -> Reals:
     """Features of a neuron's bump: (mu, var, sd, center, tau, w, sqrt(p), z)."""
     var = judged(var)
     w = 1.0 / (1.0 + tau * var)
-    root_p = root(tau * w)
+    root_p = root(tau * w + FLAT)
     z = root_p * (mu - center)
     return mu, var, root(var), center, tau, w, root_p, maximum(minimum(z, FAR), -FAR)
 
@@ -70,8 +72,8 @@ def variance(bump: Reals) -> Real:
 
 def slope(bump: Reals) -> Real:
     """E s'(X) = d F / d mu."""
-    _, _, _, _, _, _, root_p, z = bump
-    return -root_p * z * height(bump)
+    mu, _, _, center, tau, w, _, _ = bump
+    return -tau * w * (mu - center) * height(bump)
 
 
 def bend(bump: Reals) -> Real:
