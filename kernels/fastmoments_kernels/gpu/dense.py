@@ -100,7 +100,7 @@ def pairs(
     value = series(coefficients_ptr, rho, i, j, n, count)
     store_both(out_ptr, value, near & is_above(i, j, n), i, j, n)
     if any_of(~near):
-        for part in tl.range((TILE // PART) * (TILE // PART), disable_licm=True):
+        for part in tl.range((TILE // PART) * (TILE // PART), disable_licm=True, num_stages=1):
             rows = tile_i * TILE + part // (TILE // PART) * PART + tl.arange(0, PART)
             columns = tile_j * TILE + part % (TILE // PART) * PART + tl.arange(0, PART)
             pairs_beyond(features_ptr, cov_ptr, out_ptr, rows, columns, n, limit, slack, FEATURES)
