@@ -138,7 +138,7 @@ def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
     """Mu (..., n) and cov (..., n, n), contiguous, leading dimensions broadcast, variances checked."""
     mu, cov = as_array(mu, plan.compute), as_array(cov, plan.compute)
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
-    check_variances("cov", np.einsum("...ii->...i", cov), "its diagonal")
+    check_variances("cov", cov.diagonal(0, -2, -1), "its diagonal")
     return _contiguous(mu, (*batch, n)), _contiguous(cov, (*batch, n, n))
 
 
@@ -175,6 +175,8 @@ def _raise_at_worst(excess: Array, message: str, cov: Array) -> None:
 
 def _outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple[int, ...]) -> tuple[Array, Array]:
     """The arrays the result goes to: new ones, the covariance's alone, or both."""
+    if out is None:
+        return np.empty(mean_shape, plan.result), np.empty(cov_shape, plan.result)
     mean, cov = out if isinstance(out, tuple) else (None, out)
     results = []
     for array, shape in ((mean, mean_shape), (cov, cov_shape)):
