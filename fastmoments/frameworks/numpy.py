@@ -96,11 +96,11 @@ def moments_vjp(
 
 
 def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> tuple[Array, ...]:
-    """Parameters as (batch, n), one number a neuron."""
+    """Parameters as (batch, n), one number a neuron, or a number for all."""
     arrays = {name: as_array(value, plan.compute) for name, value in parameters.items()}
     for name, array in arrays.items():
         shapes.check_parameter(name, array.shape, mu.shape)
-    return tuple(flat(np.broadcast_to(array, mu.shape), 1) for array in arrays.values())
+    return tuple(flat(np.broadcast_to(x, mu.shape), 1) if x.ndim else x for x in arrays.values())
 
 
 def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
