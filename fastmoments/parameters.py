@@ -21,6 +21,8 @@ def of_neurons(activation: Any) -> tuple[str | Custom, dict[str, Array]]:
         return custom, {}
     row = row_of(activation)
     values = parameters_of(activation)
+    if not row.components:
+        return row.name, values
     count = _components(row.components, values)
     found: dict[str, Array] = {}
     for name, value in values.items():

@@ -108,11 +108,11 @@ def moments_vjp(
 
 
 def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> tuple[Array, ...]:
-    """Parameters as (batch, n), one number a neuron."""
+    """Parameters as (batch, n), one number a neuron, or a number for all."""
     arrays = {name: as_array(value, plan.compute) for name, value in parameters.items()}
     for name, array in arrays.items():
         shapes.check_parameter(name, array.shape, mu.shape)
-    return tuple(flat(np.broadcast_to(array, mu.shape), 1) for array in arrays.values())
+    return tuple(flat(np.broadcast_to(x, mu.shape), 1) if x.ndim else x for x in arrays.values())
 
 
 def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
@@ -186,7 +186,7 @@ def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
     """Mu (..., n) and cov (..., n, n), contiguous, leading dimensions broadcast, variances checked."""
     mu, cov = as_array(mu, plan.compute), as_array(cov, plan.compute)
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
-    check_variances("cov", np.einsum("...ii->...i", cov), "its diagonal")
+    check_variances("cov", cov.diagonal(0, -2, -1), "its diagonal")
     return _contiguous(mu, (*batch, n)), _contiguous(cov, (*batch, n, n))
 
 
@@ -223,6 +223,8 @@ def _raise_at_worst(excess: Array, message: str, cov: Array) -> None:
 
 def _outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple[int, ...]) -> tuple[Array, Array]:
     """The arrays the result goes to: new ones, the covariance's alone, or both."""
+    if out is None:
+        return np.empty(mean_shape, plan.result), np.empty(cov_shape, plan.result)
     mean, cov = out if isinstance(out, tuple) else (None, out)
     results = []
     for array, shape in ((mean, mean_shape), (cov, cov_shape)):

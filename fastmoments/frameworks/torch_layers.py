@@ -11,6 +11,8 @@ Tensor = Any
 
 def as_tensor(value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The value as a tensor; a number is written by the device, for a copy would wait for it."""
+    if isinstance(value, torch.Tensor) and value.dtype == dtype and value.device == device:
+        return value
     if isinstance(value, int | float):
         return torch.full((), value, dtype=dtype, device=device)
     return torch.as_tensor(value, dtype=dtype, device=device)

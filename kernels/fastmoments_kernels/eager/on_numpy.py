@@ -46,4 +46,3 @@ def _call(function: Callable[..., Any], has_slack: bool, *arguments: Any) -> Any
     with np.errstate(all="ignore"):
         value = function(*(array.astype(np.float64) for array in arrays), *slack)
     return tuple(v.astype(dtype) for v in value) if isinstance(value, tuple) else value.astype(dtype)
-
