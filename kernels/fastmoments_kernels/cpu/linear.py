@@ -24,7 +24,8 @@ def body(x: Array, count: int, slack: float) -> None:
 def linear(
     mu: Array,
     var: Array,
-    weights: Array,
+    weight_mean: Array,
+    weight_var: Array,
     biases: Array,
     parameters: Array,
     mean_out: Array,
@@ -36,25 +37,37 @@ def linear(
 ) -> None:
     """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + c, then the activation's, into (rows, columns).
 
-    mu and var are (rows, depth), weights (panels, depth, 3, WIDTH) of M, M^2 + V and V, biases (panels, 2, WIDTH)
-    of b and c, parameters (panels, count, WIDTH). Every `step`th block of rows is done, from `first` on. Counts
-    negative variances.
+    mu and var are (rows, depth), weights (columns, depth), biases (2, columns), parameters (count, columns). Every
+    `step`th block of rows is done, from `first` on. Counts negative variances.
     """
-    (rows, depth), panels = mu.shape, len(weights)
+    (rows, depth), columns = mu.shape, len(weight_mean)
+    panels = -(-columns // WIDTH)
+    weights, offsets = aligned((panels, depth, 3, WIDTH), mu), aligned((panels, 2, WIDTH), mu)
     square, x = np.empty((block, depth), mu.dtype), aligned((panels, OPERANDS, ROWS * WIDTH), mu)
     for p in range(panels):
-        for k in range(parameters.shape[1]):
-            for i in range(ROWS * WIDTH):
-                x[p, 2 + k, i] = parameters[p, k, i % WIDTH]
+        by_columns(weight_mean, weight_var, p * WIDTH, weights[p])
+        for c in range(min(WIDTH, columns - p * WIDTH)):
+            offsets[p, 0, c], offsets[p, 1, c] = biases[0, p * WIDTH + c], biases[1, p * WIDTH + c]
+            for k in range(len(parameters)):
+                x[p, 2 + k, c::WIDTH] = parameters[k, p * WIDTH + c]
     for start in range(first * block, rows, step * block):
         some_mu, some_var = mu[start : start + block], var[start : start + block]
         negative[first] += prepare(some_mu.reshape(-1), some_var.reshape(-1), square.reshape(-1))
         for p in range(panels):
             for i in range(0, len(some_mu), ROWS):
-                add_products(VECTORS, some_mu, some_var, square, i, weights[p], biases[p], x[p])
+                add_products(VECTORS, some_mu, some_var, square, i, weights[p], offsets[p], x[p])
                 body(x[p], ROWS * WIDTH, 0.0)
                 write(x[p, INPUTS], start + i, p * WIDTH, mean_out)
                 write(x[p, INPUTS + 1], start + i, p * WIDTH, var_out)
+
+
+def by_columns(mean: Array, var: Array, j: int, out: Array) -> None:
+    """M, M^2 + V and V of columns j, j + 1, ..."""
+    own_mean, own_var = mean[j : j + WIDTH], var[j : j + WIDTH]
+    for k in range(mean.shape[1]):
+        for c in range(len(own_mean)):
+            m, v = own_mean[c, k], own_var[c, k]
+            out[k, 0, c], out[k, 1, c], out[k, 2, c] = m, m * m + v, v
 
 
 def prepare(mu: Array, var: Array, square: Array) -> int:
