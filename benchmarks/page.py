@@ -33,10 +33,10 @@ Typical and strong are explained below; the network has Gaussian weights and NPN
 * **bivariate_normal_cdf** keeps full relative accuracy in every tail, with 24 nodes in one or two panels and both
   terms' exponents; owens_t is absolute. Fewer nodes for weak correlations would serve the CPU and cost array
   libraries, which evaluate every route, the sum of all.
-* **the network**: about two fifths are its three products a layer, done a tile of six rows at a time in registers at
-  more than four fifths of the processor's multiply-adds (but for the 16 inputs of the first), two fifths three
-  exponentials, four quotients and two roots a neuron, sixteen a vector in float32; the rest is reading and writing
-  what does not stay in the caches.
+* **the network**: about two fifths are its three products a layer, in registers at more than four fifths of the
+  processor's multiply-adds (half of them in the first, which has 16 inputs), two fifths three exponentials, four
+  quotients and two roots a neuron, sixteen a vector in float32; the rest is reading and writing what does not stay
+  in the caches.
 
 ## Beside other ways
 

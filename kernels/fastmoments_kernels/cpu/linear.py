@@ -24,8 +24,7 @@ def body(x: Array, count: int, slack: float) -> None:
 def linear(
     mu: Array,
     var: Array,
-    weight_mean: Array,
-    weight_var: Array,
+    weights: Array,
     biases: Array,
     parameters: Array,
     mean_out: Array,
@@ -37,15 +36,13 @@ def linear(
 ) -> None:
     """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + c, then the activation's, into (rows, columns).
 
-    mu and var are (rows, depth), weights (columns, depth), biases (2, columns), parameters (count, columns). Every
-    `step`th block of rows is done, from `first` on. Counts negative variances.
+    mu and var are (rows, depth), weights those of `by_panels`, biases (2, columns), parameters (count, columns).
+    Every `step`th block of rows is done, from `first` on. Counts negative variances.
     """
-    (rows, depth), columns = mu.shape, len(weight_mean)
-    panels = -(-columns // WIDTH)
-    weights, offsets = aligned((panels, depth, 3, WIDTH), mu), aligned((panels, 2, WIDTH), mu)
-    square, x = np.empty((block, depth), mu.dtype), aligned((panels, OPERANDS, ROWS * WIDTH), mu)
+    (rows, depth), columns, panels = mu.shape, mean_out.shape[1], len(weights)
+    offsets, x = aligned((panels, 2, WIDTH), mu), aligned((panels, OPERANDS, ROWS * WIDTH), mu)
+    square = np.empty((block, depth), mu.dtype)
     for p in range(panels):
-        by_columns(weight_mean, weight_var, p * WIDTH, weights[p])
         for c in range(min(WIDTH, columns - p * WIDTH)):
             offsets[p, 0, c], offsets[p, 1, c] = biases[0, p * WIDTH + c], biases[1, p * WIDTH + c]
             for k in range(len(parameters)):
@@ -61,13 +58,14 @@ def linear(
                 write(x[p, INPUTS + 1], start + i, p * WIDTH, var_out)
 
 
-def by_columns(mean: Array, var: Array, j: int, out: Array) -> None:
-    """M, M^2 + V and V of columns j, j + 1, ..."""
-    own_mean, own_var = mean[j : j + WIDTH], var[j : j + WIDTH]
-    for k in range(mean.shape[1]):
-        for c in range(len(own_mean)):
-            m, v = own_mean[c, k], own_var[c, k]
-            out[k, 0, c], out[k, 1, c], out[k, 2, c] = m, m * m + v, v
+def by_panels(mean: Array, var: Array, out: Array, first: int, step: int) -> None:
+    """M, M^2 + V and V, (columns, depth), as (panels, depth, 3, WIDTH): every `step`th panel, from `first` on."""
+    for p in range(first, len(out), step):
+        some_mean, some_var = mean[p * WIDTH : (p + 1) * WIDTH], var[p * WIDTH : (p + 1) * WIDTH]
+        for k in range(mean.shape[1]):
+            for c in range(len(some_mean)):
+                m, v = some_mean[c, k], some_var[c, k]
+                out[p, k, 0, c], out[p, k, 1, c], out[p, k, 2, c] = m, m * m + v, v
 
 
 def prepare(mu: Array, var: Array, square: Array) -> int:
