@@ -210,7 +210,7 @@ TARGETS = [
         "NPN network [64, 32], 100k rows, float32",
         "one torch pass",
         1.0,
-        "float64 elementary functions: about ten a neuron, four a vector",
+        "three products; three exponentials, four quotients and two roots a neuron",
         network(1),
     ),
     Target("the same", "20 Monte Carlo passes", 0.06, "the same", network(20)),

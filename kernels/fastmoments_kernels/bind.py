@@ -10,8 +10,8 @@ from typing import Any
 class Binding:
     """Gives functions other globals, and whatever they call with them, each function once.
 
-    Only globals change, so line numbers, tracebacks and `inspect.getsource` (which Triton reads) still point
-    at the one source.
+    Only globals and literals change, so line numbers, tracebacks and `inspect.getsource` (which Triton reads) still
+    point at the one source.
 
     Parameters
     ----------
@@ -36,20 +36,27 @@ class Binding:
     def __call__(self, function: Callable[..., Any]) -> Any:
         assert isinstance(function, FunctionType)
         if function not in self._bound:
-            scope = self.scope(function)
             if self.compile is not None:
                 self._bound[function] = self.compile(self.named(function))
             else:
-                same = all(scope[name] is function.__globals__[name] for name in scope)
-                self._bound[function] = function if same else with_scope(function, scope)
+                scope = self.scope(function)
+                same = self.literal is None and all(scope[name] is function.__globals__[name] for name in scope)
+                self._bound[function] = function if same else self.copy(function)
         return self._bound[function]
 
     def named(self, function: Callable[..., Any]) -> FunctionType:
         """The function bound and not compiled, named by what it is bound to."""
-        scope = self.scope(function)
-        copy = with_scope(function, scope, f"{function.__qualname__}_{_digest(scope, self.literal)}")
-        if self.literal is not None:
-            copy.__code__ = _with_literals(copy.__code__, self.literal)
+        return self.copy(function, f"{function.__qualname__}_{_digest(self.scope(function), self.literal)}")
+
+    def copy(self, function: Callable[..., Any], name: str | None = None) -> FunctionType:
+        """The function bound and not compiled, under another qualified name if one is given."""
+        assert isinstance(function, FunctionType)
+        scope = {"__builtins__": builtins, "__name__": function.__module__, **self.scope(function)}
+        code = function.__code__ if self.literal is None else _with_literals(function.__code__, self.literal)
+        copy = FunctionType(code, scope, function.__name__, function.__defaults__)
+        copy.__qualname__ = name or function.__qualname__
+        copy.__doc__, copy.__annotations__ = function.__doc__, function.__annotations__
+        copy.__module__ = function.__module__
         return copy
 
     def scope(self, function: Callable[..., Any]) -> dict[str, Any]:
@@ -70,17 +77,6 @@ class Binding:
 def bind(function: Callable[..., Any], names: Mapping[str, Any]) -> Any:
     """Return `function` with other globals; use a Binding to bind several with shared parts."""
     return Binding(names)(function)
-
-
-def with_scope(function: Callable[..., Any], scope: Mapping[str, Any], name: str | None = None) -> FunctionType:
-    """Return the same code with `scope` for globals, under another qualified name if one is given."""
-    assert isinstance(function, FunctionType)
-    scope = {"__builtins__": builtins, "__name__": function.__module__, **scope}
-    copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
-    copy.__qualname__ = name or function.__qualname__
-    copy.__doc__, copy.__annotations__ = function.__doc__, function.__annotations__
-    copy.__module__ = function.__module__
-    return copy
 
 
 def _with_literals(value: Any, literal: Callable[[float], Any]) -> Any:

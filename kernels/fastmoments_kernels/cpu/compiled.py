@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numba import types
 
-from fastmoments_kernels.bind import Binding, with_scope
+from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY, binding, inline
 from fastmoments_kernels.formulas.identity import has_series, interface_of
 
@@ -50,16 +50,15 @@ def entry(template: Callable[..., Any], binding: Binding, name: str, signature: 
     """The loop `template` for one activation, called from Python: releases the GIL, cached on disk by `name`."""
     with disk_cache() as enabled:
         decorate = numba.njit(signature, error_model="numpy", nogil=True, cache=enabled)
-        return decorate(with_scope(template, binding.scope(template), name))
+        return decorate(binding.copy(template, name))
 
 
 def ufunc_loop(template: Callable[..., Any], names: Mapping[str, Any], name: str) -> Any:
     """A loop with NumPy's own signature, void(char **args, intp *n, intp *steps, void *), cached like `entry`."""
     pointer = types.CPointer(types.int64)
-    scope = Binding(names, compile=jit).scope(template)
     with disk_cache() as enabled:
         signature = types.void(pointer, pointer, pointer, types.voidptr)
-        return numba.cfunc(signature, cache=enabled)(with_scope(template, scope, name))
+        return numba.cfunc(signature, cache=enabled)(Binding(names, compile=jit).copy(template, name))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Layers of NumPy arrays: weights in panels, threads and outputs around the loop of linear.py."""
+"""Layers of NumPy arrays: threads, constants and buffers around the loop of linear.py."""
 
 from functools import cache
 from typing import Any
@@ -17,24 +17,42 @@ from fastmoments_kernels.threads import run
 Array = np.ndarray[Any, Any]
 
 BLOCK = 8 * products.SUMS  # rows whose sums use a panel of weights before the next one is read
-SERIAL = 2**20  # weights times rows that are done before a second thread has started
+SERIAL = 2**22  # weights times rows that are done before a second thread has started
+
+
+def _shape(real: str, vectors: int) -> dict[str, int]:
+    """Of a tile."""
+    return {"VECTORS": vectors, "ROWS": products.SUMS // vectors, "WIDTH": vectors * products.lanes(real)}
+
+
+def _array(real: str, ndim: int) -> Any:
+    return types.Array(getattr(types, real), ndim, "C")
+
+
+def _given(real: str, ndim: int) -> Any:
+    return _array(real, ndim).copy(readonly=True)  # writable arrays convert to it
+
+
+@cache
+def _packing(real: str, vectors: int) -> Any:
+    """The compiled loop that brings weights into panels."""
+    signature = (_given(real, 2), _given(real, 2), _array(real, 4), types.int64, types.int64)
+    bound = binding(real, _shape(real, vectors), inline)
+    return entry(linear.by_panels, bound, f"by_panels_{vectors}_{real}", signature)
 
 
 @cache
 def _kernel(activation: str | None, parameters: int, real: str, vectors: int) -> Any:
     """The compiled loop of an activation or, without, of the linear layer alone."""
-    shape = {"VECTORS": vectors, "ROWS": products.SUMS // vectors, "WIDTH": vectors * products.lanes(real)}
-    constants = {**shape, "INPUTS": 0, "OPERANDS": 2}
+    names = {**_shape(real, vectors), "INPUTS": 0, "OPERANDS": 2}
     if activation is not None:
-        constants |= {"INPUTS": 2 + parameters, "OPERANDS": 4 + parameters}
-        names = formula_binding(row_of(activation).formula, parameters, real).names
-        constants["body"] = binding(real, {**names, "INPUTS": 2 + parameters}, inline)(BODIES["marginals"].loop)
-    number = getattr(types, real)
-    given, wide, wider = (types.Array(number, ndim, "C", readonly=True) for ndim in (2, 3, 4))
-    result, counts, task = types.Array(number, 2, "C"), types.Array(types.int64, 1, "C"), (types.int64,) * 3
-    signature = (given, given, wider, wide, wide, result, result, counts, *task)
+        names |= {"INPUTS": 2 + parameters, "OPERANDS": 4 + parameters}
+        of_formula = formula_binding(row_of(activation).formula, parameters, real).names
+        names["body"] = binding(real, {**of_formula, "INPUTS": 2 + parameters}, inline)(BODIES["marginals"].loop)
+    given, result, counts, task = _given(real, 2), _array(real, 2), _array("int64", 1), (types.int64,) * 3
+    signature = (given, given, _given(real, 4), given, given, result, result, counts, *task)
     name = f"{activation or 'alone'}_linear_{parameters}_{vectors}_{real}"
-    return entry(linear.linear, binding(real, constants, inline), name, signature)
+    return entry(linear.linear, binding(real, names, inline), name, signature)
 
 
 def linear_marginals(
@@ -51,26 +69,20 @@ def linear_marginals(
     and outputs contiguous. Returns how many of the inputs' variances are negative.
     """
     name = None if activation is None else row_of(activation).name
-    rows, (mean, var) = len(inputs[0]), weights
-    zero, real = np.zeros(len(mean), mean.dtype), mean.dtype.name
-    vectors = 1 if len(mean) <= products.lanes(real) else 2
-    width = vectors * products.lanes(real)
-    factors = _panels(np.stack([mean, mean * mean + var, var]).transpose(2, 0, 1), width)
-    offsets = _panels(np.stack([zero if bias is None else bias for bias in biases]), width)
-    own = _panels(np.stack([zero, *parameters])[1:], width)
-    tasks = -(-rows // BLOCK) if rows * mean.size > SERIAL else 1
-    negative = np.zeros(max(tasks, 1), np.int64)
+    rows, (columns, depth), real = len(inputs[0]), weights[0].shape, weights[0].dtype.name
+    vectors = 1 if columns <= products.lanes(real) else 2
     kernel = _kernel(name, len(parameters), real, vectors)
-    run(kernel, (*inputs, factors, offsets, own, *outputs, negative, BLOCK), tasks)
+    offsets, own = np.zeros((2, columns), real), np.empty((len(parameters), columns), real)
+    for into, given in ((offsets, biases), (own, parameters)):
+        for row, vector in zip(into, given, strict=True):
+            if vector is not None:
+                row[...] = vector
+    width = vectors * products.lanes(real)
+    panels = -(-columns // width)
+    packed = aligned((panels, depth, 3, width), offsets)
+    parallel = rows * columns * depth > SERIAL
+    run(_packing(real, vectors), (*map(np.ascontiguousarray, weights), packed), panels if parallel else 1)
+    tasks = -(-rows // BLOCK) if parallel else 1
+    negative = np.zeros(max(tasks, 1), np.int64)
+    run(kernel, (*inputs, packed, offsets, own, *outputs, negative, BLOCK), tasks)
     return int(negative.sum())
-
-
-def _panels(of_columns: Array, width: int) -> Array:
-    """(..., columns) as (panels, ..., width) in aligned memory, filled up with zeros."""
-    *lead, columns = of_columns.shape
-    count = -(-columns // width)
-    filled = np.zeros((*lead, count * width), of_columns.dtype)
-    filled[..., :columns] = of_columns
-    panels: Array = aligned((count, *lead, width), filled)
-    panels[...] = np.moveaxis(filled.reshape(*lead, count, width), -2, 0)
-    return panels

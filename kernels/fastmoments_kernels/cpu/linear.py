@@ -36,25 +36,36 @@ def linear(
 ) -> None:
     """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + c, then the activation's, into (rows, columns).
 
-    mu and var are (rows, depth), weights (panels, depth, 3, WIDTH) of M, M^2 + V and V, biases (panels, 2, WIDTH)
-    of b and c, parameters (panels, count, WIDTH). Every `step`th block of rows is done, from `first` on. Counts
-    negative variances.
+    mu and var are (rows, depth), weights those of `by_panels`, biases (2, columns), parameters (count, columns).
+    Every `step`th block of rows is done, from `first` on. Counts negative variances.
     """
-    (rows, depth), panels = mu.shape, len(weights)
-    square, x = np.empty((block, depth), mu.dtype), aligned((panels, OPERANDS, ROWS * WIDTH), mu)
+    (rows, depth), columns, panels = mu.shape, mean_out.shape[1], len(weights)
+    offsets, x = aligned((panels, 2, WIDTH), mu), aligned((panels, OPERANDS, ROWS * WIDTH), mu)
+    square = np.empty((block, depth), mu.dtype)
     for p in range(panels):
-        for k in range(parameters.shape[1]):
-            for i in range(ROWS * WIDTH):
-                x[p, 2 + k, i] = parameters[p, k, i % WIDTH]
+        for c in range(min(WIDTH, columns - p * WIDTH)):
+            offsets[p, 0, c], offsets[p, 1, c] = biases[0, p * WIDTH + c], biases[1, p * WIDTH + c]
+            for k in range(len(parameters)):
+                x[p, 2 + k, c::WIDTH] = parameters[k, p * WIDTH + c]
     for start in range(first * block, rows, step * block):
         some_mu, some_var = mu[start : start + block], var[start : start + block]
         negative[first] += prepare(some_mu.reshape(-1), some_var.reshape(-1), square.reshape(-1))
         for p in range(panels):
             for i in range(0, len(some_mu), ROWS):
-                add_products(VECTORS, some_mu, some_var, square, i, weights[p], biases[p], x[p])
+                add_products(VECTORS, some_mu, some_var, square, i, weights[p], offsets[p], x[p])
                 body(x[p], ROWS * WIDTH, 0.0)
                 write(x[p, INPUTS], start + i, p * WIDTH, mean_out)
                 write(x[p, INPUTS + 1], start + i, p * WIDTH, var_out)
+
+
+def by_panels(mean: Array, var: Array, out: Array, first: int, step: int) -> None:
+    """M, M^2 + V and V, (columns, depth), as (panels, depth, 3, WIDTH): every `step`th panel, from `first` on."""
+    for p in range(first, len(out), step):
+        some_mean, some_var = mean[p * WIDTH : (p + 1) * WIDTH], var[p * WIDTH : (p + 1) * WIDTH]
+        for k in range(mean.shape[1]):
+            for c in range(len(some_mean)):
+                m, v = some_mean[c, k], some_var[c, k]
+                out[p, k, 0, c], out[p, k, 1, c], out[p, k, 2, c] = m, m * m + v, v
 
 
 def prepare(mu: Array, var: Array, square: Array) -> int:

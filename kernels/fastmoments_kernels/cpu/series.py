@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels.cpu.intrinsics import as_float, as_integer, fma, where
 from fastmoments_kernels.cpu.memory import column
-from fastmoments_kernels.cpu.vocabulary import as_float, as_integer, fma, plus, where
+from fastmoments_kernels.cpu.vocabulary import plus
 from fastmoments_kernels.formulas import identity as formula
 
 Array = Any
