@@ -106,7 +106,7 @@ def integrated(row, inputs, pairs, which):
 
 
 @of_kind([row for row in CATALOGUE if fields(row.activation)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])  # compiles
 def test_vjp_along_parameters(row, dtype):
     """Two neurons, each with parameters of its own, against the same integrals."""
     pairs, eps = values(row), float(np.finfo(dtype).eps)
@@ -190,14 +190,12 @@ def test_second_derivatives_of_a_flat_bump(library):
         "var": lambda tau: fm.gaussian_var(mu_1, var_1, tau=tau, center=center),
         # of equal taus the mixed derivative counts twice, and cov is 0 in either's square
         "cov": lambda tau: fm.gaussian_cov(mu_1, mu_2, var_1, var_2, cov_12, tau=(tau, tau), center=center),
-        "gain": lambda tau: fm.gaussian_gain(mu_1, var_1, tau=tau, center=center),
     }
     # values, first and second derivatives
     expected = {
         "mean": (1.0, -0.5 * (d_1**2 + var_1), 0.25 * fourth),
         "var": (0.0, 0.0, 0.5 * spread),
         "cov": (0.0, 0.0, 0.5 * (2 * cov_12**2 + 4 * cov_12 * d_1 * d_2)),
-        "gain": (0.0, -d_1, d_1**3 + 3 * d_1 * var_1),
     }
     pytest.importorskip(library)
     for name, function in functions.items():

@@ -67,8 +67,8 @@ then up to 1e4 times the result.
 * gelu, d_var_1 beyond 18 standard deviations of neuron 2's noisy input, near the derivative's true zeros: its three
   closed terms cancel there while their condition along the inputs stays small. 17 units at standardised means
   around -24, where values are below 1e-120; 2 of 10^5 random pairs out there above 8.
-* tau = 0 exactly, in float32: second derivatives along tau, and the derivative of a gain, are finite and not right,
-  for the formulas are written in sqrt(tau). In float64 a tau below every number stands for 0 there.
+* tau = 0 exactly: the second derivative of a gain along tau, and in float32 every second derivative along tau, are
+  finite and not right, for the formulas are written in sqrt(tau).
 
 {tables}"""
 

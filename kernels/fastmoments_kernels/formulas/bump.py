@@ -72,8 +72,9 @@ def variance(bump: Reals) -> Real:
 
 def slope(bump: Reals) -> Real:
     """E s'(X) = d F / d mu."""
-    mu, _, _, center, tau, w, _, _ = bump
-    return -tau * w * (mu - center) * height(bump)
+    mu, _, _, center, _, w, root_p, z = bump
+    # by z, against whose rounding this cancels in covariances of sums; 0 at tau = 0
+    return -(root_p * z - FLAT * (mu - center)) * (sqrt(w) * exp(-0.5 * z * z))
 
 
 def bend(bump: Reals) -> Real:
