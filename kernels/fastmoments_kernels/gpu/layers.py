@@ -30,7 +30,7 @@ class Shape(NamedTuple):
 NARROW = {
     "bfloat16": Shape(64, 32, 16, 8, 4),
     "float32": Shape(64, 32, 16, 8, 4),
-    "float64": Shape(32, 32, 16, 8, 4),
+    "float64": Shape(32, 32, 16, 4, 4),
 }
 WIDE = {
     ("bfloat16", 90): Shape(128, 128, 64, 4, 8),
