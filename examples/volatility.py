@@ -4,8 +4,9 @@
     python examples/volatility.py --bars FILE     returns of a CSV file's column "close"
     python examples/volatility.py --fast          seconds
 
-The network returns the logarithm of the next return's variance, from averages of past squared returns. Its weights
-are Gaussian: trained and evaluated through means and variances, nothing is drawn.
+The network corrects the geometric mean of a few averages of past squared returns: its output is the logarithm of the
+factor by which the next return's variance differs from that. Its weights are Gaussian; in training and afterwards
+they are carried as means and variances, and nothing is drawn.
 """
 
 import argparse
@@ -31,12 +32,13 @@ class Data(NamedTuple):
 
     squares: np.ndarray
     features: torch.Tensor  # (rows, len(HALF_LIVES)), standardised by the training rows
+    baseline: np.ndarray  # what the network corrects
     variance: np.ndarray | None  # the true one, if it is known
     training: int
 
     @property
     def level(self) -> float:
-        """Mean square of the training rows: a constant forecast, and the unit of the network's."""
+        """Mean square of the training rows, a constant forecast."""
         return float(self.squares[: self.training].mean())
 
 
@@ -62,12 +64,12 @@ def average(squares: np.ndarray, decay: float) -> np.ndarray:
 
 
 def prepare(squares: np.ndarray, variance: np.ndarray | None = None) -> Data:
-    """Logarithms of the averages, standardised."""
+    """Averages of the past as logarithms: standardised for the network, and their mean as what it corrects."""
     known = np.stack([np.log(average(squares, 0.5 ** (1 / life))) for life in HALF_LIVES], -1)[WARM_UP:]
-    training = int(TRAINING * len(known))
+    training, baseline = int(TRAINING * len(known)), np.exp(known.mean(-1))
     known = (known - known[:training].mean(0)) / known[:training].std(0)
     features = torch.tensor(known, dtype=torch.float32)
-    return Data(squares[WARM_UP:], features, None if variance is None else variance[WARM_UP:], training)
+    return Data(squares[WARM_UP:], features, baseline, None if variance is None else variance[WARM_UP:], training)
 
 
 def network(activation: str | None = "npn", sizes: tuple[int, ...] = (64, 32)) -> nn.Sequential:
@@ -80,12 +82,12 @@ def network(activation: str | None = "npn", sizes: tuple[int, ...] = (64, 32)) -
 
 
 def forecast(model: nn.Module, x: torch.Tensor) -> fm.Marginals:
-    """Mean and variance of the log variance, by the uncertainty of the weights."""
+    """Mean and variance of the output, by the uncertainty of the weights."""
     return fm.nn.propagate(model, x, torch.zeros_like(x), covariance="diagonal")
 
 
 def loss_by_moments(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """-E log p(return | weights) for a Gaussian log variance, up to a constant: E exp(-g) = exp(-mean + var / 2)."""
+    """-E log p(return | weights) for a Gaussian output, up to a constant: E exp(-g) = exp(-mean + var / 2)."""
     mean, var = forecast(model, x)
     return 0.5 * (mean + y * torch.exp(0.5 * var - mean)).mean()
 
@@ -99,7 +101,7 @@ def loss_by_sampling(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torc
 def train(data: Data, model: nn.Module, steps: int, loss=loss_by_moments, rate: float = 0.01) -> None:
     """Maximise the evidence lower bound, in batches."""
     x = data.features[: data.training]
-    y = torch.tensor(data.squares[: data.training, None] / data.level, dtype=torch.float32)
+    y = torch.tensor((data.squares / data.baseline)[: data.training, None], dtype=torch.float32)
     optimiser = torch.optim.Adam(model.parameters(), rate)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
@@ -112,11 +114,9 @@ def train(data: Data, model: nn.Module, steps: int, loss=loss_by_moments, rate: 
 
 def qlike(data: Data, variance: np.ndarray | float) -> float:
     """Mean of log variance + square / variance over the rows not trained on: lowest for the true variance."""
-    squares = data.squares[data.training :]
-    variance = np.broadcast_to(variance, data.squares.shape)[data.training :]
-    # in units of the constant forecast, of which 1 / 1000 is the least that counts as a variance
-    ratio = np.maximum(variance / data.level, 1e-3)
-    return float(np.mean(np.log(ratio) + squares / data.level / ratio))
+    # in units of the constant forecast, so that returns of any size compare
+    ratio = np.broadcast_to(variance, data.squares.shape)[data.training :] / data.level
+    return float(np.mean(np.log(ratio) + data.squares[data.training :] / data.level / ratio))
 
 
 def garch(data: Data) -> np.ndarray:
@@ -136,7 +136,7 @@ def garch(data: Data) -> np.ndarray:
 
 @torch.no_grad()
 def sampled(model: nn.Module, x: torch.Tensor, passes: int) -> torch.Tensor:
-    """Log variances of that many networks drawn one after the other, (passes, rows)."""
+    """Outputs of that many networks drawn one after the other, (passes, rows)."""
     return torch.stack([model(x)[:, 0] for _ in range(passes)])
 
 
@@ -162,16 +162,16 @@ def main() -> None:
         start = time.perf_counter()
         mean, var = (part[:, 0] for part in forecast(model, data.features))
         elapsed = time.perf_counter() - start
-    value = qlike(data, data.level * torch.exp(mean + var / 2).numpy())
+    value = qlike(data, data.baseline * torch.exp(mean + var / 2).numpy())
     print(f"{'network, one pass':26}{value:9.4f}{1e3 * elapsed:7.1f}")
     for passes in (20, 50):
         start = time.perf_counter()
         g = sampled(model, data.features, passes)
         elapsed = time.perf_counter() - start
-        value = qlike(data, data.level * torch.exp(g).mean(0).numpy())
+        value = qlike(data, data.baseline * torch.exp(g).mean(0).numpy())
         both = torch.corrcoef(torch.stack([g.std(0), var.sqrt()])[:, data.training :])[0, 1]
         print(f"{f'network, {passes} sampled passes':26}{value:9.4f}{1e3 * elapsed:7.1f}{both:10.3f}")
-    shown = data.level * torch.exp(mean[-3:]), torch.sqrt(var[-3:])
+    shown = torch.tensor(data.baseline[-3:]) * torch.exp(mean[-3:]), torch.sqrt(var[-3:])
     print("\nthe last three variances, each with the factor that one standard deviation is:")
     print(", ".join(f"{v:.3g} */ {math.exp(s):.2f}" for v, s in zip(*(part.tolist() for part in shown), strict=True)))
 
