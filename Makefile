@@ -3,7 +3,7 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check gpu-check-all gpu-registers accuracy frameworks bench gpu-bench limits \
+.PHONY: help demo test test-full gpu-check gpu-check-all gpu-registers accuracy frameworks bench gpu-bench experiments \
 	docs lint clean
 
 help:
@@ -16,7 +16,8 @@ help:
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make gpu-bench  timings on a CUDA card beside a copy, torch.compile, the published quadrature and a product"
-	@echo "make limits     where taking a layer's output for Gaussian fails, measured: docs/experiments/limits.md"
+	@echo "make experiments what is missing of docs/experiments: the papers' experiments and the limits, about an hour;"
+	@echo "                experiments=\"stress limits --again\" chooses, --fast does little of everything"
 	@echo "make docs       the documentation site: docs/_build/index.html"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make clean      remove .venv and what the tools left behind"
@@ -80,8 +81,8 @@ bench: .venv/.installed-bench
 gpu-bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.gpu
 
-limits: .venv/.installed-demo
-	$(BIN)/python tools/limits_page.py
+experiments: .venv/.installed-test
+	$(BIN)/python -m experiments $(experiments)
 
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build

@@ -114,6 +114,36 @@ def test_linearise_on_hand_worked_layers(layer, value, slope):
     assert_allclose(result.cov, [[0.25 * (2 * slope) ** 2]], rtol=4 * EPS)
 
 
+@pytest.mark.parametrize(
+    "activation, value, slope",
+    [
+        (fm.Sin(omega=2.0, phase=0.5), np.sin(2.5), 2 * np.cos(2.5)),
+        (fm.NPN(tau=np.array([2.0])), 1 - 2 / np.e, 4 / np.e),
+        (fm.GaussianMixture(weights=[3.0, 1.0], taus=[2.0, 1.0], centers=[0.0, 1.0]), 3 / np.e + 1, -6 / np.e),
+    ],
+)
+def test_activations_with_parameters(activation, value, slope):
+    layer = Residual(activation, [[1.0]])
+    result = fm.compare.linearise([layer], np.array([1.0]), np.array([[0.25]]))
+    assert_allclose(result.mean, [value], rtol=4 * EPS)
+    assert_allclose(result.cov, [[slope**2 / 4]], rtol=8 * EPS)
+
+
+@pytest.mark.parametrize("activation", [fm.Custom(np.tanh), "tanh"])
+def test_activations_without_a_closed_form(activation):
+    """n = 1: the points mu +- sigma."""
+    result = fm.compare.unscented([Residual(activation, [[1.0]])], np.array([1.0]), np.array([[0.25]]))
+    low, high = np.tanh([0.5, 1.5])
+    assert_allclose(result.mean, [(low + high) / 2], rtol=4 * EPS)
+    assert_allclose(result.cov, [[(high - low) ** 2 / 4]], rtol=16 * EPS)
+
+
+def test_a_stochastic_activation_is_not_sampled_as_its_mean():
+    layers = [Affine([[1.0]]), Residual(fm.BernoulliProbit(), [[1.0]])]
+    with pytest.raises(ValueError, match=r"layers\[1\]: expected an activation with one value"):
+        fm.compare.monte_carlo(layers, np.zeros(1), np.eye(1), 64)
+
+
 # The unscented transform.
 
 

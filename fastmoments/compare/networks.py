@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastmoments_kernels.eager import evaluate
+from fastmoments.parameters import of_neurons
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.custom import Custom
 
 FloatArray = NDArray[np.float64]
 
@@ -110,6 +112,19 @@ def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
     except ValueError:
         raise ValueError(f"cov: {cov.shape} does not broadcast with mu {mu.shape}") from None
     return np.broadcast_to(mu, (*batch, n)), np.broadcast_to(cov, (*batch, n, n))
+
+
+def evaluate(activation: Any, x: FloatArray) -> FloatArray:
+    """f(x), neurons along the last axis; of a stochastic activation its mean given x."""
+    name, parameters = of_neurons(activation)
+    function = name.function if isinstance(name, Custom) else row_of(name).formula.function
+    return np.asarray(function(x, *map(np.asarray, parameters.values())))
+
+
+def is_stochastic(activation: Any) -> bool:
+    """Whether f(x) is random given x."""
+    name, _ = of_neurons(activation)
+    return not isinstance(name, Custom) and hasattr(row_of(name).formula, "conditional_var")
 
 
 def value(network: Sequence[Step], x: FloatArray) -> FloatArray:

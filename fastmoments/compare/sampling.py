@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import qmc
 
 from fastmoments.compare.gaussians import square_root
-from fastmoments.compare.networks import FloatArray, Layer, Step, gaussian, steps, value
+from fastmoments.compare.networks import FloatArray, Layer, Step, gaussian, is_stochastic, steps, value
 from fastmoments.results import Moments
 
 # Repetitions; their scatter gives the standard errors, known in turn to 1 / sqrt(2 * 15) = 18 %.
@@ -89,8 +89,8 @@ def monte_carlo(
     ------
     ImportError : tqdm, which shows the progress, is missing.
     TypeError : an entry of layers is neither Affine nor Residual.
-    ValueError : shapes disagree, cov is not positive semidefinite, method is neither of the two, or samples
-        is too small or not 16 times a power of two for Sobol points.
+    ValueError : shapes disagree, cov is not positive semidefinite, method is neither of the two, samples
+        is too small or not 16 times a power of two for Sobol points, or an activation is stochastic.
 
     Notes
     -----
@@ -105,6 +105,7 @@ def monte_carlo(
     _check(samples, method)
     x, cov_x = gaussian(mu, cov)
     network, root = steps(layers, x.shape[-1]), square_root(cov_x)
+    _check_certain(network)
     (*batch, n), m = x.shape, len(network[-1].d)
     mean, covariance = np.empty((_REPLICATES, *batch, m)), np.empty((_REPLICATES, *batch, m, m))
     jobs = list(np.ndindex(_REPLICATES, *batch))
@@ -126,6 +127,15 @@ def _check(samples: int, method: Method) -> None:
     points, rest = divmod(samples, _REPLICATES)
     if method == "sobol" and (rest or points & (points - 1)):
         raise ValueError(f"samples: expected {_REPLICATES} times a power of two for Sobol, got {samples}")
+
+
+def _check_certain(network: Sequence[Step]) -> None:
+    for position, step in enumerate(network):
+        if step.A is not None and is_stochastic(step.activation):
+            raise ValueError(
+                f"layers[{position}]: expected an activation with one value at x, got {step.activation!r}; "
+                "sample a stochastic one yourself"
+            )
 
 
 def _progress(items: Iterable[Any], total: int) -> Any:

@@ -1,5 +1,5 @@
 """Array libraries without kernels of their own: the formulas as their files read, operation by operation."""
 
-from fastmoments_kernels.eager.on_numpy import elementwise, evaluate
+from fastmoments_kernels.eager.on_numpy import elementwise
 
-__all__ = ["elementwise", "evaluate"]
+__all__ = ["elementwise"]

@@ -42,7 +42,3 @@ def _call(activation: str, name: str, *arguments: Any) -> Any:
         value = function(*(array.astype(np.float64) for array in arrays), *slack)
     return tuple(v.astype(dtype) for v in value) if isinstance(value, tuple) else value.astype(dtype)
 
-
-def evaluate(activation: Any, x: Array) -> Array:
-    """f(x) itself."""
-    return row_of(activation).formula.function(np.asarray(x))

@@ -1,0 +1,42 @@
+"""How the figures look."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+COLORS = {
+    "fastmoments": "#d1495b",
+    "mean-field": "#4a9d7c",
+    "mean-field, joint inputs": "#8ccfae",
+    "linearised": "#edae49",
+    "unscented 1995": "#6fa8dc",
+    "unscented 2002": "#b5651d",
+    "noise ignored": "#9a8c98",
+    "DVI": "#6fa8dc",
+    "Monte Carlo": "#222222",
+}
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 12,
+    "legend.frameon": False,
+    "font.size": 11,
+}
+
+
+@contextmanager
+def panels(path: Path, columns: int, size: tuple[float, float], rows: int = 1, **options: Any) -> Iterator[Any]:
+    """Axes in rows and columns, saved at the end."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
+        yield axes if rows > 1 else axes[0]
+        figure.savefig(path, dpi=130)
+        plt.close(figure)

@@ -1,0 +1,224 @@
+"""Where taking a layer's output for Gaussian fails: errors over the depth, and beside what others do."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm
+
+import fastmoments as fm
+from experiments.figures import COLORS, panels
+from experiments.methods import METHODS, Layers
+from experiments.tables import percent, table
+from fastmoments.compare import Affine, Residual
+
+SHOWN = {
+    name: METHODS[f"{name} 1995" if name == "unscented" else name]
+    for name in ("fastmoments", "mean-field", "linearised", "unscented")
+}
+DEPTHS = (1, 2, 3, 4)
+INPUTS, WIDTH, OUTPUTS = 2, 32, 8
+FULL = {
+    "activations": ["heaviside", "probit", "relu", "gelu"],
+    "networks": 16,
+    "samples": 2**16,
+    "inputs": [1, 2, 8, 32, 128],
+}
+FAST = {"activations": ["heaviside", "relu"], "networks": 2, "samples": 2**10, "inputs": [1, 2]}
+Errors = dict[str, float]
+
+
+def network(activation: str, depth: int, inputs: int, seed: int) -> Layers:
+    """A random network of `depth` hidden layers: weights N(0, 2 / fan-in), biases N(0, 1 / 4)."""
+    rng = np.random.default_rng(seed)
+
+    def affine(n: int, m: int) -> tuple[Any, Any]:
+        return rng.normal(size=(m, n)) * np.sqrt(2 / n), 0.5 * rng.normal(size=m)
+
+    hidden = [Residual(activation, *affine(WIDTH if i else inputs, WIDTH)) for i in range(depth)]
+    return [*hidden, Affine(*affine(WIDTH, OUTPUTS))]
+
+
+def measure(activation: str, depth: int, inputs: int, size: dict[str, Any]) -> Any:
+    """Root mean square errors over networks and outputs: of the mean, by the sd, and of the sd, relative."""
+    mu, cov = np.zeros(inputs), np.eye(inputs)
+    methods = tuple(SHOWN) if (depth, inputs) == (3, INPUTS) else ("fastmoments",)
+    found: dict[str, list[Any]] = {name: [] for name in (*methods, "reference")}
+    for seed in range(size["networks"]):
+        layers = network(activation, depth, inputs, seed)
+        truth = fm.compare.monte_carlo(layers, mu, cov, size["samples"], seed=seed, return_error=True)
+        var = np.diagonal(truth.cov)
+        found["reference"].append((truth.mean_error / np.sqrt(var), np.diagonal(truth.cov_error) / var / 2))
+        for name in methods:
+            mean, own_cov = SHOWN[name](layers, mu, cov)
+            found[name].append(((mean - truth.mean) / np.sqrt(var), np.sqrt(np.diagonal(own_cov) / var) - 1))
+    return {name: dict(zip(("mean", "sd"), _rms(errors), strict=True)) for name, errors in found.items()}
+
+
+def _rms(errors: list[Any]) -> list[float]:
+    return [float(np.sqrt(np.mean(np.square(part)))) for part in zip(*errors, strict=True)]
+
+
+def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    by_depth = {
+        f"{name}, {depth} hidden": (name, depth, INPUTS) for name in size["activations"] for depth in DEPTHS
+    }
+    by_inputs = {f"{inputs} inputs": ("heaviside", 3, inputs) for inputs in size["inputs"]}
+    return {case: partial(measure, *what, size) for case, what in (by_depth | by_inputs).items()}
+
+
+TEXT = """# Honest limits
+
+Written by `make experiments`; do not edit but in `experiments/limits.py`.
+
+A layer's mean and covariance are exact for a Gaussian input, and what leaves an activation is not Gaussian. The
+next layer takes it for the Gaussian of the same mean and covariance, as every method does that carries only
+these. Here is how wrong that can be.
+
+## A failure to check by hand
+
+X ~ N(0, 1) goes through a step, and the step's output less 0.1 through another. The second step changes
+nothing: its input is 0.9 or -0.1, its output 1 or 0 with the first one's. Taken for a Gaussian of the same mean
+and variance, that input is positive with probability Phi(0.4 / 0.5) = 0.788 instead of 1/2.
+
+```python
+import numpy as np
+import fastmoments as fm
+
+one = np.ones((1, 1))
+first, second = fm.compare.Residual("heaviside", one), fm.compare.Residual("heaviside", one, [-0.1])
+layers = [first, second]
+closed = fm.compare.analytic(layers, np.zeros(1), one)
+sampled = fm.compare.monte_carlo(layers, np.zeros(1), one, samples=2**20, seed=0)
+print(f"closed: mean {{closed.mean[0]:.3f}}, var {{closed.cov[0, 0]:.3f}}")
+print(f"sampled: mean {{sampled.mean[0]:.3f}}, var {{sampled.cov[0, 0]:.3f}}")
+```
+
+```text
+closed: mean 0.788, var 0.167
+sampled: mean 0.500, var 0.250
+```
+
+One neuron wide is the worst case: a wide layer adds up many such values, and sums are nearer to Gaussian.
+
+## Random networks
+
+![Densities of a heaviside network's output, and errors over the depth](../figures/limits.png)
+
+Left: an output of a heaviside network of one, two and three hidden layers, sampled, and the Gaussian that
+fastmoments returns. With two inputs, {width} steps cut the plane into a few hundred pieces, and the output has
+one value on each: mean and variance are exact behind one layer, the bell is not the distribution's shape.
+Right: the table's errors of the standard deviation.
+
+{inputs} inputs N(0, I), {width} neurons a layer, {outputs} outputs, weights N(0, 2 / fan-in), biases N(0, 1/4);
+root mean square over {networks} networks and their outputs, against {samples:,} samples. The mean's error is in
+units of the output's standard deviation (sd), the sd's relative to it.
+
+{by_depth}
+
+With one hidden layer what is left is the sampling's own error: {reference_mean} of the mean, {reference_sd} of
+the sd. From the second on it is the closure. All neurons depend on the same two inputs, and what leaves a layer
+is far from Gaussian; later layers add little to the error.
+
+## What the alternatives do
+
+Three hidden layers, the same networks. What carries the full covariance is closest throughout; first order sees
+no slope in a step, and returns a variance of 0.
+
+{by_method}
+
+## More inputs
+
+Heaviside, three hidden layers. With one input the network's output is a curve of steps; with many, the sums
+into every neuron are more nearly Gaussian.
+
+{by_inputs}
+
+## Without samples
+
+`fm.nn.propagate(model, mu, cov, bound=True)` returns how far the output can be from the Gaussian at most:
+rigorous, and loose for deep networks or large variances ([Networks](../networks.md)).
+
+## What else is not exact
+
+* Behind a layer of Gaussian weights: the first two moments of W X + b are exact, its shape is not Gaussian even
+  for a Gaussian X; an activation behind it takes it as if it were.
+* `fm.nn.class_probabilities` is MacKay's approximation for two classes and a quasi-Monte Carlo mean for more.
+* tanh, sigmoid, SiLU, softplus and every `fm.Custom` are to a tolerance, 1e-10 unless told otherwise, and
+  `fm.nn.propagate` takes their derivatives to first order.
+* `covariance="diagonal"` leaves out every correlation: the mean-field column above.
+* Not there: max-pooling, softmax, attention and layer normalisation, products of two random values. They are
+  named in the error, and never skipped.
+* A covariance is n x n: memory and time grow with the square of a layer's width. Convolutions stop at 4096
+  features.
+
+What rounding does within a layer is on the [accuracy page](../accuracy.md), known shortcomings included.
+"""
+
+
+def page(size: dict[str, Any], results: dict[str, Any]) -> str:
+    """The page of these results."""
+    first = [results[f"{name}, 1 hidden"]["reference"] for name in size["activations"]]
+    by_depth = {
+        name: {f"{depth} hidden": results[f"{name}, {depth} hidden"]["fastmoments"] for depth in DEPTHS}
+        for name in size["activations"]
+    }
+    by_method = {name: {m: results[f"{name}, 3 hidden"][m] for m in SHOWN} for name in size["activations"]}
+    by_inputs = {str(n): {"heaviside": results[f"{n} inputs"]["fastmoments"]} for n in size["inputs"]}
+    return TEXT.format(
+        inputs=INPUTS,
+        width=WIDTH,
+        outputs=OUTPUTS,
+        networks=size["networks"],
+        samples=size["samples"],
+        by_depth=_pairs("activation", by_depth),
+        reference_mean=percent(max(errors["mean"] for errors in first)),
+        reference_sd=percent(max(errors["sd"] for errors in first)),
+        by_method=_pairs("activation", by_method),
+        by_inputs=_pairs("inputs", by_inputs),
+    )
+
+
+def _pairs(head: str, rows: dict[str, dict[str, Errors]]) -> str:
+    """Two columns, mean and sd, for each entry of the rows."""
+    columns = [part for name in next(iter(rows.values())) for part in (f"{name}: mean", "sd")]
+    return table(
+        [head, *columns],
+        (
+            [name, *(percent(errors[kind]) for errors in row.values() for kind in ("mean", "sd"))]
+            for name, row in rows.items()
+        ),
+    )
+
+
+def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
+    """Three densities, and the errors over the depth."""
+    x = np.random.default_rng(0).normal(size=(2 * size["samples"], INPUTS))
+    with panels(path, 4, (13, 3.6), width_ratios=[1, 1, 1, 1.3]) as axes:
+        for axis, depth in zip(axes, (1, 2, 3), strict=False):
+            _density(axis, network("heaviside", depth, INPUTS, seed=1), x)
+            axis.set_title(f"heaviside, {depth} hidden")
+        axes[0].legend(loc="upper right")
+        for name in size["activations"]:
+            errors = [100 * results[f"{name}, {depth} hidden"]["fastmoments"]["sd"] for depth in DEPTHS]
+            axes[3].plot(DEPTHS, errors, "o-", label=name)
+        axes[3].set(xlabel="hidden layers", ylabel="error of the sd, %", xticks=DEPTHS, yscale="log")
+        axes[3].set_title("error against sampling")
+        axes[3].legend(ncols=2, loc="lower right", fontsize=9)
+
+
+def _density(axis: Any, layers: Layers, x: Any) -> None:
+    """The first output, sampled, and the Gaussian of the closed form."""
+    y = x
+    for layer in layers[:-1]:
+        y = (y @ np.asarray(layer.A).T + layer.b > 0).astype(float)
+    y = (y @ layers[-1].weight.T + layers[-1].bias)[:, 0]
+    mean, cov = fm.compare.analytic(layers, np.zeros(INPUTS), np.eye(INPUTS))
+    sd = np.sqrt(cov[0, 0])
+    grid = np.linspace(min(y.min(), mean[0] - 3.5 * sd), max(y.max(), mean[0] + 3.5 * sd), 120)
+    axis.hist(y, grid, density=True, color="#8ecae6", label="sampled")
+    axis.plot(grid, norm.pdf(grid, mean[0], sd), color=COLORS["fastmoments"], lw=2.5, label="fastmoments")
+    axis.set(yticks=[], xlabel="output")
+    axis.spines.left.set_visible(False)

@@ -1,0 +1,77 @@
+"""Cases of an experiment that are not there yet, one after the other; page and figure of those that are."""
+
+import json
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+# Before NumPy: the matrices are small, and a second BLAS thread costs more than it gains.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from tqdm import tqdm
+
+from experiments.tables import wrapped
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS, FAST_DOCS = ROOT / "docs", ROOT / ".experiments"
+DIGITS = 4  # of what is kept
+
+
+def load(name: str) -> Any:
+    """The module of an experiment."""
+    return import_module(f"experiments.{name}")
+
+
+def name_of(experiment: Any) -> str:
+    return str(experiment.__name__).rpartition(".")[2]
+
+
+def results_path(experiment: Any, docs: Path) -> Path:
+    return docs / "experiments" / f"{name_of(experiment)}.json"
+
+
+def page_path(experiment: Any, docs: Path) -> Path:
+    return docs / "experiments" / f"{name_of(experiment)}.md"
+
+
+def run(experiment: Any, docs: Path, fast: bool = False, again: bool = False) -> None:
+    """Compute what is missing; results of another size are missing too."""
+    size, path = experiment.FAST if fast else experiment.FULL, results_path(experiment, docs)
+    kept = json.loads(path.read_text()) if path.exists() and not again else {}
+    results = kept["results"] if kept.get("size") == size else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for case, compute in tqdm(experiment.cases(size).items(), desc=name_of(experiment), unit="case"):
+        if case not in results:
+            results[case] = rounded(compute())
+            _store(path, {"size": size, "results": results})
+
+
+def write(experiment: Any, docs: Path) -> None:
+    """Page and figure, from the results."""
+    kept = json.loads(results_path(experiment, docs).read_text())
+    page_path(experiment, docs).write_text(page(experiment, kept))
+    figures = docs / "figures"
+    figures.mkdir(exist_ok=True)
+    experiment.draw(kept["size"], kept["results"], figures / f"{name_of(experiment)}.png")
+
+
+def page(experiment: Any, kept: dict[str, Any]) -> str:
+    """The text of an experiment's page."""
+    return wrapped(experiment.page(kept["size"], kept["results"]))
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to a few digits, whatever they are in."""
+    if isinstance(value, dict):
+        return {str(key): rounded(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(part) for part in value]
+    return value if isinstance(value, int | str) else float(f"{float(value):.{DIGITS}g}")
+
+
+def _store(path: Path, kept: dict[str, Any]) -> None:
+    """At once: what stops in between leaves the file as it was."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(kept, indent=1) + "\n")
+    part.replace(path)
