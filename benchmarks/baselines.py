@@ -19,7 +19,7 @@ def _density(x: Array) -> Array:
     return np.exp(-x * x / 2) / ROOT_TWO_PI
 
 
-def _plackett(h: Array, k: Array, rho: Array, power: int) -> Array:
+def plackett(h: Array, k: Array, rho: Array, power: int) -> Array:
     """Integrate (rho - r)^power phi2(h, k; r) for r from 0 to rho, by 20-node Gauss-Legendre in r."""
     total = np.zeros_like(rho)
     squares, product = h * h + k * k, h * k
@@ -50,7 +50,7 @@ def relu_pairs(mu: Array, cov: Array) -> tuple[Array, Array, Array]:
     gain = ndtr(a)
     mean = mu * gain + sigma * _density(a)
     out = cov * np.outer(gain, gain)
-    out += np.outer(sigma, sigma) * _plackett(a[:, None], a[None, :], rho, power=1)
+    out += np.outer(sigma, sigma) * plackett(a[:, None], a[None, :], rho, power=1)
     second = (mu * mu + sigma * sigma) * gain + mu * sigma * _density(a)
     return mean, out, second - mean * mean
 
@@ -59,7 +59,7 @@ def heaviside_quadrature(mu: Array, cov: Array) -> tuple[Array, Array]:
     """Mean and covariance of the unit step: the integral with weight 1."""
     _, a, rho = _standardise(mu, cov)
     mean = ndtr(a)
-    out = _plackett(a[:, None], a[None, :], rho, power=0)
+    out = plackett(a[:, None], a[None, :], rho, power=0)
     np.fill_diagonal(out, mean * ndtr(-a))
     return mean, out
 

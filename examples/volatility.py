@@ -173,7 +173,9 @@ def main() -> None:
         print(f"{f'network, {passes} sampled passes':26}{value:9.4f}{1e3 * elapsed:7.1f}{both:10.3f}")
     shown = torch.tensor(data.baseline[-3:]) * torch.exp(mean[-3:]), torch.sqrt(var[-3:])
     print("\nthe last three variances, each with the factor that one standard deviation is:")
-    print(", ".join(f"{v:.3g} */ {math.exp(s):.2f}" for v, s in zip(*(part.tolist() for part in shown), strict=True)))
+    print(
+        ", ".join(f"{v:.3g} */ {math.exp(s):.2f}" for v, s in zip(*(part.tolist() for part in shown), strict=True))
+    )
 
 
 if __name__ == "__main__":

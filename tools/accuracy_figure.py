@@ -59,7 +59,7 @@ def methods(name: str, h: Array, rho: Array) -> dict[str, Array]:
     with np.errstate(all="ignore"):
         if name == "relu":
             gain = baselines.ndtr(h)
-            published = rho * gain * gain + baselines._plackett(h, h, rho, power=1)
+            published = rho * gain * gain + baselines.plackett(h, h, rho, power=1)
         else:
             published = baselines.gelu_quadrature(np.array([h, h]), np.array([ones, ones]), rho)
         scipy = np.array([one_by_one(a, a, 1.0, 1.0, r) for a, r in zip(h, rho, strict=True)])
