@@ -4,9 +4,9 @@
     python examples/volatility.py --bars FILE     returns of a CSV file's column "close"
     python examples/volatility.py --fast          seconds
 
-The network corrects the geometric mean of a few averages of past squared returns: its output is the logarithm of the
-factor by which the next return's variance differs from that. Its weights are Gaussian; in training and afterwards
-they are carried as means and variances, and nothing is drawn.
+The network corrects the geometric mean of a few averages of past squared returns: its output is the logarithm of
+the factor by which the next return's variance differs from that. Its weights are Gaussian; in training and
+afterwards they are carried as means and variances, and nothing is drawn.
 """
 
 import argparse

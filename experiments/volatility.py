@@ -3,112 +3,26 @@
 import math
 import time
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import fastmoments as fm
 from examples import volatility as example
 from experiments import passes
 from experiments.figures import COLORS, panels
+from experiments.forecasts import KNOWN, NETWORKS, TARGETS, quality, series, target, trained
 from experiments.tables import table
 
 FULL = {"series": 3, "rows": 30_000, "steps": 1000, "timed": 10_000, "compared": 2000, "reference": 2000}
 FAST = {"series": 1, "rows": 3000, "steps": 40, "timed": 50, "compared": 50, "reference": 50}
 PASSES = [20, 50]
-NETWORKS = {  # activation, and the loss of the training
-    "NPN, moments": ("npn", example.loss_by_moments),
-    "NPN, drawn weights": ("npn", example.loss_by_sampling),
-    "SiLU, drawn weights": ("silu", example.loss_by_sampling),
-}
-KNOWN = ("constant", "true variance", "GARCH(1, 1), fitted")
 COMPARED = ("NPN, moments", "NPN, drawn weights")
 SHOWN = 300  # rows in the figure
+MEANS = "weights' means"
 STEP_ROWS = 16  # of a step that SiLU is timed on
-FLOOR, CEILING = 0.05, 8.0
-LOG_SQUARE = -1.2704  # E log Z^2, Z ~ N(0, 1)
-
-
-def bounded(g: Any) -> Any:
-    """A variance by a bounded output."""
-    return FLOOR + CEILING * torch.exp(-0.5 * g * g)
-
-
-def by_bounded_output(model: Any, x: Any, y: Any) -> Any:
-    variance = bounded(model(x))
-    return 0.5 * (torch.log(variance) + y / variance).mean()
-
-
-def by_squares(model: Any, x: Any, y: Any) -> Any:
-    """Squared error, as a Gaussian likelihood of variance 2: that of a squared return of variance 1."""
-    return ((model(x) - y) ** 2).mean() / 4
-
-
-def by_log_squares(model: Any, x: Any, y: Any) -> Any:
-    """The same of logarithms, whose variance is pi^2 / 2; a return may be 0."""
-    return ((model(x) - torch.log(y + 1e-6)) ** 2).mean() / math.pi**2
-
-
-# loss, variance of an output, and whether the network corrects an average of the past or a constant
-TARGETS: dict[str, tuple[Callable[..., Any], Callable[[Any], Any], bool]] = {
-    "log variance over an average, likelihood of the returns": (example.loss_by_sampling, torch.exp, True),
-    "log variance, likelihood of the returns": (example.loss_by_sampling, torch.exp, False),
-    "variance 0.05 + 8 exp(-g^2/2), likelihood of the returns": (by_bounded_output, bounded, False),
-    "squared returns, squared error": (by_squares, partial(torch.clamp, min=FLOOR), False),
-    "log squared returns, squared error": (by_log_squares, torch.exp, False),
-    "the same less E log Z^2 = -1.27": (by_log_squares, lambda g: torch.exp(g - LOG_SQUARE), False),
-}
-
-
-@cache
-def series(seed: int, rows: int) -> example.Data:
-    torch.set_num_threads(1)
-    return example.prepare(*example.simulate(rows, seed))
-
-
-@cache
-def trained(name: str, seed: int, rows: int, steps: int) -> tuple[torch.nn.Sequential, float]:
-    """A network, and the milliseconds of a step."""
-    activation, loss = NETWORKS[name]
-    data = series(seed, rows)
-    example.train(data, example.network(activation), 1, loss)  # compiles
-    torch.manual_seed(seed)
-    model, start = example.network(activation), time.process_time()
-    example.train(data, model, steps, loss)
-    return model, 1e3 * (time.process_time() - start) / steps
-
-
-def quality(seed: int, size: dict[str, Any]) -> dict[str, Any]:
-    """QLIKE of every forecast for one series; the networks' evidence bounds and milliseconds a step."""
-    data = series(seed, size["rows"])
-    variances = (data.level, data.variance, example.garch(data))
-    found: dict[str, Any] = {"qlike": {}, "bound": {}, "step": {}}
-    for name, variance in zip(KNOWN, variances, strict=True):
-        found["qlike"][name] = example.qlike(data, variance)
-    y = torch.tensor((data.squares / data.baseline)[: data.training, None], dtype=torch.float32)
-    for name in NETWORKS:
-        model, found["step"][name] = trained(name, seed, size["rows"], size["steps"])
-        with torch.no_grad():
-            mean, var = example.forecast(model, data.features)
-            loss = example.loss_by_moments(model, data.features[: data.training], y)
-            found["bound"][name] = float(loss + fm.nn.kl_divergence(model) / data.training)
-        found["qlike"][name] = example.qlike(data, data.baseline * torch.exp(mean + var / 2)[:, 0].numpy())
-    return found
-
-
-def target(name: str, size: dict[str, Any]) -> float:
-    """QLIKE of 50 drawn networks, trained on the first series with another loss."""
-    loss, variance_of, corrects = TARGETS[name]
-    data = series(0, size["rows"])
-    baseline = data.baseline if corrects else np.full_like(data.baseline, data.level)
-    torch.manual_seed(0)
-    model = example.network()
-    example.train(data._replace(baseline=baseline), model, size["steps"], loss)
-    g = example.sampled(model, data.features, 50)
-    return example.qlike(data, baseline * variance_of(g).mean(0).numpy())
 
 
 def times(rows: int, size: dict[str, Any]) -> dict[str, float]:
@@ -118,7 +32,7 @@ def times(rows: int, size: dict[str, Any]) -> dict[str, float]:
 
 
 def step_times(size: dict[str, Any]) -> dict[str, float]:
-    """Milliseconds of a training step by moments on a few rows: without a closed form an activation is quadrature."""
+    """Milliseconds of a training step by moments on a few rows: SiLU's are by quadrature."""
     data, found = series(0, size["rows"]), {}
     x, y = data.features[:STEP_ROWS], torch.ones(STEP_ROWS, 1)
     for activation in ("npn", "silu"):
@@ -191,7 +105,9 @@ their geometric mean. `examples/volatility.py` is the same in one file, and take
 {quality}
 
 QLIKE: the mean of log v + r^2 / v over the rows not trained on, less for better; no forecast beats the true
-variance but by luck. Bound: the negative evidence lower bound in nats a row, of the first series, by moments. {quality_reading}
+variance but by luck. Bound: the negative evidence lower bound in nats a row, of the first series.
+
+{quality_reading}
 
 ## What one pass costs
 
@@ -204,8 +120,8 @@ The NPN network trained by moments, milliseconds of processor time on one thread
 ## How sure it is
 
 Standard deviations of the output on the first series: their correlation over the rows not trained on with those by
-moments, and over {compared:,} of these rows with those of {reference:,} drawn networks, which is as near to the truth
-as is affordable.
+moments, and over {compared:,} of these rows with those of {reference:,} drawn networks, the truth within a few
+percent.
 
 {uncertainty}
 
@@ -283,12 +199,10 @@ def _times_reading(size: dict[str, Any], results: dict[str, Any]) -> str:
         f"For {size['timed']:,} rows a pass of moments takes as long as "
         f"{many['moments'] / many[MEANS]:.2g} with the weights' means, and 20 drawn networks take "
         f"{many['20 drawn'] / many['moments']:.2g} times as long one by one and "
-        f"{many['20 drawn at once'] / many['moments']:.2g} times in batched products; for one row, where calls count and "
-        f"not arithmetic, {one['20 drawn'] / one['moments']:.2g} and {one['20 drawn at once'] / one['moments']:.2g} times."
+        f"{many['20 drawn at once'] / many['moments']:.2g} times in batched products; for one row, where "
+        f"calls count and not arithmetic, {one['20 drawn'] / one['moments']:.2g} and "
+        f"{one['20 drawn at once'] / one['moments']:.2g} times."
     )
-
-
-MEANS = "weights' means"
 
 
 def _uncertainty(results: dict[str, Any]) -> str:
@@ -307,8 +221,8 @@ def _uncertainty_reading(results: dict[str, Any]) -> str:
     ways = results[f"uncertainty, {COMPARED[0]}"]["ways"]
     own, drawn = ways["moments"]["reference"], [ways[f"{n} drawn"]["reference"] for n in PASSES]
     return (
-        f"Standard deviations estimated from 20 or 50 networks are off by some 16 or 10 percent each, which is more than "
-        f"they differ between rows: their correlation with those of many networks is {drawn[0]:.2f} and "
+        "A standard deviation estimated from n networks is off by 1 / sqrt(2 n), a sixth or a tenth here, which is "
+        f"more than it differs between rows: their correlation with those of many networks is {drawn[0]:.2f} and "
         f"{drawn[1]:.2f} (trained by moments), that of the moments {own:.2f}."
     )
 
@@ -318,8 +232,8 @@ def _silu(found: list[Any], step: dict[str, float]) -> str:
     ms = [found[0]["step"][f"{name}, drawn weights"] for name in ("NPN", "SiLU")]
     return (
         f"Trained with drawn weights they are alike: QLIKE {npn:.4f} and {silu:.4f} on average, {ms[0]:.2g} and "
-        f"{ms[1]:.2g} ms a step. By moments NPN has a closed form and SiLU is a quadrature for every row and neuron: "
-        f"a step on {STEP_ROWS} rows takes {step['npn']:.2g} and {step['silu']:.2g} ms."
+        f"{ms[1]:.2g} ms a step. By moments NPN has a closed form and SiLU is a quadrature for every row and "
+        f"neuron: a step on {STEP_ROWS} rows takes {step['npn']:.2g} and {step['silu']:.2g} ms."
     )
 
 
@@ -327,10 +241,9 @@ def _targets_reading(results: dict[str, Any], known: dict[str, float]) -> str:
     worse = [name for name in TARGETS if results[name] > known["constant"]]
     say = f"Worse than a constant variance ({known['constant']:.4f}): {'; '.join(worse) or 'none'}. "
     return say + (
-        "The mean of log r^2 is 1.27 below the log of the variance, so that a network fitted to it by squared error "
-        "forecasts 28 percent of the variance, and QLIKE punishes that most. The likelihood of the returns themselves "
-        "needs no correction. An average that the network corrects is what holds where volatility leaves the range "
-        "that was trained on."
+        "The mean of log r^2 is 1.27 below the log of the variance: a network fitted to it by squared error "
+        "forecasts 28 percent of the variance, and QLIKE punishes that most. The likelihood of the returns needs "
+        "no correction. An average that the network corrects holds where volatility leaves the range trained on."
     )
 
 
