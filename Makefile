@@ -3,22 +3,22 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check gpu-check-all gpu-registers accuracy frameworks bench bench-peers gpu-bench \
+.PHONY: help demo test test-full gpu-check gpu-registers accuracy frameworks bench bench-peers gpu-bench \
 	experiments docs lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
 	@echo "make test       lint, types and tests"
 	@echo "make test-full  the same with the slow tests"
-	@echo "make gpu-check  compile relu's, heaviside's and no activation's GPU kernels for sm_80, sm_90 and sm_100, no card"
-	@echo "                needed; fails if one spills registers. make gpu-check-all: every activation's, hours"
+	@echo "make gpu-check  compile every GPU kernel for sm_80, sm_90 and sm_100, no card needed; fails if one spills registers."
+	@echo "                About half a minute of processor time an activation and target; again, only what has changed"
 	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make bench-peers error and time beside SciPy, the published quadrature and approximations: docs/peers.md"
 	@echo "make gpu-bench  timings on a CUDA card beside a copy, torch.compile, the published quadrature and a product"
 	@echo "make experiments what is missing of docs/experiments: the papers' experiments and the limits, about an hour;"
-	@echo "                experiments=\"stress limits --again\" chooses, --fast does little of everything"
+	@echo "                names=\"stress limits --again\" chooses, --fast does little of everything"
 	@echo "make docs       the documentation site: docs/_build/index.html"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make clean      remove .venv and what the tools left behind"
@@ -37,13 +37,13 @@ help:
 demo: .venv/.installed-demo
 	$(BIN)/python examples/california_housing.py
 
-# A representative of the GPU kernels; gpu-check has more, gpu-check-all every activation's.
+# A representative of the GPU kernels; gpu-check has all.
 test: lint
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 	$(BIN)/python tools/gpu_check.py --targets 90 relu --kernels neurons,pairs,along,collect,cov,product
 	$(BIN)/python tools/gpu_check.py --targets 90 npn --kernels "linear tf32x3"
 
-test-full: lint gpu-check-all
+test-full: lint gpu-check
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 lint: .venv/.installed-test
@@ -53,9 +53,6 @@ lint: .venv/.installed-test
 	$(BIN)/lint-imports
 
 gpu-check: .venv/.installed-test
-	$(BIN)/python tools/gpu_check.py relu heaviside none
-
-gpu-check-all: .venv/.installed-test
 	$(BIN)/python tools/gpu_check.py
 
 # What docs/performance.md shows of the compiled kernels.
@@ -86,7 +83,7 @@ gpu-bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.gpu
 
 experiments: .venv/.installed-test
-	$(BIN)/python -m experiments $(experiments)
+	$(BIN)/python -m experiments $(names)
 
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build

@@ -96,8 +96,8 @@ def _relu_reading(found: dict[str, Any]) -> str:
     fastest = min(found, key=lambda name: found[name]["ns"])
     errors = {name: _error(quadrature[name]) for name in ("0.9", "0.9999")}
     ratio, cheapest = quadrature["ns"] / own["ns"], found[fastest]["ns"] / own["ns"]
-    return f"""Up to 0.9 the quadrature is off by {errors["0.9"]} and takes {ratio:.2g} times as long; at 0.9999 it is
-off by {errors["0.9999"]}. The best approximation, {best}, is off by {_error(approximate[best]["0.9"])}.
+    return f"""Up to 0.9 the quadrature is off by {errors["0.9"]} and takes {ratio:.2g} times as long; at 0.9999
+it is off by {errors["0.9999"]}. The best approximation, {best}, is off by {_error(approximate[best]["0.9"])}.
 The cheapest, the {fastest}, takes {cheapest:.2g} of fastmoments' time."""
 
 

@@ -89,13 +89,13 @@ def measure(name: str, kind: str, size: dict[str, Any]) -> dict[str, Any]:
     double, single = moments(mu.astype(float), cov.astype(float)), moments(mu, cov)
     order = np.random.default_rng(1).permutation(len(mu))
     moved = moments(mu[order].astype(float), cov[np.ix_(order, order)].astype(float))
-    sd = np.sqrt(np.diagonal(double.cov))
+    var = np.diagonal(double.cov)
     return {
         "finite": bool(all(np.isfinite(part).all() for part in (*double, *single))),
         "symmetric": bool(all(np.array_equal(found.cov, found.cov.T) for found in (double, single))),
         "eigenvalue": [smallest_eigenvalue(found.cov) for found in (double, single)],
-        "permuted": difference(moved.cov, double.cov[np.ix_(order, order)], sd[order], np.float64),
-        "float32": difference(single.cov.astype(float), double.cov, sd, np.float32),
+        "permuted": difference(moved.cov, double.cov[np.ix_(order, order)], var[order], np.float64),
+        "float32": difference(single.cov.astype(float), double.cov, var, np.float32),
     }
 
 
@@ -106,12 +106,12 @@ def smallest_eigenvalue(cov: Any) -> float:
     return float(values[0] / unit) if unit else 0.0
 
 
-def difference(one: Any, two: Any, sd: Any, dtype: Any) -> float:
-    """Largest difference in eps times the product of the two standard deviations; zero if both are equal."""
-    scale = np.outer(sd, sd) * float(np.finfo(dtype).eps)
-    # below the smallest normal number of the dtype an error may be as large as that
-    scale = np.maximum(scale, float(np.finfo(dtype).tiny))
-    return float(np.max(np.abs(one - two) / scale))
+def difference(one: Any, two: Any, var: Any, dtype: Any) -> float:
+    """Largest difference in eps times the product of the two standard deviations."""
+    tiny, eps = float(np.finfo(dtype).tiny), float(np.finfo(dtype).eps)
+    # a variance may be too small for a number where covariances are not, and an error as large as that number
+    sd = np.sqrt(np.maximum(var, tiny))
+    return float(np.max(np.abs(one - two) / np.maximum(eps * np.outer(sd, sd), tiny)))
 
 
 def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
@@ -133,8 +133,9 @@ neurons in another order, and the same in float32 as in float64. That the number
 Worst of the activations, whose name follows. Smallest eigenvalue: in units of n eps trace, what rounding alone
 may do; the contract is -1. Another order: largest difference of an entry after permuting the neurons, in units
 of eps (float64) times the product of the standard deviations. float32: the largest difference between a result
-in float32 and the float64 result of the same inputs, in units of float32's eps times that product. A difference
-below the smallest normal number of the dtype counts as one unit at most.
+in float32 and the float64 result of the same inputs, in units of float32's eps times that product. Half of
+such a unit is the rounding of the result alone. A variance or a difference below the smallest normal number of
+the dtype counts as that number.
 
 {kinds}
 

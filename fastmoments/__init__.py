@@ -30,6 +30,7 @@ from fastmoments.results import Moments as Moments
 from fastmoments.results import MomentsBound as MomentsBound
 from fastmoments.results import MomentsCross as MomentsCross
 from fastmoments.results import MomentsVjp as MomentsVjp
+from fastmoments.results import MomentsVjpParameters as MomentsVjpParameters
 from fastmoments.warming import warm_up as warm_up
 from fastmoments_kernels.catalogue import GELU as GELU
 from fastmoments_kernels.catalogue import NPN as NPN

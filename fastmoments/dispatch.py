@@ -79,6 +79,40 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
 
 def plan_of(arguments: dict[str, Any], precision: str | None = None) -> Plan:
     """`plan` for named arguments, so that errors name them."""
+    kinds = _kinds(arguments)
+    if kinds is None:
+        return _decide(arguments, precision)
+    plan = _decided.get((kinds, precision))
+    if plan is None:
+        plan = _decided[kinds, precision] = _decide(arguments, precision)
+    return plan
+
+
+# Plans by what they depend on: a call on a few neurons takes less time than to decide what runs
+_decided: dict[Any, Plan] = {}
+
+
+def _kinds(arguments: dict[str, Any]) -> tuple[Any, ...] | None:
+    """What a plan for NumPy's arrays, tensors and numbers depends on; None for others and under torch.compile."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.compiler.is_compiling():
+        return None
+    tensor = getattr(torch, "Tensor", None)
+    kinds: list[Any] = []
+    for value in arguments.values():
+        kind = type(value)
+        if kind is tensor:
+            kinds.append((value.dtype, value.device))
+        elif kind is np.ndarray:
+            kinds.append(value.dtype)
+        elif kind is float or kind is int:
+            kinds.append(kind)
+        else:
+            return None
+    return tuple(kinds)
+
+
+def _decide(arguments: dict[str, Any], precision: str | None) -> Plan:
     if precision is not None and precision not in PRECISIONS:
         raise ValueError(f'precision: expected None, "float32" or "float64", got {precision!r}')
     arrays = {name: value for name, value in arguments.items() if hasattr(value, "dtype")}

@@ -4,6 +4,7 @@ Written once in the words NumPy, PyTorch and JAX share; `frameworks` brings thei
 """
 
 from contextlib import AbstractContextManager
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -15,8 +16,6 @@ from fastmoments.moments import marginals
 from fastmoments.results import Moments, MomentsCross
 
 Array = Any
-
-ROWS = 1024  # of `bayes_linear_marginals` at a time on NumPy: what belongs to them stays in cache
 
 
 def plan_of_given(arguments: dict[str, Any]) -> Plan:
@@ -35,12 +34,13 @@ class Affine(NamedTuple):
 class Layer:
     """The arguments of one call as its framework's arrays, checked by name."""
 
-    def __init__(self, plan: Plan | None = None, **arguments: Any) -> None:
+    def __init__(self, plan: Plan | None = None, judged: tuple[str, ...] = (), **arguments: Any) -> None:
+        """`judged` are variances that a kernel judges as it reads them."""
         self.plan: Plan = plan or plan_of_given(arguments)
         self.framework: ModuleType = framework_of(self.plan)
         self.given = self.framework.to_arrays(self.plan, arguments)
         for name, value in self.given.items():
-            if name.endswith("var") and value is not None:
+            if name.endswith("var") and name not in judged and value is not None:
                 self.framework.check_variances(name, value)
         self.mu = self.given["mu"]
         if "cov" in arguments:
@@ -79,8 +79,7 @@ class Layer:
         if self.given[bias] is not None:
             mean = mean + self.vector(bias, length)
         product = matrix @ self.cov
-        full = self.framework.symmetric_product(matrix, self.transposed(product))
-        full = products.without_rounding(self.xp, full, self._rounding(matrix))
+        full = self._covariance(matrix, product)
         own = 0.0
         if weight_var is not None and self.given[weight_var] is not None:
             squares = self.diagonal(self.cov) + self.mu * self.mu
@@ -88,7 +87,7 @@ class Layer:
         if bias_var is not None and self.given[bias_var] is not None:
             own = own + self.vector(bias_var, length)
         if not isinstance(own, float):
-            full = full + self._on_diagonal(own)
+            full = self._plus_diagonal(full, own)
         return Affine(mean, full, product)
 
     def skip(self, product: Array, identity: bool) -> tuple[Array, Array, Array, Array]:
@@ -99,12 +98,11 @@ class Layer:
             return self.mu, product, self.cov, self.cov
         matrix = self.matrix("C", product.shape[-2])
         across = matrix @ self.cov
-        skipped = self.framework.symmetric_product(matrix, self.transposed(across))
-        return self.mu @ matrix.T, product @ matrix.T, skipped, across
+        return self.mu @ matrix.T, product @ matrix.T, self._covariance(matrix, across), across
 
     def with_skip(self, full: Array, gains: Array, mixed: Array, skipped: Array) -> Array:
-        """K + G A cov C^T + (G A cov C^T)^T + C cov C^T, in place of K where a kernel does it."""
-        if self.plan.backend == "gpu" and self.framework.is_bare(full, gains, mixed, skipped):
+        """K + G A cov C^T + (G A cov C^T)^T + C cov C^T, in place of K where nobody can tell."""
+        if self.framework.is_bare(full, gains, mixed, skipped):
             return self.framework.with_skip(full, gains[..., 0], mixed, skipped)
         half = gains * mixed
         return full + (half + self.transposed(half)) + skipped
@@ -127,26 +125,13 @@ class Layer:
         return mu, var, weight, self.matrix("weight_var", weight.shape[0])
 
     def marginals(self, activation: Any) -> tuple[Array, Array]:
-        """Mean and variance of W X + b or f of it; NumPy's rows in blocks, into arrays made beforehand."""
+        """Mean and variance of W X + b or f of it."""
         mu, var, weight, spread = self._factors()
-        maps = weight.T, (weight * weight + spread).T, spread.T
-        if self.plan.framework != "numpy":
-            return self._rows(mu, var, maps, activation)
-        length, lead = weight.shape[0], mu.shape[:-1]
-        mu, var = (x.reshape(-1, x.shape[-1]) for x in (mu, var))
-        out = self.xp.empty((2, len(mu), length), self.plan.compute)
-        for start in range(0, len(mu), ROWS):
-            rows = slice(start, start + ROWS)
-            out[0, rows], out[1, rows] = self._rows(mu[rows], var[rows], maps, activation)
-        return out[0].reshape(*lead, length), out[1].reshape(*lead, length)
-
-    def _rows(self, mu: Array, var: Array, maps: tuple[Array, ...], activation: Any) -> tuple[Array, Array]:
-        of_mean, of_var, of_square = maps
-        mean, out = mu @ of_mean, var @ of_var + (mu * mu) @ of_square
+        mean, out = mu @ weight.T, var @ (weight * weight + spread).T + (mu * mu) @ spread.T
         if self.given["bias_mean"] is not None:
-            mean = mean + self.vector("bias_mean", of_mean.shape[-1])
+            mean = mean + self.vector("bias_mean", len(weight))
         if self.given["bias_var"] is not None:
-            out = out + self.vector("bias_var", of_mean.shape[-1])
+            out = out + self.vector("bias_var", len(weight))
         return (mean, out) if activation is None else tuple(marginals(activation, mean, out))
 
     def diagonal(self, matrix: Array) -> Array:
@@ -157,10 +142,18 @@ class Layer:
         """(..., m, n) -> (..., n, m)."""
         return self.xp.swapaxes(matrix, -1, -2)
 
-    def _on_diagonal(self, vector: Array) -> Array:
-        """Matrices with these diagonals."""
+    def _plus_diagonal(self, full: Array, vector: Array) -> Array:
+        """Full, which is overwritten where nobody can tell, with numbers added to its diagonal."""
+        if self.framework.is_bare(full, vector):
+            self.diagonal(full)[...] += vector
+            return full
         i = self.framework.to_arrays(self.plan, {"i": np.arange(vector.shape[-1])})["i"]
-        return self.xp.where(i[:, None] == i, vector[..., None], 0.0)
+        return full + self.xp.where(i[:, None] == i, vector[..., None], 0.0)
+
+    def _covariance(self, matrix: Array, product: Array) -> Array:
+        """A cov A^T of A and A cov."""
+        right, rounding = self.transposed(product), partial(self._rounding, matrix)
+        return self.framework.symmetric_product(matrix, right, rounding)
 
     def _rounding(self, matrix: Array) -> Array:
         """How far rounding may move entries of A cov A^T: n eps sum_i (sum_j |A_ij| sd_j)^2."""

@@ -150,13 +150,14 @@ def residual_moments(
         before = layer.affine("A", "b", "A_var", "b_var")
         mean, full = moments(activation, before.mean, before.cov)
         gains = gain(activation, before.mean, layer.diagonal(before.cov))[..., None]
-        cross = gains * before.product
+        cross = gains * before.product if return_cross else None
         if C is not None:
             through, mixed, skipped, across = layer.skip(before.product, identity)
-            mean, full, cross = mean + through, layer.with_skip(full, gains, mixed, skipped), cross + across
+            mean, full = mean + through, layer.with_skip(full, gains, mixed, skipped)
+            cross = None if cross is None else cross + across
         if d is not None:
             mean = mean + layer.vector("d", mean.shape[-1])
-    return layer.results(mean, full, layer.transposed(cross) if return_cross else None)
+    return layer.results(mean, full, None if cross is None else layer.transposed(cross))
 
 
 @overload
@@ -261,17 +262,18 @@ def bayes_linear_marginals(
     Notes
     -----
     var_out = (M^2 + V) var + V mu^2 + bias_var, exact for independent inputs; behind an activation the result is
-    that of a Gaussian with these moments (Wang et al. 2016). On NumPy rows pass through it a block at a time. On
-    CUDA tensors of which nobody asks for derivatives it is one kernel: bfloat16 is multiplied as it is and added in
+    that of a Gaussian with these moments (Wang et al. 2016). It is one kernel on NumPy arrays, and on tensors of
+    the CPU or CUDA of which nobody asks for derivatives. On CUDA bfloat16 is multiplied as it is and added in
     float32; float32 becomes tf32 only if torch.backends.cuda.matmul.fp32_precision says so.
     """
     given: dict[str, Any] = {"bias_mean": bias_mean, "bias_var": bias_var}
     given |= {"mu": mu, "var": var, "weight_mean": weight_mean, "weight_var": weight_var}
     name, parameters = (None, {}) if activation is None else of_neurons(activation)
     plan = plan_of_given(given | parameters)
-    if plan.backend == "gpu" and framework_of(plan).is_one_kernel(name, given, parameters):
+    if plan.backend in ("cpu", "gpu") and framework_of(plan).is_one_kernel(name, given, parameters):
         # bfloat16 is multiplied as it is; float16's squares might overflow
-        layer = Layer(plan._replace(compute="bfloat16") if plan.result == "bfloat16" else plan, **given)
+        lowered = plan.backend == "gpu" and plan.result == "bfloat16"
+        layer = Layer(plan._replace(compute="bfloat16") if lowered else plan, ("var",), **given)
         return Marginals(*(layer.result(x) for x in layer.by_kernel(name, parameters)))
     layer = Layer(**given)
     with layer.arithmetic():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 from fastmoments.dispatch import framework_of, plan_of
-from fastmoments.parameters import of_neurons, of_pairs
-from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, T
+from fastmoments.parameters import by_name, of_neurons, of_pairs
+from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, MomentsVjpParameters, T
 from fastmoments.signatures import Operand
 
 
@@ -57,6 +57,7 @@ def moments(
     return result
 
 
+@overload
 def moments_vjp(
     activation: Any,
     mu: Operand[T],
@@ -64,8 +65,30 @@ def moments_vjp(
     mean_bar: Operand[T],
     cov_bar: Operand[T],
     *,
+    return_parameters: Literal[False] = False,
     precision: str | None = None,
-) -> MomentsVjp[T]:
+) -> MomentsVjp[T]: ...
+@overload
+def moments_vjp(
+    activation: Any,
+    mu: Operand[T],
+    cov: Operand[T],
+    mean_bar: Operand[T],
+    cov_bar: Operand[T],
+    *,
+    return_parameters: Literal[True],
+    precision: str | None = None,
+) -> MomentsVjpParameters[T]: ...
+def moments_vjp(
+    activation: Any,
+    mu: Operand[T],
+    cov: Operand[T],
+    mean_bar: Operand[T],
+    cov_bar: Operand[T],
+    *,
+    return_parameters: bool = False,
+    precision: str | None = None,
+) -> Any:
     """Gradient of sum(mean_bar * mean) + sum(cov_bar * cov_out) with respect to mu and cov, by closed forms.
 
     Parameters
@@ -75,13 +98,17 @@ def moments_vjp(
     cov : array (..., n, n), the covariance of X; its upper triangle is read.
     mean_bar : array (..., n), the gradient with respect to the mean of f(X).
     cov_bar : array (..., n, n), that with respect to the covariance of f(X), symmetric: both triangles count.
+    return_parameters : also return the gradients with respect to the activation's parameters, which visits the
+        pairs once more.
     precision : "float32" or "float64" to compute in that type; default the inputs' own.
 
     Returns
     -------
-    MomentsVjp
+    MomentsVjp or MomentsVjpParameters
         `mu_bar` (..., n) and `cov_bar` (..., n, n), symmetric: entry (i, j) is cov_bar_ij dK_ij / dcov_ij, the
-        diagonal collects the derivatives along the variances.
+        diagonal collects the derivatives along the variances. Third, where asked for, `parameters_bar`: by name
+        each neuron's own gradient, (..., n), of a mixture (..., n, K); of a parameter that is one number it is
+        their sum.
 
     Raises
     ------
@@ -96,8 +123,13 @@ def moments_vjp(
     name, parameters = of_neurons(activation)
     bars = {"mean_bar": mean_bar, "cov_bar": cov_bar}
     plan = plan_of({"mu": mu, "cov": cov, **bars, **parameters}, precision)
-    result: MomentsVjp[T] = framework_of(plan).moments_vjp(plan, name, mu, cov, mean_bar, cov_bar, parameters)
-    return result
+    framework = framework_of(plan)
+    arrays = mu, cov, mean_bar, cov_bar, parameters
+    mu_bar, cov_in_bar, *others = framework.moments_vjp(plan, name, *arrays, return_parameters)
+    if not return_parameters:
+        return MomentsVjp(mu_bar, cov_in_bar)
+    found = by_name(dict(zip(parameters, others, strict=True)), framework.xp.stack)
+    return MomentsVjpParameters(mu_bar, cov_in_bar, found)
 
 
 def marginals(

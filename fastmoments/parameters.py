@@ -1,6 +1,6 @@
 """An activation given as an object, a class or a name: its row's name and its parameters as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ def of_neurons(activation: Any) -> tuple[str | Custom, dict[str, Array]]:
         return custom, {}
     row = row_of(activation)
     values = parameters_of(activation)
+    if not row.components:
+        return row.name, values
     count = _components(row.components, values)
     found: dict[str, Array] = {}
     for name, value in values.items():
@@ -46,6 +48,15 @@ def of_pairs(activation: Any) -> tuple[str | Custom, dict[str, Array]]:
         for key in entries[0]:
             found |= {f"{key}_1": entries[0][key], f"{key}_2": entries[1][key]}
     return row.name, found
+
+
+def by_name(entries: dict[str, Array], stack: Callable[..., Array]) -> dict[str, Array]:
+    """What `of_neurons` took apart, one array a parameter again: of a mixture with its components last."""
+    found: dict[str, list[Array]] = {}
+    for entry, array in entries.items():
+        found.setdefault(entry.partition("[")[0], []).append(array)
+    are_components = any("[" in entry for entry in entries)
+    return {name: stack(arrays, -1) if are_components else arrays[0] for name, arrays in found.items()}
 
 
 def _without_closed_form(activation: Any) -> Custom | None:

@@ -77,3 +77,15 @@ class MomentsVjp(NamedTuple, Generic[T]):
 
     mu_bar: T
     cov_bar: T
+
+
+class MomentsVjpParameters(NamedTuple, Generic[T]):
+    """Gradients with respect to mu (..., n), cov (..., n, n) and, by name, an activation's parameters.
+
+    Those are each neuron's own, (..., n), of a mixture's components (..., n, K): a parameter that neurons share has
+    their sum.
+    """
+
+    mu_bar: T
+    cov_bar: T
+    parameters_bar: dict[str, T]

@@ -1,8 +1,8 @@
 """Types of the public functions: the array type that goes in is the one that comes out."""
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, overload
 
-from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, T
+from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, MomentsVjpParameters, T
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -40,6 +40,7 @@ class MomentsFunction(Protocol):
 class MomentsVjpFunction(Protocol):
     """relu_moments_vjp and its like."""
 
+    @overload
     def __call__(
         self,
         mu: Operand[T],
@@ -47,10 +48,22 @@ class MomentsVjpFunction(Protocol):
         mean_bar: Operand[T],
         cov_bar: Operand[T],
         *,
+        return_parameters: Literal[False] = False,
         precision: str | None = None,
         **parameters: Any,
-    ) -> MomentsVjp[T]:
-        """Gradients."""
+    ) -> MomentsVjp[T]: ...
+    @overload
+    def __call__(
+        self,
+        mu: Operand[T],
+        cov: Operand[T],
+        mean_bar: Operand[T],
+        cov_bar: Operand[T],
+        *,
+        return_parameters: Literal[True],
+        precision: str | None = None,
+        **parameters: Any,
+    ) -> MomentsVjpParameters[T]: ...
 
 
 class MarginalsFunction(Protocol):

@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments.layers import bayes_linear_marginals
 from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 
 FUNCTIONS = (mean, var, gain, marginals)
+OUTPUTS = (1, 32)  # of a layer: no more than a vector holds, and more
 
 
 def warm_up(*activations: Any, dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
@@ -34,6 +36,9 @@ def warm_up(*activations: Any, dtypes: tuple[str, ...] = ("float32", "float64"))
                 function(name, x, x)
             for pair in (cov, cov_partials):
                 pair(name, x, x, x, x, 0 * x)
+            for columns in OUTPUTS:
+                weight = np.ones((columns, 1), dtype)
+                bayes_linear_marginals(x, x, weight, weight, activation=name)
 
 
 def _progress(rows: list[Any]) -> Any:

@@ -26,6 +26,13 @@ FUNCTIONS = {
     "cov": ("cov", None, "cov"),
 } | {name: ("cov_partials", i, name) for i, name in enumerate(PARTIALS)}
 
+NORMAL = {
+    "cdf": ("bivariate_normal_cdf", None, "cdf"),
+    "log_cdf": ("log_bivariate_normal_cdf", None, "log_cdf"),
+} | {name: ("bivariate_normal_cdf_partials", i, name) for i, name in enumerate(("d_h", "d_k", "d_rho"))}
+# Where the cases come from: tables, or rows drawn from other seeds than whatever the formulas were tuned on
+SOURCES = {"": points.table, "unseen": points.unseen_table}
+
 PAIR = {truth for name, _, truth in FUNCTIONS.values() if name.startswith("cov")}
 
 RECORD = Path(__file__).parent / "accuracy.json"
@@ -58,32 +65,48 @@ def error(got, value, cond, dtype):
 def worst(row, backend, dtype, function, cases):
     """Judge a function of FUNCTIONS on those of the cases that have its truth."""
     cases = [case for case in cases if FUNCTIONS[function][2] in case.truth]
-    return _judge(
-        row, backend, dtype, function, cases, _results(row, backend, dtype, FUNCTIONS[function][0], cases)
-    )
+    results = _results(row, backend, dtype, FUNCTIONS[function][0], cases)
+    what = f"{row.name} {function} on {backend}"
+    return _judge(what, dtype, FUNCTIONS[function], row.kinks, cases, results)
 
 
-def errors(row, backend):
-    """Judge every function on the reference tables: Worst by key. One call serves all outputs of a function."""
+def errors(row, backend, sources=tuple(SOURCES)):
+    """Judge every function on the cases of sources: Worst by key. One call serves them, and all outputs."""
     found, known = {}, {}
     for dtype, (function, (name, _, truth)) in product(DTYPES, FUNCTIONS.items()):
         # d_mu_1 has the truth of one side of a pair, d_mu_2 of the other
         neurons = 2 if truth in PAIR else 1
-        cases = [case for case in points.table(row.name, dtype) if len(case.inputs) == (2, 5)[neurons - 1]]
         if (dtype, name) not in known:
-            known[dtype, name] = _results(row, backend, dtype, name, cases)
-        chosen = [(case, got) for case, got in zip(cases, known[dtype, name], strict=True) if truth in case.truth]
-        judged = _judge(row, backend, dtype, function, *zip(*chosen, strict=True))
-        assert judged.judged > 0.6 * (judged.judged + sum(judged.excluded.values())), judged.excluded
-        found[key(row, backend, dtype, function)] = judged
+            cases = [(source, case) for source in sources for case in SOURCES[source](row.name, dtype)]
+            cases = [(source, case) for source, case in cases if len(case.inputs) == (2, 5)[neurons - 1]]
+            results = _results(row, backend, dtype, name, [case for _, case in cases])
+            known[dtype, name] = [(*case, got) for case, got in zip(cases, results, strict=True)]
+        for source in sources:
+            chosen = [(case, got) for of, case, got in known[dtype, name] if of == source and truth in case.truth]
+            what = f"{row.name} {function} on {backend}"
+            judged = _judge(what, dtype, FUNCTIONS[function], row.kinks, *zip(*chosen, strict=True))
+            assert judged.judged > 0.6 * (judged.judged + sum(judged.excluded.values())), judged.excluded
+            found[key(row.name, backend, dtype, function, source)] = judged
     return found
 
 
-def _judge(row, backend, dtype, function, cases, results):
-    _, output, truth = FUNCTIONS[function]
+def normal_errors(backend):
+    """Judge the bivariate normal distribution function, its logarithm and its derivatives."""
+    found, module = {}, import_module(f"fastmoments_kernels.{backend}")
+    for dtype, (function, (name, _, _)) in product(DTYPES, NORMAL.items()):
+        cases = points.normal_table(dtype)
+        results = _called(module.normal(name), [case.inputs for case in cases], dtype)
+        what = f"{name} {function} on {backend}"
+        judged = _judge(what, dtype, NORMAL[function], (), cases, results)
+        found[key("bivariate_normal", backend, dtype, function)] = judged
+    return found
+
+
+def _judge(what, dtype, function, kinks, cases, results):
+    _, output, truth = function
     eps, excluded, judged = float(np.finfo(dtype).eps), {}, []
     for case, result in zip(cases, results, strict=True):
-        reason = points.why_excluded(case, truth, row.kinks, eps)
+        reason = points.why_excluded(case, truth, kinks, eps)
         if reason:
             excluded[reason] = excluded.get(reason, 0) + 1
         else:
@@ -94,7 +117,7 @@ def _judge(row, backend, dtype, function, cases, results):
     most, case, got = max(judged, key=lambda found: found[0])
     value, cond = case.truth[truth]
     where = (
-        f"{row.name} {function} on {backend} in {dtype}: {most:.3g} eps (1 + cond)\n"
+        f"{what} in {dtype}: {most:.3g} eps (1 + cond)\n"
         f"  inputs {case.inputs} {case.parameters or ''}\n"
         f"  got    {float(got)!r}\n  truth  {mp.nstr(value, 20)}, condition {mp.nstr(cond, 4)}\n"
         f"  {sum(e > BOUND for e, *_ in judged)} of {len(judged)} cases exceed {BOUND}; excluded: {excluded}"
@@ -109,16 +132,20 @@ def _results(row, backend, dtype, name, cases):
     results = [None] * len(cases)
     for count in {len(x) for x in inputs}:
         members = [i for i, x in enumerate(inputs) if len(x) == count]
-        arrays = np.array([inputs[i] for i in members], dtype=dtype).T
-        function = elementwise(row.name, name, count)
-        with np.errstate(all="ignore"):
-            found = function(*arrays, **_poisoned(function, arrays))
-        for array in found if isinstance(found, tuple) else (found,):
-            assert array.dtype == dtype, f"{name} on {backend} returned {array.dtype} for {dtype}"
-        numbers = list(zip(*found, strict=True)) if isinstance(found, tuple) else found
+        numbers = _called(elementwise(row.name, name, count), [inputs[i] for i in members], dtype)
         for i, number in zip(members, numbers, strict=True):
             results[i] = number
     return results
+
+
+def _called(function, inputs, dtype):
+    """Results for the inputs, all at once; of several outputs a tuple each."""
+    arrays = np.array(inputs, dtype=dtype).T
+    with np.errstate(all="ignore"):
+        found = function(*arrays, **_poisoned(function, arrays))
+    for array in found if isinstance(found, tuple) else (found,):
+        assert array.dtype == dtype, f"{function} returned {array.dtype} for {dtype}"
+    return list(zip(*found, strict=True)) if isinstance(found, tuple) else found
 
 
 def _poisoned(function, arrays):
@@ -129,9 +156,9 @@ def _poisoned(function, arrays):
     return {"out": out}
 
 
-def key(row, backend, dtype, function):
+def key(name, backend, dtype, function, source=""):
     """Name a record of accuracy.json."""
-    return f"{row.name}/{backend}/{dtype}/{function}"
+    return "/".join(filter(None, (name, backend, dtype, function, source)))
 
 
 def recorded():

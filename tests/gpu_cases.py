@@ -12,13 +12,11 @@ import torch
 import fastmoments as fm
 from fastmoments_kernels import gpu
 from fastmoments_kernels.catalogue import CATALOGUE
-from fastmoments_kernels.gpu.elementary import INTERPRETED
 from tests import conformance, points
+from tests.card import DEVICE, as_on_a_card
 from tests.matrices import REAL, Expected, alive_neurons, draw, expected, single
 from tests.rows import QUICK, function, numbers
 from tests.test_matrices import assert_within, gradient
-
-DEVICE = "cpu" if INTERPRETED else "cuda"
 
 # test_gpu.py asks for one at a time
 ROWS = [row for row in CATALOGUE if row.name == os.environ.get("GPU_CASES_OF", row.name)]
@@ -149,12 +147,11 @@ def is_strong(case, row, dtype):
 @activations
 def test_tensors_reach_the_kernels(row, monkeypatch):
     """The public functions and autograd, as on a card; elsewhere the tensors are the cpu kernels'."""
-    rules = pytest.importorskip("fastmoments.frameworks.torch_rules")
     moments, cov_of = (function(row.name, kind) for kind in ("moments", "cov"))
     mu, cov = (torch.as_tensor(array, device=DEVICE).requires_grad_() for array in draw("typical", 5))
     expected = differentiated(moments, mu.cpu(), cov.cpu())
     with monkeypatch.context() as patch:
-        patch.setattr(rules, "kernels_for", lambda activation, tensor: "gpu")
+        as_on_a_card(patch)
         found = differentiated(moments, mu, cov)
         pair = cov_of(mu[0], mu[1], cov[0, 0], cov[1, 1], cov[0, 1])
         cdf = fm.bivariate_normal_cdf(torch.tensor([0.5, -1.0], device=DEVICE), 0.25, -0.5)

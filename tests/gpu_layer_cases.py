@@ -6,9 +6,8 @@ import torch
 
 import fastmoments as fm
 from fastmoments_kernels import gpu
-from fastmoments_kernels.gpu.elementary import INTERPRETED
+from tests.card import DEVICE, as_on_a_card
 
-DEVICE = "cpu" if INTERPRETED else "cuda"
 NPN = {"r": 1.0, "q": 2.0, "tau": 0.7, "center": 0.3}
 # Less than a tile, one entry, several tiles with a rest, rows that begin at 16 elements
 SHAPES = [(5, 33, 7), (1, 1, 1), (67, 5, 70), (3, 32, 9)]
@@ -87,14 +86,11 @@ def test_skip_adds_in_place(dtype, n):
 
 
 @pytest.fixture
-def as_on_a_card(monkeypatch):
-    rules = pytest.importorskip("fastmoments.frameworks.torch_rules")
-    backend = {"numpy": "cpu", "torch": "gpu"}
-    monkeypatch.setattr("fastmoments.dispatch._backend", lambda framework, device: backend[framework])
-    monkeypatch.setattr(rules, "kernels_for", lambda activation, tensor: "gpu")
+def on_a_card(monkeypatch):
+    as_on_a_card(monkeypatch)
 
 
-def test_tensors_reach_the_linear_kernel(as_on_a_card, monkeypatch):
+def test_tensors_reach_the_linear_kernel(on_a_card, monkeypatch):
     tensors, numbers = draw((6, 5, 7), "float32")
     arguments = [x for pair in tensors for x in pair]
     arguments[:2] = (x.view(2, 3, 5) for x in arguments[:2])
@@ -112,7 +108,7 @@ def test_tensors_reach_the_linear_kernel(as_on_a_card, monkeypatch):
 
 
 @pytest.mark.parametrize("skip", [pytest.param("matrix", marks=pytest.mark.slow), "identity"])
-def test_residual_layers_reach_the_kernels(as_on_a_card, skip):
+def test_residual_layers_reach_the_kernels(on_a_card, skip):
     rng, n = np.random.default_rng(5), 4
     root, A, C = rng.normal(size=(3, n, n))
     mu, cov = rng.normal(size=n), root @ root.T

@@ -9,7 +9,7 @@ from tests import series, truth
 
 # One neuron, a few, a tile of 64, one more, and several with a rest
 SIZES = (1, 2, 5, 64, 65, 130)
-KINDS = ("typical", "tails", "duplicated", "zero_variance", "strong", "singular")
+KINDS = ("typical", "tails", "duplicated", "nearly_duplicated", "zero_variance", "strong", "singular")
 SHAPES = [("typical", n) for n in SIZES] + [(kind, n) for kind in KINDS[1:] for n in (5, 65)]
 DIGITS = 18
 REAL = np.longdouble
@@ -36,6 +36,11 @@ def draw(kind, n):
         mu, cov = draw("typical", (n + 1) // 2)
         twice = rng.permutation(np.resize(np.arange(len(mu)), n))
         return mu[twice], cov[np.ix_(twice, twice)]
+    if kind == "nearly_duplicated":
+        # more of their own variance, rounded to no less than before: still positive semidefinite
+        mu, cov = draw("duplicated", n)
+        own = single(np.diag(cov) * (1 + np.exp2(-rng.integers(8, 23, n))))
+        return single(mu * (1 + np.exp2(-rng.integers(8, 23, n)))), cov + np.diag(own - np.diag(cov))
     # one common factor: correlations g_i g_j, eigenvalues of at least 1 - max g^2, far above what rounding moves
     strong = np.sqrt(1 - 10 ** rng.uniform(-3.5, -1, n)) * rng.choice([-1, 1], n)
     g = strong if kind == "strong" else rng.uniform(-0.7, 0.7, n)

@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from mpmath import mp, mpf
 
-from tests.derivatives import neuron_values
+from tests.derivatives import PARTIALS, neuron_values
 
 DATA = Path(__file__).parent / "data"
 TABLES = {"float64": "reference.csv", "float32": "reference32.csv"}
+UNSEEN = DATA / "unseen.csv"
+BIVARIATE_NORMAL = DATA / "bivariate_normal.csv"
 
 # Public name: the tables' name, and the tables' names of its parameters. Others are the same in both.
 TABLE_NAMES = {
@@ -33,6 +35,10 @@ _COLUMNS = (
     {"cov": "cov", "d_mu_1": "dcov_dmu1", "d_var_1": "dcov_dv1", "d_cov_12": "dcov_dc"},
     {"cov": "cov", "d_mu_2": "dcov_dmu1", "d_var_2": "dcov_dv1", "d_cov_12": "dcov_dc"},
 )
+
+_OF_NEURON, _OF_PAIR = ("mean", "gain", "var"), ("cov", *PARTIALS)
+UNSEEN_VALUES = (*_OF_NEURON, *_OF_PAIR)
+NORMAL_INPUTS, NORMAL_VALUES = ("h", "k", "rho"), ("cdf", "log_cdf", "d_h", "d_k", "d_rho")
 
 
 class Case(NamedTuple):
@@ -56,6 +62,35 @@ def table(name, dtype):
                     row, given = _without_parameters(row, given, dtype), {}
                 cases += _cases(row, {renamed.get(key, key): value for key, value in given.items()})
     return [_drawn(case) for case in cases] if name == "bernoulli_probit" else cases
+
+
+def unseen_table(name, dtype):
+    """Cases of tests/data/unseen.csv, of neurons and of pairs. Those exact in float32 are float64's too."""
+    cases = []
+    with UNSEEN.open() as file, mp.workdps(40):
+        for row in csv.DictReader(file):
+            if row["act"] != name or (dtype, row["exact_in"]) == ("float32", "float64"):
+                continue
+            mu_1, mu_2, var_1, var_2, cov_12 = (float(row[key]) for key in INPUTS)
+            values = _values(row, UNSEEN_VALUES)
+            for inputs, names in (((mu_1, var_1), _OF_NEURON), ((mu_1, mu_2, var_1, var_2, cov_12), _OF_PAIR)):
+                truth = {key: values[key] for key in names}
+                cases.append(Case(inputs, json.loads(row["params"]), truth, row["regime"]))
+    return cases
+
+
+def normal_table(dtype):
+    """Cases (h, k, rho) of tests/data/bivariate_normal.csv; those exact in float32 are float64's too."""
+    with BIVARIATE_NORMAL.open() as file, mp.workdps(40):
+        return [
+            Case(tuple(float(row[key]) for key in NORMAL_INPUTS), {}, _values(row, NORMAL_VALUES))
+            for row in csv.DictReader(file)
+            if dtype == "float64" or row["exact_in"] == "float32"
+        ]
+
+
+def _values(row, names):
+    return {name: (mpf(row[name]), mpf(row[f"cond_{name}"])) for name in names}
 
 
 def _without_parameters(row, given, dtype):
@@ -142,7 +177,7 @@ def why_excluded(case, name, kinks, eps):
         return "undefined or infinite"
     if not mp.isfinite(cond):
         return "condition number unknown or infinite"
-    if name.startswith("d_") and kinks_meet(case.inputs, kinks, eps):
+    if kinks and name.startswith("d_") and kinks_meet(case.inputs, kinks, eps):
         return "on a jump"
     return ""
 

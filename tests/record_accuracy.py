@@ -1,6 +1,8 @@
-"""Writes tests/accuracy.json: the worst error of every function over the reference tables.
+"""Writes tests/accuracy.json: the worst error of every function over the reference tables and over unseen rows.
 
-usage: python -m tests.record_accuracy [activation ...] [backend ...]       all if none is given
+usage: python -m tests.record_accuracy [activation ...] [backend ...] [unseen]       all if none is given
+
+With "unseen" only those rows are judged anew; bivariate_normal counts as an activation.
 
 Run it after adding an activation or a backend, and after improving one. With --print, records are printed only:
 how Triton's kernels, which are interpreted in processes of their own, report.
@@ -14,36 +16,40 @@ from itertools import product
 
 from tqdm import tqdm
 
-from fastmoments_kernels.catalogue import CATALOGUE
+from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from tests import conformance
+
+NORMAL = "bivariate_normal"
+NAMES = [*(row.name for row in CATALOGUE), NORMAL]
 
 
 def main(arguments):
-    shown = "--print" in arguments
-    rows = [row for row in CATALOGUE if row.name in arguments] or CATALOGUE
+    chosen = [name for name in NAMES if name in arguments] or NAMES
     backends = [backend for backend in conformance.BACKENDS if backend in arguments] or conformance.BACKENDS
-    if shown:
-        print(json.dumps(measured(rows[0], backends[0])))
+    sources = ["unseen"] if "unseen" in arguments else list(conformance.SOURCES)
+    if "--print" in arguments:
+        print(json.dumps(measured(chosen[0], backends[0], sources)))
         return
-    for row, backend in tqdm(list(product(rows, backends)), unit="backend"):
-        found = {key: error for key, (error, _) in in_its_process(row, backend).items()}
+    for name, backend in tqdm(list(product(chosen, backends)), unit="backend"):
+        found = {key: error for key, (error, _) in in_its_process(name, backend, sources).items()}
         # read again: several of these may run at once
         record = conformance.recorded() | found
         conformance.RECORD.write_text(json.dumps(dict(sorted(record.items())), indent=1) + "\n")
 
 
-def measured(row, backend):
+def measured(name, backend, sources=tuple(conformance.SOURCES)):
     """Errors and where they are, by key."""
-    return {
-        key: (float(f"{worst.error:.3g}"), worst.where) for key, worst in conformance.errors(row, backend).items()
-    }
+    is_normal = name == NORMAL
+    found = conformance.normal_errors(backend) if is_normal else conformance.errors(row_of(name), backend, sources)
+    return {key: (float(f"{worst.error:.3g}"), worst.where) for key, worst in found.items()}
 
 
-def in_its_process(row, backend):
+def in_its_process(name, backend, sources=tuple(conformance.SOURCES)):
     """`measured` here, or where Triton interprets."""
     if backend != "gpu":
-        return measured(row, backend)
-    command = [sys.executable, "-Wignore", "-m", "tests.record_accuracy", "--print", row.name, backend]
+        return measured(name, backend, sources)
+    command = [sys.executable, "-Wignore", "-m", "tests.record_accuracy", "--print", name, backend]
+    command += ["unseen"] if sources == ["unseen"] else []
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]

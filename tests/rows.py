@@ -17,6 +17,11 @@ activations = pytest.mark.parametrize("row", _marked)
 names = pytest.mark.parametrize(
     "name", [pytest.param(case.values[0].name, marks=case.marks, id=case.id) for case in _marked]
 )
+# Where a framework's way to the kernels is tested, which is that of every activation: one that has parameters.
+one_name = pytest.mark.parametrize(
+    "name",
+    [pytest.param(row.name, marks=[] if row.name == "npn" else pytest.mark.slow, id=row.name) for row in CATALOGUE],
+)
 every = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
 
 # Those that have no defaults are tested with these.

@@ -90,17 +90,6 @@ def test_residual_layers_of_gaussian_weights(skip):
     np.testing.assert_allclose(result.mean, f.mean + matrix @ mu, **CLOSE)
 
 
-def test_rows_in_blocks_are_rows(monkeypatch):
-    rng = np.random.default_rng(4)
-    mu, var, layer = rng.normal(size=(2, 11, N)), rng.uniform(0, 1, (2, 11, N)), weights()
-    whole = fm.bayes_linear_marginals(mu, var, *layer, activation="npn")
-    monkeypatch.setattr("fastmoments.layer_steps.ROWS", 4)
-    for got, want in zip(fm.bayes_linear_marginals(mu, var, *layer, activation="npn"), whole, strict=True):
-        np.testing.assert_allclose(got, want, **CLOSE)
-    one = fm.bayes_linear_marginals(mu[1, 7], var[1, 7], *layer, activation="npn")
-    np.testing.assert_allclose(whole.var[1, 7], one.var, **CLOSE)
-
-
 def call(layer, convert):
     (mu, cov), (mean, var, bias, bias_var) = gaussian(N), weights()
     given = [convert(x) for x in (mu, cov, mean, var, bias, bias_var)]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from mpmath import mp, mpf
 
 from fastmoments_kernels import vocabulary
 from fastmoments_kernels.bind import Binding, bind
+from fastmoments_kernels.catalogue import CATALOGUE
 from fastmoments_kernels.cpu import elementwise
 from fastmoments_kernels.formulas import relu
 from tests.mpmath_vocabulary import MPMATH
@@ -86,8 +88,40 @@ def test_only_what_changes_is_copied():
     assert shifted.__code__ is relu.function.__code__
 
 
+def test_literals_are_exchanged():
+    """Those of nested code and of tuples too, and no other constant: what is written stays what it was."""
+
+    def function(x):
+        """1.0"""
+        return tuple(0.5 * y for y in x[1:]) + (1.5, 2)
+
+    found = Binding({}, literal=np.float32)(function)(np.ones(2, "float32"))
+    assert [type(x) for x in found] == [np.float32, np.float32, int] and found == (0.5, 1.5, 2)
+    assert [type(x) for x in function((1, 1.0))] == [float, float, int]
+
+
+@pytest.mark.parametrize("row", [row for row in CATALOGUE if row.name in ("relu", "npn", "cos")])
+def test_float32_stays_float32_on_numba(row):
+    """A single float64 among constants and literals would make all that it meets float64, and results with it."""
+    from numba import float32, types
+
+    from fastmoments_kernels.cpu.compiled import formula_binding
+
+    count = len(fields(row.activation))
+    formula = formula_binding(row.formula, count, "float32").names["formula"]
+
+    def type_of(function, *arguments):
+        function.compile(arguments)
+        return function.overloads[arguments].signature.return_type
+
+    neuron = type_of(formula.neuron, float32, float32, types.UniTuple(float32, count) if count else types.Tuple(()))
+    assert set(neuron) == {float32}
+    assert {type_of(getattr(formula, name), neuron) for name in ("mean", "var", "gain")} == {float32}
+
+
 def test_every_word_has_a_meaning_on_numba():
     from fastmoments_kernels.cpu.vocabulary import VOCABULARY
 
     words = {name for name, value in vars(vocabulary).items() if callable(value) and not name.startswith("_")}
-    assert words - {"Callable", "Sequence", "Any", "Real", "Reals"} == VOCABULARY.keys()
+    for real in VOCABULARY.values():
+        assert words - {"Callable", "Sequence", "Any", "Real", "Reals"} == real.keys()

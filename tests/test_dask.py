@@ -11,7 +11,7 @@ import fastmoments as fm
 from fastmoments.moments import moments_vjp
 from tests.conformance import BOUND
 from tests.matrices import draw, expected
-from tests.rows import activations, function, names
+from tests.rows import activations, function, names, one_name
 from tests.test_inputs import gaussian
 from tests.test_matrices import assert_within
 
@@ -98,7 +98,7 @@ def assert_gradients(name, mu, matrix, cov, bars):
 
 
 @pytest.mark.feature("Dask", "empty, n = 1, batches")
-@names
+@one_name
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n, batch, chunks", [(0, (), 1), (1, (), 1), (5, (2, 3), (1, 2, 2, 3)), (5, (0,), 2)])
 def test_any_shape(name, dtype, n, batch, chunks):

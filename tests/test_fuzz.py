@@ -32,6 +32,10 @@ def as_jax(array):
     return pytest.importorskip("jax").numpy.asarray(array)
 
 
+def as_blocks(array):
+    return pytest.importorskip("dask.array").from_array(array, chunks=2)
+
+
 def check(name, case, *converters, flushed=False):
     mu, cov = (laid_out(x, case.layout) for x in case[:2])
     kept = mu.copy(), cov.copy()
@@ -59,6 +63,20 @@ def test_numpy_and_torch(case, name):
 @given(gaussians(**ON_JAX), names)
 def test_jax(case, name):
     check(name, case, as_jax, flushed=True)
+
+
+@pytest.mark.feature("Dask", "any input: contract or nan")
+@settings(FEW, max_examples=100)
+@given(gaussians(), names)
+def test_dask(case, name):
+    check(name, case, as_blocks)
+
+
+@pytest.mark.slow
+@MANY
+@given(gaussians(), names)
+def test_dask_at_length(case, name):
+    check(name, case, as_blocks)
 
 
 @pytest.mark.slow

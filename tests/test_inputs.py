@@ -226,16 +226,26 @@ def test_nan_stays_with_its_neuron(name, dtype, bad, where):
 
 
 @names
-def test_nan_in_one_covariance(name):
-    mu, cov = gaussian(70)
+@dtypes
+def test_nan_in_one_covariance(name, dtype):
+    mu, cov = gaussian(70, dtype)
     clean = function(name, "moments")(mu, cov).cov
     cov[3, 66] = np.nan
     result = function(name, "moments")(mu, cov).cov
     assert np.isnan(result[3, 66]) and np.isnan(result[66, 3])
     clean[3, 66] = clean[66, 3] = result[3, 66] = result[66, 3] = 0.0
-    # the pair goes by the formula, and its row may take another number of terms: the matrices' bound
-    sd = np.sqrt(np.diag(clean))
-    assert (np.abs(result - clean) <= 8 * np.finfo(np.float64).eps * np.outer(sd, sd)).all()
+    assert np.array_equal(result, clean)
+
+
+@names
+@dtypes
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_covariance_with_a_constant_is_0_whatever_is_given(name, dtype, bad):
+    mu, cov = gaussian(70, dtype)
+    cov[7] = cov[:, 7] = bad
+    cov[7, 7] = 0.0
+    result = function(name, "moments")(mu, cov).cov
+    assert (np.delete(result[7], 7) == 0.0).all() and np.isfinite(result).all()
 
 
 @names

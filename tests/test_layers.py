@@ -1,10 +1,15 @@
-"""Affine and residual layers against the formulas' own parts in 50 digits, and singular inputs."""
+"""Affine and residual layers: to the contract where A X + b has exact numbers, else in 50 digits; singular ones."""
+
+import itertools
+from functools import cache
 
 import numpy as np
 import pytest
 from mpmath import mp
 
 import fastmoments as fm
+from fastmoments_kernels.catalogue import row_of
+from tests import truth
 from tests.rows import function
 from tests.test_inputs import gaussian
 
@@ -34,6 +39,59 @@ def test_affine_moments(dtype):
         assert_within(result.cov, w * c * w.T, scale, 5)
         assert_within(result.mean[:, None], w * m + exact(bias)[0], np.abs(weight) @ np.abs(mu)[:, None] + 7, 5)
     assert result.cov.dtype == dtype and np.array_equal(result.cov, result.cov.T)
+
+
+# numbers of a few bits, so that A X + b has an exact mean and covariance in float32 too
+MU, COV = np.array([0.5, -1.0, 0.25]), np.array([[2.0, 0.5, -0.75], [0.5, 1.0, 0.25], [-0.75, 0.25, 1.5]])
+A, B = np.array([[1.0, 0.5, -1.0], [0.25, -1.0, 0.5], [-0.5, 0.0, 2.0]]), np.array([0.25, -0.5, 1.0])
+SKIPS = {"matrix": np.array([[0.5, -1.0, 0.0], [2.0, 0.25, 1.0], [-0.75, 0.5, 0.125]]), "identity": np.eye(3)}
+
+
+@cache
+def truth_behind(name):
+    """Of f(A X + b): (means, K, gains) in 20 digits, each with the error that the contract allows, in eps."""
+    f, mu, cov = truth.activation(row_of(name)), A @ MU + B, A @ COV @ A.T
+    n = len(mu)
+    neurons = [truth.neuron_truth(f, mu[i], cov[i, i]) for i in range(n)]
+
+    def allowed(value):
+        return 8 * float((1 + value.cond) * abs(value.value))
+
+    full, errors = np.zeros((n, n)), np.zeros((n, n))
+    for i in range(n):
+        full[i, i], errors[i, i] = float(neurons[i]["var"].value), allowed(neurons[i]["var"])
+    for i, j in itertools.combinations(range(n), 2):
+        pair = truth.cov_truth(f, f, mu[i], mu[j], cov[i, i], cov[j, j], cov[i, j])
+        full[i, j] = full[j, i] = float(pair.value)
+        scale = np.sqrt(full[i, i] * full[j, j]) + float(pair.cond * abs(pair.value))
+        errors[i, j] = errors[j, i] = 8 * scale
+    of = {kind: [neuron[kind] for neuron in neurons] for kind in ("mean", "gain")}
+    vectors = [(np.array([float(x.value) for x in of[k]]), np.array([allowed(x) for x in of[k]])) for k in of]
+    return vectors[0], (full, errors), vectors[1]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("skip", ["matrix", "identity", None])
+@pytest.mark.parametrize("name", ["relu", pytest.param("gelu", marks=pytest.mark.slow)])
+def test_residual_moments_to_the_contract(name, skip, dtype):
+    (mean, mean_error), (full, full_error), (gain, gain_error) = truth_behind(name)
+    matrix = SKIPS.get(skip, np.zeros((3, 3)))
+    given = [x.astype(dtype) for x in (MU, COV, A, B)]
+    C = matrix.astype(dtype) if skip == "matrix" else skip
+    result = fm.residual_moments(name, *given, C, return_cross=True)
+    # the maps' products are exact; each sum rounds once more, of the size of its terms
+    mixed, skipped = A @ COV @ matrix.T, matrix @ COV @ matrix.T
+    both = gain[:, None] * mixed + (gain[:, None] * mixed).T
+    size = np.abs(gain[:, None] * mixed)
+    eps, size = np.finfo(dtype).eps, 8 * (np.abs(full) + size + size.T + np.abs(skipped))
+    spread = gain_error[:, None] * np.abs(mixed)
+    assert (np.abs(result.cov - (full + both + skipped)) <= eps * (full_error + spread + spread.T + size)).all()
+    through = matrix @ MU
+    size = 8 * (np.abs(mean) + np.abs(through))
+    assert (np.abs(result.mean - (mean + through)) <= eps * (mean_error + size)).all()
+    cross, added = (gain[:, None] * (A @ COV)).T, (matrix @ COV).T
+    size = (gain_error[:, None] * np.abs(A @ COV)).T + 8 * (np.abs(cross) + np.abs(added))
+    assert (np.abs(result.cross - (cross + added)) <= eps * size).all()
 
 
 @pytest.mark.feature("NumPy", "layers")

@@ -70,12 +70,28 @@ def test_state_dict_and_deepcopy():
         (fm.NPN(r=1.0, q=2.0, tau=0.7), lambda x: 1 - 2 * torch.exp(-0.35 * x * x)),
         (fm.Cos(omega=1.5), lambda x: torch.cos(1.5 * x)),
         (fm.ReLU(), torch.relu),
+        (
+            fm.GaussianMixture((0.5, 1.5), (1.0, 2.0), (0.0, 1.0)),
+            lambda x: 0.5 * torch.exp(-0.5 * x * x) + 1.5 * torch.exp(-((x - 1) ** 2)),
+        ),
     ],
 )
 def test_an_activation_is_its_function(activation, f):
     x = torch.linspace(-3, 3, 11)
     torch.testing.assert_close(fm.nn.Activation(activation)(x), f(x))
-    torch.testing.assert_close(fm.nn.Activation(type(activation))(x), fm.nn.Activation(type(activation)())(x))
+    if not isinstance(activation, fm.GaussianMixture):  # which has no defaults
+        torch.testing.assert_close(fm.nn.Activation(type(activation))(x), fm.nn.Activation(type(activation)())(x))
+
+
+def test_an_activation_without_a_closed_form():
+    x = torch.linspace(-3, 3, 11)
+    torch.testing.assert_close(fm.nn.Activation("silu")(x), torch.nn.functional.silu(x))
+    activation = fm.nn.Activation(fm.Custom(np.arctan))
+    torch.testing.assert_close(activation(x), torch.atan(x))
+    with pytest.raises(NotImplementedError, match="has no derivative"):
+        activation(x.requires_grad_())
+    with pytest.raises(ValueError, match="learnable: Custom has no parameter 'tol'"):
+        fm.nn.Activation(fm.Custom(np.arctan), learnable=("tol",))
 
 
 def test_learnable_parameters_have_gradients_both_ways():
@@ -83,6 +99,9 @@ def test_learnable_parameters_have_gradients_both_ways():
     x = torch.randn(5, 3)
     tau = activation.tau.detach().clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda t: torch.func.functional_call(activation, {"tau": t}, (x,)), tau)
+    wave, x = fm.nn.Activation(fm.Cos(), learnable=("omega",)), torch.randn(5, 3)
+    omega = wave.omega.detach().clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda w: torch.func.functional_call(wave, {"omega": w}, (x,)), omega)
     model = nn.Sequential(fm.nn.BayesLinear(2, 3), activation, fm.nn.BayesLinear(3, 1))
     mean, var = fm.nn.propagate(model, torch.randn(4, 2), torch.rand(4, 2), covariance="diagonal")
     (mean.sum() + var.sum()).backward()
@@ -90,8 +109,24 @@ def test_learnable_parameters_have_gradients_both_ways():
 
 
 def test_unknown_parameters_are_named():
-    with pytest.raises(ValueError, match="learnable: npn has no parameter 'omega'"):
+    with pytest.raises(ValueError, match="learnable: NPN has no parameter 'omega'"):
         fm.nn.Activation(fm.NPN(), learnable=("omega",))
+
+
+def test_a_bounded_output_begins_away_from_zero():
+    """exp(-h^2/2) of h about 0 hardly depends on h; about 1 it does, and is within (0, 1)."""
+    x, slopes = torch.randn(32, 4), []
+    for start in (0.0, 1.0):
+        torch.manual_seed(0)
+        last = fm.nn.BayesLinear(4, 1, initial_sd=1e-3, initial_bias=start)
+        with torch.no_grad():
+            last.weight_mean.mul_(0.1)
+        model = nn.Sequential(last, fm.nn.Activation(fm.Gaussian()))
+        y = model(x)
+        assert ((y > 0.0) & (y < 1.0)).all()
+        y.sum().backward()
+        slopes.append(last.bias_mean.grad.abs().item() / len(x))
+    assert slopes[0] < 0.1 and slopes[1] > 0.5
 
 
 @pytest.mark.parametrize("deterministic", [True, False])

@@ -15,7 +15,8 @@ QUICK = ("sin", "npn")
 # an ordinary pair, a weaker one, a strong one
 PAIRS = ((0.25, -0.5, 1.0, 2.0, 0.75), (0.5, 1.25, 0.5, 0.25, 0.0625), (-0.75, 0.5, 1.5, 1.25, -1.25))
 # exact in float32, apart for the two neurons
-VALUES = ((1.25, 0.75), (0.5, -0.25), (1.5, 0.5), (0.625, 1.375), (0.375, -0.5))
+VALUES = ((1.25, 0.75), (0.5, -0.25), (1.5, 0.5), (0.625, 1.375), (0.375, -0.5), (0.75, 1.125))
+COMPONENTS = 2
 
 
 def of_kind(rows):
@@ -25,8 +26,11 @@ def of_kind(rows):
 
 
 def values(row):
-    """A pair of values for every parameter."""
-    return {field.name: pair for field, pair in zip(fields(row.activation), VALUES, strict=False)}
+    """A pair of values for every parameter; of a mixture one for every component's."""
+    names = [field.name for field in fields(row.activation)]
+    if row.components:
+        names = [f"{name}[{k}]" for name in names for k in range(COMPONENTS)]
+    return {name: pair for name, pair in zip(names, VALUES, strict=False)}
 
 
 def flat(pairs):
@@ -101,6 +105,67 @@ def integrated(row, inputs, pairs, which):
     }
 
 
+@of_kind([row for row in CATALOGUE if fields(row.activation)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_vjp_along_parameters(row, dtype):
+    """Two neurons, each with parameters of its own, against the same integrals."""
+    pairs, eps = values(row), float(np.finfo(dtype).eps)
+    both = np.array(list(pairs.values()), dtype).T  # (2, parameters)
+    if row.components:
+        both = both.reshape(2, -1, COMPONENTS).swapaxes(0, 1)
+    keywords = dict(
+        zip([field.name for field in fields(row.activation)], both if row.components else both.T, strict=True)
+    )
+    exchanged = {name: pair[::-1] for name, pair in pairs.items()}
+    mean_bar, cov_bar = np.array([0.5, -1.25], dtype), np.array([[0.75, -0.5], [-0.5, 1.5]], dtype)
+    for mu_1, mu_2, var_1, var_2, cov_12 in PAIRS:
+        mu, cov = np.array([mu_1, mu_2], dtype), np.array([[var_1, cov_12], [cov_12, var_2]], dtype)
+        vjp = getattr(fm, f"{row.name}_moments_vjp")
+        *two, found = vjp(mu, cov, mean_bar, cov_bar, return_parameters=True, **keywords)
+        plain = vjp(mu, cov, mean_bar, cov_bar, **keywords)
+        assert len(plain) == 2 and all(np.array_equal(a, b) for a, b in zip(two, plain, strict=True))
+        assert list(found) == list(keywords)
+        flattened = np.concatenate([found[name].reshape(2, -1).T for name in found])
+        sides = (pairs, (mu_1, mu_2, var_1, var_2, cov_12)), (exchanged, (mu_2, mu_1, var_2, var_1, cov_12))
+        for i, (own, inputs) in enumerate(sides):
+            weights = {"mean": mean_bar[i], "var": cov_bar[i, i], "cov": 2 * cov_bar[0, 1]}
+            for which, got in enumerate(flattened[:, i]):
+                slopes = integrated(row, inputs, own, which)
+                want = sum(weights[kind] * slope for kind, (slope, _) in slopes.items())
+                size = sum(abs(weights[kind]) * (abs(slope) + scale) for kind, (slope, scale) in slopes.items())
+                assert got.dtype == dtype and abs(got - want) <= 16 * eps * size, (which, inputs)
+
+
+@pytest.mark.feature("NumPy", "gradients along parameters")
+@pytest.mark.feature("PyTorch", "gradients along parameters")
+@pytest.mark.feature("JAX", "gradients along parameters")
+def test_vjp_along_parameters_of_every_library():
+    """Scalars are one number to each neuron; other libraries' arrays come back as their own."""
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    mu, cov = gaussian(3)
+    arrays = mu, cov, np.cos(np.arange(3.0)), np.ones((3, 3))
+    expected = fm.npn_moments_vjp(*arrays, return_parameters=True, tau=0.75).parameters_bar
+    assert list(expected) == ["r", "q", "tau", "center"] and all(x.shape == (3,) for x in expected.values())
+    found = fm.npn_moments_vjp(*map(torch.from_numpy, arrays), return_parameters=True, tau=0.75).parameters_bar
+    assert all(np.array_equal(found[name].numpy(), expected[name]) for name in expected)
+    with jax.enable_x64(True):
+        traced = map(jax.numpy.asarray, arrays)
+        found = fm.npn_moments_vjp(*traced, return_parameters=True, tau=0.75).parameters_bar
+    # numbers of order one by another order of summation
+    assert all(np.allclose(found[name], expected[name], rtol=1e-12, atol=1e-13) for name in expected)
+    assert fm.relu_moments_vjp(*arrays, return_parameters=True).parameters_bar == {}
+    empty = np.zeros((2, 0)), np.zeros((2, 0, 0)), np.zeros((2, 0)), np.zeros((2, 0, 0))
+    assert fm.sin_moments_vjp(*empty, return_parameters=True).parameters_bar["omega"].shape == (2, 0)
+
+
+@pytest.mark.feature("Dask", "gradients along parameters", "refused")
+def test_vjp_along_parameters_of_dask_is_refused():
+    da = pytest.importorskip("dask.array")
+    mu, cov = map(da.asarray, gaussian(3))
+    with pytest.raises(TypeError, match="return_parameters: .* Dask"):
+        fm.npn_moments_vjp(mu, cov, mu, cov, return_parameters=True)
+
+
 def nodes(row, mu, sd):
     """Nodes and weights times the density for every mean, (m, nodes)."""
     ends = np.broadcast_to(np.linspace(-10.0, 10.0, 17), (mu.size, 17))
@@ -111,6 +176,51 @@ def nodes(row, mu, sd):
     z = (ends[:, :-1, None] + half * (1.0 + points)).reshape(mu.size, -1)
     weight = (half * weights).reshape(mu.size, -1) * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
     return mu[:, None] + sd * z, weight
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_second_derivatives_of_a_flat_bump(library):
+    """tau = 0, where exp(-tau u^2 / 2) = 1 - tau u^2 / 2 + tau^2 u^4 / 8: moments of u = X - center, by hand."""
+    (mu_1, mu_2, var_1, var_2, cov_12), center = PAIRS[0], 0.5
+    d_1, d_2 = mu_1 - center, mu_2 - center
+    fourth = d_1**4 + 6 * d_1**2 * var_1 + 3 * var_1**2
+    spread = 2 * var_1**2 + 4 * var_1 * d_1**2  # Var u^2
+    functions = {
+        "mean": lambda tau: fm.gaussian_mean(mu_1, var_1, tau=tau, center=center),
+        "var": lambda tau: fm.gaussian_var(mu_1, var_1, tau=tau, center=center),
+        # of equal taus the mixed derivative counts twice, and cov is 0 in either's square
+        "cov": lambda tau: fm.gaussian_cov(mu_1, mu_2, var_1, var_2, cov_12, tau=(tau, tau), center=center),
+        "gain": lambda tau: fm.gaussian_gain(mu_1, var_1, tau=tau, center=center),
+    }
+    # values, first and second derivatives
+    expected = {
+        "mean": (1.0, -0.5 * (d_1**2 + var_1), 0.25 * fourth),
+        "var": (0.0, 0.0, 0.5 * spread),
+        "cov": (0.0, 0.0, 0.5 * (2 * cov_12**2 + 4 * cov_12 * d_1 * d_2)),
+        "gain": (0.0, -d_1, d_1**3 + 3 * d_1 * var_1),
+    }
+    pytest.importorskip(library)
+    for name, function in functions.items():
+        found = _twice_differentiated(library, function)
+        # a few products of numbers of order one
+        assert np.allclose(found, expected[name], rtol=1e-14, atol=1e-14), (name, found, expected[name])
+
+
+def _twice_differentiated(library, function):
+    """Value, first and second derivative at 0 in float64."""
+    if library == "torch":
+        import torch
+
+        tau = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        value = function(tau)
+        (first,) = torch.autograd.grad(value, tau, create_graph=True)
+        (second,) = torch.autograd.grad(first, tau)
+        return [float(x) for x in (value, first, second)]
+    import jax
+
+    with jax.enable_x64(True):
+        tau = jax.numpy.zeros(())
+        return [float(f(tau)) for f in (function, jax.grad(function), jax.grad(jax.grad(function)))]
 
 
 def test_bad_parameters_are_named():

@@ -1,8 +1,4 @@
-"""Networks: modules against samples, affine maps and residual blocks against the algebra, and what is refused.
-
-Samples: with 10^5 of them (10^7 in the slow form) and some 3000 entries judged, 6 standard errors are exceeded by
-chance in 6e-6 of all runs.
-"""
+"""Networks: residual and joined values against the algebra, functions, batches, gradients, and what is refused."""
 
 import numpy as np
 import pytest
@@ -10,10 +6,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402, N812
 
 import fastmoments as fm  # noqa: E402
+from tests.network_cases import gaussian, matrix_of  # noqa: E402
 
-STANDARD_ERRORS = 6.0
 EXACT = dict(rtol=1e-11, atol=1e-11)  # chains of some hundred products of numbers of order one
 
 
@@ -26,121 +23,6 @@ def double_precision():
     yield
     torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
-
-
-def gaussian(n, seed=0, scale=1.0):
-    rng = np.random.default_rng(seed)
-    root = scale * rng.normal(size=(n, n + 2)) / np.sqrt(n + 2)
-    return torch.from_numpy(rng.normal(size=n)), torch.from_numpy(root @ root.T)
-
-
-def batch_norm(kind, features):
-    module = kind(features)
-    with torch.no_grad():
-        for tensor in (module.running_mean, module.weight, module.bias):
-            tensor.normal_()
-        module.running_var.uniform_(0.5, 2.0)
-    return module
-
-
-IMAGE = (2, 4, 4)
-AFFINE = {
-    "Linear": (nn.Linear(6, 4), (6,)),
-    "BayesLinear": (None, (6,)),
-    "Conv1d": (nn.Conv1d(2, 3, 2, stride=2), (2, 6)),
-    "Conv2d": (nn.Conv2d(2, 4, 3, padding=1, stride=2, groups=2), IMAGE),
-    "AvgPool2d": (nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False), IMAGE),
-    "Flatten": (nn.Flatten(), IMAGE),
-    "Identity": (nn.Identity(), (6,)),
-    "Dropout": (nn.Dropout(0.5), (6,)),
-    "BatchNorm1d": (batch_norm(nn.BatchNorm1d, 6), (6,)),
-    "BatchNorm2d": (batch_norm(nn.BatchNorm2d, 2), IMAGE),
-}
-ACTIVATIONS = {
-    type(module).__name__ + (f"-{i}" if i else ""): module
-    for i, module in enumerate(
-        [
-            nn.ReLU(),
-            nn.LeakyReLU(0.3),
-            nn.PReLU(),
-            nn.RReLU(),
-            nn.GELU(),
-            nn.GELU(approximate="tanh"),
-            nn.Tanh(),
-            nn.Sigmoid(),
-            nn.SiLU(),
-            nn.Softplus(),
-            nn.Softplus(beta=2.0),
-            nn.ELU(0.7),
-            nn.CELU(0.7),
-            nn.SELU(),
-            nn.Mish(),
-            nn.LogSigmoid(),
-            nn.Softsign(),
-            nn.Tanhshrink(),
-            nn.Hardtanh(),
-            nn.ReLU6(),
-            nn.Hardsigmoid(),
-            nn.Hardswish(),
-            nn.Softshrink(),
-            nn.Hardshrink(),
-            nn.Threshold(0.2, -0.3),
-        ]
-    )
-}
-
-
-def samples_of(model, mu, cov, count):
-    """Outputs for inputs drawn from N(mu, cov), in parts that fit."""
-    root = torch.linalg.cholesky(cov + 1e-14 * torch.eye(len(cov)))
-    with torch.no_grad():
-        parts = [model(mu + torch.randn(10**5, len(mu)) @ root.T) for _ in range(count // 10**5)]
-    return torch.cat(parts)
-
-
-def assert_sampled(found, outputs):
-    """Means and covariances within their standard errors, estimated from the same samples."""
-    mean, cov = found
-    count = len(outputs)
-    centred = outputs - outputs.mean(0)
-    sampled = centred.T @ centred / count
-    fourth = (centred**2).T @ (centred**2) / count
-    error = torch.sqrt((fourth - sampled**2).clamp_min(0) / count)
-    assert ((mean - outputs.mean(0)).abs() <= STANDARD_ERRORS * torch.sqrt(torch.diag(sampled) / count)).all()
-    assert ((cov - sampled).abs() <= STANDARD_ERRORS * error).all()
-
-
-@pytest.mark.parametrize("count", [10**5, pytest.param(10**7, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations_within_their_standard_errors(name, count):
-    mu, cov = gaussian(5)
-    model = nn.Sequential(nn.Linear(5, 4), ACTIVATIONS[name]).double().eval()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    assert_sampled(fm.nn.propagate(model, mu, cov), samples_of(model, mu, cov, count))
-
-
-def matrix_of(module, shape):
-    """The module as a matrix and a vector, column by column."""
-    unit = torch.eye(int(np.prod(shape))).reshape(-1, *shape)
-    with torch.no_grad():
-        constant = module(torch.zeros(1, *shape))
-        return (module(unit) - constant).reshape(len(unit), -1).T, constant.reshape(-1)
-
-
-@pytest.mark.parametrize("name", [name for name in AFFINE if name != "BayesLinear"])
-def test_affine_modules_are_their_matrices(name):
-    module, shape = AFFINE[name]
-    model = nn.Sequential(module).double().eval().requires_grad_(False)
-    (mu, cov), (matrix, constant) = gaussian(int(np.prod(shape))), matrix_of(module, shape)
-    mean, full = fm.nn.propagate(model, mu.reshape(shape), cov)
-    np.testing.assert_allclose(mean.reshape(-1), matrix @ mu + constant, **EXACT)
-    np.testing.assert_allclose(full, matrix @ cov @ matrix.T, **EXACT)
-    assert torch.equal(full, full.mT)
-    var = torch.diag(cov).reshape(shape)
-    mean, spread = fm.nn.propagate(model, mu.reshape(1, *shape), var[None], covariance="diagonal")
-    np.testing.assert_allclose(spread.reshape(-1), (matrix * matrix) @ var.reshape(-1), **EXACT)
-    assert mean.shape == module(mu.reshape(1, *shape)).shape
 
 
 def test_bayes_linear_is_its_layer_function():
@@ -190,15 +72,119 @@ def test_a_value_used_twice_keeps_its_covariance_with_the_branch():
     np.testing.assert_allclose(full, matrix @ cov @ matrix.T, **EXACT)
 
 
-class Functional(nn.Module):
+class Bottleneck(nn.Module):
+    """x + a block of several layers around one activation: exact for a Gaussian x."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 4))
+
     def forward(self, x):
-        return torch.nn.functional.gelu(torch.flatten(torch.relu(x), 1), approximate="tanh").tanh()
+        return x + self.block(x)
 
 
-def test_functions_are_their_modules():
+def test_a_block_of_several_layers_beside_its_input():
+    (mu, cov), model = gaussian(4), Bottleneck().requires_grad_(False)
+    one, _, two = model.block
+    inner = fm.affine_moments(mu, cov, one.weight, one.bias)
+    f, gains = fm.relu_moments(*inner), fm.relu_gain(inner.mean, torch.diag(inner.cov))
+    shared = two.weight @ (gains[:, None] * one.weight) @ cov  # Cov(block(x), x)
+    mean, full = fm.nn.propagate(model, mu, cov)
+    np.testing.assert_allclose(mean, mu + two.weight @ f.mean + two.bias, **EXACT)
+    np.testing.assert_allclose(full, cov + shared + shared.T + two.weight @ f.cov @ two.weight.T, **EXACT)
+
+
+class Of(nn.Module):
+    """A function of (module, x) as a model, with parameters for it to use."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.linear, self.gamma = function, nn.Linear(6, 6), nn.Parameter(torch.randn(6))
+        self.weight, self.alpha = nn.Parameter(torch.randn(6, 4)), nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+AFFINE = {
+    "add": lambda m, x: torch.add(x, m.linear(x), alpha=0.5) - m.gamma,
+    "augmented": lambda m, x: _plus(m.linear(x), x),
+    "negative": lambda m, x: 1.0 - (-m.linear(x)) / 4.0,
+    "scaled": lambda m, x: x + m.gamma * m.linear(x) * m.alpha,
+    "linear": lambda m, x: F.linear(x, m.linear.weight, m.linear.bias) @ m.weight,
+    "cat": lambda m, x: torch.cat([x, m.linear(x), x], dim=1),
+    "cat of images": lambda m, x: torch.cat((x.view(-1, 1, 2, 3), 2.0 * x.reshape(-1, 1, 2, 3)), 1),
+    "shapes": lambda m, x: m.linear(x.view(x.size(0), 2, 3).unsqueeze(1).flatten(1)).reshape(x.shape[0], -1),
+    "pooled": lambda m, x: F.avg_pool2d(F.dropout(x, training=m.training).unflatten(1, (1, 2, 3)), (1, 3)),
+}
+
+
+def _plus(y, x):
+    y += x
+    return y
+
+
+@pytest.mark.parametrize("name", AFFINE)
+def test_what_is_affine_is_exact(name):
+    (mu, cov), model = gaussian(6), Of(AFFINE[name]).eval().requires_grad_(False)
+    matrix, constant = matrix_of(model, (6,))
+    mean, full, bound = fm.nn.propagate(model, mu, cov, bound=True)
+    np.testing.assert_allclose(mean.reshape(-1), matrix @ mu + constant, **EXACT)
+    np.testing.assert_allclose(full, matrix @ cov @ matrix.T, **EXACT)
+    assert bound == 0
+    assert mean.shape == model(mu[None])[0].shape
+
+
+def test_joined_and_scaled_variances():
+    (mu, cov), model = gaussian(6), Of(lambda m, x: torch.cat([x, m.gamma * x], 1)).requires_grad_(False)
+    mean, var = fm.nn.propagate(model, mu, torch.diag(cov), covariance="diagonal")
+    scale = torch.cat([torch.ones(6), model.gamma])
+    np.testing.assert_allclose(mean, scale * mu.repeat(2), **EXACT)
+    np.testing.assert_allclose(var, scale**2 * torch.diag(cov).repeat(2), **EXACT)
+
+
+def test_bounds_of_joined_values():
+    """Twice the same error, side by side."""
+    mu, cov = gaussian(6)
+    once = fm.nn.propagate(Of(lambda m, x: x.relu()), mu, cov, bound=True).bound
+    twice = fm.nn.propagate(Of(lambda m, x: torch.cat([x.relu(), x.relu()], 1)), mu, cov, bound=True).bound
+    np.testing.assert_allclose(twice, np.sqrt(2.0) * once, rtol=1e-14)
+
+
+def test_activations_between_and_after_functions():
     (mu, cov), chain = gaussian(3), nn.Sequential(nn.ReLU(), nn.GELU(approximate="tanh"), nn.Tanh())
-    for found, want in zip(fm.nn.propagate(Functional(), mu, cov), fm.nn.propagate(chain, mu, cov), strict=True):
+    model = Of(lambda m, x: F.gelu(torch.flatten(torch.relu(x), 1), approximate="tanh").tanh())
+    for found, want in zip(fm.nn.propagate(model, mu, cov), fm.nn.propagate(chain, mu, cov), strict=True):
         assert torch.equal(found, want)
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2.0 * super().forward(x)
+
+
+def test_a_subclass_with_its_own_forward_is_traced():
+    (mu, cov), model = gaussian(4), Doubled(4, 3).requires_grad_(False)
+    matrix, constant = matrix_of(model, (4,))
+    mean, full = fm.nn.propagate(nn.Sequential(model), mu, cov)
+    np.testing.assert_allclose(mean, matrix @ mu + constant, **EXACT)
+    np.testing.assert_allclose(full, matrix @ cov @ matrix.T, **EXACT)
+
+
+def test_rounding_of_sums_goes_through():
+    """x - x but for rounding: variances of either sign that are 0, which the next activation takes."""
+    (mu, cov), model = gaussian(6), Of(lambda m, x: F.relu(m.linear(x) - 0.1 * (10.0 * m.linear(x))))
+    mean, full = fm.nn.propagate(model.requires_grad_(False), mu, cov)
+    assert mean.abs().max() < 1e-7 and (full.diagonal() >= 0.0).all() and full.abs().max() < 1e-14
+
+
+def test_the_upper_triangle_is_read_and_nothing_written():
+    (mu, cov), model = gaussian(4), nn.Sequential(nn.Identity(), nn.Linear(4, 4), nn.ReLU()).requires_grad_(False)
+    upper = torch.triu(cov) + 7.0 * torch.tril(torch.ones(4, 4), -1)
+    given = upper.clone(), cov.clone()
+    for found, want in zip(fm.nn.propagate(model, mu, upper), fm.nn.propagate(model, mu, cov), strict=True):
+        assert torch.equal(found, want)
+    assert torch.equal(upper, given[0]) and torch.equal(cov, given[1])
 
 
 def test_hybrid_is_diagonal_and_then_full():
@@ -225,23 +211,45 @@ def test_batches_are_loops_and_gradients_flow():
     assert model[0].weight.grad.abs().sum() > 0
 
 
-class Product(nn.Module):
-    def forward(self, x):
-        return x * x
+OVERWRITES = Of(lambda m, x: F.relu(x, inplace=True) + x)
 
 
 @pytest.mark.parametrize(
     ("error", "message", "model", "options"),
     [
         (TypeError, "0: MaxPool1d has no rule", nn.Sequential(nn.MaxPool1d(2)), {}),
-        (TypeError, "a product of two values is not Gaussian", Product(), {}),
+        (TypeError, "0: Softmax has no rule.*Custom", nn.Sequential(nn.Softmax(1)), {}),
+        (TypeError, "softmax: softmax has no rule", Of(lambda m, x: F.softmax(x, 1)), {}),
+        (TypeError, "exp: exp has no rule", Of(lambda m, x: x.exp()), {}),
+        (TypeError, "a product or quotient of two values is not Gaussian", Of(lambda m, x: x * x), {}),
+        (TypeError, "a product or quotient of two values is not Gaussian", Of(lambda m, x: 1.0 / x), {}),
+        (TypeError, "maximum: it combines .* no rule", Of(lambda m, x: torch.maximum(x, -x)), {}),
+        (TypeError, "clamp: it has rules for", Of(lambda m, x: x.clamp(max=1.0)), {}),
+        (TypeError, "expected one output tensor", Of(lambda m, x: (x, x)), {}),
+        (TypeError, "output does not depend", Of(lambda m, x: m.gamma), {}),
+        (ValueError, "relu: it overwrites x, which is read again", OVERWRITES, {}),
+        (ValueError, "view: it mixes the batch", Of(lambda m, x: x.view(2, 1)), {}),
+        (ValueError, "joined along the first dimension behind", Of(lambda m, x: torch.cat([x, x])), {}),
+        (ValueError, "a constant that broadcasts", Of(lambda m, x: x + m.weight[:3, :2]), {}),
         (ValueError, "Dropout: it is random", nn.Sequential(nn.Dropout()).train(), {}),
+        (ValueError, "Dropout: it is random", Of(lambda m, x: F.dropout(x)).eval(), {}),
         (ValueError, "BatchNorm1d: it is random", nn.Sequential(nn.BatchNorm1d(2)).train(), {}),
         (ValueError, "covariance: expected", nn.Sequential(nn.ReLU()), {"covariance": "none"}),
         (ValueError, "cov: expected variances", nn.Sequential(nn.ReLU()), {"covariance": "diagonal"}),
-        (ValueError, "PReLU: one slope", nn.Sequential(nn.PReLU(2)), {}),
+        (ValueError, '"hybrid" needs a layer', nn.Sequential(nn.ReLU()), {"covariance": "hybrid"}),
     ],
 )
 def test_what_is_refused_is_named(error, message, model, options):
+    cov = torch.ones(2) if options.get("covariance") == "hybrid" else torch.eye(2)
     with pytest.raises(error, match=message):
-        fm.nn.propagate(model, torch.zeros(2), torch.eye(2), **options)
+        fm.nn.propagate(model, torch.zeros(2), cov, **options)
+
+
+def test_inputs_that_do_not_go_together_are_named():
+    model = nn.Sequential(nn.ReLU())
+    with pytest.raises(TypeError, match="cov: expected mu's torch.float64 on cpu, got torch.float32"):
+        fm.nn.propagate(model, torch.zeros(2), torch.eye(2, dtype=torch.float32))
+    with pytest.raises(ValueError, match="cov: it must hold variances >= 0"):
+        fm.nn.propagate(model, torch.zeros(2), -torch.eye(2))
+    with pytest.raises(ValueError, match="full covariance of 4356 features, more than 4096; use"):
+        fm.nn.propagate(nn.AvgPool2d(2), torch.zeros(1, 1, 66, 66), torch.zeros(1, 1, 1).expand(1, 4356, 4356))

@@ -1,4 +1,7 @@
-"""The accuracy contract at points that no table has: their truth is integrated as the test runs."""
+"""The accuracy contract at points that no table has, nobody has seen: their truth is integrated as the test runs.
+
+Rows of tests/data/unseen.csv, drawn by another seed, are judged with the tables' in test_conformance.py.
+"""
 
 from itertools import product
 
@@ -11,26 +14,27 @@ from tests.rows import activations
 
 # 1e-18 is a two-hundredth of float64's eps.
 DIGITS = 18
+SEED = 7
 
 # without waiting for a compiler or an interpreter
 BACKENDS = ("cpu", "eager", "eager.on_torch")
 
 
-def cases(row, pairs):
-    """Return what each function should give at these pairs, at their first neurons, and without variance."""
-    f, found = truth.activation(row), []
-    for pair in pairs:
-        mu_1, mu_2, var_1, var_2, _ = pair
-        found.append(Case((mu_1, var_1), {}, truth.neuron_truth(f, mu_1, var_1, DIGITS)))
-        found.append(Case(pair, {}, truth.pair_truth(f, f, *pair, DIGITS)))
-        found.append(Case((mu_1, 0.0), {}, truth.neuron_truth(f, mu_1, 0.0, DIGITS)))
-        found.append(Case((mu_1, mu_2, 0.0, var_2, 0.5 * var_2), {}, {"cov": (mpf(0), mpf(0))}))
-    return found
+def cases(row, pair):
+    """Return what each function should give at a pair, at its first neuron, and without variance."""
+    f, (mu_1, mu_2, var_1, var_2, _) = truth.activation(row), pair
+    return [
+        Case((mu_1, var_1), {}, truth.neuron_truth(f, mu_1, var_1, DIGITS)),
+        Case(pair, {}, truth.pair_truth(f, f, *pair, DIGITS)),
+        Case((mu_1, 0.0), {}, truth.neuron_truth(f, mu_1, 0.0, DIGITS)),
+        Case((mu_1, mu_2, 0.0, var_2, 0.5 * var_2), {}, {"cov": (mpf(0), mpf(0))}),
+    ]
 
 
-def judge(row, seed, exact_in, kind, count):
+def judge(row, exact_in, kind):
     """Points that are exact in float32 are judged in both dtypes."""
-    drawn = cases(row, points.unseen(seed, exact_in, kind, count))
+    (pair,) = points.unseen(SEED, exact_in, kind, 1)
+    drawn = cases(row, pair)
     dtypes = ("float32", "float64") if exact_in == "float32" else ("float64",)
     failures = []
     for backend, dtype, function in product(BACKENDS, dtypes, conformance.FUNCTIONS):
@@ -41,19 +45,15 @@ def judge(row, seed, exact_in, kind, count):
     assert not failures, "\n".join(failures)
 
 
-@pytest.mark.parametrize(
-    "kind, exact_in",
-    [("plain", "float32"), ("tail", "float64"), ("near_one", "float32"), ("exactly_one", "float32")],
-)
+@pytest.mark.parametrize("kind, exact_in", [("plain", "float32"), ("tail", "float64"), ("near_one", "float32")])
 @activations
 def test_unseen_points(row, kind, exact_in):
-    judge(row, 20260, exact_in, kind, 1)
+    judge(row, exact_in, kind)
 
 
+# a minute where f is smooth and |rho| = 1
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("exact_in", conformance.DTYPES)
 @pytest.mark.parametrize("kind", points.KINDS)
 @activations
-def test_more_unseen_points(row, kind, exact_in, seed):
-    judge(row, seed, exact_in, kind, 3)
+def test_every_kind_of_point(row, kind):
+    judge(row, "float32", kind)

@@ -200,11 +200,14 @@ def _layers(x, y, slope, sd, digits):
     """Where X_1 puts the mean of X_2 within reach of a kink: narrow when the correlation is near one."""
     if not slope:
         return []
-    width = reach(digits) * sd / abs(slope * x.sd)
     centres = [(kink - y.mu) / (slope * x.sd) for kink in y.kinks]
-    if width > 4:
-        return centres
-    return [c + width * i / 2 for c in centres for i in (-2, -1, 0, 1, 2)]
+    width = reach(digits) * sd / abs(slope * x.sd)
+    return [end for centre in centres for end in _layer(centre, width)]
+
+
+def _layer(centre, width):
+    """Where panels end for what varies over a width, wherever panels would pass over it."""
+    return [centre] if width > 4 else [centre + width * i / 2 for i in (-2, -1, 0, 1, 2)]
 
 
 def _joint_on_line(x, y, cov_12, order, digits):
@@ -250,7 +253,7 @@ def _bivariate_cdf(h, k, rho, digits):
     t = mp.sqrt(1 - rho * rho)
     given = lambda x: mp.ncdf((k - rho * x) / t)  # noqa: E731
     inside = lambda x: [weighted(given(x) if x < h else mpf(0), x)]  # noqa: E731
-    breaks = [h, k / rho] if rho else [h]
+    breaks = [h, *_layer(k / rho, reach(digits) * t / abs(rho))] if rho else [h]
     value = hermite_moments(inside, breaks, 0, digits)[0][0]
     by_k = mp.npdf(k) * mp.ncdf((h - rho * k) / t)
     by_rho = mp.npdf(h) * mp.npdf((k - rho * h) / t) / t

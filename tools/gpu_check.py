@@ -1,5 +1,7 @@
 """Compile every GPU kernel for cards that need not be there, and fail if one spills registers.
 
+Triton keeps what it compiled: after a change only the kernels that it reaches are compiled again.
+
 usage: python tools/gpu_check.py [--targets 80,90] [activation ...]       all if none is given
 """
 

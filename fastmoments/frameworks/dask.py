@@ -5,7 +5,7 @@ computed, with the index in the block. A task sees one block of a matrix, never 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
 from operator import itemgetter
@@ -19,8 +19,8 @@ from dask.highlevelgraph import HighLevelGraph
 
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import dask_blocks as blocks
-from fastmoments.frameworks import numpy, options, shapes
-from fastmoments.results import Moments, MomentsVjp
+from fastmoments.frameworks import numpy, options, products, shapes
+from fastmoments.results import Moments
 
 Array = Any
 Key = tuple[Any, ...]  # a block's name and indices
@@ -68,9 +68,18 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
-) -> MomentsVjp:
+    plan: Plan,
+    activation: Any,
+    mu: Any,
+    cov: Any,
+    mean_bar: Any,
+    cov_bar: Any,
+    parameters: dict[str, Any],
+    along_parameters: bool,
+) -> tuple[Array, ...]:
     """Gradients with respect to mu and cov; a neuron's are sums over its blocks, in their order."""
+    if along_parameters:
+        raise TypeError("return_parameters: there are no gradients along parameters of Dask arrays; leave it out")
     given = _Given(plan, mu, cov, parameters)
     bars = []
     given_bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
@@ -99,7 +108,7 @@ def moments_vjp(
     arrays = (*given.arrays, *bars)
     full = _array(plan, of_cov, shared | tasks | _mirrored(tasks), arrays, given.cov.chunks)
     sums = {(of_mu, *i): (function.mu_bar, (total, *i)) for i in product(*map(range, numbers))}
-    return MomentsVjp(_array(plan, of_mu, sums, (full,), given.mu.chunks), full)
+    return _array(plan, of_mu, sums, (full,), given.mu.chunks), full
 
 
 class _Given:
@@ -187,10 +196,20 @@ def symmetric(cov: Array) -> Array:
     return da.triu(cov) + da.swapaxes(da.triu(cov, 1), -1, -2)
 
 
-def symmetric_product(left: Array, right: Array) -> Array:
-    """Left (m, n) times right (..., n, m), whose product is symmetric."""
+def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
+    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
     full = left @ right
-    return 0.5 * (full + da.swapaxes(full, -1, -2))
+    return products.without_rounding(xp, 0.5 * (full + da.swapaxes(full, -1, -2)), rounding())
+
+
+def is_bare(*arguments: Any) -> bool:
+    """Whether values can be written over: they are not there yet."""
+    return False
+
+
+def is_one_kernel(*given: Any) -> bool:
+    """Layers are products of Dask's own."""
+    return False
 
 
 def check_variances(name: str, var: Array, what: str = "it") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import options
-from fastmoments.results import Moments, MomentsVjp
+from fastmoments.results import Moments
 
 try:
     from fastmoments.frameworks import torch as tensors
@@ -46,12 +46,21 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
-) -> MomentsVjp:
-    """Gradients with respect to mu and cov; batch dimensions stay."""
+    plan: Plan,
+    activation: Any,
+    mu: Any,
+    cov: Any,
+    mean_bar: Any,
+    cov_bar: Any,
+    parameters: dict[str, Any],
+    along_parameters: bool,
+) -> tuple[Array, ...]:
+    """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
     lent = _lent({"mu": mu, "cov": cov, "mean_bar": mean_bar, "cov_bar": cov_bar})
-    found = tensors.moments_vjp(plan, activation, **lent, parameters=_lent(parameters))
-    return MomentsVjp(*(_back(plan, x) for x in found))
+    found = tensors.moments_vjp(
+        plan, activation, **lent, parameters=_lent(parameters), along_parameters=along_parameters
+    )
+    return tuple(_back(plan, x) for x in found)
 
 
 def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """JAX arrays and tracers: shapes, dtypes, and the way to the xla kernels. Under jit no value is looked at."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -8,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fastmoments.dispatch import Plan
-from fastmoments.frameworks import numpy, options, shapes
-from fastmoments.results import Moments, MomentsVjp
+from fastmoments.frameworks import numpy, options, products, shapes
+from fastmoments.results import Moments
 from fastmoments_kernels import xla
 
 Array = Any
@@ -40,17 +41,24 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
-) -> MomentsVjp:
-    """Gradients with respect to mu and cov; batch dimensions stay."""
+    plan: Plan,
+    activation: Any,
+    mu: Any,
+    cov: Any,
+    mean_bar: Any,
+    cov_bar: Any,
+    parameters: dict[str, Any],
+    along_parameters: bool,
+) -> tuple[Array, ...]:
+    """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
     mu, cov = vector_and_matrix(plan, mu, cov)
     bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
     for (name, bar), like in zip(bars.items(), (mu, cov), strict=True):
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
     per_neuron = _per_neuron(plan, parameters, mu)
-    mu_bar, cov_in_bar, *_ = xla.moments_vjp(_traceable(activation), mu, cov, *bars.values(), *per_neuron)
-    return MomentsVjp(*result(plan, (mu_bar, cov_in_bar)))
+    found = xla.moments_vjp(_traceable(activation), mu, cov, *bars.values(), *per_neuron)
+    return tuple(result(plan, found if along_parameters else found[:2]))
 
 
 def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> list[Array]:
@@ -84,10 +92,15 @@ def symmetric(cov: Array) -> Array:
     return jnp.triu(cov) + jnp.triu(cov, 1).mT
 
 
-def symmetric_product(left: Array, right: Array) -> Array:
-    """Left (m, n) times right (..., n, m), whose product is symmetric."""
+def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
+    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
     full = left @ right
-    return 0.5 * (full + full.mT)
+    return products.without_rounding(jnp, 0.5 * (full + full.mT), rounding())
+
+
+def is_bare(*arguments: Any) -> bool:
+    """Whether values are all that is wanted: nobody knows."""
+    return False
 
 
 def check_variances(name: str, var: Array, what: str = "it") -> None:

@@ -1,6 +1,7 @@
 """NumPy arrays: checks, shapes and buffers around the cpu kernels."""
 
 import math
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import products, shapes
-from fastmoments.results import Moments, MomentsVjp
+from fastmoments.results import Moments
 from fastmoments_kernels import custom
 from fastmoments_kernels.custom import Custom
 
@@ -76,9 +77,16 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
-) -> MomentsVjp:
-    """Gradients with respect to mu and cov; batch dimensions stay."""
+    plan: Plan,
+    activation: Any,
+    mu: Any,
+    cov: Any,
+    mean_bar: Any,
+    cov_bar: Any,
+    parameters: dict[str, Any],
+    along_parameters: bool,
+) -> tuple[Array, ...]:
+    """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
     mu, cov = vector_and_matrix(plan, mu, cov)
     bars = []
     for name, value, like in (("mean_bar", mean_bar, mu), ("cov_bar", cov_bar, cov)):
@@ -87,20 +95,24 @@ def moments_vjp(
             raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
         bars.append(np.ascontiguousarray(bar))
     per_neuron = _per_neuron(plan, parameters, mu)
+    along = per_neuron if along_parameters else ()
+    shapes_out = (mu.shape, cov.shape, *(mu.shape for _ in along))
     if not mu.size:
-        return MomentsVjp(np.zeros(mu.shape, plan.result), np.zeros(cov.shape, plan.result))
+        return tuple(np.zeros(shape, plan.result) for shape in shapes_out)
     given = flat(mu, 1), flat(cov, 2), flat(bars[0], 1), flat(bars[1], 2)
-    mu_bar, cov_in_bar = kernels_of(activation).moments_vjp(activation, *given, per_neuron)
-    result = mu_bar.reshape(mu.shape), cov_in_bar.reshape(cov.shape)
-    return MomentsVjp(*(array.astype(plan.result, copy=False) for array in result))
+    found = kernels_of(activation).moments_vjp(activation, *given, per_neuron)
+    if along:
+        found = *found, *kernels_of(activation).parameter_vjp(activation, *given, along)
+    pairs = zip(found, shapes_out, strict=True)
+    return tuple(array.reshape(shape).astype(plan.result, copy=False) for array, shape in pairs)
 
 
 def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> tuple[Array, ...]:
-    """Parameters as (batch, n), one number a neuron."""
+    """Parameters as (batch, n), one number a neuron, or a number for all."""
     arrays = {name: as_array(value, plan.compute) for name, value in parameters.items()}
     for name, array in arrays.items():
         shapes.check_parameter(name, array.shape, mu.shape)
-    return tuple(flat(np.broadcast_to(array, mu.shape), 1) for array in arrays.values())
+    return tuple(flat(np.broadcast_to(x, mu.shape), 1) if x.ndim else x for x in arrays.values())
 
 
 def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
@@ -114,14 +126,50 @@ def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
 
 
 def symmetric(cov: Array) -> Array:
-    """The matrix by its upper triangle."""
-    return np.triu(cov) + np.triu(cov, 1).mT
+    """The matrix by its upper triangle, itself where that is all there is to see."""
+    return cov if products.is_symmetric(cov) else np.triu(cov) + np.triu(cov, 1).mT
 
 
-def symmetric_product(left: Array, right: Array) -> Array:
-    """Left (m, n) times right (..., n, m), whose product is symmetric."""
-    shape = (*right.shape[:-2], len(left), len(left))
-    return products.by_panels(left, right, np.empty(shape, right.dtype))
+def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
+    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
+    out = np.empty((*right.shape[:-2], len(left), len(left)), right.dtype)
+    return products.mend(np, products.by_panels(left, right, out), rounding)
+
+
+def is_bare(*arguments: Any) -> bool:
+    """Whether values are all that is wanted."""
+    return True
+
+
+with_skip = products.with_skip
+
+
+def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[str, Any]) -> bool:
+    """Whether a linear layer and its activation are one kernel: parameters are one number a neuron."""
+    return isinstance(activation, str | None) and all(np.ndim(value) <= 1 for value in parameters.values())
+
+
+def linear_marginals(
+    activation: str | None,
+    inputs: tuple[Array, ...],
+    weights: tuple[Array, ...],
+    biases: Sequence[Array | None],
+    parameters: dict[str, Any],
+) -> tuple[Array, Array]:
+    """Mean and variance (..., m) of f(W X + b), or of W X + b, inputs (..., n) and weights (m, n) of one dtype."""
+    from fastmoments_kernels import cpu
+
+    (*lead, depth), columns, dtype = inputs[0].shape, len(weights[0]), inputs[0].dtype
+    own = {name: np.asarray(value, dtype) for name, value in parameters.items()}
+    for name, value in own.items():
+        shapes.check_parameter(name, value.shape, (*lead, columns))
+    flat = tuple(np.ascontiguousarray(x).reshape(math.prod(lead), depth) for x in inputs)
+    mean, var = (np.empty((*lead, columns), dtype) for _ in range(2))
+    outputs = tuple(x.reshape(math.prod(lead), columns) for x in (mean, var))
+    vectors = tuple(np.broadcast_to(value, columns) for value in own.values())
+    if cpu.linear_marginals(activation, flat, weights, tuple(biases), outputs, vectors):
+        check_variances("var", inputs[1])
+    return mean, var
 
 
 def result(plan: Plan, value: Array) -> Array:
@@ -138,7 +186,7 @@ def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
     """Mu (..., n) and cov (..., n, n), contiguous, leading dimensions broadcast, variances checked."""
     mu, cov = as_array(mu, plan.compute), as_array(cov, plan.compute)
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
-    check_variances("cov", np.einsum("...ii->...i", cov), "its diagonal")
+    check_variances("cov", cov.diagonal(0, -2, -1), "its diagonal")
     return _contiguous(mu, (*batch, n)), _contiguous(cov, (*batch, n, n))
 
 
@@ -175,6 +223,8 @@ def _raise_at_worst(excess: Array, message: str, cov: Array) -> None:
 
 def _outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple[int, ...]) -> tuple[Array, Array]:
     """The arrays the result goes to: new ones, the covariance's alone, or both."""
+    if out is None:
+        return np.empty(mean_shape, plan.result), np.empty(cov_shape, plan.result)
     mean, cov = out if isinstance(out, tuple) else (None, out)
     results = []
     for array, shape in ((mean, mean_shape), (cov, cov_shape)):

@@ -1,22 +1,69 @@
-"""Covariances of linear maps: one triangle is computed and mirrored, and rounding no longer shows."""
+"""Covariances of linear maps and of sums: one triangle is computed and mirrored, and rounding no longer shows.
 
+What writes into its arguments is for NumPy's arrays and PyTorch's on the CPU whose derivatives nobody asks for: it
+goes by panels of rows, so that what it needs besides fits a cache.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Array = Any
 
-PANEL = 128  # rows of a product: enough for BLAS to run at full speed, few beside what is saved
+PANEL = 128  # rows: enough for BLAS to run at full speed, few beside what is saved
+
+
+def _panels(matrix: Array) -> Iterator[slice]:
+    m = matrix.shape[-2]
+    return (slice(start, min(start + PANEL, m)) for start in range(0, m, PANEL))
+
+
+def is_symmetric(matrix: Array) -> bool:
+    """Whether the triangles have the same bits; nan has not."""
+    return all(
+        bool((matrix[..., rows, rows.start :] == matrix[..., rows.start :, rows].mT).all())
+        for rows in _panels(matrix)
+    )
 
 
 def by_panels(left: Array, right: Array, out: Array) -> Array:
-    """Left (m, n) times right (..., n, m) into `out`, which NumPy or PyTorch made, if the product is symmetric."""
-    m = left.shape[0]
-    for start in range(0, m, PANEL):
-        stop = min(start + PANEL, m)
-        out[..., start:stop, start:] = left[start:stop] @ right[..., start:]
-        out[..., stop:, start:stop] = out[..., start:stop, stop:].mT
-        square = out[..., start:stop, start:stop]
-        out[..., start:stop, start:stop] = 0.5 * (square + square.mT)
+    """Left (m, n) times right (..., n, m) into `out`, if the product is symmetric."""
+    for rows in _panels(out):
+        out[..., rows, rows.start :] = left[rows] @ right[..., rows.start :]
+        out[..., rows.stop :, rows] = out[..., rows, rows.stop :].mT
+        square = out[..., rows, rows]
+        out[..., rows, rows] = 0.5 * (square + square.mT)
     return out
+
+
+def mend(xp: Any, spread: Array, rounding: Callable[[], Array]) -> Array:
+    """What `without_rounding` makes of a covariance, in its place."""
+    sd, excess = _deviations(xp, spread)
+    for rows in _panels(spread):
+        upper, sides = spread[..., rows, rows.start :], (sd[..., rows], sd[..., rows.start :])
+        if (xp.abs(upper) > _outer(excess * sides[0], sides[1])).any():
+            mended = _mended(xp, upper, _outer(*sides), excess, rounding())
+            spread[..., rows, rows.start :] = mended
+            spread[..., rows.start :, rows] = mended.mT
+    return spread
+
+
+def with_skip(full: Array, gains: Array, mixed: Array, skipped: Array) -> Array:
+    """Full, which is overwritten, with G mixed, its transpose and `skipped` added; gains (..., n)."""
+    for rows in _panels(full):
+        panel = full[..., rows, :]
+        panel += skipped[..., rows, :]
+        panel *= 0.5
+        panel += gains[..., rows, None] * mixed[..., rows, :]
+    return plus_transpose(full)
+
+
+def plus_transpose(half: Array) -> Array:
+    """Half + half^T, in place of half."""
+    for rows in _panels(half):
+        total = half[..., rows, rows.start :] + half[..., rows.start :, rows].mT
+        half[..., rows, rows.start :] = total
+        half[..., rows.start :, rows] = total.mT
+    return half
 
 
 def without_rounding(xp: Any, spread: Array, rounding: Array) -> Array:
@@ -24,12 +71,23 @@ def without_rounding(xp: Any, spread: Array, rounding: Array) -> Array:
 
     Only what `rounding` (...,) explains is mended; the rest is left for the kernels to report.
     """
+    sd, excess = _deviations(xp, spread)
+    return _mended(xp, spread, _outer(sd, sd), excess, rounding)
+
+
+def _deviations(xp: Any, spread: Array) -> tuple[Array, float]:
+    """Standard deviations, and how far beyond their product kernels take a covariance for rounding."""
     eps = float(xp.finfo(spread.dtype).eps)
-    sd = root(xp, xp.einsum("...ii->...i", spread))
-    limit = sd[..., :, None] * sd[..., None, :]
+    return root(xp, xp.einsum("...ii->...i", spread)), 1.0 + 16 * spread.shape[-1] * eps
+
+
+def _outer(rows: Array, columns: Array) -> Array:
+    return rows[..., :, None] * columns[..., None, :]
+
+
+def _mended(xp: Any, spread: Array, limit: Array, excess: float, rounding: Array) -> Array:
     size = xp.abs(spread)
-    beyond = size > limit * (1.0 + 16 * spread.shape[-1] * eps)
-    explained = beyond & (size - limit <= rounding[..., None, None])
+    explained = (size > excess * limit) & (size - limit <= rounding[..., None, None])
     return xp.where(explained, xp.sign(spread) * limit, spread)
 
 

@@ -7,6 +7,9 @@ Shape = tuple[int, ...]
 
 def broadcast(shapes: dict[str, Shape]) -> Shape:
     """The shape that arguments, given by name, have together."""
+    first, *others = shapes.values()
+    if all(shape == first for shape in others):
+        return tuple(first)
     sizes = []
     for column in zip_longest(*(reversed(shape) for shape in shapes.values()), fillvalue=1):
         wide = [size for size in column if size != 1]
@@ -22,8 +25,10 @@ def batch_of(mu: Shape, cov: Shape) -> Shape:
     if not mu:
         raise ValueError("mu: expected shape (..., n), got a scalar")
     n = mu[-1]
-    if tuple(cov[-2:]) != (n, n):
+    if cov[-2:] != (n, n):
         raise ValueError(f"cov: expected shape (..., {n}, {n}) for mu of shape {tuple(mu)}, got {tuple(cov)}")
+    if mu[:-1] == cov[:-2]:
+        return tuple(mu[:-1])
     try:
         return broadcast({"mu": mu[:-1], "cov": cov[:-2]})
     except ValueError:

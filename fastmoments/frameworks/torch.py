@@ -9,12 +9,11 @@ import torch
 from torch.autograd import forward_ad
 
 from fastmoments.dispatch import Plan
-from fastmoments.frameworks import numpy, options, products, shapes, torch_ops
+from fastmoments.frameworks import numpy, options, products, shapes, torch_layers, torch_ops
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.frameworks.torch_layers import as_tensor
 from fastmoments.frameworks.torch_layers import linear_marginals as linear_marginals
-from fastmoments.frameworks.torch_layers import with_skip as with_skip
-from fastmoments.results import Moments, MomentsVjp
+from fastmoments.results import Moments
 
 Tensor = Any
 xp = torch  # the functions that layers are written in
@@ -27,12 +26,15 @@ def elementwise(
 ) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
     options.refuse("torch tensors", out=out, where=None if where is True else where, dtype=dtype)
+    if _is_numpys(plan, *arguments.values()):
+        found = numpy.elementwise(_computed(plan), activation, name, _arrays(plan, arguments), None, True, None)
+        return _tensors(plan, found) if isinstance(found, tuple) else _tensor(plan, found)
     tensors = to_arrays(plan, arguments)
     for argument, tensor in tensors.items():
         if argument.startswith("var"):
             check_variances(argument, tensor)
     shape = shapes.broadcast({argument: tensor.shape for argument, tensor in tensors.items()})
-    values = _elementwise(activation, name, tuple(tensor.expand(shape) for tensor in tensors.values()))
+    values = _elementwise(activation, name, tuple(_expanded(tensor, shape) for tensor in tensors.values()))
     values = tuple(result(plan, value) for value in values)
     return values if len(values) > 1 else values[0]
 
@@ -58,6 +60,9 @@ def moments(
     symmetric and that of what was computed. For a symmetric cov the two have the same bits.
     """
     options.refuse("torch tensors", out=out)
+    if _is_numpys(plan, mu, cov, *parameters.values()):
+        given = _array(plan, mu), _array(plan, cov), _arrays(plan, parameters)
+        return Moments(*_tensors(plan, numpy.moments(_computed(plan), activation, *given, None, check)))
     mu, cov = vector_and_matrix(plan, mu, cov)
     if check:
         _check_covariance(cov)
@@ -67,18 +72,61 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan, activation: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any, parameters: dict[str, Any]
-) -> MomentsVjp:
-    """Gradients with respect to mu and cov; batch dimensions stay."""
+    plan: Plan,
+    activation: Any,
+    mu: Any,
+    cov: Any,
+    mean_bar: Any,
+    cov_bar: Any,
+    parameters: dict[str, Any],
+    along_parameters: bool,
+) -> tuple[Tensor, ...]:
+    """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
+    inputs = mu, cov, mean_bar, cov_bar
+    if _is_numpys(plan, *inputs, *parameters.values()):
+        given = (*(_array(plan, value) for value in inputs), _arrays(plan, parameters), along_parameters)
+        return _tensors(plan, numpy.moments_vjp(_computed(plan), activation, *given))
     tensors = vector_and_matrix(plan, mu, cov)
     bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
     for (name, bar), like in zip(bars.items(), tensors, strict=True):
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {tuple(like.shape)}, got {tuple(bar.shape)}")
-    functions = rules.moments_vjp, rules.evaluate_moments_vjp, torch_ops.moments_vjp
-    arrays = (*tensors, *bars.values())
-    found = _on_matrices(functions, activation, arrays, _per_neuron(plan, parameters, tensors[0]))
-    return MomentsVjp(*(result(plan, x) for x in found))
+    functions: tuple[Any, ...] = rules.moments_vjp, rules.evaluate_moments_vjp, torch_ops.moments_vjp
+    arrays, per_neuron = (*tensors, *bars.values()), _per_neuron(plan, parameters, tensors[0])
+    found = _on_matrices(functions, activation, arrays, per_neuron)
+    if along_parameters and per_neuron:
+        functions = rules.parameter_vjp, rules.evaluate_parameter_vjp, torch_ops.parameter_vjp
+        found = *found, *_on_matrices(functions, activation, arrays, per_neuron)
+    return tuple(result(plan, x) for x in found)
+
+
+def _is_numpys(plan: Plan, *arguments: Any) -> bool:
+    """Whether a call is NumPy's on the tensors' own memory: on the CPU, where nobody asks for more than values."""
+    return plan.backend == "cpu" and is_bare(*arguments)
+
+
+def _computed(plan: Plan) -> Plan:
+    """The plan with results in the dtype of the computation: NumPy has no bfloat16."""
+    return plan if plan.result == plan.compute else plan._replace(result=plan.compute)
+
+
+def _arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: _array(plan, value) for name, value in arguments.items()}
+
+
+def _array(plan: Plan, value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return (value if plan.result == plan.compute else value.to(getattr(torch, plan.compute))).numpy(force=True)
+
+
+def _tensors(plan: Plan, arrays: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    return tuple(_tensor(plan, array) for array in arrays)
+
+
+def _tensor(plan: Plan, array: Any) -> Tensor:
+    # of no dimension NumPy makes numbers
+    return result(plan, torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.as_tensor(array))
 
 
 def _on_matrices(
@@ -103,7 +151,7 @@ def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Tensor) -> tuple[Ten
     tensors = to_arrays(plan, parameters)
     for name, tensor in tensors.items():
         shapes.check_parameter(name, tensor.shape, mu.shape)
-    return tuple(tensor.expand(mu.shape) for tensor in tensors.values())
+    return tuple(_expanded(tensor, mu.shape) for tensor in tensors.values())
 
 
 def _refuse_custom(activation: Any) -> None:
@@ -128,15 +176,33 @@ def symmetric(cov: Tensor) -> Tensor:
     """The matrix by its upper triangle, or with derivatives by the mean of both."""
     if _is_tracked(cov):
         return rules.symmetric(cov)
+    if _can_look(cov) and products.is_symmetric(cov):
+        return cov
     upper = torch.triu(cov)
     return upper + torch.triu(cov, 1).mT
 
 
-def symmetric_product(left: Tensor, right: Tensor) -> Tensor:
-    """Left (m, n) times right (..., n, m), whose product is symmetric."""
-    if torch.compiler.is_compiling() or _is_tracked(left, right):
-        return rules.symmetric(left @ right)
-    return products.by_panels(left, right, right.new_empty((*right.shape[:-2], len(left), len(left))))
+def symmetric_product(left: Tensor, right: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
+    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
+    if not is_bare(left, right):
+        return covariance(left @ right, rounding)
+    full = products.by_panels(left, right, right.new_empty((*right.shape[:-2], len(left), len(left))))
+    if _can_look(full):
+        return products.mend(torch, full, rounding)
+    return products.without_rounding(torch, full, rounding())
+
+
+def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
+    """The mean of both triangles, a covariance but for `rounding()`; written over where nobody can tell."""
+    if _can_look(full) and is_bare(full):
+        return products.mend(torch, products.plus_transpose(full.mul_(0.5)), rounding)
+    return products.without_rounding(torch, rules.symmetric(full), rounding())
+
+
+def with_skip(full: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Tensor:
+    """Full, which is overwritten, with G mixed, its transpose and `skipped` added; gains (..., n)."""
+    by_kernel = full.device.type == "cuda"
+    return (torch_layers if by_kernel else products).with_skip(full, gains, mixed, skipped)
 
 
 def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[str, Any]) -> bool:
@@ -148,21 +214,27 @@ def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[s
 
 def is_bare(*arguments: Any) -> bool:
     """Whether nobody asks for derivatives, transforms or compiles: values are all that is wanted."""
-    tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
-    return not torch.compiler.is_compiling() and not _is_tracked(*tensors)
+    if torch.compiler.is_compiling() or _is_transformed() or forward_ad._current_level >= 0:
+        return False
+    return not torch.is_grad_enabled() or not any(getattr(x, "requires_grad", False) for x in arguments)
 
 
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:
     """Mu (..., n) and cov (..., n, n), leading dimensions broadcast, variances checked."""
     mu, cov = to_arrays(plan, {"mu": mu, "cov": cov}).values()
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
-    check_variances("cov", torch.diagonal(cov, dim1=-2, dim2=-1), "its diagonal")
-    return mu.expand(*batch, n), cov.expand(*batch, n, n)
+    if _can_look(cov):
+        numpy.check_variances("cov", cov.numpy(force=True).diagonal(0, -2, -1), "its diagonal")
+    return _expanded(mu, (*batch, n)), _expanded(cov, (*batch, n, n))
+
+
+def _expanded(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return tensor if tensor.shape == shape else tensor.expand(shape)
 
 
 def result(plan: Plan, value: Tensor) -> Tensor:
     """The value in the dtype that is returned."""
-    return value.to(getattr(torch, plan.result))
+    return value if plan.compute == plan.result else value.to(getattr(torch, plan.result))
 
 
 def _is_transformed() -> bool:
@@ -179,7 +251,10 @@ def _is_tracked(*tensors: Tensor) -> bool:
         raise NotImplementedError("torch.func inside torch.compile: take the derivative outside, or do not compile")
     if transformed or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
         return True
-    return not compiling and any(_unpack_dual(tensor).tangent is not None for tensor in tensors)
+    # without forward mode there are no tangents
+    if compiling or forward_ad._current_level < 0:
+        return False
+    return any(_unpack_dual(tensor).tangent is not None for tensor in tensors)
 
 
 def _can_look(tensor: Tensor) -> bool:

@@ -71,9 +71,7 @@ def evaluate(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor, ..
         return _as_tuple(function(*arguments))
     if kernels == "custom":
         return tuple(map(torch.from_numpy, _as_tuple(function(*map(_array, arguments)))))
-    results = tuple(
-        torch.empty_like(arguments[0], memory_format=torch.contiguous_format) for _ in range(function.nout)
-    )
+    results = tuple(_empty(arguments[0]) for _ in range(function.nout))
     with np.errstate(all="ignore"):
         function(*map(_array, arguments), out=tuple(map(_array, results)))
     return results
@@ -85,7 +83,7 @@ def evaluate_moments(activation: str, mu: Tensor, cov: Tensor, *parameters: Tens
     if kernels == "eager":
         mean, full = moments_of(activation, mu)(mu, cov, *parameters)
         return mean, full
-    mean, full = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (mu, cov))
+    mean, full = _empty(mu), _empty(cov)
     if mu.numel() and kernels != "meta":
         flat = _flat if kernels == "gpu" else _flat_cpu
         vectors = tuple(flat(x, mu.shape[-1:]) for x in parameters)
@@ -125,6 +123,10 @@ def evaluate_parameter_vjp(activation: str, *tensors: Tensor) -> tuple[Tensor, .
     return tuple(torch.from_numpy(x).reshape(mu.shape) for x in found)
 
 
+def _empty(like: Tensor) -> Tensor:
+    return torch.empty_like(like, memory_format=torch.contiguous_format)
+
+
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
     array: np.ndarray[Any, Any] = tensor.numpy(force=True)
     return array
@@ -136,7 +138,7 @@ def _flat(tensor: Tensor, core: tuple[int, ...]) -> Tensor:
 
 
 def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    return _array(_flat(tensor, core))
+    return np.ascontiguousarray(_array(tensor)).reshape(-1, *core)
 
 
 def _pairs(flat: Callable[..., Any], vector: Tensor, matrix: Tensor) -> tuple[Any, Any]:
@@ -344,7 +346,19 @@ def _following(ctx: Any) -> Callable[..., tuple[Tensor, ...]]:
     return lambda *tensors: every(*tensors)[2:]
 
 
-elementwise: Callable[..., Any] = _Elementwise.apply
-moments: Callable[..., Any] = _MatrixMoments.apply
-moments_vjp: Callable[..., Any] = _MatrixVjp.apply
-parameter_vjp: Callable[..., Any] = _ParameterVjp.apply
+def _applied(function: Any) -> Callable[..., Any]:
+    """`function.apply`, which spends more time on names of arguments than a few neurons take."""
+    nameless: Callable[..., Any] = super(torch.autograd.Function, function).apply
+
+    def call(*arguments: Any) -> Any:
+        # torch.func, and torch.compile, have a way of their own
+        named = torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling()
+        return (function.apply if named else nameless)(*arguments)
+
+    return call
+
+
+elementwise = _applied(_Elementwise)
+moments = _applied(_MatrixMoments)
+moments_vjp = _applied(_MatrixVjp)
+parameter_vjp = _applied(_ParameterVjp)

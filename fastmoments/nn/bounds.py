@@ -50,16 +50,21 @@ class BoundedJoint(Joint):
 
     def activation(self, new: str, old: str, activation: Any) -> None:
         """New = f(old)."""
+        var = self._var(old)
         super().activation(new, old, activation)
         with torch.no_grad():
-            var = self._var(old)
             gains = gain(activation, flat(self.means[old]), var)
             # rounding may put it below 0, and at a kink without variance a gain may be infinite
             rest = torch.where(var > 0.0, self._var(new) - gains * gains * var, 0.0).clamp(min=0.0)
             local = torch.sqrt(2.0 * rest.sum(-1))
             self.bounds[new] = _scaled(self.bounds[old], lipschitz(activation)) + local
 
-    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: float = 0.0) -> None:
+    def join(self, new: str, names: Sequence[str], dim: int) -> None:
+        """New = the values one behind the other."""
+        super().join(new, names, dim)
+        self.bounds[new] = torch.linalg.vector_norm(torch.stack([self.bounds[name] for name in names]), dim=0)
+
+    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: Tensor | float = 0.0) -> None:
         """New = sum of factor * value, plus a constant."""
         super().combine(new, terms, constant)
         self.bounds[new] = sum(_scaled(self.bounds[name], abs(a)) for a, name in terms)
@@ -73,8 +78,10 @@ def _scaled(bound: Tensor, factor: Tensor | float) -> Tensor:
     return torch.where(bound == 0.0, 0.0, bound * factor)
 
 
-def _norm(affine: Affine, value: Tensor) -> Tensor:
+def _norm(affine: Affine, value: Tensor) -> Tensor | float:
     """Sup |A x|_2 / |x|_2, of random weights sup of the root mean square."""
+    if affine.unchanged:
+        return 1.0
     n = value[0].numel()
     basis = torch.eye(n, dtype=value.dtype, device=value.device).reshape(n, *value.shape[1:])
     matrix = affine.linear(basis).reshape(n, -1)

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from fastmoments.frameworks.products import without_rounding
-from fastmoments.frameworks.torch import symmetric_product
+from fastmoments.frameworks.torch import covariance, is_bare, symmetric_product
 from fastmoments.moments import gain, marginals, moments
 from fastmoments.nn.rules import Affine
 
@@ -44,43 +43,84 @@ class Joint:
 
         def across(cov: Tensor) -> Tensor:
             """Map the last axis of (batch, rows, n)."""
+            if affine.unchanged:
+                return cov
             mapped = affine.linear(cov.reshape(-1, *shape))
             return mapped.reshape(*cov.shape[:2], -1)
 
+        self.means[new], right = affine.module(mean), across(self.cov(old, old))
         self._link(new, {other: across(self.cov(other, old)).mT for other in self.kept if other != old})
-        right = across(self.cov(old, old))
-        if affine.matrix is None or mean.ndim != 2:
-            full = across(right.mT)
-            full = 0.5 * (full + full.mT)
+        self.covs[new, old], self.covs[new, new] = right.mT, self._of_affine(new, old, affine, right)
+
+    def _of_affine(self, new: str, old: str, affine: Affine, right: Tensor) -> Tensor:
+        """Cov(new, new) by Cov(old, new)."""
+        mean, var = self.means[old], torch.diagonal(self.cov(old, old), dim1=-2, dim2=-1)
+        var = var.reshape(mean.shape)
+
+        def rounding() -> Tensor:
+            # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
+            reach = mean[0].numel() * flat(affine.squared(var)).sum(-1)
+            return self.means[new][0].numel() * torch.finfo(var.dtype).eps * reach
+
+        if affine.unchanged:
+            return right
+        if affine.matrix is not None and mean.ndim == 2:
+            full = symmetric_product(affine.matrix, right, rounding)
         else:
-            full = symmetric_product(affine.matrix, right)
-        # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
-        var = torch.diagonal(self.cov(old, old), dim1=-2, dim2=-1)
-        reach = var.shape[-1] * flat(affine.squared(var.reshape(-1, *shape))).sum(-1)
-        full = without_rounding(torch, full, full.shape[-1] * torch.finfo(full.dtype).eps * reach)
-        if affine.own_var is not None:
-            full = full + torch.diag_embed(flat(affine.own_var(mean, var.reshape(mean.shape))))
-        self.covs[new, old], self.covs[new, new] = right.mT, full
-        self.means[new] = affine.module(mean)
+            mapped = affine.linear(right.mT.reshape(-1, *mean.shape[1:]))
+            full = covariance(mapped.reshape(len(mean), -1, right.shape[-1]), rounding)
+        if affine.own_var is None:
+            return full
+        own = flat(affine.own_var(mean, var))
+        if not is_bare(full, own):
+            return full + torch.diag_embed(own)
+        torch.diagonal(full, dim1=-2, dim2=-1).add_(own)
+        return full
 
     def activation(self, new: str, old: str, activation: Any) -> None:
         """New = f(old): covariances with other values by Stein's lemma, exact where those are Gaussian too."""
-        mu, cov = flat(self.means[old]), self.cov(old, old)
-        gains = gain(activation, mu, torch.diagonal(cov, dim1=-2, dim2=-1))[..., None]
-        mean, full = moments(activation, mu, cov)
+        mu, var = flat(self.means[old]), torch.diagonal(self.cov(old, old), dim1=-2, dim2=-1)
+        gains = gain(activation, mu, var)[..., None]
+        mean, self.covs[new, new] = moments(activation, mu, self.cov(old, old))
+        self.means[new] = mean.reshape(self.means[old].shape)
+        if old not in self.kept:
+            del self.covs[old, old], var  # a matrix less while others are made
         self._link(new, {other: gains * self.cov(old, other) for other in self.kept})
-        self.means[new], self.covs[new, new] = mean.reshape(self.means[old].shape), full
 
-    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: float = 0.0) -> None:
+    def join(self, new: str, names: Sequence[str], dim: int) -> None:
+        """New = the values one behind the other, along the first dimension that matters."""
+        linked = self.kept | set(names)
+        self._link(new, {other: torch.cat([self.cov(name, other) for name in names], -2) for other in linked})
+        self.covs[new, new] = torch.cat([self.cov(new, name) for name in names], -1)
+        self.means[new] = torch.cat([self.means[name] for name in names], dim)
+
+    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: Tensor | float = 0.0) -> None:
         """New = sum of factor * value, plus a constant."""
         shapes = {tuple(self.means[name].shape) for _, name in terms}
         if len(shapes) > 1:
             raise ValueError(f"{new}: expected values of one shape, got {sorted(shapes)}")
-        linked = self.kept | {name for _, name in terms}
-        self._link(new, {other: sum(a * self.cov(name, other) for a, name in terms) for other in linked})
-        full = sum(a * self.covs[new, name] for a, name in terms)
-        self.covs[new, new] = 0.5 * (full + full.mT)
+        self._link(new, {other: sum(a * self.cov(name, other) for a, name in terms) for other in self.kept})
+        self.covs[new, new] = self._of_sum(terms)
         self.means[new] = sum(a * self.means[name] for a, name in terms) + constant
+
+    def _of_sum(self, terms: Sequence[tuple[float, str]]) -> Tensor:
+        """Cov of the sum of factor * value; pairs once, for `covariance` takes both triangles' mean."""
+        pairs = [
+            ((1.0 if i == j else 2.0) * a * b, self.cov(one, two))
+            for i, (a, one) in enumerate(terms)
+            for j, (b, two) in enumerate(terms[i:], i)
+        ]
+        add = torch.Tensor.add_ if is_bare(*(cov for _, cov in pairs)) else torch.add
+        (factor, first), *others = pairs
+        total = factor * first
+        for factor, cov in others:
+            total = add(total, cov, alpha=factor)
+
+        def rounding() -> Tensor:
+            traces = (a * a * torch.einsum("bii->b", self.cov(name, name)) for a, name in terms)
+            return len(terms) * total.shape[-1] * torch.finfo(total.dtype).eps * sum(traces)
+
+        return covariance(total, rounding)
 
     def _link(self, new: str, covs: dict[str, Tensor]) -> None:
         for other, cov in covs.items():
@@ -116,7 +156,13 @@ class Diagonal:
         mean, var = marginals(activation, flat(self.means[old]), flat(self.vars[old]))
         self.means[new], self.vars[new] = mean.reshape(shape), var.reshape(shape)
 
-    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: float = 0.0) -> None:
+    def join(self, new: str, names: Sequence[str], dim: int) -> None:
+        """New = the values one behind the other, along the first dimension that matters."""
+        self.means[new], self.vars[new] = (
+            torch.cat([known[name] for name in names], dim) for known in (self.means, self.vars)
+        )
+
+    def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: Tensor | float = 0.0) -> None:
         """New = sum of factor * value, plus a constant; different values count as uncorrelated."""
         factors: dict[str, float] = {}
         for factor, name in terms:

@@ -10,9 +10,11 @@ from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 import fastmoments.layers as layers
 from fastmoments.moments import marginals
+from fastmoments.parameters import of_neurons
 from fastmoments.results import Marginals
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.custom import READY, Custom
 from fastmoments_kernels.eager.on_torch import words
 
 Tensor = Any
@@ -23,7 +25,8 @@ class Activation(nn.Module):
 
     Parameters
     ----------
-    activation : an object such as fm.NPN(tau=2.0), a class or a name.
+    activation : an object such as fm.NPN(tau=2.0), a class or a name; fm.Custom(f) and the names of those without a
+        closed form as well, whose `forward` has values and no derivatives.
     learnable : names of its parameters that become instances of torch.nn.Parameter, ("tau",) for example.
     features : how many neurons have parameters of their own; None for one value shared by all.
 
@@ -35,32 +38,30 @@ class Activation(nn.Module):
 
     def __init__(self, activation: Any, learnable: tuple[str, ...] = (), features: int | None = None) -> None:
         super().__init__()
-        row = row_of(activation)
-        self.activation_name = row.name
-        is_object = isinstance(activation, row.activation)
-        given: Any = activation if is_object else row.activation()
-        self.fixed: dict[str, Any] = {}
-        for field in fields(row.activation):
-            value = getattr(given, field.name)
-            if field.name in learnable:
-                start = torch.as_tensor(value, dtype=torch.get_default_dtype())
-                shape = () if features is None else (features,)
-                self.register_parameter(field.name, nn.Parameter(start.expand(shape).clone()))
-            else:
-                self.fixed[field.name] = value
-        unknown = set(learnable) - {field.name for field in fields(row.activation)}
-        if unknown:
-            raise ValueError(f"learnable: {row.name} has no parameter {sorted(unknown)[0]!r}")
+        custom = READY.get(activation) if isinstance(activation, str) else activation
+        self.custom: Custom | None = custom if isinstance(custom, Custom) else None
+        kind: Any = Custom if self.custom else row_of(activation).activation
+        given: Any = self.custom or (activation if isinstance(activation, kind) else kind())
+        names = () if self.custom else tuple(field.name for field in fields(kind))
+        self.kind, self.fixed = kind, {name: getattr(given, name) for name in names if name not in learnable}
+        for name in learnable:
+            if name not in names:
+                raise ValueError(f"learnable: {kind.__name__} has no parameter {name!r}")
+            start = torch.as_tensor(getattr(given, name), dtype=torch.get_default_dtype())
+            shape = start.shape if features is None else (features, *start.shape)
+            self.register_parameter(name, nn.Parameter(start.expand(shape).clone()))
 
     def current(self) -> Any:
         """The activation object with the parameters as they are now."""
-        return row_of(self.activation_name).activation(**self.fixed, **dict(self.named_parameters()))
+        return self.custom or self.kind(**self.fixed, **dict(self.named_parameters()))
 
     def forward(self, x: Tensor) -> Tensor:
         """f(x), element by element."""
-        now = self.current()
-        parameters = [torch.as_tensor(getattr(now, field.name), dtype=x.dtype) for field in fields(now)]
-        return bind(row_of(self.activation_name).formula.function, words(x.dtype).vocabulary)(x, *parameters)
+        name, parameters = of_neurons(self.current())
+        if isinstance(name, Custom):
+            return _values(name, x)
+        numbers = [torch.as_tensor(value, dtype=x.dtype, device=x.device) for value in parameters.values()]
+        return bind(row_of(name).formula.function, words(x.dtype).vocabulary)(x, *numbers)
 
     def marginals(self, mu: Tensor, var: Tensor) -> Marginals:
         """Mean and variance of f(X), X ~ N(mu, var)."""
@@ -69,6 +70,12 @@ class Activation(nn.Module):
     def extra_repr(self) -> str:
         """What the module prints."""
         return repr(self.current())
+
+
+def _values(custom: Custom, x: Tensor) -> Tensor:
+    if x.requires_grad and torch.is_grad_enabled():
+        raise NotImplementedError("activation: f of a Custom function has no derivative; use torch.no_grad()")
+    return torch.as_tensor(custom.function(x.double().numpy(force=True)), dtype=x.dtype, device=x.device)
 
 
 class BayesLinear(nn.Module):
@@ -80,6 +87,8 @@ class BayesLinear(nn.Module):
     bias : whether there is one; it is Gaussian as well.
     prior_sd : standard deviation of the zero-mean Gaussian prior of every weight.
     initial_sd : standard deviation of every weight to begin with.
+    initial_bias : mean of every bias to begin with: 1 before a bounded output exp(-h^2/2), `fm.nn.Activation(
+        fm.Gaussian())`, which is steepest there and flat at 0, where nothing would be learned.
 
     Notes
     -----
@@ -95,13 +104,14 @@ class BayesLinear(nn.Module):
         bias: bool = True,
         prior_sd: float = 1.0,
         initial_sd: float = 0.05,
+        initial_bias: float = 0.0,
     ) -> None:
         super().__init__()
         self.in_features, self.out_features, self.prior_sd = in_features, out_features, prior_sd
         rho = math.log(math.expm1(initial_sd))
         self.weight_mean = nn.Parameter(torch.empty(out_features, in_features))
         self.weight_rho = nn.Parameter(torch.full((out_features, in_features), rho))
-        self.bias_mean = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.bias_mean = nn.Parameter(torch.full((out_features,), initial_bias)) if bias else None
         self.bias_rho = nn.Parameter(torch.full((out_features,), rho)) if bias else None
         nn.init.normal_(self.weight_mean, std=1.0 / math.sqrt(in_features))
 

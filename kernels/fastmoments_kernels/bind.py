@@ -10,8 +10,8 @@ from typing import Any
 class Binding:
     """Gives functions other globals, and whatever they call with them, each function once.
 
-    Only globals change, so line numbers, tracebacks and `inspect.getsource` (which Triton reads) still point
-    at the one source.
+    Only globals and literals change, so line numbers, tracebacks and `inspect.getsource` (which Triton reads) still
+    point at the one source.
 
     Parameters
     ----------
@@ -20,6 +20,7 @@ class Binding:
         functions apart by name, in their caches or when they link what they cached, and would take one source bound
         in two ways for one function; default none.
     constant : applied to every other global (tables, numbers); default none.
+    literal : applied to every float written in the code itself; default none.
     """
 
     def __init__(
@@ -27,25 +28,36 @@ class Binding:
         names: Mapping[str, Any],
         compile: Callable[[FunctionType], Any] | None = None,
         constant: Callable[[Any], Any] = lambda value: value,
+        literal: Callable[[float], Any] | None = None,
     ) -> None:
-        self.names, self.compile, self.constant = names, compile, constant
+        self.names, self.compile, self.constant, self.literal = names, compile, constant, literal
         self._bound: dict[FunctionType, Any] = {}
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         assert isinstance(function, FunctionType)
         if function not in self._bound:
-            scope = self.scope(function)
             if self.compile is not None:
                 self._bound[function] = self.compile(self.named(function))
             else:
-                same = all(scope[name] is function.__globals__[name] for name in scope)
-                self._bound[function] = function if same else with_scope(function, scope)
+                scope = self.scope(function)
+                same = self.literal is None and all(scope[name] is function.__globals__[name] for name in scope)
+                self._bound[function] = function if same else self.copy(function)
         return self._bound[function]
 
     def named(self, function: Callable[..., Any]) -> FunctionType:
         """The function bound and not compiled, named by what it is bound to."""
-        scope = self.scope(function)
-        return with_scope(function, scope, f"{function.__qualname__}_{_digest(scope)}")
+        return self.copy(function, f"{function.__qualname__}_{_digest(self.scope(function), self.literal)}")
+
+    def copy(self, function: Callable[..., Any], name: str | None = None) -> FunctionType:
+        """The function bound and not compiled, under another qualified name if one is given."""
+        assert isinstance(function, FunctionType)
+        scope = {"__builtins__": builtins, "__name__": function.__module__, **self.scope(function)}
+        code = function.__code__ if self.literal is None else _with_literals(function.__code__, self.literal)
+        copy = FunctionType(code, scope, function.__name__, function.__defaults__)
+        copy.__qualname__ = name or function.__qualname__
+        copy.__doc__, copy.__annotations__ = function.__doc__, function.__annotations__
+        copy.__module__ = function.__module__
+        return copy
 
     def scope(self, function: Callable[..., Any]) -> dict[str, Any]:
         """The globals `function` reads, bound."""
@@ -67,20 +79,19 @@ def bind(function: Callable[..., Any], names: Mapping[str, Any]) -> Any:
     return Binding(names)(function)
 
 
-def with_scope(function: Callable[..., Any], scope: Mapping[str, Any], name: str | None = None) -> FunctionType:
-    """Return the same code with `scope` for globals, under another qualified name if one is given."""
-    assert isinstance(function, FunctionType)
-    scope = {"__builtins__": builtins, "__name__": function.__module__, **scope}
-    copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
-    copy.__qualname__ = name or function.__qualname__
-    copy.__doc__, copy.__annotations__ = function.__doc__, function.__annotations__
-    copy.__module__ = function.__module__
-    return copy
+def _with_literals(value: Any, literal: Callable[[float], Any]) -> Any:
+    """Code, or one of its constants, with every float exchanged."""
+    if isinstance(value, CodeType):
+        return value.replace(co_consts=_with_literals(value.co_consts, literal))
+    if isinstance(value, tuple):
+        return tuple(_with_literals(entry, literal) for entry in value)
+    return literal(value) if isinstance(value, float) else value
 
 
-def _digest(scope: Mapping[str, Any]) -> str:
-    """A short name for what globals are bound to."""
+def _digest(scope: Mapping[str, Any], literal: Any) -> str:
+    """A short name for what globals and literals are bound to."""
     meaning = " ".join(f"{name}={_identity(scope[name])}" for name in sorted(scope))
+    meaning += "" if literal is None else f" {literal.__name__}"
     return hashlib.sha256(meaning.encode()).hexdigest()[:12]
 
 

@@ -15,8 +15,8 @@ import numba
 import numpy as np
 from numba import types
 
-from fastmoments_kernels.bind import Binding, with_scope
-from fastmoments_kernels.cpu.vocabulary import VOCABULARY, inline
+from fastmoments_kernels.bind import Binding
+from fastmoments_kernels.cpu.vocabulary import VOCABULARY, binding, inline
 from fastmoments_kernels.formulas.identity import has_series, interface_of
 
 STALE = 30 * 86400.0  # seconds after which another version's machine code is removed
@@ -24,47 +24,41 @@ STALE = 30 * 86400.0  # seconds after which another version's machine code is re
 jit = numba.njit(error_model="numpy")
 
 
-def _constant(value: Any) -> Any:
-    """Quadrature rules become arrays (2, n) the loop over nodes can index; the rest stays."""
-    is_rule = isinstance(value, tuple) and isinstance(value[0], tuple)
-    return np.array(value).T.copy() if is_rule else value
-
-
-compiled_formula = Binding(VOCABULARY, compile=jit, constant=_constant)
+COMPILED = {real: binding(real, words, jit) for real, words in VOCABULARY.items()}
 # inlined whatever their size, the loop over neurons becomes one of vectors
-inlined_formula = Binding(VOCABULARY, compile=inline, constant=_constant)
+INLINED = {real: binding(real, words, inline) for real, words in VOCABULARY.items()}
+compiled_formula = COMPILED["float64"]
 OF_PAIRS = ("cov", "cov_10", "cov_20", "product_11", "cov_dparameters")
 
 
 @cache
-def formula_binding(formula: ModuleType, parameters: int) -> Binding:
-    """What loops find under `formula`, NEURON, PARAMETERS and HAS_SERIES: one activation, compiled.
+def formula_binding(formula: ModuleType, parameters: int, real: str = "float64") -> Binding:
+    """What loops find under `formula`, NEURON, PARAMETERS and HAS_SERIES: one activation, compiled for a dtype.
 
-    Loops for two dtypes share what they call and do not compile it twice.
+    Loops for two dtypes that compute in one share what they call and do not compile it twice.
     """
     compiled = ModuleType(formula.__name__)
     for name, function in interface_of(formula).items():
-        setattr(compiled, name, (compiled_formula if name in OF_PAIRS else inlined_formula)(function))
+        setattr(compiled, name, (COMPILED if name in OF_PAIRS else INLINED)[real](function))
     one = np.ones(1)
     features = formula.neuron(one, one, (one,) * parameters)
     names = {"formula": compiled, "NEURON": (0.0,) * len(features), "PARAMETERS": (0.0,) * parameters}
-    return Binding(names | {"HAS_SERIES": has_series(formula)}, compile=jit)
+    return binding(real, names | {"HAS_SERIES": has_series(formula)}, jit)
 
 
 def entry(template: Callable[..., Any], binding: Binding, name: str, signature: Any) -> Any:
     """The loop `template` for one activation, called from Python: releases the GIL, cached on disk by `name`."""
     with disk_cache() as enabled:
         decorate = numba.njit(signature, error_model="numpy", nogil=True, cache=enabled)
-        return decorate(with_scope(template, binding.scope(template), name))
+        return decorate(binding.copy(template, name))
 
 
 def ufunc_loop(template: Callable[..., Any], names: Mapping[str, Any], name: str) -> Any:
     """A loop with NumPy's own signature, void(char **args, intp *n, intp *steps, void *), cached like `entry`."""
     pointer = types.CPointer(types.int64)
-    scope = Binding(names, compile=jit).scope(template)
     with disk_cache() as enabled:
         signature = types.void(pointer, pointer, pointer, types.voidptr)
-        return numba.cfunc(signature, cache=enabled)(with_scope(template, scope, name))
+        return numba.cfunc(signature, cache=enabled)(Binding(names, compile=jit).copy(template, name))
 
 
 @cache

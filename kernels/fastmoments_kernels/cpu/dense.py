@@ -143,6 +143,6 @@ def by_formula(
     height, width = block.shape
     for a in range(height):
         for b in range(width):
-            if not abs(rho[a, b]) <= limits[a // 2 * 2]:
+            if abs(rho[a, b]) > limits[a // 2 * 2]:
                 one, two = neuron_at(features, i + a), neuron_at(features, j + b)
                 out[a, b] = formula.cov(one, two, block[a, b], slack)

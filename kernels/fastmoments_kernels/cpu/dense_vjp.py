@@ -114,9 +114,9 @@ def powers(rho: Array, weight: Array, limits: Array, height: int, width: int, po
     """Weights where the series begins; pairs that it does not serve weigh nothing there, nor does their rho."""
     for a in range(height + height % 2):
         for b in range(filled(width)):
-            served = abs(rho[a, b]) <= limits[a // 2 * 2]
-            power[a, b] = weight[a, b] if served else 0.0
-            rho[a, b] = rho[a, b] if served else 0.0
+            beyond = abs(rho[a, b]) > limits[a // 2 * 2]
+            power[a, b] = 0.0 if beyond else weight[a, b]
+            rho[a, b] = 0.0 if beyond else rho[a, b]
 
 
 def add_row(found: tuple[float, float], inverse_sd: Array, i: int, mu_part: Array, var_part: Array) -> None:
@@ -176,7 +176,7 @@ def by_formula(
     height, width = block.shape
     for a in range(height):
         for b in range(width):
-            if not abs(rho[a, b]) <= limits[a // 2 * 2]:
+            if abs(rho[a, b]) > limits[a // 2 * 2]:
                 one, two, c, w = neuron_at(features, i + a), neuron_at(features, j + b), block[a, b], weight[a, b]
                 slope[a, b] = 0.5 * w * formula.product_11(one, two, c, slack)
                 mu_1[i + a] += w * formula.cov_10(one, two, c, slack)

@@ -1,4 +1,7 @@
-"""The elementwise functions as NumPy ufuncs: float32 and float64, float64 inside, a chunk at a time."""
+"""The elementwise functions as NumPy ufuncs, a chunk at a time.
+
+Of one neuron in the arrays' dtype, float32 or float64; of pairs and of the bivariate normal in float64.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -8,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import carray
 
-from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu.compiled import compiled_formula, formula_binding, jit, ufunc_loop
-from fastmoments_kernels.cpu.memory import column, load32, load64, store32, store64
+from fastmoments_kernels.cpu.memory import LOAD, STORE, column
 from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
+from fastmoments_kernels.cpu.vocabulary import binding
 from fastmoments_kernels.formulas import identity as formula
 from fastmoments_kernels.formulas.orthant import bivariate_cdf, bivariate_cdf_partials, log_bivariate_cdf
 
@@ -20,7 +23,8 @@ Array = Any
 
 CHUNK = 128  # elements of every operand in the first cache level
 # bound per ufunc and dtype
-INPUTS, OPERANDS, SLACK, load, store = 2, 3, 0.0, load64, store64
+INPUTS, OPERANDS, SLACK, REAL, SIZE = 2, 3, 0.0, np.float64, 8
+load, store = LOAD["float64"], STORE["float64"]
 PARAMETERS: tuple[float, ...] = ()
 
 
@@ -160,16 +164,33 @@ body = _mean
 def _loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
     """NumPy's inner loop: gather a chunk of every input, compute, scatter every output."""
     address, step = carray(args, OPERANDS), carray(steps, OPERANDS)
-    x = np.empty((OPERANDS, CHUNK))
+    x = np.empty((OPERANDS, CHUNK), REAL)
     for start in range(0, dims[0], CHUNK):
         count = min(CHUNK, dims[0] - start)
         for operand in range(INPUTS):
-            for i in range(count):
-                x[operand, i] = load(address[operand] + (start + i) * step[operand])
+            _gather(address[operand] + start * step[operand], step[operand], count, x[operand])
         body(x, count, SLACK)
         for operand in range(INPUTS, OPERANDS):
-            for i in range(count):
-                store(address[operand] + (start + i) * step[operand], x[operand, i])
+            _scatter(x[operand], count, address[operand] + start * step[operand], step[operand])
+
+
+# Of neighbours in memory vectors are made
+def _gather(address: int, step: int, count: int, x: Array) -> None:
+    if step == SIZE:
+        for i in range(count):
+            x[i] = load(address, i)
+    else:
+        for i in range(count):
+            x[i] = load(address + i * step, 0)
+
+
+def _scatter(x: Array, count: int, address: int, step: int) -> None:
+    if step == SIZE:
+        for i in range(count):
+            store(address, i, x[i])
+    else:
+        for i in range(count):
+            store(address + i * step, 0, x[i])
 
 
 def outputs_of(kind: str, inputs: int) -> int:
@@ -178,27 +199,33 @@ def outputs_of(kind: str, inputs: int) -> int:
     return inputs - FIXED[body.neurons] if body.outputs is None else body.outputs
 
 
-def _ufunc(name: str, kind: Body, inputs: int, outputs: int, names: Mapping[str, Any]) -> np.ufunc:
+def _ufunc(
+    name: str, kind: Body, inputs: int, outputs: int, names_in: Callable[[str], Mapping[str, Any]]
+) -> np.ufunc:
     """A ufunc, cached on disk by its name and number of inputs: those of a mixture vary."""
     loops: list[Any] = []
     dtypes = ("float32", "float64")
-    chunk = Binding({**names, "INPUTS": inputs}, compile=jit)(kind.loop)
-    for dtype, load, store in zip(dtypes, (load32, load64), (store32, store64), strict=True):
+    for dtype in dtypes:
+        real = dtype if kind.neurons == 1 else "float64"
         # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
         slack = 128 * float(np.finfo(dtype).eps)
-        counts = {"INPUTS": inputs, "OPERANDS": inputs + outputs, "SLACK": slack}
-        loops.append(
-            ufunc_loop(_loop, {"load": load, "store": store, "body": chunk, **counts}, f"{name}_{inputs}_{dtype}")
-        )
+        constants = {"INPUTS": inputs, "OPERANDS": inputs + outputs, "SLACK": slack, "REAL": getattr(np, real)}
+        constants["SIZE"] = np.dtype(dtype).itemsize
+        body = binding(real, {**names_in(real), "INPUTS": inputs}, jit)(kind.loop)
+        names = {"load": LOAD[dtype], "store": STORE[dtype], "body": body, **constants}
+        loops.append(ufunc_loop(_loop, names, f"{name}_{inputs}_{dtype}"))
     return make_ufunc(name, kind.doc, loops, dtypes, inputs, outputs)
 
 
 @cache
 def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc:
-    kind = BODIES[name]
+    kind, row = BODIES[name], row_of(row_name)
     parameters = (inputs - FIXED[kind.neurons]) // kind.neurons
-    names = formula_binding(row_of(row_name).formula, parameters).names
-    return _ufunc(f"{row_name}_{name}", kind, inputs, outputs_of(name, inputs), names)
+
+    def names_in(real: str) -> Mapping[str, Any]:
+        return formula_binding(row.formula, parameters, real).names
+
+    return _ufunc(f"{row_name}_{name}", kind, inputs, outputs_of(name, inputs), names_in)
 
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufunc:
@@ -215,4 +242,4 @@ def normal(name: str) -> np.ufunc:
     """The ufunc `name` of NORMAL_BODIES, compiled on first use."""
     formulas = (bivariate_cdf, log_bivariate_cdf, bivariate_cdf_partials)
     names = {formula.__name__: compiled_formula(formula) for formula in formulas}
-    return _ufunc(name, NORMAL_BODIES[name], 3, outputs_of(name, 3), names)
+    return _ufunc(name, NORMAL_BODIES[name], 3, outputs_of(name, 3), lambda real: names)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
+from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu import dense, dense_vjp, tiles
+from fastmoments_kernels.cpu import dense, dense_vjp, serial, tiles
 from fastmoments_kernels.cpu.compiled import entry, formula_binding
 from fastmoments_kernels.cpu.elementwise import elementwise
 from fastmoments_kernels.threads import run
@@ -46,6 +47,17 @@ def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
     return entry(template, binding, f"{row_name}_{name}_{parameters}_{dtype.name}", signatures[name])
 
 
+@cache
+def _whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
+    """`neurons` and `pairs` as they are compiled, in one call."""
+    double, real = types.float64, types.float32 if dtype == np.float32 else types.float64
+    kernels = (("neurons", np.dtype(np.float64)), ("pairs", dtype))
+    binding = Binding({name: _kernel(name, row_name, parameters, of) for name, of in kernels})
+    inputs, results = (_input(real, 2), _input(real, 3), _input(double, 3)), (2, 3)
+    signature = (*inputs, *(types.Array(real, ndim, "C") for ndim in results), double, double)
+    return entry(serial.whole, binding, f"{row_name}_whole_{parameters}_{dtype.name}", signature)
+
+
 def _blocks(n: int) -> int:
     return -(-n // tiles.TILE)
 
@@ -69,10 +81,16 @@ class _Neurons(NamedTuple):
 
 def _prepare(name: str, mu: Array, var: Array, parameters: tuple[Array, ...]) -> _Neurons:
     mu, var = mu.astype(np.float64, copy=False), var.astype(np.float64)
-    stacked = np.empty((len(parameters), *mu.shape))
+    stacked = _stacked(parameters, mu.shape)
+    return _Neurons((mu, var, *stacked), *_kernel("neurons", name, len(parameters), mu.dtype)(mu, var, stacked))
+
+
+def _stacked(parameters: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
+    """The parameters as one array in float64."""
+    stacked = np.empty((len(parameters), *shape))
     for row, parameter in zip(stacked, parameters, strict=True):
         row[...] = parameter
-    return _Neurons((mu, var, *stacked), *_kernel("neurons", name, len(parameters), mu.dtype)(mu, var, stacked))
+    return stacked
 
 
 def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
@@ -80,6 +98,7 @@ def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
     return elementwise(name, kind, len(neurons.arguments))(*neurons.arguments)
 
 
+@cache
 def _rounding(dtype: np.dtype[Any], n: int) -> tuple[float, float]:
     """(slack, log tolerance): how far a determinant may lie below 0, and what a series may leave out of K."""
     eps = float(np.finfo(dtype).eps)
@@ -104,9 +123,13 @@ def moments(
 
     Parameters broadcast with mu. The neurons are those of a block on the diagonal where the covariance has n.
     """
-    name = row_of(activation).name
+    name, n = row_of(activation).name, n or mu.shape[1]
+    if _tasks(*cov.shape) == 1:
+        given = mu, cov, _stacked(parameters, mu.shape), mean_out, cov_out
+        _whole(name, len(parameters), cov.dtype)(*given, *_rounding(cov.dtype, n))
+        return
     neurons = _prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
-    _pairs(name, neurons, cov, cov_out, 0, n or mu.shape[1])
+    _pairs(name, neurons, cov, cov_out, 0, n)
     mean_out[...] = neurons.mean
 
 

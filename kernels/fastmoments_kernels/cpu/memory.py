@@ -2,21 +2,22 @@
 
 from typing import Any
 
-import llvmlite.ir as ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-def _pointer(builder: Any, address: Any, real: Any) -> Any:
-    return builder.inttoptr(address, real.as_pointer())
+def _place(lowering: Any, builder: Any, arguments: Any, real: Any) -> Any:
+    address, index = arguments[:2]
+    number = lowering.get_data_type(real)
+    return builder.gep(builder.inttoptr(address, number.as_pointer()), [index])
 
 
 @intrinsic
 def column(context: Any, like: Any, array: Any, first: Any, step: Any, j: Any) -> Any:
     """A tuple as long as `like` of array[first, j], array[first + step, j], ...: loads, and no slice on the way."""
     count = len(like)
-    result: Any = types.UniTuple(types.float64, count) if count else types.Tuple(())
+    result: Any = types.UniTuple(array.dtype, count) if count else types.Tuple(())
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, matrix, row, stride, index = arguments
@@ -31,45 +32,27 @@ def column(context: Any, like: Any, array: Any, first: Any, step: Any, j: Any) -
     return result(like, array, types.intp, types.intp, types.intp), emit
 
 
-@intrinsic
-def load32(context: Any, address: Any) -> Any:
-    """The float32 at an address, as float64."""
+def _load(real: Any) -> Any:
+    def load(context: Any, address: Any, index: Any) -> Any:
+        def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.load(_place(lowering, builder, arguments, real), align=1)
 
-    def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_pointer(builder, arguments[0], ir.FloatType()), align=1)
-        return builder.fpext(value, ir.DoubleType())
+        return real(types.int64, types.int64), emit
 
-    return types.float64(types.int64), emit
-
-
-@intrinsic
-def load64(context: Any, address: Any) -> Any:
-    """The float64 at an address."""
-
-    def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_pointer(builder, arguments[0], ir.DoubleType()), align=1)
-
-    return types.float64(types.int64), emit
+    return intrinsic(load)
 
 
-@intrinsic
-def store32(context: Any, address: Any, value: Any) -> Any:
-    """Round a float64 to float32 and write it."""
+def _store(real: Any) -> Any:
+    def store(context: Any, address: Any, index: Any, value: Any) -> Any:
+        def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.store(arguments[2], _place(lowering, builder, arguments, real), align=1)
+            return lowering.get_dummy_value()
 
-    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rounded = builder.fptrunc(arguments[1], ir.FloatType())
-        builder.store(rounded, _pointer(builder, arguments[0], ir.FloatType()), align=1)
-        return lowering.get_dummy_value()
+        return types.void(types.int64, types.int64, real), emit
 
-    return types.void(types.int64, types.float64), emit
+    return intrinsic(store)
 
 
-@intrinsic
-def store64(context: Any, address: Any, value: Any) -> Any:
-    """Write a float64."""
-
-    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[1], _pointer(builder, arguments[0], ir.DoubleType()), align=1)
-        return lowering.get_dummy_value()
-
-    return types.void(types.int64, types.float64), emit
+# of a dtype: the number that so many follow the one at an address; a number written there, rounded if it must be
+LOAD = {str(real): _load(real) for real in (types.float32, types.float64)}
+STORE = {str(real): _store(real) for real in (types.float32, types.float64)}

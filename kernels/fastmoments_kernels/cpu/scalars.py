@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from fastmoments_kernels.bind import Binding, with_scope
+from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu.compiled import compiled_formula, disk_cache, formula_binding, jit
 from fastmoments_kernels.formulas.orthant import NORMAL
@@ -77,9 +77,8 @@ def _of_normal(h: float, k: float, rho: float) -> Any:
 
 
 def _callable(template: Callable[..., Any], names: Mapping[str, Any], name: str) -> Any:
-    scope = Binding(names, compile=jit).scope(template)
     with disk_cache() as enabled:
-        return numba.njit(error_model="numpy", cache=enabled)(with_scope(template, scope, name))
+        return numba.njit(error_model="numpy", cache=enabled)(Binding(names, compile=jit).copy(template, name))
 
 
 @cache

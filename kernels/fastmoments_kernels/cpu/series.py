@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels.cpu.intrinsics import as_float, as_integer, fma, where
 from fastmoments_kernels.cpu.memory import column
-from fastmoments_kernels.cpu.vocabulary import as_float, as_integer, fma, plus
+from fastmoments_kernels.cpu.vocabulary import plus
 from fastmoments_kernels.formulas import identity as formula
 
 Array = Any
@@ -72,8 +73,8 @@ def log_rests(table: Array, variance: Array, first: int, rests: Array) -> None:
 
 def terms_for(rho: float, rests: Array, log_tolerance: float) -> int:
     """The least N, a multiple of SWEEP, that leaves out at most the tolerance; too large where none does."""
-    # nan, and more than 1 by rounding or by mistake, which the pair formula tells apart
-    if not rho <= 1.0:
+    # more than 1 by rounding or by mistake, which the pair formula tells apart
+    if rho > 1.0:
         return 2 * TERMS
     log_rho = math.log(rho) if rho > 0.0 else -1000.0
     last = rests.shape[0] - 1
@@ -93,11 +94,12 @@ def reach(terms: int, rests: Array, log_tolerance: float) -> float:
 
 
 def largest_of_two(rho: Array, i: int, width: int) -> float:
-    """The largest |rho| of rows i and i + 1, nan if there is one: as integers, which have a vector maximum."""
+    """The largest |rho| of rows i and i + 1, nan aside: as integers, which have a vector maximum."""
     largest = 0
     for j in range(width):
-        one, two = as_integer(abs(rho[i, j])), as_integer(abs(rho[i + 1, j]))
-        largest = max(largest, max(one, two))
+        one, two = abs(rho[i, j]), abs(rho[i + 1, j])
+        one, two = where(one == one, one, 0.0), where(two == two, two, 0.0)
+        largest = max(largest, max(as_integer(one), as_integer(two)))
     size: float = as_float(largest)
     return size
 
@@ -107,7 +109,8 @@ def cheapest(
 ) -> tuple[int, float, int]:
     """(N, the |rho| up to which it serves, how many pairs are beyond) for rows i and i + 1: the least work.
 
-    `pair` is what the formula of a pair costs, in terms of one pair's series.
+    `pair` is what the formula of a pair costs, in terms of one pair's series, which makes nan of nan: nan asks for
+    no route, and changes no other pair's.
     """
     largest = largest_of_two(rho, i, width)
     terms = terms_for(largest, rests, log_tolerance)
@@ -118,8 +121,8 @@ def cheapest(
     while candidate > 2 * SWEEP:
         limit, beyond = reach(candidate, rests, log_tolerance), 0
         for j in range(width):
-            beyond += 0 if abs(rho[i, j]) <= limit else 1
-            beyond += 0 if abs(rho[i + 1, j]) <= limit else 1
+            beyond += 1 if abs(rho[i, j]) > limit else 0
+            beyond += 1 if abs(rho[i + 1, j]) > limit else 0
         cost = 2.0 * candidate * width + pair * beyond
         if cost < least:
             best_terms, best_limit, best_beyond, least = candidate, limit, beyond, cost

@@ -30,13 +30,14 @@ def filled(n: int) -> int:
 def correlations(matrix: Array, i: int, j: int, start: int, inverse_sd: Array, rho: Array) -> None:
     """rho of the block at (i, j), column j being neuron start + j; 0 in what fills it up.
 
-    Of a block on the diagonal, 0 up to the diagonal.
+    Of a block on the diagonal, 0 up to the diagonal; of a neuron without variance 0, whatever stands in the matrix.
     """
     height, width = extent(matrix, i, j)
     for a in range(height):
         scale = inverse_sd[i + a]
         for b in range(width):
-            rho[a, b] = matrix[i + a, j + b] * (scale * inverse_sd[start + j + b])
+            per_cov = scale * inverse_sd[start + j + b]
+            rho[a, b] = matrix[i + a, j + b] * per_cov if per_cov != 0.0 else 0.0
     clear(rho, height, width, i == start + j)
 
 

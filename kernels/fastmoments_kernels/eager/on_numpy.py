@@ -9,6 +9,7 @@ import numpy as np
 from fastmoments_kernels import vocabulary
 from fastmoments_kernels.arrays import ArrayFunctions, Words
 from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.formulas.orthant import NORMAL
 
 Array = Any
 
@@ -29,15 +30,19 @@ def functions(name: str) -> ArrayFunctions:
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
     """The function `name` (mean, var, gain, marginals, cov, cov_partials ...) on NumPy arrays that broadcast."""
-    return partial(_call, row_of(activation).name, name)
+    return partial(_call, functions(row_of(activation).name).elementwise(name), name.startswith("cov"))
 
 
-def _call(activation: str, name: str, *arguments: Any) -> Any:
+def normal(name: str) -> Callable[..., Any]:
+    """The function `name` of NORMAL on NumPy arrays that broadcast."""
+    return partial(_call, NORMAL[name], False)
+
+
+def _call(function: Callable[..., Any], has_slack: bool, *arguments: Any) -> Any:
     """In float64 whatever the arrays' dtype, which the result has."""
     arrays = np.broadcast_arrays(*arguments)
     dtype = np.result_type(*arrays)
-    slack = (128 * float(np.finfo(dtype).eps),) if name.startswith("cov") else ()
+    slack = (128 * float(np.finfo(dtype).eps),) if has_slack else ()
     with np.errstate(all="ignore"):
-        function = functions(activation).elementwise(name)
         value = function(*(array.astype(np.float64) for array in arrays), *slack)
     return tuple(v.astype(dtype) for v in value) if isinstance(value, tuple) else value.astype(dtype)

@@ -118,7 +118,12 @@ def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callab
     return partial(_call, row_of(activation).name, name)
 
 
-def _call(activation: str, name: str, *arguments: Any) -> Any:
+def normal(name: str) -> Callable[..., Any]:
+    """The function `name` of NORMAL on NumPy arrays, in their dtype."""
+    return partial(_call, None, name)
+
+
+def _call(activation: str | None, name: str, *arguments: Any) -> Any:
     tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arguments]
     value = function(activation, name, tensors[0].dtype)(*tensors)
     return tuple(v.numpy() for v in value) if isinstance(value, tuple) else value.numpy()

@@ -22,8 +22,6 @@ from fastmoments_kernels.vocabulary import (
     where,
 )
 
-# exp(-CUT) is below eps beside the integrand's largest value
-CUT = 36.5
 # the series' terms fall like (NEAR^2 / 2)^m / m!; 12 of them reach 1e-17 at .25
 NEAR = 0.25
 # beyond this a / eta the near-one integral is exp(-1800) and nothing is lost by staying there
@@ -78,6 +76,11 @@ def weight(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
     return 1.0
 
 
+def cut() -> Real:
+    """exp(-cut) is below eps beside the integrand's largest value; where weights grow, an activation binds more."""
+    return 36.5
+
+
 def integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
     """int over r from 0 to rho of weight * phi_2(h, k; r), relative to its own size."""
     excess, value = scaled_integral(context, h, k, eta, rest)
@@ -92,7 +95,7 @@ def scaled_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> 
     """`integral` over exp(-(M^2 + x^2) / 2) / (2 pi), x the smallest |x| on [eta, 1]: (x, value).
 
     x is returned as -x where the upper end e = 1 has it. The interval is cut to where the integrand exceeds
-    exp(-CUT) of its largest value, and split at an interior peak e^2 = a / b.
+    exp(-cut) of its largest value, and split at an interior peak e^2 = a / b.
     """
     a, b = half_distances(h, k)
     end = a - b
@@ -130,7 +133,7 @@ def complement(context: Reals, h: Real, k: Real, eta: Real) -> Real:
 
 def interval(a: Real, b: Real, near: Real) -> Reals:
     """Where |x| = |a / e - b e| is small enough for exp(-x^2 / 2) to be seen beside exp(-near^2 / 2)."""
-    reach = sqrt(near * near + 2.0 * CUT)
+    reach = sqrt(near * near + 2.0 * cut())
     spread = reach + sqrt(reach * reach + 4.0 * a * b)
     return 2.0 * a / spread, 0.5 * spread / maximum(b, 1e-30)
 

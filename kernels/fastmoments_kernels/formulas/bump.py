@@ -4,8 +4,10 @@ With w = 1 / (1 + tau var), p = tau w, z = sqrt(p) (mu - center):  F = E s(X) = 
 """
 
 from fastmoments_kernels.formulas.correlation import judged, root
-from fastmoments_kernels.vocabulary import Real, Reals, exp, expm1, log1p, maximum, minimum, sqrt, where
+from fastmoments_kernels.vocabulary import Real, Reals, exp, expm1, maximum, minimum, sqrt, where
 
+# Added to p: sqrt(p) then has a derivative at tau = 0, and what is made of it is 1 or 0 there. It is 0 in float32.
+FLAT = 2.0**-1000
 FAR = 64.0  # exp(-z^2 / 4) is 0 from here on in every dtype, and z^2 stays finite
 
 
@@ -19,38 +21,59 @@ def steepest(tau: Real) -> Real:
     return 0.6065306597126334 * sqrt(tau)
 
 
-def level(offset: Real, amplitude: Real, height: Real, log_height: Real) -> Real:
-    """offset + amplitude height, height <= 1: relative also where offset and -amplitude are equal."""
-    near = log_height > -0.5
-    shortfall = amplitude * expm1(where(near, log_height, 0.0))
-    return where(near, (offset + amplitude) + shortfall, offset + amplitude * height)
+def level(offset: Real, amplitude: Real, height: Real, shortfall: Real) -> Real:
+    """offset + amplitude height, shortfall = 1 - height: relative also where offset and -amplitude are equal."""
+    return where(shortfall < 0.5, (offset + amplitude) - amplitude * shortfall, offset + amplitude * height)
 
 
 def bump(mu: Real, var: Real, tau: Real, center: Real) -> Reals:
     """Features of a neuron's bump: (mu, var, sd, center, tau, w, sqrt(p), z)."""
     var = judged(var)
     w = 1.0 / (1.0 + tau * var)
-    root_p = root(tau * w)
+    root_p = root(tau * w + FLAT)
     z = root_p * (mu - center)
     return mu, var, root(var), center, tau, w, root_p, maximum(minimum(z, FAR), -FAR)
 
 
+def square(bump: Reals) -> Real:
+    """z^2, without the root that z takes."""
+    mu, _, _, center, tau, w, _, _ = bump
+    return minimum(tau * w * (mu - center) * (mu - center), FAR * FAR)
+
+
 def height(bump: Reals) -> Real:
     """F = E s(X)."""
-    _, _, _, _, _, w, _, z = bump
-    return sqrt(w) * exp(-0.5 * z * z)
+    return sqrt(bump[5]) * exp(-0.5 * square(bump))
 
 
-def log_height(bump: Reals) -> Real:
-    """log F."""
-    _, var, _, _, tau, _, _, z = bump
-    return -0.5 * (z * z + log1p(tau * var))
+def shortfall(bump: Reals) -> Real:
+    """1 - F, by terms >= 0."""
+    root_w = sqrt(bump[5])
+    return filled(bump) / (1.0 + root_w) - root_w * expm1(-0.5 * square(bump))
+
+
+def filled(bump: Reals) -> Real:
+    """1 - w = tau var w, without that difference."""
+    _, var, _, _, tau, w, _, _ = bump
+    return where(w == 0.0, 1.0, tau * var * w)
+
+
+def variance(bump: Reals) -> Real:
+    """Var s(X) = E s^2 (1 - F^2 / E s^2) with 1 - w = f, s^2 a bump too, and the second factor by terms >= 0.
+
+    E s^2 = sqrt(w / (1 + f)) exp(-z^2 / (1 + f)), F^2 / E s^2 = sqrt(w (1 + f)) exp(-z^2 f / (1 + f)) and
+    1 - w (1 + f) = f^2.
+    """
+    f = filled(bump)
+    narrowed = 1.0 / (1.0 + f)
+    ratio, exponent = sqrt(bump[5] * (1.0 + f)), square(bump) * narrowed
+    return ratio * narrowed * exp(-exponent) * (f * f / (1.0 + ratio) - ratio * expm1(-f * exponent))
 
 
 def slope(bump: Reals) -> Real:
     """E s'(X) = d F / d mu."""
-    _, _, _, _, _, _, root_p, z = bump
-    return -root_p * z * height(bump)
+    mu, _, _, center, tau, w, _, _ = bump
+    return -tau * w * (mu - center) * height(bump)
 
 
 def bend(bump: Reals) -> Real:

@@ -9,6 +9,7 @@ from fastmoments_kernels.formulas.bump import (
     log_bump,
     slope,
     steepest,
+    variance,
 )
 from fastmoments_kernels.formulas.bump import series as bump_series
 from fastmoments_kernels.formulas.bump import series_step as bump_series_step
@@ -56,7 +57,7 @@ def gain(neuron: Reals) -> Real:
 
 def var(neuron: Reals) -> Real:
     """Var s(X)."""
-    return covariance(neuron, neuron, self_link(neuron))
+    return variance(neuron)
 
 
 def mean_dvar(neuron: Reals) -> Real:

@@ -8,9 +8,6 @@ from fastmoments_kernels.bind import bind
 from fastmoments_kernels.formulas.bivariate import FAR, complement, density, half_distances, integral, remaining
 from fastmoments_kernels.vocabulary import Real, Reals, either, maximum, where
 
-# the polynomials grow by exp(18) where the density falls by exp(-36)
-WIDE_CUT = 55.0
-
 
 def is_apart(pair: Reals, limit: Real) -> Real:
     """Whether phi_2 has fallen to exp(-limit) of its largest value between 0 and r: to integrate from |r| = 1."""
@@ -93,7 +90,12 @@ def _log_derivatives(e: Real, h: Real, k: Real) -> Reals:
     return together + apart, together - apart, rise * (1.0 + square) / square, rise * (1.0 - square) / square
 
 
-cov_integral = bind(weight_integral, {"weight": _remaining_product, "CUT": WIDE_CUT})
-cov_10_integral = bind(weight_integral, {"weight": _remaining_product_10, "CUT": WIDE_CUT})
-cov_20_integral = bind(weight_integral, {"weight": _remaining_product_20, "CUT": WIDE_CUT})
-product_11_integral = bind(weight_integral, {"weight": _product, "CUT": WIDE_CUT})
+def _wide_cut() -> Real:
+    """The polynomials grow by exp(18) where the density falls by exp(-36)."""
+    return 55.0
+
+
+cov_integral = bind(weight_integral, {"weight": _remaining_product, "cut": _wide_cut})
+cov_10_integral = bind(weight_integral, {"weight": _remaining_product_10, "cut": _wide_cut})
+cov_20_integral = bind(weight_integral, {"weight": _remaining_product_20, "cut": _wide_cut})
+product_11_integral = bind(weight_integral, {"weight": _product, "cut": _wide_cut})

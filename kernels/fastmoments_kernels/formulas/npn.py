@@ -1,6 +1,6 @@
 """npn(x) = r - q exp(-tau (x - center)^2 / 2): r less q times `gaussian`."""
 
-from fastmoments_kernels.formulas.bump import bump, level, log_bump, log_height, steepest
+from fastmoments_kernels.formulas.bump import bump, level, log_bump, shortfall, steepest
 from fastmoments_kernels.formulas.gaussian import cov as bump_cov
 from fastmoments_kernels.formulas.gaussian import cov_10 as bump_cov_10
 from fastmoments_kernels.formulas.gaussian import cov_20 as bump_cov_20
@@ -15,13 +15,13 @@ from fastmoments_kernels.formulas.gaussian import series_step as bump_series_ste
 from fastmoments_kernels.formulas.gaussian import var as bump_var
 from fastmoments_kernels.formulas.gaussian import var_dparameters as bump_var_dparameters
 from fastmoments_kernels.formulas.gaussian import var_partials as bump_var_partials
-from fastmoments_kernels.vocabulary import Real, Reals, absolute, exp
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, exp, expm1
 
 
 def function(x: Real, r: Real, q: Real, tau: Real, center: Real) -> Real:
     """r - q exp(-tau (x - center)^2 / 2)."""
     exponent = log_bump(x, tau, center)
-    return level(r, -q, exp(exponent), exponent)
+    return level(r, -q, exp(exponent), -expm1(exponent))
 
 
 def lipschitz(r: Real, q: Real, tau: Real, center: Real) -> Real:
@@ -37,7 +37,7 @@ def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
 
 def mean(neuron: Reals) -> Real:
     """E npn(X) = r - q E s(X)."""
-    return level(neuron[8], -neuron[9], bump_mean(neuron[:8]), log_height(neuron[:8]))
+    return level(neuron[8], -neuron[9], bump_mean(neuron[:8]), shortfall(neuron[:8]))
 
 
 def gain(neuron: Reals) -> Real:

@@ -16,7 +16,7 @@ from fastmoments_kernels.formulas.bump import (
     height_dtau,
     level,
     log_bump,
-    log_height,
+    shortfall,
     slope,
     slope_dtau,
     steepest,
@@ -30,13 +30,13 @@ from fastmoments_kernels.formulas.correlation import (
     link,
     self_link,
 )
-from fastmoments_kernels.vocabulary import Real, Reals, absolute, exp, where
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, exp, expm1, where
 
 
 def function(x: Real, alpha: Real, r: Real, q: Real, tau: Real, center: Real) -> Real:
     """alpha x + (1 - alpha) (r - q exp(-tau (x - center)^2 / 2))."""
     exponent = log_bump(x, tau, center)
-    return alpha * x + (1.0 - alpha) * level(r, -q, exp(exponent), exponent)
+    return alpha * x + (1.0 - alpha) * level(r, -q, exp(exponent), -expm1(exponent))
 
 
 def lipschitz(alpha: Real, r: Real, q: Real, tau: Real, center: Real) -> Real:
@@ -56,7 +56,7 @@ def mean(neuron: Reals) -> Real:
 
 
 def _npn_mean(neuron: Reals) -> Real:
-    return level(neuron[9], -neuron[10], height(neuron[:8]), log_height(neuron[:8]))
+    return level(neuron[9], -neuron[10], height(neuron[:8]), shortfall(neuron[:8]))
 
 
 def gain(neuron: Reals) -> Real:

@@ -100,7 +100,7 @@ def pairs(
     value = series(coefficients_ptr, rho, i, j, n, count)
     store_both(out_ptr, value, near & is_above(i, j, n), i, j, n)
     if any_of(~near):
-        for part in tl.range((TILE // PART) * (TILE // PART), disable_licm=True):
+        for part in tl.range((TILE // PART) * (TILE // PART), disable_licm=True, num_stages=1):
             rows = tile_i * TILE + part // (TILE // PART) * PART + tl.arange(0, PART)
             columns = tile_j * TILE + part % (TILE // PART) * PART + tl.arange(0, PART)
             pairs_beyond(features_ptr, cov_ptr, out_ptr, rows, columns, n, limit, slack, FEATURES)
@@ -169,8 +169,24 @@ def largest_of(rho: Real) -> Real:
 
 
 def load_neurons(features_ptr: Real, i: Real, n: Real, FEATURES: tl.constexpr, AXIS: tl.constexpr) -> Reals:
-    """The features of a tile's neurons along its rows (AXIS 1 is missing) or columns."""
+    """The features of a tile's neurons along its rows (AXIS 1 is missing) or columns.
+
+    One load, in a loop that LLVM unrolls, from a pointer that moves: Triton takes a time that goes as the square of
+    a formula's length for each load from a pointer that it can follow.
+    """
+    row_ptr = features_ptr + i
     neuron: Reals = ()
-    for f in tl.static_range(FEATURES):
-        neuron = neuron + (tl.expand_dims(tl.load(features_ptr + f * n + i, mask=i < n, other=1.0), AXIS),)
+    for _ in tl.static_range(FEATURES):
+        neuron = neuron + (tl.expand_dims(tl.zeros(i.shape, features_ptr.dtype.element_ty), AXIS),)
+    for f in tl.range(FEATURES, num_stages=1):
+        neuron = exchanged(neuron, f, tl.expand_dims(tl.load(row_ptr, mask=i < n, other=1.0), AXIS))
+        row_ptr += n
     return neuron
+
+
+def exchanged(values: Reals, position: Real, value: Real) -> Reals:
+    """The tuple with another entry at a position."""
+    result: Reals = ()
+    for k in tl.static_range(len(values)):
+        result = result + (tl.where(position == k, value, values[k]),)
+    return result

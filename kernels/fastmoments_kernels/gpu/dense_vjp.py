@@ -136,12 +136,15 @@ def series_11(slopes_ptr: Real, coefficients_ptr: Real, rho: Real, i: Real, j: R
     gain_2 = tl.load(slopes_ptr + n + j, mask=j < n, other=0.0)
     total = tl.zeros_like(rho)
     order = terms.to(rho.dtype)
-    for k in range(terms):
-        row_ptr = coefficients_ptr + (terms - k) * n
-        slope_1 = tl.load(row_ptr + i, mask=i < n, other=0.0) * inverse_1
-        slope_2 = tl.load(row_ptr + j, mask=j < n, other=0.0) * inverse_2
+    row_1_ptr = coefficients_ptr + terms * n + i
+    row_2_ptr = coefficients_ptr + terms * n + j
+    for _ in range(terms):
+        slope_1 = tl.load(row_1_ptr, mask=i < n, other=0.0) * inverse_1
+        slope_2 = tl.load(row_2_ptr, mask=j < n, other=0.0) * inverse_2
         total = tl.fma(total, rho, (order + 1.0) * (slope_1[:, None] * slope_2[None, :]))
         order -= 1.0
+        row_1_ptr -= n
+        row_2_ptr -= n
     return tl.fma(total, rho, gain_1[:, None] * gain_2[None, :])
 
 
@@ -159,14 +162,17 @@ def raised_series(
     inverse = tl.load(slopes_ptr + i, mask=i < n, other=0.0)
     total = tl.zeros_like(rho)
     order = terms.to(rho.dtype)
-    for k in range(terms):
-        row_ptr = coefficients_ptr + (terms - 1 - k) * n
-        raised = tl.load(row_ptr + ORDER * n + i, mask=i < n, other=0.0) * (sqrt(order + 1.0) * inverse)
+    row_1_ptr = coefficients_ptr + (terms - 1 + ORDER) * n + i
+    row_2_ptr = coefficients_ptr + (terms - 1) * n + j
+    for _ in range(terms):
+        raised = tl.load(row_1_ptr, mask=i < n, other=0.0) * (sqrt(order + 1.0) * inverse)
         if ORDER == 2:
             raised = raised * (sqrt(order + 2.0) * inverse)
-        b_2 = tl.load(row_ptr + j, mask=j < n, other=0.0)
+        b_2 = tl.load(row_2_ptr, mask=j < n, other=0.0)
         total = tl.fma(total, rho, raised[:, None] * b_2[None, :])
         order -= 1.0
+        row_1_ptr -= n
+        row_2_ptr -= n
     return total * rho
 
 

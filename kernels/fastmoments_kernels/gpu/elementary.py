@@ -41,7 +41,13 @@ def constant(value: Any) -> Any:
 def device(function: Any) -> Any:
     """A function that kernels call. Interpreting, it stays Python: triton.jit would patch the language anew at
     every call, which takes most of the time."""
-    return function if INTERPRETED else triton.jit(function)
+    if INTERPRETED:
+        return function
+    compiled = triton.jit(function)
+    # Triton's key of a function changes if what it calls has none yet: without this, what a process compiled
+    # another would only find in its cache after the same calls
+    _ = compiled.cache_key
+    return compiled
 
 
 IS_INTERPRETED = constant(INTERPRETED)

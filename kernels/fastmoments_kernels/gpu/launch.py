@@ -22,7 +22,7 @@ Array = Any
 # and a pair has the same bits as its mirror image. Given no limit of registers, the assembler sets its own for
 # the sake of occupancy and spills.
 OPTIONS = {"enable_fp_fusion": False, "maxnreg": 255}
-PAIRS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time is that of programs, not elements
+ELEMENTS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time is that of programs, not elements
 PAIR_SLACK = 128  # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
 
 
@@ -48,14 +48,14 @@ def dtype_name(tensor: Array) -> str:
 
 
 def elementwise_variant(activation: str, name: str, dtype: str, parameters: int = 0) -> Variant:
-    """An elementwise kernel: a few elements a thread, one where a pair needs the registers."""
+    """An elementwise kernel: an element a thread, which may need all the registers there are."""
     kind = BODIES[name]
-    template, block = (of_neurons, 512) if kind.neurons == 1 else (of_pairs, PAIRS)
+    template = of_neurons if kind.neurons == 1 else of_pairs
     constants = {
         "BODY": device_function(kind.function, activation, dtype),
         "OUTPUTS": parameters if kind.outputs is None else kind.outputs,
         "PARAMETERS": parameters,
-        "BLOCK": block,
+        "BLOCK": ELEMENTS,
     }
     return Variant(kernel(template, activation, dtype), constants, warps=4)
 
@@ -63,7 +63,7 @@ def elementwise_variant(activation: str, name: str, dtype: str, parameters: int 
 def normal_variant(name: str, dtype: str) -> Variant:
     """A kernel of the bivariate normal; what the kernel calls is no activation's."""
     body = device_function(NORMAL[name].function, CATALOGUE[0].name, dtype)
-    constants = {"BODY": body, "OUTPUTS": NORMAL[name].outputs, "BLOCK": 128}
+    constants = {"BODY": body, "OUTPUTS": NORMAL[name].outputs, "BLOCK": ELEMENTS}
     return Variant(kernel(of_normal, CATALOGUE[0].name, dtype), constants, warps=4)
 
 

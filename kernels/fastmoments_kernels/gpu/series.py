@@ -77,9 +77,12 @@ def terms_for(
 def series(coefficients_ptr: Real, rho: Real, i: Real, j: Real, n: Real, terms: Real) -> Real:
     """sum over k of rho^k b_k b_k by Horner."""
     total = tl.zeros_like(rho)
-    for k in range(terms):
-        row_ptr = coefficients_ptr + (terms - 1 - k) * n
-        b_1 = tl.load(row_ptr + i, mask=i < n, other=0.0)
-        b_2 = tl.load(row_ptr + j, mask=j < n, other=0.0)
+    row_1_ptr = coefficients_ptr + (terms - 1) * n + i
+    row_2_ptr = coefficients_ptr + (terms - 1) * n + j
+    for _ in range(terms):
+        b_1 = tl.load(row_1_ptr, mask=i < n, other=0.0)
+        b_2 = tl.load(row_2_ptr, mask=j < n, other=0.0)
         total = tl.fma(total, rho, b_1[:, None] * b_2[None, :])
+        row_1_ptr -= n
+        row_2_ptr -= n
     return total * rho

@@ -50,7 +50,7 @@ def _entry(rule: tl.constexpr, i: Real, column: tl.constexpr, dtype: tl.constexp
 def gauss_legendre(rule: tl.constexpr, integrand: tl.constexpr, context: Reals) -> Real:
     # A loop that stays a loop: unrolled, 24 nodes spill registers. The first call is for its type alone.
     total = tl.zeros_like(integrand(rule[0][0], context))
-    for i in range(len(rule)):
+    for i in tl.range(len(rule), num_stages=1):
         node = _entry(rule, i, 0, total.dtype)
         total += _entry(rule, i, 1, total.dtype) * integrand(node, context)
     return total
@@ -68,9 +68,15 @@ def _chosen(condition: Real, yes: Real, no: Real) -> Real:
 
 
 @device
+def _spread(condition: Real, values: Reals) -> Reals:
+    """The values in the condition's shape: what a block carries through an `if` keeps its shape."""
+    return _chosen(condition, values, values)
+
+
+@device
 def either(condition: Real, first: tl.constexpr, second: tl.constexpr, arguments: Reals) -> Real:
     """A block takes the first route only if one of its elements does."""
-    result = _chosen(condition, second(*arguments), second(*arguments))
+    result = _spread(condition, second(*arguments))
     if tl.max(condition.to(tl.int32)) > 0:
         result = _chosen(condition, first(*arguments), result)
     return result

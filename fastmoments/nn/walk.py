@@ -1,0 +1,216 @@
+"""The nodes of a traced network in order, and which rule each of them asks for."""
+
+import math
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn import functional as F  # noqa: N812
+
+from fastmoments.nn import functions
+from fastmoments.nn.gaussians import Diagonal, Joint
+from fastmoments.nn.modules import BayesLinear
+from fastmoments.nn.rules import (
+    Affine,
+    activation_of,
+    affine_of,
+    has_rule,
+    linear_of,
+    multiple_of,
+    shape_of,
+)
+
+Tensor = Any
+Node = Any
+
+FEATURES = 4096  # full covariance of more is 128 MB a value in float64 and more
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, BayesLinear)
+WIDE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+ADVICE = "write it with the modules and functions fm.nn.propagate lists, or propagate the parts before and after it"
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
+        return has_rule(module) or super().is_leaf_module(module, qualified_name)
+
+
+class Walk:
+    """Values are Gaussians in `state` or known, and dropped behind their last reader."""
+
+    def __init__(self, model: nn.Module, state: Joint | Diagonal, hybrid: bool) -> None:
+        model = nn.Sequential(model) if has_rule(model) else model  # a model is traced, never a rule itself
+        self.model, self.modules, self.state = model, dict(model.named_modules()), state
+        self.nodes = list(_Tracer().trace(model).nodes)
+        self.known: dict[str, Any] = {}
+        self.last = self._last_weighted() if hybrid else None
+
+    def run(self, mu: Tensor, cov: Tensor) -> tuple[str, Joint | Diagonal]:
+        """The name of the model's output, and the state that has its moments."""
+        for index, node in enumerate(self.nodes):
+            later = {source.name for other in self.nodes[index + 1 :] for source in other.all_input_nodes}
+            self.state.kept = later & set(self.state.means)
+            if node.op == "output":
+                result = node.args[0]
+                if not isinstance(result, fx.Node):
+                    raise TypeError(f"model: expected one output tensor, got {type(result).__name__}")
+                if result.name not in self.state.means:
+                    raise TypeError(f"{result.name}: the model's output does not depend on its input")
+                return result.name, self.state
+            if node.op == "placeholder":
+                if self.state.means:
+                    raise TypeError(f"{node.name}: expected a model of one input")
+                self.state.start(node.name, mu, cov)
+            else:
+                self._apply(node)
+            for name in set(self.state.means) - later:
+                self.state.drop(name)
+        raise TypeError("model: it returns nothing")
+
+    def _apply(self, node: Node) -> None:
+        target = None if node.op == "call_module" else node.target
+        gaussians = [source.name for source in node.all_input_nodes if source.name in self.state.means]
+        args, kwargs = (fx.node.map_arg(x, lambda n: self.known.get(n.name, n)) for x in (node.args, node.kwargs))
+        if not gaussians or target in functions.KNOWN:
+            self.known[node.name] = self._value(node, args, kwargs)
+        elif target in functions.SUMS:
+            self._sum(node, args, kwargs.get("alpha", 1.0))
+        elif target in functions.NEGATIONS:
+            self.state.combine(node.name, [(-1.0, gaussians[0])])
+        elif target in functions.PRODUCTS | functions.QUOTIENTS:
+            self._multiple(node, *args)
+        elif target in functions.JOINS:
+            self._join(node, *args, **kwargs)
+        elif len(gaussians) > 1:
+            raise TypeError(
+                f"{node.name}: it combines {' and '.join(gaussians)}, for which it has no rule; {ADVICE}"
+            )
+        elif target in functions.MATRIX_PRODUCTS and isinstance(args[1], torch.Tensor) and args[1].ndim == 2:
+            self._affine(node, node.name, gaussians[0], linear_of(args[1].mT))
+        elif target is F.linear:
+            self._affine(node, node.name, gaussians[0], linear_of(*args[1:], **kwargs))
+        elif target in functions.SHAPES:
+            self._reshape(node, gaussians[0], args, kwargs)
+        else:
+            self._module(node, gaussians[0], self._module_of(node, args, kwargs))
+
+    def _value(self, node: Node, args: Any, kwargs: Any) -> Any:
+        """What is no Gaussian: parameters, sizes, and what is made of them."""
+        args = fx.node.map_arg(args, lambda n: self.state.means[n.name])
+        if node.op == "get_attr":
+            return attrgetter(node.target)(self.model)
+        if node.op == "call_method":
+            return getattr(args[0], node.target)(*args[1:], **kwargs)
+        if node.target is getattr and args[1] not in ("shape", "ndim", "dtype", "device"):
+            raise TypeError(f"{node.name}: attribute {args[1]!r} has no rule; {ADVICE}")
+        function = self.modules[str(node.target)] if node.op == "call_module" else node.target
+        return function(*args, **kwargs)
+
+    def _module_of(self, node: Node, args: Any, kwargs: Any) -> nn.Module:
+        if node.op == "call_module":
+            called: nn.Module = self.modules[str(node.target)]
+            return called
+        if node.target in functions.MODULES:
+            return functions.MODULES[node.target](*args[1:], **{k: x for k, x in kwargs.items() if k != "input"})
+        raise TypeError(f"{node.name}: {getattr(node.target, '__name__', node.target)} has no rule; {ADVICE}")
+
+    def _module(self, node: Node, old: str, module: nn.Module) -> None:
+        name = str(node.target) if node.op == "call_module" else node.name
+        if getattr(module, "inplace", False) and old in self.state.kept:
+            raise ValueError(f"{name}: it overwrites {old}, which is read again; use inplace=False")
+        mean = self.state.means[old]
+        affine, activation = affine_of(module), activation_of(module, tuple(mean.shape[1:]))
+        if affine is not None:
+            if isinstance(module, WIDE) and isinstance(self.state, Joint) and mean[0].numel() > FEATURES:
+                raise ValueError(
+                    f"{name}: full covariance of {mean[0].numel()} features, more than {FEATURES}; "
+                    'use covariance="diagonal"'
+                )
+            self._affine(node, name, old, affine)
+        elif activation is not None:
+            self.state.activation(node.name, old, activation)
+        else:
+            raise TypeError(
+                f"{name}: {type(module).__name__} has no rule; use a module that fm.nn.propagate lists, for an "
+                "elementwise function fm.nn.Activation(fm.Custom(...)), or propagate the parts before and after it"
+            )
+
+    def _affine(self, node: Node, name: str, old: str, affine: Affine) -> None:
+        if node is self.last and isinstance(self.state, Diagonal):
+            self.state = _with_full_covariance(self.state, old)
+        self.state.affine(node.name, old, affine)
+
+    def _reshape(self, node: Node, old: str, args: Any, kwargs: Any) -> None:
+        def reshaped(x: Tensor) -> Tensor:
+            if node.op == "call_method":
+                return getattr(x, node.target)(*args[1:], **kwargs)
+            return node.target(x, *args[1:], **{key: value for key, value in kwargs.items() if key != "input"})
+
+        mean = self.state.means[old]
+        if reshaped(mean).shape[:1] != mean.shape[:1]:
+            raise ValueError(f"{node.name}: it mixes the batch's dimension, the first, with others")
+        self.state.affine(node.name, old, shape_of(reshaped))
+
+    def _sum(self, node: Node, args: Any, alpha: float) -> None:
+        terms, constant = [], 0.0
+        for factor, value in zip((1.0, functions.SUMS[node.target] * alpha), args, strict=True):
+            if isinstance(value, fx.Node):
+                terms.append((factor, value.name))
+            else:
+                constant = constant + factor * value
+        self._check_constant(node, terms[0][1], constant)
+        self.state.combine(node.name, terms, constant)
+
+    def _multiple(self, node: Node, one: Any, two: Any) -> None:
+        divides = node.target in functions.QUOTIENTS
+        if isinstance(two, fx.Node) and (divides or isinstance(one, fx.Node)):
+            raise TypeError(f"{node.name}: a product or quotient of two values is not Gaussian; only multiples are")
+        value, factor = (one, two) if isinstance(one, fx.Node) else (two, one)
+        factor = 1.0 / factor if divides else factor
+        if isinstance(factor, torch.Tensor):
+            self._check_constant(node, value.name, factor)
+            self.state.affine(node.name, value.name, multiple_of(factor))
+        else:
+            self.state.combine(node.name, [(factor, value.name)])
+
+    def _check_constant(self, node: Node, name: str, constant: Any) -> None:
+        """Raise for what would give the value another shape, or every row of the batch its own numbers."""
+        one_row = (1, *self.state.means[name].shape[1:])
+        shape = getattr(constant, "shape", ())
+        if np.broadcast_shapes(shape, one_row) != one_row:
+            raise ValueError(f"{node.name}: expected a constant that broadcasts to {one_row}, got {tuple(shape)}")
+
+    def _join(self, node: Node, tensors: Any, dim: int = 0) -> None:
+        if not all(isinstance(value, fx.Node) for value in tensors):
+            raise TypeError(f"{node.name}: a constant beside values has no rule; {ADVICE}")
+        names = [value.name for value in tensors]
+        shapes = [self.state.means[name].shape for name in names]
+        along = dim % len(shapes[0])
+        # one behind the other as flat values too, if nothing but 1 stands before that dimension
+        if along == 0 or math.prod(shapes[0][1:along]) != 1:
+            raise ValueError(
+                f"{node.name}: values are joined along the first dimension behind the batch's, got {dim}"
+            )
+        self.state.join(node.name, names, along)
+
+    def _last_weighted(self) -> Node:
+        def is_weighted(node: Node) -> bool:
+            if node.op == "call_module":
+                return isinstance(self.modules[str(node.target)], WEIGHTED)
+            return node.target is F.linear
+
+        found = [node for node in self.nodes if is_weighted(node)]
+        if not found:
+            raise ValueError('covariance: "hybrid" needs a layer with weights; use "full" or "diagonal"')
+        return found[-1]
+
+
+def _with_full_covariance(state: Diagonal, name: str) -> Joint:
+    """The one value that is read from here on, its neurons uncorrelated."""
+    others = set(state.means) - {name}
+    if others:
+        raise ValueError(f'covariance: "hybrid" cannot carry {sorted(others)[0]} around the last layer; use "full"')
+    joint, var = Joint(), state.vars[name]
+    joint.start(name, state.means[name], torch.diag_embed(var.reshape(len(var), -1)))
+    return joint

@@ -1,0 +1,88 @@
+"""Layers of NumPy arrays: threads, constants and buffers around the loop of linear.py."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.cpu import linear, products
+from fastmoments_kernels.cpu.compiled import entry, formula_binding
+from fastmoments_kernels.cpu.elementwise import BODIES
+from fastmoments_kernels.cpu.tiles import aligned
+from fastmoments_kernels.cpu.vocabulary import binding, inline
+from fastmoments_kernels.threads import run
+
+Array = np.ndarray[Any, Any]
+
+BLOCK = 8 * products.SUMS  # rows whose sums use a panel of weights before the next one is read
+SERIAL = 2**22  # weights times rows that are done before a second thread has started
+
+
+def _shape(real: str, vectors: int) -> dict[str, int]:
+    """Of a tile."""
+    return {"VECTORS": vectors, "ROWS": products.SUMS // vectors, "WIDTH": vectors * products.lanes(real)}
+
+
+def _array(real: str, ndim: int) -> Any:
+    return types.Array(getattr(types, real), ndim, "C")
+
+
+def _given(real: str, ndim: int) -> Any:
+    return _array(real, ndim).copy(readonly=True)  # writable arrays convert to it
+
+
+@cache
+def _packing(real: str, vectors: int) -> Any:
+    """The compiled loop that brings weights into panels."""
+    signature = (_given(real, 2), _given(real, 2), _array(real, 4), types.int64, types.int64)
+    bound = binding(real, _shape(real, vectors), inline)
+    return entry(linear.by_panels, bound, f"by_panels_{vectors}_{real}", signature)
+
+
+@cache
+def _kernel(activation: str | None, parameters: int, real: str, vectors: int) -> Any:
+    """The compiled loop of an activation or, without, of the linear layer alone."""
+    names = {**_shape(real, vectors), "INPUTS": 0, "OPERANDS": 2}
+    if activation is not None:
+        names |= {"INPUTS": 2 + parameters, "OPERANDS": 4 + parameters}
+        of_formula = formula_binding(row_of(activation).formula, parameters, real).names
+        names["body"] = binding(real, {**of_formula, "INPUTS": 2 + parameters}, inline)(BODIES["marginals"].loop)
+    given, result, counts, task = _given(real, 2), _array(real, 2), _array("int64", 1), (types.int64,) * 3
+    signature = (given, given, _given(real, 4), given, given, result, result, counts, *task)
+    name = f"{activation or 'alone'}_linear_{parameters}_{vectors}_{real}"
+    return entry(linear.linear, binding(real, names, inline), name, signature)
+
+
+def linear_marginals(
+    activation: Any,
+    inputs: tuple[Array, ...],
+    weights: tuple[Array, ...],
+    biases: tuple[Array | None, ...],
+    outputs: tuple[Array, ...],
+    parameters: tuple[Array, ...] = (),
+) -> int:
+    """Mean and variance of f(W X + b), or without an activation of W X + b, into outputs (rows, columns).
+
+    Inputs are (rows, depth), weights (columns, depth), biases and parameters (columns,), all of one dtype, inputs
+    and outputs contiguous. Returns how many of the inputs' variances are negative.
+    """
+    name = None if activation is None else row_of(activation).name
+    rows, (columns, depth), real = len(inputs[0]), weights[0].shape, weights[0].dtype.name
+    vectors = 1 if columns <= products.lanes(real) else 2
+    kernel = _kernel(name, len(parameters), real, vectors)
+    offsets, own = np.zeros((2, columns), real), np.empty((len(parameters), columns), real)
+    for into, given in ((offsets, biases), (own, parameters)):
+        for row, vector in zip(into, given, strict=True):
+            if vector is not None:
+                row[...] = vector
+    width = vectors * products.lanes(real)
+    panels = -(-columns // width)
+    packed = aligned((panels, depth, 3, width), offsets)
+    parallel = rows * columns * depth > SERIAL
+    run(_packing(real, vectors), (*map(np.ascontiguousarray, weights), packed), panels if parallel else 1)
+    tasks = -(-rows // BLOCK) if parallel else 1
+    negative = np.zeros(max(tasks, 1), np.int64)
+    run(kernel, (*inputs, packed, offsets, own, *outputs, negative, BLOCK), tasks)
+    return int(negative.sum())

@@ -1,0 +1,88 @@
+"""A layer with Gaussian weights and the activation behind it, a tile of rows and columns at a time.
+
+Written against the elementwise loop that `body` is bound to; sums go from registers to the first cache level, and
+from there through the activation to the result.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastmoments_kernels.cpu.products import add_products, copy
+from fastmoments_kernels.cpu.tiles import aligned
+
+Array = Any
+
+# bound per activation, dtype and shape of a tile: inputs of the loop, all its operands; vectors, rows and columns
+INPUTS, OPERANDS, VECTORS, ROWS, WIDTH = 2, 4, 2, 6, 32
+
+
+def body(x: Array, count: int, slack: float) -> None:
+    """The outputs are the sums themselves."""
+
+
+def linear(
+    mu: Array,
+    var: Array,
+    weights: Array,
+    biases: Array,
+    parameters: Array,
+    mean_out: Array,
+    var_out: Array,
+    negative: Array,
+    block: int,
+    first: int,
+    step: int,
+) -> None:
+    """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + c, then the activation's, into (rows, columns).
+
+    mu and var are (rows, depth), weights those of `by_panels`, biases (2, columns), parameters (count, columns).
+    Every `step`th block of rows is done, from `first` on. Counts negative variances.
+    """
+    (rows, depth), columns, panels = mu.shape, mean_out.shape[1], len(weights)
+    offsets, x = aligned((panels, 2, WIDTH), mu), aligned((panels, OPERANDS, ROWS * WIDTH), mu)
+    square = np.empty((block, depth), mu.dtype)
+    for p in range(panels):
+        for c in range(min(WIDTH, columns - p * WIDTH)):
+            offsets[p, 0, c], offsets[p, 1, c] = biases[0, p * WIDTH + c], biases[1, p * WIDTH + c]
+            for k in range(len(parameters)):
+                x[p, 2 + k, c::WIDTH] = parameters[k, p * WIDTH + c]
+    for start in range(first * block, rows, step * block):
+        some_mu, some_var = mu[start : start + block], var[start : start + block]
+        negative[first] += prepare(some_mu.reshape(-1), some_var.reshape(-1), square.reshape(-1))
+        for p in range(panels):
+            for i in range(0, len(some_mu), ROWS):
+                add_products(VECTORS, some_mu, some_var, square, i, weights[p], offsets[p], x[p])
+                body(x[p], ROWS * WIDTH, 0.0)
+                write(x[p, INPUTS], start + i, p * WIDTH, mean_out)
+                write(x[p, INPUTS + 1], start + i, p * WIDTH, var_out)
+
+
+def by_panels(mean: Array, var: Array, out: Array, first: int, step: int) -> None:
+    """M, M^2 + V and V, (columns, depth), as (panels, depth, 3, WIDTH): every `step`th panel, from `first` on."""
+    for p in range(first, len(out), step):
+        some_mean, some_var = mean[p * WIDTH : (p + 1) * WIDTH], var[p * WIDTH : (p + 1) * WIDTH]
+        for k in range(mean.shape[1]):
+            for c in range(len(some_mean)):
+                m, v = some_mean[c, k], some_var[c, k]
+                out[p, k, 0, c], out[p, k, 1, c], out[p, k, 2, c] = m, m * m + v, v
+
+
+def prepare(mu: Array, var: Array, square: Array) -> int:
+    """The squares of mu, and how many variances are negative; read in order both come to the caches in time."""
+    negative = 0
+    for i in range(len(mu)):
+        square[i] = mu[i] * mu[i]
+        negative += var[i] < 0.0
+    return negative
+
+
+def write(tile: Array, i: int, j: int, out: Array) -> None:
+    """What lies inside `out` of a tile at (i, j)."""
+    rows, columns = out.shape
+    for r in range(min(ROWS, rows - i)):
+        if columns - j >= WIDTH:
+            copy(VECTORS, tile, r * WIDTH, out, i + r, j)
+        else:
+            for c in range(columns - j):
+                out[i + r, j + c] = tile[r * WIDTH + c]

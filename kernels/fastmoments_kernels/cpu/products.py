@@ -1,0 +1,122 @@
+"""The three products of a layer with Gaussian weights, of a few rows and columns at a time, in vector registers."""
+
+from typing import Any
+
+import llvmlite.binding as llvm
+import llvmlite.ir as ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+# Bytes of a vector, and how many vectors of either sum the registers hold beside those of weights
+VECTOR, SUMS = (64, 12) if llvm.get_host_cpu_features().get("avx512f") else (32, 4)
+
+
+def lanes(real: str) -> int:
+    """Numbers in a vector."""
+    return VECTOR * 8 // int(getattr(types, real).bitwidth)
+
+
+class _Vectors:
+    """Vectors of a number type in a function being built."""
+
+    def __init__(self, builder: Any, real: Any) -> None:
+        self.builder, self.size, self.lanes = builder, real.bitwidth // 8, lanes(str(real))
+        number = ir.FloatType() if self.size == 4 else ir.DoubleType()
+        self.type = ir.VectorType(number, self.lanes)
+        self._first = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
+        kind = ir.FunctionType(self.type, [self.type] * 3)
+        name = f"llvm.fma.v{self.lanes}f{real.bitwidth}"
+        self._fma = cgutils.get_or_insert_function(builder.module, kind, name)
+
+    def _address(self, base: Any, vectors: int) -> Any:
+        address = self.builder.gep(base, [ir.IntType(64)(vectors * self.lanes)])
+        return self.builder.bitcast(address, self.type.as_pointer())
+
+    def load(self, base: Any, vectors: int) -> Any:
+        """The vector that so many follow `base`."""
+        return self.builder.load(self._address(base, vectors), align=self.size)
+
+    def store(self, value: Any, base: Any, vectors: int) -> None:
+        """Write it there."""
+        self.builder.store(value, self._address(base, vectors), align=self.size)
+
+    def filled(self, base: Any, index: Any) -> Any:
+        """The number at an index everywhere."""
+        undefined, number = ir.Constant(self.type, ir.Undefined), self.builder.load(self.builder.gep(base, [index]))
+        single = self.builder.insert_element(undefined, number, ir.IntType(32)(0))
+        return self.builder.shuffle_vector(single, undefined, self._first)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """A b + c."""
+        return self.builder.call(self._fma, [a, b, c])
+
+
+def _views(lowering: Any, builder: Any, kinds: Any, values: Any) -> list[Any]:
+    """Arrays by their fields, numbers as they are."""
+    return [
+        lowering.make_array(kind)(lowering, builder, value) if isinstance(kind, types.Array) else value
+        for kind, value in zip(kinds, values, strict=True)
+    ]
+
+
+@intrinsic(prefer_literal=True)
+def add_products(
+    context: Any, count: Any, mu: Any, var: Any, square: Any, first: Any, weights: Any, biases: Any, out: Any
+) -> Any:
+    """mu M^T + b into out[0] and var S^T + square V^T + c into out[1], of so many vectors of columns.
+
+    mu, var and square (rows, depth) are read from row `first` on, beyond the last row that again; weights
+    (depth, 3, width) are M, S and V by columns, biases (2, width) b and c. All are contiguous.
+    """
+    number = count.literal_value
+    places = [(r, v) for r in range(SUMS // number) for v in range(number)]
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, *factors, first_row, of_weights, of_biases, of_out = _views(lowering, builder, signature.args, arguments)
+        vectors, index = _Vectors(builder, mu.dtype), ir.IntType(64)
+        rows, depth = (builder.extract_value(factors[0].shape, axis) for axis in (0, 1))
+        last, begin = builder.sub(rows, index(1)), []
+        for r in range(SUMS // number):
+            row = builder.add(first_row, index(r))
+            begin.append(builder.mul(builder.select(builder.icmp_signed("<", row, last), row, last), depth))
+        # variables that LLVM keeps in registers
+        means, variances = (
+            [cgutils.alloca_once_value(builder, vectors.load(of_biases.data, s * number + v)) for _, v in places]
+            for s in range(2)
+        )
+        with cgutils.for_range(builder, depth) as loop:
+            step = index(3 * number * vectors.lanes)
+            of_k = builder.gep(of_weights.data, [builder.mul(loop.index, step)])
+            own = [[vectors.load(of_k, m * number + v) for v in range(number)] for m in range(3)]
+            for r in range(SUMS // number):
+                at = builder.add(begin[r], loop.index)
+                x, spread, squared = (vectors.filled(factor.data, at) for factor in factors)
+                for v in range(number):
+                    mean, variance = means[r * number + v], variances[r * number + v]
+                    builder.store(vectors.fma(x, own[0][v], builder.load(mean)), mean)
+                    total = vectors.fma(spread, own[1][v], builder.load(variance))
+                    builder.store(vectors.fma(squared, own[2][v], total), variance)
+        second = builder.gep(of_out.data, [builder.extract_value(of_out.shape, 1)])
+        for sums, base in ((means, of_out.data), (variances, second)):
+            for place, total in enumerate(sums):
+                vectors.store(builder.load(total), base, place)
+        return lowering.get_dummy_value()
+
+    return types.void(count, mu, var, square, types.intp, weights, biases, out), emit
+
+
+@intrinsic(prefer_literal=True)
+def copy(context: Any, count: Any, tile: Any, start: Any, out: Any, i: Any, j: Any) -> Any:
+    """So many vectors of a tile, from `start` on, to out[i, j], out[i, j + 1] ...; both are contiguous."""
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, source, begin, target, row, column = _views(lowering, builder, signature.args, arguments)
+        vectors = _Vectors(builder, tile.dtype)
+        place = builder.add(builder.mul(row, builder.extract_value(target.shape, 1)), column)
+        source, target = builder.gep(source.data, [begin]), builder.gep(target.data, [place])
+        for v in range(count.literal_value):
+            vectors.store(vectors.load(source, v), target, v)
+        return lowering.get_dummy_value()
+
+    return types.void(count, tile, types.intp, out, types.intp, types.intp), emit

@@ -1,0 +1,31 @@
+"""Matrices that one thread does, in one call: handing arrays over takes longer than a few neurons do."""
+
+from typing import Any
+
+import numpy as np
+
+from fastmoments_kernels.cpu.dense import neurons, pairs
+
+Array = np.ndarray[Any, Any]
+
+
+def whole(
+    mu: Array,
+    cov: Array,
+    parameters: Array,
+    mean_out: Array,
+    cov_out: Array,
+    slack: float,
+    log_tolerance: float,
+) -> None:
+    """`neurons` and all tiles of `pairs`; mean_out and cov_out may be mu and cov."""
+    wide, var = np.empty(mu.shape), np.empty(mu.shape)
+    for m in range(len(mu)):
+        for i in range(mu.shape[1]):
+            wide[m, i], var[m, i] = mu[m, i], cov[m, i, i]
+    mean, variance, features, inverse_sd, table, rests = neurons(wide, var, parameters)
+    coefficients = table.astype(cov.dtype)
+    pairs(variance, features, inverse_sd, coefficients, rests, cov, cov_out, 0, slack, log_tolerance, 0, 1)
+    for m in range(len(mu)):
+        for i in range(mu.shape[1]):
+            mean_out[m, i] = mean[m, i]

@@ -1,0 +1,16 @@
+"""Tensors that go to Triton's kernels: on a card, or on the CPU where Triton interprets and tests pretend."""
+
+import pytest
+
+from fastmoments_kernels.gpu.elementary import INTERPRETED
+
+DEVICE = "cpu" if INTERPRETED else "cuda"
+
+
+def as_on_a_card(patch):
+    """Send tensors to the Triton kernels wherever they lie, until the monkeypatch is undone."""
+    rules = pytest.importorskip("fastmoments.frameworks.torch_rules")
+    backend = {"numpy": "cpu", "torch": "gpu"}
+    patch.setattr("fastmoments.dispatch._backend", lambda framework, device: backend[framework])
+    patch.setattr("fastmoments.dispatch._decided", {})
+    patch.setattr(rules, "kernels_for", lambda activation, tensor: "gpu")

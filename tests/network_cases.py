@@ -1,0 +1,121 @@
+"""One network case or more of every module that `fm.nn.propagate` knows: the module, and the shape of its input."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+import fastmoments as fm
+
+
+class Case(NamedTuple):
+    """A module in eval mode, and the shape of one input."""
+
+    module: nn.Module
+    shape: tuple[int, ...]
+
+
+def _batch_norm(kind, features):
+    module = kind(features)
+    with torch.no_grad():
+        for tensor in (module.running_mean, module.weight, module.bias):
+            tensor.normal_()
+        module.running_var.uniform_(0.5, 2.0)
+    return module
+
+
+VECTOR, IMAGE, VOLUME = (4,), (2, 3, 3), (2, 2, 2, 2)
+
+
+def _modules():
+    yield from ((module, VECTOR) for module in _of_vectors())
+    yield from (
+        (nn.Conv1d(2, 2, 2, stride=2), (2, 4)),
+        (nn.Conv2d(2, 4, 3, padding=1, stride=2, groups=2), IMAGE),
+        (nn.Conv2d(2, 1, 3, padding=1, padding_mode="reflect"), IMAGE),
+        (nn.Conv3d(2, 1, 2, padding=1, stride=2), VOLUME),
+        (nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False), IMAGE),
+        (nn.AdaptiveAvgPool2d(2), IMAGE),
+        (_batch_norm(nn.BatchNorm2d, 2), (2, 2, 1)),
+        (_batch_norm(nn.BatchNorm3d, 2), (2, 1, 2, 1)),
+        (nn.Dropout1d(), (2, 2)),
+        (nn.Dropout2d(), (2, 2, 1)),
+        (nn.Dropout3d(), (2, 1, 2, 1)),
+        (nn.Flatten(), (2, 2, 1)),
+        (nn.PReLU(2), (2, 2, 1)),
+    )
+
+
+def _of_vectors():
+    per_channel = nn.PReLU(4)
+    with torch.no_grad():
+        per_channel.weight.copy_(torch.tensor([-0.5, 0.0, 0.25, 1.5]))
+    return (
+        nn.Linear(4, 3),
+        fm.nn.BayesLinear(4, 3, initial_sd=0.5),
+        fm.nn.Activation(fm.NPN(tau=0.7), learnable=("tau",), features=4),
+        fm.nn.Activation(fm.Custom(np.arctan, lipschitz=1.0)),
+        nn.Unflatten(1, (2, 2)),
+        nn.Identity(),
+        nn.Dropout(),
+        nn.AlphaDropout(),
+        _batch_norm(nn.BatchNorm1d, 4),
+        nn.ReLU(),
+        nn.LeakyReLU(0.3),
+        nn.PReLU(),
+        per_channel,
+        nn.RReLU(),
+        nn.GELU(),
+        nn.GELU(approximate="tanh"),
+        nn.Tanh(),
+        nn.Sigmoid(),
+        nn.SiLU(),
+        nn.Softplus(),
+        nn.Softplus(beta=2.0),
+        nn.Softplus(beta=2.0, threshold=1.0),
+        nn.ELU(0.7),
+        nn.CELU(0.7),
+        nn.SELU(),
+        nn.Mish(),
+        nn.LogSigmoid(),
+        nn.Softsign(),
+        nn.Tanhshrink(),
+        nn.Hardtanh(-0.5, 1.0),
+        nn.ReLU6(),
+        nn.Hardsigmoid(),
+        nn.Hardswish(),
+        nn.Softshrink(),
+        nn.Hardshrink(),
+        nn.Threshold(0.2, -0.3),
+    )
+
+
+def cases():
+    """(name, Case), float64 and without gradients; the same numbers every time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        found = {}
+        for module, shape in _modules():
+            name = type(module).__name__
+            name += f"-{sum(key.partition('-')[0] == name for key in found)}"
+            found[name] = Case(module.double().eval().requires_grad_(False), shape)
+    return found
+
+
+CASES = cases()
+
+
+def gaussian(shape, seed=0):
+    """Mean and covariance, correlated, of all elements of one input."""
+    n = int(np.prod(shape))
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(n, n + 2)) / np.sqrt(n + 2)
+    return torch.from_numpy(rng.normal(size=shape)), torch.from_numpy(root @ root.T)
+
+
+def matrix_of(module, shape):
+    """An affine module as a matrix and a vector, column by column."""
+    unit = torch.eye(int(np.prod(shape)), dtype=torch.float64).reshape(-1, *shape)
+    constant = module(torch.zeros(1, *shape, dtype=torch.float64))
+    return (module(unit) - constant).reshape(len(unit), -1).T, constant.reshape(-1)

@@ -1,0 +1,114 @@
+"""Every module that `fm.nn.propagate` knows, alone, against samples: within the standard errors of their moments.
+
+All means and all covariances of all modules are compared, each at a level that makes LEVEL that of the whole by
+Bonferroni's inequality: right moments are taken for wrong ones in so many runs, over the draws of all samples.
+"""
+
+import functools
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+torch = pytest.importorskip("torch")
+
+import fastmoments as fm  # noqa: E402
+from fastmoments.nn import functions  # noqa: E402
+from fastmoments.nn.rules import ACTIVATIONS, AFFINE, affine_of  # noqa: E402
+from tests.network_cases import CASES, gaussian, matrix_of  # noqa: E402
+
+LEVEL = 1e-3
+CHUNK = 10**5
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a second one gains nothing on small matrices, and costs much on a busy machine
+    yield
+    torch.set_num_threads(threads)
+
+
+@functools.cache
+def standard_errors():
+    """How many of them an estimate may be off."""
+    sizes = [case.module(torch.zeros(1, *case.shape, dtype=torch.float64)).numel() for case in CASES.values()]
+    compared = sum(m + m * (m + 1) // 2 for m in sizes)
+    return norm.isf(LEVEL / 2 / compared)
+
+
+def test_every_module_has_a_case():
+    assert {type(case.module) for case in CASES.values()} == {*AFFINE, *ACTIVATIONS, fm.nn.Activation}
+
+
+def outputs_of(module, x):
+    """f(x) of every row; of random weights a draw for each."""
+    if not isinstance(module, fm.nn.BayesLinear):
+        return module(x)
+    mean, var, bias, bias_var = (value.expand(len(x), *value.shape) for value in module.distribution())
+    weight, bias = torch.normal(mean, var.sqrt()), torch.normal(bias, bias_var.sqrt())
+    return torch.einsum("bij,bj->bi", weight, x) + bias
+
+
+@pytest.mark.parametrize("count", [10**5, pytest.param(10**7, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", CASES)
+def test_moments_are_those_of_samples(name, count):
+    module, shape = CASES[name]
+    mu, cov = gaussian(shape)
+    found = fm.nn.propagate(module, mu[None], cov[None])
+    mean, full = found.mean.reshape(-1), found.cov[0]
+    root = torch.linalg.cholesky(cov)
+    torch.manual_seed(1)
+    sums = [torch.zeros_like(x) for x in (mean, full, full)]
+    with torch.no_grad():
+        for _ in range(count // CHUNK):
+            x = mu + (torch.randn(CHUNK, mu.numel(), dtype=mu.dtype) @ root.T).reshape(CHUNK, *shape)
+            off = outputs_of(module, x).reshape(CHUNK, -1) - mean
+            for total, new in zip(sums, (off.sum(0), off.T @ off, (off * off).T @ (off * off)), strict=True):
+                total += new
+    # if the mean is right, products of what is off it have the covariance for their mean
+    shift, product, square = (total / count for total in sums)
+    errors = torch.sqrt((square - product**2).clamp_min(0.0) / count)
+    variances = (torch.diag(product) - shift**2) / count
+    assert (torch.abs(shift) <= standard_errors() * torch.sqrt(variances)).all()
+    assert (torch.abs(product - full) <= standard_errors() * errors).all()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_variances_alone_are_the_diagonal(name):
+    """Of independent inputs, whose full covariance is diagonal."""
+    module, shape = CASES[name]
+    mu, cov = gaussian(shape)
+    var = torch.diag(cov)
+    full = fm.nn.propagate(module, mu[None], torch.diag(var)[None])
+    mean, out = fm.nn.propagate(module, mu[None], var.reshape(1, *shape), covariance="diagonal")
+    # what has no closed form is right to 1e-10
+    torch.testing.assert_close(mean, full.mean, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(out.reshape(-1), torch.diagonal(full.cov[0]), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("target", functions.MODULES, ids=lambda target: getattr(target, "__name__", target))
+def test_functions_are_their_modules(target):
+    """The same values, with arguments where they need some."""
+    name = target if isinstance(target, str) else target.__name__.strip("_")
+    arguments = {"threshold": (0.2, -0.3), "clamp": (-0.5, 0.5), "avg_pool2d": (2,), "adaptive_avg_pool2d": (1,)}
+    given = arguments.get(name, ())
+    x = torch.linspace(-7.0, 7.0, 64, dtype=torch.float64).reshape(1, 4, 4, 4)
+    function = getattr(torch.Tensor, target) if isinstance(target, str) else target
+    options = {"training": False} if "dropout" in name else {}
+    module = functions.MODULES[target](*given, **options)
+    torch.testing.assert_close(module(x), function(x, *given, **options), rtol=1e-15, atol=1e-15)
+
+
+CERTAIN = [x for x, case in CASES.items() if affine_of(case.module) and type(case.module) is not fm.nn.BayesLinear]
+
+
+@pytest.mark.parametrize("name", CERTAIN)
+def test_affine_modules_are_their_matrices(name):
+    module, shape = CASES[name]
+    (mu, cov), (matrix, constant) = gaussian(shape), matrix_of(module, shape)
+    mean, full = fm.nn.propagate(module, mu[None], cov[None])
+    np.testing.assert_allclose(mean.reshape(-1), matrix @ mu.reshape(-1) + constant, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(full[0], matrix @ cov @ matrix.T, rtol=1e-13, atol=1e-13)
+    assert torch.equal(full, full.mT)
+    assert mean.shape == module(mu[None]).shape
