@@ -23,7 +23,6 @@ import fastmoments as fm
 from benchmarks import baselines, gpu, pair_truth, peers_page
 from benchmarks.approximations import RELU, Array
 from benchmarks.data import DATA
-from benchmarks.page import RESULTS
 from benchmarks.report import machine
 from fastmoments_kernels.catalogue import row_of
 from tests import truth
@@ -248,7 +247,6 @@ def matrices(data: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    results = RESULTS / "peers.json"
     if "--write" not in sys.argv:
         fm.set_num_threads(1)
         with threadpool_limits(1):
@@ -260,8 +258,8 @@ def main() -> None:
                 "gelu": compare(gelu_methods(), partial(cov_truth, "gelu"), COUNT["gelu"], SLOW),
                 "matrices": {data: matrices(data) for data in DATA},
             }
-        results.write_text(json.dumps(found, indent=1) + "\n")
-    print(peers_page.write(results))
+        peers_page.RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    print(peers_page.write())
 
 
 if __name__ == "__main__":

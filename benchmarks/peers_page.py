@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "peers.md"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, PAGE = ROOT / "benchmarks" / "results" / "peers.json", ROOT / "docs" / "peers.md"
 
 TEXT = """# Beside others
 
@@ -124,6 +125,10 @@ def _matrix_reading(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write(results: Path) -> Path:
-    PAGE.write_text(page(json.loads(results.read_text())))
+def text() -> str:
+    return page(json.loads(RESULTS.read_text()))
+
+
+def write() -> Path:
+    PAGE.write_text(text())
     return PAGE

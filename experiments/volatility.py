@@ -16,7 +16,7 @@ from experiments.figures import COLORS, panels
 from experiments.forecasts import KNOWN, NETWORKS, TARGETS, quality, series, target, trained
 from experiments.tables import table
 
-FULL = {"series": 3, "rows": 30_000, "steps": 1000, "timed": 10_000, "compared": 2000, "reference": 2000}
+FULL = {"series": 3, "rows": 20_000, "steps": 600, "timed": 5000, "compared": 1000, "reference": 1000}
 FAST = {"series": 1, "rows": 3000, "steps": 40, "timed": 50, "compared": 50, "reference": 50}
 PASSES = [20, 50]
 COMPARED = ("NPN, moments", "NPN, drawn weights")
