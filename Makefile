@@ -3,8 +3,8 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check gpu-registers accuracy frameworks bench gpu-bench experiments \
-	docs lint clean
+.PHONY: help demo test test-full gpu-check gpu-registers accuracy frameworks bench bench-peers gpu-bench \
+	experiments docs lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -15,6 +15,7 @@ help:
 	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
+	@echo "make bench-peers error and time beside SciPy, the published quadrature and approximations: docs/peers.md"
 	@echo "make gpu-bench  timings on a CUDA card beside a copy, torch.compile, the published quadrature and a product"
 	@echo "make experiments what is missing of docs/experiments: the papers' experiments and the limits, about an hour;"
 	@echo "                names=\"stress limits --again\" chooses, --fast does little of everything"
@@ -74,6 +75,9 @@ bench: .venv/.installed-bench
 		--benchmark-columns=min,median,rounds --benchmark-json=.benchmarks/last.json
 	$(BIN)/python -m benchmarks.targets
 	$(BIN)/python -m benchmarks.report .benchmarks/last.json
+
+bench-peers: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.peers
 
 gpu-bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.gpu

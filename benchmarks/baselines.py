@@ -19,7 +19,7 @@ def _density(x: Array) -> Array:
     return np.exp(-x * x / 2) / ROOT_TWO_PI
 
 
-def _plackett(h: Array, k: Array, rho: Array, power: int) -> Array:
+def plackett(h: Array, k: Array, rho: Array, power: int) -> Array:
     """Integrate (rho - r)^power phi2(h, k; r) for r from 0 to rho, by 20-node Gauss-Legendre in r."""
     total = np.zeros_like(rho)
     squares, product = h * h + k * k, h * k
@@ -50,7 +50,7 @@ def relu_pairs(mu: Array, cov: Array) -> tuple[Array, Array, Array]:
     gain = ndtr(a)
     mean = mu * gain + sigma * _density(a)
     out = cov * np.outer(gain, gain)
-    out += np.outer(sigma, sigma) * _plackett(a[:, None], a[None, :], rho, power=1)
+    out += np.outer(sigma, sigma) * plackett(a[:, None], a[None, :], rho, power=1)
     second = (mu * mu + sigma * sigma) * gain + mu * sigma * _density(a)
     return mean, out, second - mean * mean
 
@@ -59,13 +59,13 @@ def heaviside_quadrature(mu: Array, cov: Array) -> tuple[Array, Array]:
     """Mean and covariance of the unit step: the integral with weight 1."""
     _, a, rho = _standardise(mu, cov)
     mean = ndtr(a)
-    out = _plackett(a[:, None], a[None, :], rho, power=0)
+    out = plackett(a[:, None], a[None, :], rho, power=0)
     np.fill_diagonal(out, mean * ndtr(-a))
     return mean, out
 
 
-def _bivariate_cdf(h: float, k: float, rho: float) -> float:
-    return float(multivariate_normal.cdf([h, k], mean=[0.0, 0.0], cov=[[1.0, rho], [rho, 1.0]]))
+def bivariate_cdf(h: float, k: float, rho: float) -> float:
+    return float(multivariate_normal.cdf([h, k], cov=[[1.0, rho], [rho, 1.0]], allow_singular=True))
 
 
 def relu_scipy(mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12: float) -> float:
@@ -74,7 +74,7 @@ def relu_scipy(mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12: flo
     h, k, rho = mu_1 / s_1, mu_2 / s_2, cov_12 / (s_1 * s_2)
     q = np.sqrt(1 - rho * rho)
     second = (
-        (h * k + rho) * _bivariate_cdf(h, k, rho)
+        (h * k + rho) * bivariate_cdf(h, k, rho)
         + h * _density(k) * ndtr((h - rho * k) / q)
         + k * _density(h) * ndtr((k - rho * h) / q)
         + q * _density(h) * _density((k - rho * h) / q)
@@ -87,7 +87,7 @@ def heaviside_scipy(mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12
     """One pair: SciPy's bivariate cdf minus the product of the means."""
     s_1, s_2 = np.sqrt(var_1), np.sqrt(var_2)
     h, k = mu_1 / s_1, mu_2 / s_2
-    return float(_bivariate_cdf(h, k, cov_12 / (s_1 * s_2)) - ndtr(h) * ndtr(k))
+    return float(bivariate_cdf(h, k, cov_12 / (s_1 * s_2)) - ndtr(h) * ndtr(k))
 
 
 def gelu_quadrature(mu: Array, var: Array, cov_12: Array) -> Array:

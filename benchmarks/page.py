@@ -10,7 +10,9 @@ from benchmarks.targets import table as target_table
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
-PAGE = """# Performance
+PAGE = ROOT / "docs" / "performance.md"
+
+TEXT = """# Performance
 
 Written by `make bench` and `make gpu-bench`; do not edit. On the CPU: one thread, float64, random data, minimum of
 many calls, everything in the same run; processor time, in which other processes on the machine do not count.
@@ -23,11 +25,11 @@ Machine: {machine}.
 
 Typical and strong are explained below; the network has Gaussian weights and NPN activations. What fell short:
 
-* **relu, typical**: about a third is the series (15.5 terms a pair, a multiply and a multiply-add each: at the
-  limit of two four-wide units a cycle), a third reading, standardising and writing both triangles, the rest the
-  features of 1024 neurons and the call. Eight-wide units would halve the first.
-* **n = 4096 over a copy**: not bound by memory here: 8.4 million pairs take 28 ms of arithmetic and transposition
-  at the rates measured at n = 1024. Asking for cache lines ahead of reading and writing changed nothing.
+* **relu, typical**: the series, a multiply and a multiply-add a term and pair, runs at the limit of two four-wide
+  units a cycle, which eight-wide ones would halve; the rest is reading, standardising and writing both triangles,
+  the features and the call.
+* **n = 4096 over a copy**: arithmetic and transposition as at n = 1024, not memory: asking for cache lines ahead of
+  reading and writing changed nothing.
 * **float32**: the matrices' terms and bytes are halved, the features (in float64) and the call are not.
 * **two threads** share the memory and, on virtual machines, the core.
 * **bivariate_normal_cdf** keeps full relative accuracy in every tail, with 24 nodes in one or two panels and both
@@ -75,20 +77,20 @@ def table(entries: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write() -> Path:
+def text() -> str:
     cpu = json.loads((RESULTS / "cpu.json").read_text())
-    page = ROOT / "docs" / "performance.md"
-    page.parent.mkdir(exist_ok=True)
-    page.write_text(
-        PAGE.format(
-            machine=", ".join(f"{name} {value}" for name, value in cpu["machine"].items()),
-            targets=target_table(cpu["targets"]),
-            table=table(cpu["rows"]),
-            pairs=cpu["rows"][0]["scipy_pairs_timed"],
-            gpu=section(RESULTS),
-        )
+    return TEXT.format(
+        machine=", ".join(f"{name} {value}" for name, value in cpu["machine"].items()),
+        targets=target_table(cpu["targets"]),
+        table=table(cpu["rows"]),
+        pairs=cpu["rows"][0]["scipy_pairs_timed"],
+        gpu=section(RESULTS),
     )
-    return page
+
+
+def write() -> Path:
+    PAGE.write_text(text())
+    return PAGE
 
 
 if __name__ == "__main__":

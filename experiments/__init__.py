@@ -20,4 +20,5 @@ EXPERIMENTS = (
     "bayesian_network",
     "stochastic_network",
     "stress",
+    "volatility",
 )

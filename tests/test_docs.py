@@ -1,5 +1,7 @@
 """The pages: their code prints what they say, the site builds, and formulas point at functions there are."""
 
+import importlib
+import json
 import re
 import runpy
 import subprocess
@@ -42,6 +44,28 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert len(pages) > len(PAGES)
     assert any("fastmoments.residual_moments" in page for page in pages)
     assert not any("<mtext>\\" in page for page in pages)
+
+
+@pytest.mark.parametrize("module", ["benchmarks.page", "benchmarks.peers_page", "accuracy_page", "readme_figures"])
+def test_a_page_says_what_the_results_say(module, monkeypatch):
+    """Made again from the committed results; the experiments' pages and the frameworks' have tests of their own."""
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    if module.startswith("benchmarks"):
+        pytest.importorskip("threadpoolctl")
+    page = importlib.import_module(module)
+    assert page.text() == page.PAGE.read_text()
+
+
+def test_a_changed_result_changes_the_readme(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    page = importlib.import_module("readme_figures")
+    for path in page.RESULTS.glob("*.json"):
+        (tmp_path / path.name).write_text(path.read_text())
+    cpu = json.loads((tmp_path / "cpu.json").read_text())
+    cpu["targets"][0]["ratio"] *= 1.1
+    (tmp_path / "cpu.json").write_text(json.dumps(cpu))
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    assert page.text() != page.PAGE.read_text()
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "mathematics" in page])

@@ -87,6 +87,16 @@ def stands_the_stress(results):
     assert all(case["float32"] < 8 and case["permuted"] < 8 for case in results.values())
 
 
+def forecasts_volatility(results):
+    qlike = results["series 0"]["qlike"]
+    assert qlike["true variance"] < qlike["constant"]
+    assert all(qlike[name] < qlike["constant"] for name in ("NPN, moments", "SiLU, drawn weights"))
+    ways = results["uncertainty, NPN, moments"]["ways"]
+    # the spread of 50 drawn networks is known to 10 %, and their mean over rows far better
+    assert abs(ways["moments"]["ratio"] - 1) < 0.1
+    assert ways["50 drawn"]["qlike"] == pytest.approx(ways["moments"]["qlike"], abs=0.02)
+
+
 CHECKS = {
     "exactness": is_exact,
     "limits": is_exact_with_one_layer_alone,
@@ -96,6 +106,7 @@ CHECKS = {
     "bayesian_network": reproduces_the_published_formula,
     "stochastic_network": counts_the_coins,
     "stress": stands_the_stress,
+    "volatility": forecasts_volatility,
 }
 
 

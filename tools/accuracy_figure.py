@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from mpmath import mp, mpf
+from mpmath import mpf
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 import fastmoments as fm  # noqa: E402
 from benchmarks import baselines  # noqa: E402
-from tests.quadrature import nodes_and_weights  # noqa: E402
+from benchmarks.pair_truth import truth  # noqa: E402
 
 Array = Any
 
@@ -24,34 +24,6 @@ RHOS = np.tanh(np.linspace(-5.3, 5.3, 24))
 FLOOR = 1e-17
 
 
-def _mean(name: str, mu: Any, var: Any) -> Any:
-    """The textbook's E f(X), which 40 digits do no harm."""
-    if name == "relu":
-        return mu * mp.ncdf(mu / mp.sqrt(var)) + mp.sqrt(var) * mp.npdf(mu / mp.sqrt(var))
-    g = mu / mp.sqrt(1 + var)
-    return mu * mp.ncdf(g) + var / mp.sqrt(1 + var) * mp.npdf(g)
-
-
-def truth(name: str, h: float, rho: float) -> Any:
-    """Cov(f(X_1), f(X_2)) as an integral over X_1 of (f - E f) (E[f(X_2) | X_1] - E f), in 24 digits."""
-    with mp.workdps(40):
-        h, rho = mpf(h), mpf(rho)
-        rest, mean = 1 - rho * rho, _mean(name, h, 1)
-
-        def integrand(z: Any) -> Any:
-            x = h + z
-            f = max(x, mpf(0)) if name == "relu" else x * mp.ncdf(x)
-            return (f - mean) * (_mean(name, h + rho * z, rest) - mean) * mp.npdf(z)
-
-        # panels that resolve the density, the kink, and where the conditional mean bends
-        width = mp.sqrt(rest) / abs(rho) if rho else mpf(4)
-        bends = [-h / rho + k * width for k in (-9, -5, -2, 0, 2, 5, 9)] if width < 1 else []
-        ends = sorted({z for z in (*bends, -h) if -16 < z < 16} | set(range(-16, 17, 4)))
-        rule = list(zip(*nodes_and_weights(24), strict=True))
-        panels = [((low + high) / 2, (high - low) / 2) for low, high in zip(ends[:-1], ends[1:], strict=True)]
-        return sum(radius * sum(w * integrand(middle + radius * x) for x, w in rule) for middle, radius in panels)
-
-
 def methods(name: str, h: Array, rho: Array) -> dict[str, Array]:
     """What each makes of the pairs."""
     ones = np.ones_like(h)
@@ -59,7 +31,7 @@ def methods(name: str, h: Array, rho: Array) -> dict[str, Array]:
     with np.errstate(all="ignore"):
         if name == "relu":
             gain = baselines.ndtr(h)
-            published = rho * gain * gain + baselines._plackett(h, h, rho, power=1)
+            published = rho * gain * gain + baselines.plackett(h, h, rho, power=1)
         else:
             published = baselines.gelu_quadrature(np.array([h, h]), np.array([ones, ones]), rho)
         scipy = np.array([one_by_one(a, a, 1.0, 1.0, r) for a, r in zip(h, rho, strict=True)])
@@ -80,7 +52,7 @@ def draw(path: Path) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(11, 6), sharex=True, sharey=True, layout="constrained")
     for name, row in zip(("relu", "gelu"), axes, strict=True):
         points = list(zip(h, rho, strict=True))
-        exact = [truth(name, *point) for point in tqdm(points, desc=name, unit="pair")]
+        exact = [truth(name, h, h, rho) for h, rho in tqdm(points, desc=name, unit="pair")]
         for axis, (label, values) in zip(row, methods(name, h, rho).items(), strict=True):
             error = np.array([float(abs(mpf(float(v)) / t - 1)) for v, t in zip(values, exact, strict=True)])
             shown = np.clip(np.nan_to_num(error, nan=1.0), FLOOR, 1.0).reshape(len(MEANS), len(RHOS))

@@ -73,7 +73,7 @@ then up to 1e4 times the result.
 {tables}"""
 
 
-def main() -> None:
+def text() -> str:
     every = json.loads(RECORD.read_text())
     normal, unseen = (
         {key: error for key, error in every.items() if is_one(key)}
@@ -82,13 +82,16 @@ def main() -> None:
     record = {key: error for key, error in every.items() if key not in normal and key not in unseen}
     functions = list(dict.fromkeys(key.split("/")[3] for key in record))
     names = [row.name for row in CATALOGUE]
-    page = TEXT.format(
+    return TEXT.format(
         summary=_summary(record, names),
         unseen=_summary(unseen, names),
         bivariate=_by_function(normal),
         tables=_tables(record, functions),
     )
-    PAGE.write_text(page)
+
+
+def main() -> None:
+    PAGE.write_text(text())
     if "--no-figure" not in sys.argv:
         from accuracy_figure import draw
 
