@@ -83,6 +83,8 @@ def errors(row, backend, sources=tuple(SOURCES)):
             known[dtype, name] = [(*case, got) for case, got in zip(cases, results, strict=True)]
         for source in sources:
             chosen = [(case, got) for of, case, got in known[dtype, name] if of == source and truth in case.truth]
+            if source and not chosen:
+                continue  # an activation that no rows were drawn of yet
             what = f"{row.name} {function} on {backend}"
             judged = _judge(what, dtype, FUNCTIONS[function], row.kinks, *zip(*chosen, strict=True))
             assert judged.judged > 0.6 * (judged.judged + sum(judged.excluded.values())), judged.excluded
