@@ -14,55 +14,48 @@ from fastmoments_kernels.cpu.intrinsics import (
     split,
     where,
 )
+from fastmoments_kernels.expansions import (
+    COS_32,
+    COS_64,
+    EXP_32,
+    EXP_64,
+    HALF_PI,
+    LN2_32,
+    LN2_64,
+    LOG2_E,
+    LOG_32,
+    LOG_64,
+    MAGIC_32,
+    MAGIC_64,
+    SIN_32,
+    SIN_64,
+    TWO_OVER_PI,
+)
 from fastmoments_kernels.vocabulary import Real, Reals
 
-LOG2_E = 1.4426950408889634
-# ln 2 in two parts, the first with so few bits that its product with an exponent is exact
-LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
-MAGIC = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer held in the low bits
+LN2_HIGH, LN2_LOW = LN2_64
+MAGIC, EXP, LOG, SIN, COS = MAGIC_64, EXP_64, LOG_64, SIN_64, COS_64
 # where exp(x) is below the normal numbers and 2^n there is 0, and where 2^n is beyond them
 LOWEST, HIGHEST = -709.0, 709.436
 SMALLEST, RAISED, RAISE = 2.0**-1022, 54.0, 2.0**54  # the smallest normal number; below it 2^54 x is one
 INF, NAN = math.inf, math.nan
-# (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2, highest power first: 1/14! is the first term left out
-EXP = (
-    1.6059043836821613e-10,
-    2.08767569878681e-9,
-    2.505210838544172e-8,
-    2.755731922398589e-7,
-    2.7557319223985893e-6,
-    2.48015873015873e-5,
-    1.984126984126984e-4,
-    1.388888888888889e-3,
-    8.333333333333333e-3,
-    4.1666666666666664e-2,
-    1.6666666666666666e-1,
-    0.5,
-)
-# (log((1 + s) / (1 - s)) / (2 s) - 1) / s^2 for |s| <= 0.172, highest power first
-LOG = tuple(1.0 / (2 * k + 1) for k in range(11, 0, -1))
+HALF_PI_1, HALF_PI_2, HALF_PI_3 = HALF_PI
 
-
-# what is other in float32: 1/8! and s^12/13 are the first terms left out
+# what is other in float32
 SINGLE: dict[str, float | tuple[float, ...]] = {
-    "LN2_HIGH": 0.693145751953125,
-    "LN2_LOW": 1.4286068203094172e-06,
-    "MAGIC": 12582912.0,  # 1.5 * 2^23
+    "LN2_HIGH": LN2_32[0],
+    "LN2_LOW": LN2_32[1],
+    "MAGIC": MAGIC_32,
+    "EXP": EXP_32,
+    "LOG": LOG_32,
+    "SIN": SIN_32,
+    "COS": COS_32,
     "LOWEST": -88.0,
     "HIGHEST": 88.37,
     "SMALLEST": 2.0**-126,
     "RAISED": 25.0,
     "RAISE": 2.0**25,
-    "EXP": EXP[-6:],
-    "LOG": LOG[-5:],
 }
-# pi / 2 in three parts: products of the first two with 20 bits of quarter turns are exact, 1e-37 is left out
-HALF_PI_1, HALF_PI_2, HALF_PI_3 = 1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21
-TWO_OVER_PI = 0.6366197723675814
-# (sin(r) - r) / r^3 and (cos(r) - 1) / r^2 in r^2 for |r| <= pi / 4, highest power first: 1/11! and 1/12! are the
-# first terms left out
-SIN = tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(4, 0, -1))
-COS = tuple((-1.0) ** k / math.factorial(2 * k) for k in range(5, 0, -1))
 
 
 def _reduced(x: Real) -> Reals:

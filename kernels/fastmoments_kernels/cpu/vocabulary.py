@@ -98,9 +98,10 @@ def cos(x: float) -> float:
     return math.cos(x)
 
 
+SINGLE = {name: single_constant(value) for name, value in elementary.SINGLE.items()}
 # Beside the quarter turns of a million three bits of float32 would be left for what remains
 _quarter_turns = binding("float64", {}, inline)(elementary.quarter_turns)
-_turned = binding("float32", {}, inline)(elementary.turned)
+_turned = binding("float32", SINGLE, inline)(elementary.turned)
 
 
 @inline
@@ -133,10 +134,5 @@ def _words(real: str, own: Mapping[str, Any], **others: Any) -> dict[str, Any]:
 
 VOCABULARY = {
     "float64": _words("float64", {}, sin=sin, cos=cos),
-    "float32": _words(
-        "float32",
-        {name: single_constant(value) for name, value in elementary.SINGLE.items()},
-        sin=sin_single,
-        cos=cos_single,
-    ),
+    "float32": _words("float32", SINGLE, sin=sin_single, cos=cos_single),
 }

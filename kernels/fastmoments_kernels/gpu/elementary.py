@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import triton
 import triton.language as tl
 
+from fastmoments_kernels import expansions
+
 if TYPE_CHECKING:
     from fastmoments_kernels.vocabulary import Real, Reals
 else:
@@ -51,54 +53,18 @@ def device(function: Any) -> Any:
 
 
 IS_INTERPRETED = constant(INTERPRETED)
-LOG2_E = constant(1.4426950408889634)
-# ln 2 in two parts, the first with so few bits that its product with an exponent is exact
-LN2_HIGH_64, LN2_LOW_64 = constant(0.6931471803691238), constant(1.9082149292705877e-10)
-LN2_HIGH_32, LN2_LOW_32 = constant(0.693145751953125), constant(1.4286068203094172e-06)
-# 1.5 * 2^52 and 1.5 * 2^23: adding one rounds to an integer held in the low bits
-MAGIC_64, MAGIC_32 = constant(6755399441055744.0), constant(12582912.0)
-TWO_OVER_PI = constant(0.6366197723675814)
-# pi / 2 in three parts: products of the first two with 20 bits of quarter turns are exact, 1e-37 is left out
-HALF_PI = constant((1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21))
+LOG2_E = constant(expansions.LOG2_E)
+LN2_HIGH_64, LN2_LOW_64 = map(constant, expansions.LN2_64)
+LN2_HIGH_32, LN2_LOW_32 = map(constant, expansions.LN2_32)
+MAGIC_64, MAGIC_32 = constant(expansions.MAGIC_64), constant(expansions.MAGIC_32)
+TWO_OVER_PI, HALF_PI = constant(expansions.TWO_OVER_PI), constant(expansions.HALF_PI)
 SQRT_2 = constant(1.4142135623730951)
 INF = constant(float("inf"))
 NAN = constant(float("nan"))
-
-# (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2, highest power first: 1/14! and 1/8! are the first terms left out
-EXP_64 = constant(
-    (
-        1.6059043836821613e-10,
-        2.08767569878681e-9,
-        2.505210838544172e-8,
-        2.755731922398589e-7,
-        2.7557319223985893e-6,
-        2.48015873015873e-5,
-        1.984126984126984e-4,
-        1.388888888888889e-3,
-        8.333333333333333e-3,
-        4.1666666666666664e-2,
-        1.6666666666666666e-1,
-        0.5,
-    )
-)
-EXP_32 = constant(
-    (
-        1.984126984126984e-4,
-        1.388888888888889e-3,
-        8.333333333333333e-3,
-        4.1666666666666664e-2,
-        1.6666666666666666e-1,
-        0.5,
-    )
-)
-# (sin(r) - r) / r^3 and (cos(r) - 1) / r^2 in r^2 for |r| <= pi / 4, highest power first: 1/19! and 1/20!,
-# 1/11! and 1/12! are the first terms left out
-SIN_64 = constant(tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(8, 0, -1)))
-COS_64 = constant(tuple((-1.0) ** k / math.factorial(2 * k) for k in range(9, 0, -1)))
-SIN_32 = constant(tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(4, 0, -1)))
-COS_32 = constant(tuple((-1.0) ** k / math.factorial(2 * k) for k in range(5, 0, -1)))
-# (log((1 + s) / (1 - s)) / (2 s) - 1) / s^2 for |s| <= 0.172
-LOG = constant(tuple(1.0 / (2 * k + 1) for k in range(11, 0, -1)))
+EXP_64, EXP_32 = constant(expansions.EXP_64), constant(expansions.EXP_32)
+SIN_64, SIN_32 = constant(expansions.SIN_64), constant(expansions.SIN_32)
+COS_64, COS_32 = constant(expansions.COS_64), constant(expansions.COS_32)
+LOG = constant(expansions.LOG_64)
 
 
 @device
