@@ -132,6 +132,15 @@ def test_batches_are_loops(name, dtype, batch, n):
         assert np.array_equal(gradients.cov_bar[index], back.cov_bar)
 
 
+def test_batches_of_more_than_one_part():
+    n = 64
+    mu, cov = gaussian(n, batch=(cpu.matrices.PART // n + 1,))
+    result = fm.npn_moments(mu, cov, tau=np.linspace(0.5, 2.0, n))
+    for m in (0, -2, -1):
+        one = fm.npn_moments(mu[m], cov[m], tau=np.linspace(0.5, 2.0, n))
+        assert np.array_equal(result.mean[m], one.mean) and np.array_equal(result.cov[m], one.cov)
+
+
 @names
 def test_leading_dimensions_broadcast(name):
     mu, _ = gaussian(3, batch=(4,))

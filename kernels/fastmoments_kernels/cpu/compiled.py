@@ -43,7 +43,7 @@ def formula_binding(formula: ModuleType, parameters: int, real: str = "float64")
     one = np.ones(1)
     features = formula.neuron(one, one, (one,) * parameters)
     names = {"formula": compiled, "NEURON": (0.0,) * len(features), "PARAMETERS": (0.0,) * parameters}
-    return binding(real, names | {"HAS_SERIES": has_series(formula)}, jit)
+    return binding(real, names | {"HAS_SERIES": has_series(formula)}, inline)
 
 
 def entry(template: Callable[..., Any], binding: Binding, name: str, signature: Any) -> Any:

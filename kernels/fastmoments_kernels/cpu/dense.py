@@ -1,9 +1,9 @@
-"""Covariance matrices: tiles of the upper triangle, mirrored, each pair of rows by the cheapest routes.
+"""Covariance matrices: tiles of the upper triangle, mirrored, each square of a tile by the cheapest route.
 
-Per neuron once: features and the first Hermite coefficients, in float64. Per two rows of a tile the series, with
-as many terms as their correlations ask for: in the matrix's dtype where few do, in float64 beyond, where rounding
-would add up. The few pairs that would ask for many more by the pair formula. Every truncation is positive
-semidefinite.
+Per neuron once: features and the first Hermite coefficients, in float64. Per square of a tile the series, with as
+many terms as its correlations ask for: in the matrix's dtype where the tabulated coefficients serve, in float64
+beyond, where rounding would add up. The few pairs that would ask for many more by the pair formula. Every
+truncation is positive semidefinite.
 """
 
 import math
@@ -11,37 +11,53 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.memory import column
+from fastmoments_kernels.cpu.memory import at, column
 from fastmoments_kernels.cpu.series import (
     BASE,
     NEURON,
-    SWEEP,
     TERMS,
     cheapest,
     coefficients,
     log_rests,
     neuron_at,
-    two_rows,
+    reaches,
+    terms_for,
 )
-from fastmoments_kernels.cpu.tiles import PADDING, TILE, aligned, correlations, extent, filled, read, write
+from fastmoments_kernels.cpu.squares import (
+    HEIGHT,
+    LIMITS,
+    VECTOR,
+    WIDE,
+    correlated,
+    largest_of,
+    load,
+    load_wide,
+    store,
+    store_transposed,
+    to_read,
+    to_write,
+)
+from fastmoments_kernels.cpu.sums import series
+from fastmoments_kernels.cpu.tiles import PADDING, TILE, aligned, extent, filled, place, place_image, prepared
 from fastmoments_kernels.formulas import identity as formula
 
 Array = Any
 
 PARAMETERS: tuple[float, ...] = ()  # as long as the tuple of them that formula.neuron takes
-PAIR = 5000.0  # what the formula of one pair costs, in terms of its series; gelu's four times as much
+PAIR = 8000.0  # what the formula of one pair costs, in terms of its series; sin's a quarter of it
 HAS_SERIES = True
 
 
 def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
     """What is known of every neuron (batch, n): mean and variance of f(X), features, and for the series.
 
-    That is 1 / sd, 0 for one without variance, whose rho is 0; the first coefficients; and `log_rests`, by blocks.
+    That is 1 / sd, 0 for one without variance, whose rho is 0, and beyond the last; the first coefficients; and
+    `log_rests`, by blocks.
     """
     batch, n = mu.shape
-    blocks, orders = (n + TILE - 1) // TILE, BASE // SWEEP + 1
-    mean, variance, inverse_sd = np.empty((batch, n)), np.empty((batch, n)), np.empty((batch, n))
-    features, rests = np.empty((batch, len(NEURON), n)), np.empty((batch, blocks, orders))
+    blocks = (n + TILE - 1) // TILE
+    mean, variance, inverse_sd = np.empty((batch, n)), np.empty((batch, n)), np.zeros((batch, filled(n)))
+    features, rests = np.empty((batch, len(NEURON), n)), np.empty((batch, blocks, BASE + 1))
     table = aligned((batch, blocks, BASE + 2, min(TILE, filled(n))), mu)
     for m in range(batch):
         for i in range(n):
@@ -78,71 +94,166 @@ def pairs(
     The columns' neurons begin at `start`: at 0 they are the rows', the upper triangle is read and mirrored; at the
     first whole tile beyond the rows' they are others, and the matrix is a rectangle off the diagonal.
     """
-    (batch, rows_all, columns_all), n = cov.shape, inverse_sd.shape[1]
-    side = min(TILE, filled(n))
-    rho, out = aligned((side, side), cov), aligned((side, side + PADDING), cov)
-    wide_rho, wide_out = aligned((side, side), rests), aligned((side, side + PADDING), rests)
-    rows, columns, block = aligned((2, TILE), rests), aligned((2, TILE), rests), np.empty((side, side))
-    plan, limits = np.empty(TILE, np.int64), np.empty(TILE)
+    (batch, rows_all, columns_all), n = cov.shape, variance.shape[1]
+    side, lanes = min(TILE, filled(n)), VECTOR // cov.itemsize
+    most_hard = side * side // (HEIGHT * lanes)
+    block, out, mirror = (
+        aligned((side, side), cov),
+        aligned((side, side), cov),
+        aligned((side, side + PADDING), cov),
+    )
+    rows, columns, rho = aligned((2, TILE), rests), aligned((2, TILE), rests), aligned((2, lanes), rests)
+    served, both, limits = np.empty(LIMITS), np.empty(BASE + 1), np.empty(most_hard)
+    hard = np.empty((most_hard, 3), np.int64)
     task = 0
     for m in range(batch):
+        given, result, known, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
         for i in range(0, rows_all, TILE):
             for j in range(i if start == 0 else 0, columns_all, TILE):
                 if task % step == first:
-                    k, (height, width) = start + j, extent(cov[m], i, j)
-                    correlations(cov[m], i, j, start, inverse_sd[m], rho)
-                    both = rests[m, i // TILE] + rests[m, k // TILE]
-                    most, all_in = routes(rho, height, filled(width), both, log_tolerance, PAIR, plan, limits)
-                    if most <= BASE and all_in:
-                        by_series(rho, table[m, i // TILE], table[m, k // TILE], plan, height, filled(width), out)
-                        write(out, cov_out[m], i, j, start)
+                    k, (height, width) = start + j, extent(given, i, j)
+                    both[:] = rests[m, i // TILE] + rests[m, k // TILE]
+                    reaches(both, log_tolerance, served)
+                    of_1, of_2 = table[m, i // TILE], table[m, k // TILE]
+                    whole = height == TILE and width == TILE and i != k and vary(per_sd, i) and vary(per_sd, k)
+                    if whole:
+                        count = quick(
+                            given, i, j, result, i, j, per_sd, i, k, TILE, TILE, of_1, of_2, served, mirror, hard
+                        )
                     else:
+                        prepared(given, i, j, start, per_sd, block)
+                        count = quick(
+                            block, 0, 0, out, 0, 0, per_sd, i, k, height, width, of_1, of_2, served, mirror, hard
+                        )
+                    if count > 0:
+                        if whole:
+                            prepared(given, i, j, start, per_sd, block)
                         if len(rows) < TERMS:
                             rows, columns = aligned((TERMS + 2, TILE), rests), aligned((TERMS + 2, TILE), rests)
-                        coefficients(features[m], i, most, rows)
-                        coefficients(features[m], k, most, columns)
-                        read(cov[m], i, j, block)
-                        correlations(cov[m], i, j, start, inverse_sd[m], wide_rho)
-                        by_series(wide_rho, rows, columns, plan, height, filled(width), wide_out)
-                        by_formula(features[m], i, k, block[:height, :width], wide_rho, limits, slack, wide_out)
-                        write(wide_out, cov_out[m], i, j, start)
+                            rho = aligned((most_hard * HEIGHT, lanes), rests)
+                        most = hard_squares(
+                            block, per_sd, i, k, lanes, both, log_tolerance, PAIR, count, hard, limits, rho
+                        )
+                        coefficients(known, i, most, rows)
+                        coefficients(known, k, most, columns)
+                        for q in range(count):
+                            by_series(rho, q, rows, columns, hard, out, mirror)
+                            by_formula(
+                                known, i, k, block, rho, q, hard, limits[q], height, width, slack, out, mirror
+                            )
+                    if whole:
+                        for q in range(count):
+                            store(load(out, hard[q, 0], hard[q, 1]), result, i + hard[q, 0], j + hard[q, 1])
+                        place_image(mirror, result, i, j, start)
+                    else:
+                        place(out, mirror, result, i, j, start)
                     if i == k:
                         for a in range(i, i + height):
-                            cov_out[m, a, a] = variance[m, a]
+                            result[a, a] = variance[m, a]
                 task += 1
 
 
-def routes(
-    rho: Array,
+def vary(per_sd: Array, i: int) -> bool:
+    """Whether all neurons of a tile have variance."""
+    constant = 0
+    for a in range(TILE):
+        constant += 1 if at(per_sd, (i + a,)) == 0.0 else 0
+    return constant == 0
+
+
+def quick(
+    given: Array,
+    a: int,
+    b: int,
+    out: Array,
+    c: int,
+    d: int,
+    per_sd: Array,
+    i: int,
+    k: int,
     height: int,
     width: int,
+    of_1: Array,
+    of_2: Array,
+    served: Array,
+    mirror: Array,
+    hard: Array,
+) -> int:
+    """The covariances of a block at given[a, b] into out[c, d] and `mirror` where the tabulated terms serve.
+
+    How many squares ask for more, which `hard` lists.
+    """
+    lanes, count = VECTOR // out.itemsize, 0
+    for r in range(0, height, HEIGHT):
+        for s in range(r // lanes * lanes if i == k else 0, width, lanes):
+            to_read(given, a + r + HEIGHT, b + s)
+            to_write(out, c + r + HEIGHT, d + s)
+            rho = correlated(load(given, a + r, b + s), per_sd, i + r, k + s)
+            terms = terms_for(largest_of(rho), served)
+            if terms > BASE:
+                hard[count, 0], hard[count, 1] = r, s
+                count += 1
+            else:
+                values = series(rho, of_1, of_2, terms, r, s)
+                store(values, out, c + r, d + s)
+                store_transposed(values, mirror, s, r)
+    return count
+
+
+def hard_squares(
+    block: Array,
+    per_sd: Array,
+    i: int,
+    k: int,
+    lanes: int,
     rests: Array,
     log_tolerance: float,
     pair: float,
-    plan: Array,
+    count: int,
+    hard: Array,
     limits: Array,
-) -> tuple[int, bool]:
-    """For every two rows how many terms and up to which |rho|; the most terms, whether they serve all pairs."""
-    most, all_in = 0, True
-    for i in range(0, height, 2):
-        plan[i], limits[i], beyond = cheapest(rho, i, width, rests, log_tolerance, pair)
-        most, all_in = max(most, plan[i]), all_in & (beyond == 0)
-    return most, all_in
+    rho: Array,
+) -> int:
+    """For every hard square its correlations in float64, how many terms and up to which |rho|; the most terms."""
+    most, flat = 0, rho.reshape(-1)
+    for q in range(count):
+        r, s = hard[q, 0], hard[q, 1]
+        for t in range(0, lanes, WIDE):
+            store(correlated(load_wide(block, r, s + t), per_sd, i + r, k + s + t), rho, q * HEIGHT, t)
+        pairs = HEIGHT * lanes
+        hard[q, 2], limits[q] = cheapest(flat, q * pairs, pairs, rests, log_tolerance, pair)
+        most = max(most, hard[q, 2])
+    return most
 
 
-def by_series(rho: Array, rows: Array, columns: Array, plan: Array, height: int, width: int, out: Array) -> None:
-    """The covariances of a block by as many terms as planned."""
-    for i in range(0, height, 2):
-        two_rows(rho, i, rows, columns, plan[i], width, out)
+def by_series(rho: Array, q: int, rows: Array, columns: Array, hard: Array, out: Array, mirror: Array) -> None:
+    """A hard square's series."""
+    r, s, terms = hard[q, 0], hard[q, 1], hard[q, 2]
+    for t in range(0, VECTOR // out.itemsize, WIDE):
+        values = series(load(rho, q * HEIGHT, t), rows, columns, terms, r, s + t)
+        store(values, out, r, s + t)
+        store_transposed(values, mirror, s + t, r)
 
 
 def by_formula(
-    features: Array, i: int, j: int, block: Array, rho: Array, limits: Array, slack: float, out: Array
+    features: Array,
+    i: int,
+    j: int,
+    block: Array,
+    rho: Array,
+    q: int,
+    hard: Array,
+    limit: float,
+    height: int,
+    width: int,
+    slack: float,
+    out: Array,
+    mirror: Array,
 ) -> None:
-    """Those of neurons i, i + 1, ... with j, j + 1, ... that the series does not serve."""
-    height, width = block.shape
-    for a in range(height):
-        for b in range(width):
-            if abs(rho[a, b]) > limits[a // 2 * 2]:
-                one, two = neuron_at(features, i + a), neuron_at(features, j + b)
-                out[a, b] = formula.cov(one, two, block[a, b], slack)
+    """Of neurons i, i + 1, ... with j, j + 1, ... the pairs of a hard square that the series does not serve."""
+    r, s = hard[q, 0], hard[q, 1]
+    for a in range(min(HEIGHT, height - r)):
+        for b in range(min(VECTOR // out.itemsize, width - s)):
+            if abs(rho[q * HEIGHT + a, b]) > limit:
+                one, two, c = neuron_at(features, i + r + a), neuron_at(features, j + s + b), block[r + a, s + b]
+                out[r + a, s + b] = mirror[s + b, r + a] = formula.cov(one, two, float(c), slack)

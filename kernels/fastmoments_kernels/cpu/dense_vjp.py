@@ -1,35 +1,39 @@
 """The backward pass of the covariance matrix: one visit to each pair gives its part of all gradients.
 
 The series has every derivative: f' has coefficients b'_n = sqrt(n + 1) b_{n+1} / sd (Price), so d K/d cov =
-sum n rho^(n-1) b_n b_n / (sd_1 sd_2), d K/d mu_1 = sum rho^n b'_n b_n, d K/d var_1 = sum rho^n b''_n b_n / 2.
-A neuron's gradients are sums over n of b'_n and b''_n times the sums over the other neurons of bar rho^n b_n: those
-are what a visit adds up. They are kept per tile and added in the tiles' order: the same input gives the same bits.
+sum rho^n b'_n b'_n from n = 0, d K/d mu_1 = sum rho^n b'_n b_n, d K/d var_1 = sum rho^n b''_n b_n / 2. What flows
+into mu and var is kept per tile and added in the tiles' order: the same input gives the same bits.
 """
 
 from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.dense import routes
-from fastmoments_kernels.cpu.series import (
-    BASE,
-    ROOT,
-    TERMS,
-    coefficients,
-    neuron_at,
-    reversed_rows,
-    two_rows_vjp,
+from fastmoments_kernels.cpu.dense import hard_squares
+from fastmoments_kernels.cpu.series import BASE, TERMS, coefficients, derivatives, neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.squares import (
+    HEIGHT,
+    LIMITS,
+    WIDE,
+    correlated,
+    largest_of,
+    load,
+    load_wide,
+    mean_of,
+    store,
+    store_transposed,
 )
+from fastmoments_kernels.cpu.sums import gradients
 from fastmoments_kernels.cpu.tiles import (
     PADDING,
     TILE,
+    ahead,
     aligned,
     both_sides,
-    correlations,
     extent,
     filled,
-    read,
-    write,
+    place_made,
+    prepared,
 )
 from fastmoments_kernels.formulas import identity as formula
 
@@ -38,8 +42,6 @@ Array = Any
 PARAMETERS: tuple[float, ...] = ()  # as long as the tuple of them that formula.neuron takes
 PAIR = 10000.0  # what the five formulas of one pair cost, in terms of the series here
 ABOVE = 2  # orders beyond N that f'' asks for
-LONGEST = TERMS + ABOVE + 2  # rows of a table
-SMALL = 1e-290  # below it only the series' first term is left, and |rho| may not be divided by
 
 
 def pair_gradients(
@@ -63,98 +65,122 @@ def pair_gradients(
 
     `start` is what it is to `dense.pairs`; of a rectangle cov_bar is the sum with its mirror image's.
     """
-    (batch, rows_all, columns_all), n = cov.shape, inverse_sd.shape[1]
+    (batch, rows_all, columns_all), n = cov.shape, features.shape[2]
     side = min(TILE, filled(n))
-    rho, weight, power = aligned((side, side), rests), aligned((side, side), rests), aligned((side, side), rests)
-    slope, block = aligned((side, side + PADDING), rests), np.empty((side, side))
-    sums, upward = aligned((BASE, TILE), rests), aligned((BASE, TILE), rests)
-    rows, columns = aligned((2, TILE), rests), aligned((2, TILE), rests)
-    plan, limits = np.empty(TILE, np.int64), np.empty(TILE)
+    most_hard = side * side // (HEIGHT * WIDE)
+    block, weight, out = aligned((side, side), cov), aligned((side, side), rests), aligned((side, side), cov)
+    image, mirror = aligned((side, side), rests), aligned((side, side + PADDING), cov)
+    tables = aligned((table.shape[1], 3, BASE, side), rests)
+    long_1, long_2, longer = aligned((3, 1, side), rests), aligned((3, 1, side), rests), aligned((2, side), rests)
+    by_row, by_column = aligned((2, side, WIDE), rests), aligned((2, side), rests)
+    rho, part = aligned((2, WIDE), rests), aligned((2 * HEIGHT, WIDE), rests)
+    served, both, limits = np.empty(LIMITS), np.empty(BASE + 1), np.empty(most_hard)
+    hard = np.empty((most_hard, 3), np.int64)
     task = 0
     for m in range(batch):
+        given, bar, grad, known, per_sd, gain = (
+            cov[m],
+            cov_bar[m],
+            cov_grad[m],
+            features[m],
+            inverse_sd[m],
+            gains[m],
+        )
+        for a in range(len(tables)):
+            derivatives(table[m, a], BASE - ABOVE, tables[a])
         for i in range(0, rows_all, TILE):
             for j in range(i if start == 0 else 0, columns_all, TILE):
                 if task % step == first:
-                    k, (height, width) = start + j, extent(cov[m], i, j)
-                    a, b = i // TILE, k // TILE
-                    mu_1, mu_2, var_1, var_2 = mu_part[m, b], mu_part[m, a], var_part[m, b], var_part[m, a]
-                    correlations(cov[m], i, j, start, inverse_sd[m], rho)
-                    both_sides(cov_bar[m], i, j, start, weight)
-                    both = rests[m, a] + rests[m, b]
-                    most, all_in = routes(rho, height, filled(width), both, log_tolerance, PAIR, plan, limits)
-                    powers(rho, weight, limits, height, width, power)
-                    if most + ABOVE <= BASE:
-                        of_1, of_2 = table[m, a], table[m, b]
-                    else:
-                        if len(rows) < TERMS:
-                            rows, columns = aligned((LONGEST, TILE), rests), aligned((LONGEST, TILE), rests)
-                            sums, upward = aligned((TERMS, TILE), rests), aligned((TERMS, TILE), rests)
-                        coefficients(features[m], i, most + ABOVE, rows)
-                        coefficients(features[m], k, most + ABOVE, columns)
-                        of_1, of_2 = rows, columns
-                    reversed_rows(of_2, most, upward)
-                    sums[:most] = 0.0
-                    for r in range(0, height, 2):
-                        found = two_rows_vjp(rho, r, of_1, upward, plan[r], filled(width), power, slope, sums)
-                        add_row(found[:2], inverse_sd[m], i + r, mu_1, var_1)
-                        if r + 1 < height:
-                            add_row(found[2:], inverse_sd[m], i + r + 1, mu_1, var_1)
-                    add_columns(sums, of_2, most, inverse_sd[m], k, width, mu_2, var_2)
-                    scale(slope, rho, weight, inverse_sd[m], gains[m], i, k, height, width)
-                    if not all_in:
-                        read(cov[m], i, j, block)
-                        correlations(cov[m], i, j, start, inverse_sd[m], rho)
-                        own, parts = block[:height, :width], (mu_1, mu_2, var_1, var_2)
-                        by_formula(features[m], i, k, own, rho, limits, slack, weight, slope, *parts)
-                    write(slope, cov_grad[m], i, j, start)
+                    k, (height, width) = start + j, extent(given, i, j)
+                    both[:] = rests[m, i // TILE] + rests[m, k // TILE]
+                    reaches(both, log_tolerance, served)
+                    ahead(given, i, j)
+                    both_sides(bar, i, j, start, image, weight)
+                    prepared(given, i, j, start, per_sd, block)
+                    of_1, of_2 = tables[i // TILE], tables[k // TILE]
+                    by_row[:], by_column[:] = 0.0, 0.0
+                    count = 0
+                    for r in range(0, height, HEIGHT):
+                        for s in range(r // WIDE * WIDE if i == k else 0, width, WIDE):
+                            rhos = correlated(load_wide(block, r, s), per_sd, i + r, k + s)
+                            terms = terms_for(largest_of(rhos), served)
+                            if terms > BASE - ABOVE:
+                                hard[count, 0], hard[count, 1] = r, s
+                                count += 1
+                            else:
+                                weights = load(weight, r, s)
+                                slope = gradients(rhos, weights, of_1, of_2, terms, r, s, by_row, by_column)
+                                slope = correlated(slope, per_sd, i + r, k + s)
+                                values = mean_of(correlated(weights, gain, i + r, k + s), slope)
+                                store(values, out, r, s)
+                                store_transposed(values, mirror, s, r)
+                    if count > 0:
+                        if len(longer) < TERMS:
+                            longer = aligned((TERMS + ABOVE + 2, side), rests)
+                            long_1, long_2 = aligned((3, TERMS, side), rests), aligned((3, TERMS, side), rests)
+                            rho = aligned((most_hard * HEIGHT, WIDE), rests)
+                        most = hard_squares(
+                            block, per_sd, i, k, WIDE, both, log_tolerance, PAIR, count, hard, limits, rho
+                        )
+                        coefficients(known, i, most + ABOVE, longer)
+                        derivatives(longer, most, long_1)
+                        coefficients(known, k, most + ABOVE, longer)
+                        derivatives(longer, most, long_2)
+                        for q in range(count):
+                            r, s, terms = hard[q, 0], hard[q, 1], hard[q, 2]
+                            served_part(rho, q, limits[q], weight, r, s, part)
+                            rhos, weights = load(part, 0, 0), load(part, HEIGHT, 0)
+                            slope = gradients(rhos, weights, long_1, long_2, terms, r, s, by_row, by_column)
+                            slope = correlated(slope, per_sd, i + r, k + s)
+                            values = mean_of(correlated(weights, gain, i + r, k + s), slope)
+                            store(values, out, r, s)
+                            store_transposed(values, mirror, s, r)
+                    mu_1, mu_2 = mu_part[m, k // TILE], mu_part[m, i // TILE]
+                    var_1, var_2 = var_part[m, k // TILE], var_part[m, i // TILE]
+                    collect(by_row, by_column, per_sd, i, k, height, width, mu_1, mu_2, var_1, var_2)
+                    for q in range(count):
+                        by_formula(
+                            *(known, i, k, block, rho, q, hard, limits[q], height, width, slack, weight),
+                            *(out, mirror, mu_1, mu_2, var_1, var_2),
+                        )
+                    place_made(out, mirror, grad, i, j, start)
                 task += 1
 
 
-def powers(rho: Array, weight: Array, limits: Array, height: int, width: int, power: Array) -> None:
-    """Weights where the series begins; pairs that it does not serve weigh nothing there, nor does their rho."""
-    for a in range(height + height % 2):
-        for b in range(filled(width)):
-            beyond = abs(rho[a, b]) > limits[a // 2 * 2]
-            power[a, b] = 0.0 if beyond else weight[a, b]
-            rho[a, b] = 0.0 if beyond else rho[a, b]
+def served_part(rho: Array, q: int, limit: float, weight: Array, r: int, s: int, part: Array) -> None:
+    """Correlations and, below, weights of a hard square; of pairs that the series does not serve both are 0."""
+    for a in range(HEIGHT):
+        for b in range(WIDE):
+            beyond = abs(rho[q * HEIGHT + a, b]) > limit
+            part[a, b] = 0.0 if beyond else rho[q * HEIGHT + a, b]
+            part[HEIGHT + a, b] = 0.0 if beyond else weight[r + a, s + b]
 
 
-def add_row(found: tuple[float, float], inverse_sd: Array, i: int, mu_part: Array, var_part: Array) -> None:
-    """A row's sums to the gradients of neuron i."""
-    mu_part[i] += inverse_sd[i] * found[0]
-    var_part[i] += 0.5 * inverse_sd[i] * inverse_sd[i] * found[1]
-
-
-def add_columns(
-    sums: Array, columns: Array, terms: int, inverse_sd: Array, j: int, width: int, mu_part: Array, var_part: Array
-) -> None:
-    """The columns' sums, order by order, to the gradients of neurons j, j + 1, ..."""
-    top = columns.shape[0] - 2
-    for n in range(1, terms + 1):
-        for b in range(width):
-            scaled = inverse_sd[j + b] * ROOT[n + 1] * sums[n - 1, b]
-            mu_part[j + b] += scaled * columns[top - n - 1, b]
-            var_part[j + b] += 0.5 * inverse_sd[j + b] * ROOT[n + 2] * scaled * columns[top - n - 2, b]
-
-
-def scale(
-    slope: Array,
-    rho: Array,
-    weight: Array,
-    inverse_sd: Array,
-    gains: Array,
+def collect(
+    by_row: Array,
+    by_column: Array,
+    per_sd: Array,
     i: int,
     j: int,
     height: int,
     width: int,
+    mu_1: Array,
+    mu_2: Array,
+    var_1: Array,
+    var_2: Array,
 ) -> None:
-    """From w rho dK / d rho to bar dK / d cov, w = 2 bar."""
+    """A tile's sums to the gradients of neurons i, i + 1, ... and j, j + 1, ..."""
     for a in range(height):
-        for b in range(width):
-            r = rho[a, b]
-            uncorrelated = abs(r) < SMALL
-            by_rho = slope[a, b] / (1.0 if uncorrelated else r) * (inverse_sd[i + a] * inverse_sd[j + b])
-            slope[a, b] = 0.5 * (weight[a, b] * (gains[i + a] * gains[j + b]) if uncorrelated else by_rho)
+        mu, var, scale = 0.0, 0.0, per_sd[i + a]
+        for b in range(WIDE):
+            mu += by_row[0, a, b]
+            var += by_row[1, a, b]
+        mu_1[i + a] += scale * mu
+        var_1[i + a] += 0.5 * scale * scale * var
+    for b in range(width):
+        scale = per_sd[j + b]
+        mu_2[j + b] += scale * by_column[0, b]
+        var_2[j + b] += 0.5 * scale * scale * by_column[1, b]
 
 
 def by_formula(
@@ -163,22 +189,28 @@ def by_formula(
     j: int,
     block: Array,
     rho: Array,
-    limits: Array,
+    q: int,
+    hard: Array,
+    limit: float,
+    height: int,
+    width: int,
     slack: float,
     weight: Array,
-    slope: Array,
+    out: Array,
+    mirror: Array,
     mu_1: Array,
     mu_2: Array,
     var_1: Array,
     var_2: Array,
 ) -> None:
-    """The pairs of neurons i, i + 1, ... with j, j + 1, ... that the series does not serve."""
-    height, width = block.shape
-    for a in range(height):
-        for b in range(width):
-            if abs(rho[a, b]) > limits[a // 2 * 2]:
-                one, two, c, w = neuron_at(features, i + a), neuron_at(features, j + b), block[a, b], weight[a, b]
-                slope[a, b] = 0.5 * w * formula.product_11(one, two, c, slack)
+    """The pairs of a hard square that the series does not serve."""
+    r, s = hard[q, 0], hard[q, 1]
+    for a in range(r, min(r + HEIGHT, height)):
+        for b in range(s, min(s + WIDE, width)):
+            if abs(rho[q * HEIGHT + a - r, b - s]) > limit:
+                one, two = neuron_at(features, i + a), neuron_at(features, j + b)
+                c, w = float(block[a, b]), weight[a, b]
+                out[a, b] = mirror[b, a] = 0.5 * w * formula.product_11(one, two, c, slack)
                 mu_1[i + a] += w * formula.cov_10(one, two, c, slack)
                 mu_2[j + b] += w * formula.cov_10(two, one, c, slack)
                 var_1[i + a] += 0.5 * w * formula.cov_20(one, two, c, slack)

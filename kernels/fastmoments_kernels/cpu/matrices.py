@@ -17,6 +17,7 @@ from fastmoments_kernels.cpu.compiled import entry, formula_binding
 from fastmoments_kernels.cpu.elementwise import elementwise
 from fastmoments_kernels.threads import run
 
+PART = 4096  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
 SERIAL = 128  # a single matrix up to this size is done before a second thread has started
 
 Array = np.ndarray[Any, Any]
@@ -123,14 +124,19 @@ def moments(
 
     Parameters broadcast with mu. The neurons are those of a block on the diagonal where the covariance has n.
     """
-    name, n = row_of(activation).name, n or mu.shape[1]
+    name, (batch, width), n = row_of(activation).name, mu.shape, n or mu.shape[1]
     if _tasks(*cov.shape) == 1:
         given = mu, cov, _stacked(parameters, mu.shape), mean_out, cov_out
         _whole(name, len(parameters), cov.dtype)(*given, *_rounding(cov.dtype, n))
         return
-    neurons = _prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
-    _pairs(name, neurons, cov, cov_out, 0, n)
-    mean_out[...] = neurons.mean
+    everywhere = [np.broadcast_to(parameter, mu.shape) for parameter in parameters]
+    step = max(PART // max(width, 1), 1)
+    for first in range(0, batch, step):
+        part = slice(first, first + step)
+        own = tuple(parameter[part] for parameter in everywhere)
+        neurons = _prepare(name, mu[part], cov[part].diagonal(0, 1, 2), own)
+        _pairs(name, neurons, cov[part], cov_out[part], 0, n)
+        mean_out[part] = neurons.mean
 
 
 def block(
@@ -216,7 +222,9 @@ def _pair_gradients(
     mu_parts, var_parts = np.zeros((2, *neurons.rests.shape[:2], gain.shape[1]))
     cov_grad = np.empty_like(cov)
     slack, log_tolerance = _rounding(cov.dtype, n)
-    given = neurons.features, neurons.inverse_sd, neurons.table, neurons.rests, gain, cov, cov_bar
+    gains = np.zeros_like(neurons.inverse_sd)
+    gains[:, : gain.shape[1]] = gain
+    given = neurons.features, neurons.inverse_sd, neurons.table, neurons.rests, gains, cov, cov_bar
     kernel = _kernel("pair_gradients", name, len(neurons.arguments) - 2, cov.dtype)
     # derivatives' series converge later
     rounding = slack, log_tolerance + math.log(1e-3)

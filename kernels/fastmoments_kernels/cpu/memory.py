@@ -13,6 +13,12 @@ def _place(lowering: Any, builder: Any, arguments: Any, real: Any) -> Any:
     return builder.gep(builder.inttoptr(address, number.as_pointer()), [index])
 
 
+def element(lowering: Any, builder: Any, kind: Any, array: Any, indices: list[Any]) -> Any:
+    """Where array[indices] is, none of them negative."""
+    view = lowering.make_array(kind)(lowering, builder, array)
+    return cgutils.get_item_pointer(lowering, builder, kind, view, indices, wraparound=False)
+
+
 @intrinsic
 def column(context: Any, like: Any, array: Any, first: Any, step: Any, j: Any) -> Any:
     """A tuple as long as `like` of array[first, j], array[first + step, j], ...: loads, and no slice on the way."""
@@ -21,15 +27,36 @@ def column(context: Any, like: Any, array: Any, first: Any, step: Any, j: Any) -
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, matrix, row, stride, index = arguments
-        view = lowering.make_array(array)(lowering, builder, matrix)
         values = []
         for _ in range(count):
-            pointer = cgutils.get_item_pointer(lowering, builder, array, view, [row, index], wraparound=False)
-            values.append(builder.load(pointer))
+            values.append(builder.load(element(lowering, builder, array, matrix, [row, index])))
             row = builder.add(row, stride)
         return lowering.make_tuple(builder, result, values)
 
     return result(like, array, types.intp, types.intp, types.intp), emit
+
+
+@intrinsic
+def at(context: Any, array: Any, index: Any) -> Any:
+    """array[index], a tuple of indices that are not negative: to test them would make gathers of a loop."""
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        indices = cgutils.unpack_tuple(builder, arguments[1])
+        return builder.load(element(lowering, builder, array, arguments[0], indices))
+
+    return array.dtype(array, index), emit
+
+
+@intrinsic
+def put(context: Any, array: Any, index: Any, value: Any) -> Any:
+    """array[index] = value, alike."""
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        indices = cgutils.unpack_tuple(builder, arguments[1])
+        builder.store(arguments[2], element(lowering, builder, array, arguments[0], indices))
+        return lowering.get_dummy_value()
+
+    return types.void(array, index, array.dtype), emit
 
 
 def _load(real: Any) -> Any:

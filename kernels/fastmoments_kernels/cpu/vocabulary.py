@@ -47,12 +47,6 @@ def binding(real: str, names: Mapping[str, Any], compile: Callable[[FunctionType
     return Binding(names, compile, single_constant, literal=np.float32)
 
 
-@reordered
-def plus(a: float, b: float) -> float:
-    """a + b of a sum that may be reordered, and so be a vector's."""
-    return a + b
-
-
 def _gauss_legendre(rule: Array, integrand: Callable[..., Real], context: Reals) -> Real:
     # only this sum may be reordered, so that the nodes can be a vector
     total = 0.0
