@@ -5,15 +5,16 @@ Comparisons are written so that nan passes through.
 """
 
 import math
-from math import sqrt as square_root  # as an attribute it would read as this file's own
 
 from fastmoments_kernels.cpu.intrinsics import (
     fma,
     polynomial,
     power_of_2,
     split,
+    square_root,
     where,
 )
+from fastmoments_kernels.tables import EXP2
 from fastmoments_kernels.vocabulary import Real, Reals
 
 LOG2_E = 1.4426950408889634
@@ -22,6 +23,7 @@ LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
 MAGIC = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer held in the low bits
 # where exp(x) is below the normal numbers and 2^n there is 0, and where 2^n is beyond them
 LOWEST, HIGHEST = -709.0, 709.436
+LEAST_POWER = -1022.0
 SMALLEST, RAISED, RAISE = 2.0**-1022, 54.0, 2.0**54  # the smallest normal number; below it 2^54 x is one
 INF, NAN = math.inf, math.nan
 # (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2, highest power first: 1/14! is the first term left out
@@ -49,11 +51,13 @@ SINGLE: dict[str, float | tuple[float, ...]] = {
     "LN2_LOW": 1.4286068203094172e-06,
     "MAGIC": 12582912.0,  # 1.5 * 2^23
     "LOWEST": -88.0,
+    "LEAST_POWER": -126.0,
     "HIGHEST": 88.37,
     "SMALLEST": 2.0**-126,
     "RAISED": 25.0,
     "RAISE": 2.0**25,
     "EXP": EXP[-6:],
+    "EXP2": EXP2[-7:],
     "LOG": LOG[-5:],
 }
 # pi / 2 in three parts: products of the first two with 20 bits of quarter turns are exact, 1e-37 is left out
@@ -78,6 +82,15 @@ def _reduced(x: Real) -> Reals:
 def exp(x: Real) -> Real:
     p, scale = _reduced(x)
     return where(x > HIGHEST, INF, fma(scale, p, scale))
+
+
+def exp2(x: Real) -> Real:
+    """2^x up to the largest power; below the smallest normal number that."""
+    y = where(x < LEAST_POWER, LEAST_POWER, x)
+    shifted = y + MAGIC
+    r = y - (shifted - MAGIC)
+    scale = power_of_2(shifted)
+    return fma(scale * r, polynomial(EXP2, r), scale)
 
 
 def expm1(x: Real) -> Real:
