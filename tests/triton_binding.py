@@ -74,8 +74,13 @@ def either(condition, first: tl.constexpr, second: tl.constexpr, arguments):
     return tl.where(condition, first(*arguments), second(*arguments))
 
 
+@triton.jit
+def shortcut(condition, quick: tl.constexpr, general: tl.constexpr, arguments):
+    return general(*arguments)
+
+
 WORDS = ("exp", "sqrt", "absolute", "minimum", "maximum", "where", "difference_of_products", "polynomial")
-VOCABULARY = {name: globals()[name] for name in (*WORDS, "gauss_legendre", "either")}
+VOCABULARY = {name: globals()[name] for name in (*WORDS, "gauss_legendre", "either", "shortcut")}
 
 
 def jit(function):

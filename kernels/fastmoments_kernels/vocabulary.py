@@ -1,8 +1,9 @@
 """The words formulas are written in, here on NumPy arrays; `bind` exchanges them for another backend's.
 
 A formula is scalar mathematics without branches: `where` chooses between values, `either` between routes that
-a backend may evaluate lazily (Numba takes one, array backends both), `gauss_legendre` owns the loop over nodes,
-`summed` and `collected` those over the components of a mixture.
+a backend may evaluate lazily (Numba takes one, array backends both), `shortcut` offers a cheaper route to a backend
+that can take it alone, `gauss_legendre` and `fitted_legendre` own the loop over nodes, `summed` and `collected`
+those over the components of a mixture.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ Real = Any
 Reals = Any
 
 exp = np.exp
+exp2 = np.exp2
 expm1 = np.expm1
 log = np.log
 log1p = np.log1p
@@ -63,6 +65,13 @@ def gauss_legendre(rule: Sequence[tuple[float, float]], integrand: Callable[...,
     return total
 
 
+def fitted_legendre(
+    rules: Sequence[Any], reaches: Sequence[float], size: Real, integrand: Callable[..., Real], context: Reals
+) -> Real:
+    """`gauss_legendre` by the first rule whose reach is not below `size`, or by the last, which serves them all."""
+    return gauss_legendre(rules[-1], integrand, context)
+
+
 def summed(components: Reals, term: Callable[..., Real], context: Reals) -> Real:
     """Sum of term(k, context) over the components: k = 0 ... len(components) - 1."""
     total = term(0, context)
@@ -82,3 +91,8 @@ def either(condition: Real, first: Callable[..., Any], second: Callable[..., Any
     if isinstance(yes, tuple):
         return tuple(where(condition, a, b) for a, b in zip(yes, no, strict=True))
     return where(condition, yes, no)
+
+
+def shortcut(condition: Real, quick: Callable[..., Any], general: Callable[..., Any], arguments: Reals) -> Any:
+    """general(*arguments), which is right everywhere; where the condition holds quick(*arguments) is the same."""
+    return general(*arguments)

@@ -5,13 +5,13 @@ Comparisons are written so that nan passes through.
 """
 
 import math
-from math import sqrt as square_root  # as an attribute it would read as this file's own
 
 from fastmoments_kernels.cpu.intrinsics import (
     fma,
     polynomial,
     power_of_2,
     split,
+    square_root,
     where,
 )
 from fastmoments_kernels.expansions import (
@@ -31,12 +31,14 @@ from fastmoments_kernels.expansions import (
     SIN_64,
     TWO_OVER_PI,
 )
+from fastmoments_kernels.tables import EXP2
 from fastmoments_kernels.vocabulary import Real, Reals
 
 LN2_HIGH, LN2_LOW = LN2_64
 MAGIC, EXP, LOG, SIN, COS = MAGIC_64, EXP_64, LOG_64, SIN_64, COS_64
 # where exp(x) is below the normal numbers and 2^n there is 0, and where 2^n is beyond them
 LOWEST, HIGHEST = -709.0, 709.436
+LEAST_POWER = -1022.0
 SMALLEST, RAISED, RAISE = 2.0**-1022, 54.0, 2.0**54  # the smallest normal number; below it 2^54 x is one
 INF, NAN = math.inf, math.nan
 HALF_PI_1, HALF_PI_2, HALF_PI_3 = HALF_PI
@@ -51,10 +53,12 @@ SINGLE: dict[str, float | tuple[float, ...]] = {
     "SIN": SIN_32,
     "COS": COS_32,
     "LOWEST": -88.0,
+    "LEAST_POWER": -126.0,
     "HIGHEST": 88.37,
     "SMALLEST": 2.0**-126,
     "RAISED": 25.0,
     "RAISE": 2.0**25,
+    "EXP2": EXP2[-7:],
 }
 
 
@@ -71,6 +75,15 @@ def _reduced(x: Real) -> Reals:
 def exp(x: Real) -> Real:
     p, scale = _reduced(x)
     return where(x > HIGHEST, INF, fma(scale, p, scale))
+
+
+def exp2(x: Real) -> Real:
+    """2^x up to the largest power; below the smallest normal number that."""
+    y = where(x < LEAST_POWER, LEAST_POWER, x)
+    shifted = y + MAGIC
+    r = y - (shifted - MAGIC)
+    scale = power_of_2(shifted)
+    return fma(scale * r, polynomial(EXP2, r), scale)
 
 
 def expm1(x: Real) -> Real:

@@ -1,6 +1,6 @@
 """The elementwise functions as NumPy ufuncs, a chunk at a time.
 
-Of one neuron in the arrays' dtype, float32 or float64; of pairs and of the bivariate normal in float64.
+Of one neuron in the arrays' dtype, float32 or float64; of pairs and of the bivariate normal in Blocks of float64.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,22 +9,26 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray
 
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu.compiled import compiled_formula, formula_binding, jit, ufunc_loop
+from fastmoments_kernels.cpu.block import LANES, load_block, load_blocks, store_block, store_blocks
+from fastmoments_kernels.cpu.compiled import INLINED, block_binding, formula_binding, jit, ufunc_loop
+from fastmoments_kernels.cpu.loops import loop, loop_by_routes
 from fastmoments_kernels.cpu.memory import LOAD, STORE, column
 from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
 from fastmoments_kernels.cpu.vocabulary import binding
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.formulas.orthant import bivariate_cdf, bivariate_cdf_partials, log_bivariate_cdf
+from fastmoments_kernels.formulas.identity import has_routes
+from fastmoments_kernels.formulas.orthant import (
+    bivariate_cdf,
+    bivariate_cdf_partials,
+    bivariate_route,
+    log_bivariate_cdf,
+)
 
 Array = Any
 
-CHUNK = 128  # elements of every operand in the first cache level
-# bound per ufunc and dtype
-INPUTS, OPERANDS, SLACK, REAL, SIZE = 2, 3, 0.0, np.float64, 8
-load, store = LOAD["float64"], STORE["float64"]
+INPUTS = 2  # bound per ufunc
 PARAMETERS: tuple[float, ...] = ()
 
 
@@ -45,12 +49,14 @@ def _one(x: Array, i: int) -> Any:
     return formula.neuron(x[0, i], x[1, i], column(PARAMETERS, x, 2, 1, i))
 
 
-def _first(x: Array, i: int) -> Any:
-    return formula.neuron(x[0, i], x[2, i], column(PARAMETERS, x, 5, 2, i))
+def _pair(x: Array, i: int) -> Any:
+    first = formula.neuron(load_block(x, 0, i), load_block(x, 2, i), load_blocks(PARAMETERS, x, 5, 2, i))
+    second = formula.neuron(load_block(x, 1, i), load_block(x, 3, i), load_blocks(PARAMETERS, x, 6, 2, i))
+    return first, second, load_block(x, 4, i)
 
 
-def _second(x: Array, i: int) -> Any:
-    return formula.neuron(x[1, i], x[3, i], column(PARAMETERS, x, 6, 2, i))
+def _limits(x: Array, i: int) -> Any:
+    return load_block(x, 0, i), load_block(x, 1, i), load_block(x, 2, i)
 
 
 def _mean(x: Array, count: int, slack: float) -> None:
@@ -100,43 +106,56 @@ def _var_dparameters(x: Array, count: int, slack: float) -> None:
 
 
 def _cov(x: Array, count: int, slack: float) -> None:
-    for i in range(count):
-        x[INPUTS, i] = formula.cov(_first(x, i), _second(x, i), x[4, i], slack)
+    for i in range(0, count, LANES):
+        first, second, cov_12 = _pair(x, i)
+        store_block(x, INPUTS, i, formula.cov(first, second, cov_12, slack))
 
 
 def _cov_partials(x: Array, count: int, slack: float) -> None:
-    for i in range(count):
-        first, second = _first(x, i), _second(x, i)
-        x[INPUTS, i] = formula.cov_10(first, second, x[4, i], slack)
-        x[INPUTS + 1, i] = formula.cov_10(second, first, x[4, i], slack)
-        x[INPUTS + 2, i] = 0.5 * formula.cov_20(first, second, x[4, i], slack)
-        x[INPUTS + 3, i] = 0.5 * formula.cov_20(second, first, x[4, i], slack)
-        x[INPUTS + 4, i] = formula.product_11(first, second, x[4, i], slack)
+    for i in range(0, count, LANES):
+        first, second, cov_12 = _pair(x, i)
+        store_block(x, INPUTS, i, formula.cov_10(first, second, cov_12, slack))
+        store_block(x, INPUTS + 1, i, formula.cov_10(second, first, cov_12, slack))
+        store_block(x, INPUTS + 2, i, 0.5 * formula.cov_20(first, second, cov_12, slack))
+        store_block(x, INPUTS + 3, i, 0.5 * formula.cov_20(second, first, cov_12, slack))
+        store_block(x, INPUTS + 4, i, formula.product_11(first, second, cov_12, slack))
 
 
 def _cov_dparameters(x: Array, count: int, slack: float) -> None:
-    for i in range(count):
-        first, second = _first(x, i), _second(x, i)
-        along_1 = formula.cov_dparameters(first, second, x[4, i], slack)
-        along_2 = formula.cov_dparameters(second, first, x[4, i], slack)
-        for k in range(len(PARAMETERS)):
-            x[INPUTS + 2 * k, i], x[INPUTS + 2 * k + 1, i] = along_1[k], along_2[k]
+    for i in range(0, count, LANES):
+        first, second, cov_12 = _pair(x, i)
+        store_blocks(x, INPUTS, 2, i, formula.cov_dparameters(first, second, cov_12, slack))
+        store_blocks(x, INPUTS + 1, 2, i, formula.cov_dparameters(second, first, cov_12, slack))
+
+
+def _routes(x: Array, count: int, slack: float) -> None:
+    for i in range(0, count, LANES):
+        first, second, cov_12 = _pair(x, i)
+        store_block(x, INPUTS, i, formula.route(first, second, cov_12, slack))
 
 
 def _cdf(x: Array, count: int, slack: float) -> None:
-    for i in range(count):
-        x[INPUTS, i] = bivariate_cdf(x[0, i], x[1, i], x[2, i])
+    for i in range(0, count, LANES):
+        h, k, rho = _limits(x, i)
+        store_block(x, INPUTS, i, bivariate_cdf(h, k, rho))
 
 
 def _log_cdf(x: Array, count: int, slack: float) -> None:
-    for i in range(count):
-        x[INPUTS, i] = log_bivariate_cdf(x[0, i], x[1, i], x[2, i])
+    for i in range(0, count, LANES):
+        h, k, rho = _limits(x, i)
+        store_block(x, INPUTS, i, log_bivariate_cdf(h, k, rho))
 
 
 def _cdf_partials(x: Array, count: int, slack: float) -> None:
-    for i in range(count):
-        partials = bivariate_cdf_partials(x[0, i], x[1, i], x[2, i])
-        x[INPUTS, i], x[INPUTS + 1, i], x[INPUTS + 2, i] = partials
+    for i in range(0, count, LANES):
+        h, k, rho = _limits(x, i)
+        store_blocks(x, INPUTS, 1, i, bivariate_cdf_partials(h, k, rho))
+
+
+def _cdf_routes(x: Array, count: int, slack: float) -> None:
+    for i in range(0, count, LANES):
+        h, k, rho = _limits(x, i)
+        store_block(x, INPUTS, i, bivariate_route(h, k, rho))
 
 
 BODIES = {
@@ -158,39 +177,6 @@ NORMAL_BODIES = {
     "bivariate_normal_cdf_partials": Body(_cdf_partials, 0, 3, "(h, k, rho) -> d P(X <= h, Y <= k) along each"),
 }
 FIXED = {0: 3, 1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
-body = _mean
-
-
-def _loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
-    """NumPy's inner loop: gather a chunk of every input, compute, scatter every output."""
-    address, step = carray(args, OPERANDS), carray(steps, OPERANDS)
-    x = np.empty((OPERANDS, CHUNK), REAL)
-    for start in range(0, dims[0], CHUNK):
-        count = min(CHUNK, dims[0] - start)
-        for operand in range(INPUTS):
-            _gather(address[operand] + start * step[operand], step[operand], count, x[operand])
-        body(x, count, SLACK)
-        for operand in range(INPUTS, OPERANDS):
-            _scatter(x[operand], count, address[operand] + start * step[operand], step[operand])
-
-
-# Of neighbours in memory vectors are made
-def _gather(address: int, step: int, count: int, x: Array) -> None:
-    if step == SIZE:
-        for i in range(count):
-            x[i] = load(address, i)
-    else:
-        for i in range(count):
-            x[i] = load(address + i * step, 0)
-
-
-def _scatter(x: Array, count: int, address: int, step: int) -> None:
-    if step == SIZE:
-        for i in range(count):
-            store(address, i, x[i])
-    else:
-        for i in range(count):
-            store(address + i * step, 0, x[i])
 
 
 def outputs_of(kind: str, inputs: int) -> int:
@@ -200,32 +186,44 @@ def outputs_of(kind: str, inputs: int) -> int:
 
 
 def _ufunc(
-    name: str, kind: Body, inputs: int, outputs: int, names_in: Callable[[str], Mapping[str, Any]]
+    name: str,
+    kind: Body,
+    inputs: int,
+    outputs: int,
+    names_in: Callable[[str], Mapping[str, Any]],
+    routes: Callable[..., None] | None = None,
 ) -> np.ufunc:
     """A ufunc, cached on disk by its name and number of inputs: those of a mixture vary."""
     loops: list[Any] = []
     dtypes = ("float32", "float64")
     for dtype in dtypes:
-        real = dtype if kind.neurons == 1 else "float64"
+        real = dtype if kind.neurons == 1 else "block"
         # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
         slack = 128 * float(np.finfo(dtype).eps)
-        constants = {"INPUTS": inputs, "OPERANDS": inputs + outputs, "SLACK": slack, "REAL": getattr(np, real)}
+        number = np.float32 if real == "float32" else np.float64
+        constants = {"INPUTS": inputs, "OPERANDS": inputs + outputs, "SLACK": slack, "REAL": number}
         constants["SIZE"] = np.dtype(dtype).itemsize
-        body = binding(real, {**names_in(real), "INPUTS": inputs}, jit)(kind.loop)
-        names = {"load": LOAD[dtype], "store": STORE[dtype], "body": body, **constants}
-        loops.append(ufunc_loop(_loop, names, f"{name}_{inputs}_{dtype}"))
+        bound = binding(real, {**names_in(real), "INPUTS": inputs}, jit)
+        names = {"load": LOAD[dtype], "store": STORE[dtype], "body": bound(kind.loop), **constants}
+        if routes:
+            names["routes"] = bound(routes)
+        loops.append(ufunc_loop(loop_by_routes if routes else loop, names, f"{name}_{inputs}_{dtype}"))
     return make_ufunc(name, kind.doc, loops, dtypes, inputs, outputs)
 
 
 @cache
 def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc:
-    kind, row = BODIES[name], row_of(row_name)
+    kind, formula = BODIES[name], row_of(row_name).formula
     parameters = (inputs - FIXED[kind.neurons]) // kind.neurons
 
     def names_in(real: str) -> Mapping[str, Any]:
-        return formula_binding(row.formula, parameters, real).names
+        bound = (
+            block_binding(formula, parameters) if real == "block" else formula_binding(formula, parameters, real)
+        )
+        return bound.names
 
-    return _ufunc(f"{row_name}_{name}", kind, inputs, outputs_of(name, inputs), names_in)
+    routes = _routes if kind.neurons == 2 and has_routes(formula) else None
+    return _ufunc(f"{row_name}_{name}", kind, inputs, outputs_of(name, inputs), names_in, routes)
 
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufunc:
@@ -240,6 +238,6 @@ def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufu
 @cache
 def normal(name: str) -> np.ufunc:
     """The ufunc `name` of NORMAL_BODIES, compiled on first use."""
-    formulas = (bivariate_cdf, log_bivariate_cdf, bivariate_cdf_partials)
-    names = {formula.__name__: compiled_formula(formula) for formula in formulas}
-    return _ufunc(name, NORMAL_BODIES[name], 3, outputs_of(name, 3), lambda real: names)
+    formulas = (bivariate_cdf, log_bivariate_cdf, bivariate_cdf_partials, bivariate_route)
+    names = {formula.__name__: INLINED["block"](formula) for formula in formulas}
+    return _ufunc(name, NORMAL_BODIES[name], 3, outputs_of(name, 3), lambda real: names, _cdf_routes)

@@ -1,4 +1,4 @@
-"""Single instructions that Python has no words for, in float32 where all their numbers are, else in float64."""
+"""Single instructions that Python has no words for: of Blocks, of float32 if all numbers are, else of float64."""
 
 from typing import Any
 
@@ -7,12 +7,18 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-# of a float type: the integer of its size, bits of the mantissa, what is added to the exponent
+from fastmoments_kernels.cpu.block import BITS as BLOCK_BITS
+from fastmoments_kernels.cpu.block import DOUBLES, Lanes, block, emit_fma, emit_sqrt, mask, spread
+
 SQRT_HALF = 0.7071067811865476
+RUN = 8  # coefficients of a Block's polynomial
+# of a float type: the integer of its size, bits of the mantissa, what is added to the exponent
 BITS = {types.float32: (types.int32, 23, 127), types.float64: (types.int64, 52, 1023)}
 
 
 def _real(*numbers: Any) -> Any:
+    if any(isinstance(number, Lanes) for number in numbers):
+        return block
     return types.float32 if all(number == types.float32 for number in numbers) else types.float64
 
 
@@ -20,34 +26,71 @@ def _integer(bits: Any) -> Any:
     return ir.IntType(bits.bitwidth)
 
 
+def _number(real: Any) -> Any:
+    return types.float64 if real == block else real
+
+
+def _patterns(value: Any, bits: Any) -> Any:
+    return BLOCK_BITS if value.type == DOUBLES else _integer(bits)
+
+
+def _all(kind: Any, number: Any) -> Any:
+    """The constant, in every lane if there are lanes."""
+    return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
+
+
 @intrinsic
 def fma(context: Any, a: Any, b: Any, c: Any) -> Any:
     """a b + c with one rounding."""
     real = _real(a, b, c)
-    return real(real, real, real), lambda _, builder, s, arguments: builder.fma(*arguments)
+    return real(real, real, real), lambda _, builder, s, arguments: emit_fma(builder, *arguments)
 
 
 @intrinsic
 def where(context: Any, condition: Any, a: Any, b: Any) -> Any:
     """A selection, not a branch: LLVM would thread branches on one condition into code that has no vectors."""
-    real = _real(a, b)
-    return real(types.boolean, real, real), lambda _, builder, s, arguments: builder.select(*arguments)
+    real = _real(a, b) if condition != mask else block
+    return real(
+        mask if condition == mask else types.boolean, real, real
+    ), lambda _, builder, s, arguments: builder.select(*arguments)
 
 
 @intrinsic
 def polynomial(context: Any, coefficients: Any, x: Any) -> Any:
-    """Horner's rule written out: a loop over the constants would stay a loop and keep others from vectorising."""
+    """Horner's rule written out: a loop over the constants would stay a loop and keep others from vectorising.
+
+    Of Blocks, which wait for what is before, in runs side by side: the high coefficients hardly count.
+    """
     real = _real(*coefficients, x)
+    count = len(coefficients)
+    number, run = (types.float64, RUN) if real == block else (real, count)
 
     def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        tuple_value, x = arguments
-        terms = [builder.extract_value(tuple_value, i) for i in range(signature.args[0].count)]
-        total = terms[0]
-        for term in terms[1:]:
-            total = builder.fma(total, x, term)
-        return total
+        values, x = arguments
+        terms = [builder.extract_value(values, i) for i in range(count)]
+        if real == block:
+            terms = [spread(builder, term, DOUBLES) for term in terms]
+        runs = [_horner(builder, terms[max(end - run, 0) : end], x) for end in range(count, 0, -run)][::-1]
+        power = x
+        for _ in range(3 if len(runs) > 1 else 0):  # x^RUN
+            power = builder.fmul(power, power)
+        return _horner(builder, runs, power)
 
-    return real(types.UniTuple(real, len(coefficients)), real), emit
+    return real(types.UniTuple(number, count), real), emit
+
+
+def _horner(builder: Any, terms: Any, x: Any) -> Any:
+    total, *others = terms
+    for term in others:
+        total = emit_fma(builder, total, x, term)
+    return total
+
+
+@intrinsic
+def square_root(context: Any, x: Any) -> Any:
+    """sqrt(x)."""
+    real = _real(x)
+    return real(real), lambda _, builder, s, arguments: emit_sqrt(builder, *arguments)
 
 
 @intrinsic
@@ -68,12 +111,12 @@ def as_float(context: Any, x: Any) -> Any:
 @intrinsic
 def power_of_2(context: Any, x: Any) -> Any:
     """2^n for the integer n in the low bits of x, if that is a normal number."""
-    integer, mantissa, bias = BITS[x]
+    integer, mantissa, bias = BITS[_number(x)]
 
     def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = _integer(integer)
-        exponent = builder.add(builder.bitcast(arguments[0], kind), kind(bias))
-        return builder.bitcast(builder.shl(exponent, kind(mantissa)), arguments[0].type)
+        kind = _patterns(arguments[0], integer)
+        exponent = builder.add(builder.bitcast(arguments[0], kind), _all(kind, bias))
+        return builder.bitcast(builder.shl(exponent, _all(kind, mantissa)), arguments[0].type)
 
     return x(x), emit
 
@@ -81,20 +124,22 @@ def power_of_2(context: Any, x: Any) -> Any:
 @intrinsic
 def split(context: Any, x: Any) -> Any:
     """(n, m, 2^-n) of x = m 2^n, m from sqrt(1/2) to sqrt(2), for a positive normal number."""
-    integer, mantissa, bias = BITS[x]
+    real = _number(x)
+    integer, mantissa, bias = BITS[real]
     lowest, magic = (
-        int(np.array(number, str(x)).view(str(integer))) for number in (SQRT_HALF, 1.5 * 2.0**mantissa)
+        int(np.array(number, str(real)).view(str(integer))) for number in (SQRT_HALF, 1.5 * 2.0**mantissa)
     )
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind, (value,) = _integer(integer), arguments
-        above = builder.sub(builder.bitcast(value, kind), kind(lowest))
-        power = builder.ashr(above, kind(mantissa))
+        (value,) = arguments
+        kind = _patterns(value, integer)
+        above = builder.sub(builder.bitcast(value, kind), _all(kind, lowest))
+        power = builder.ashr(above, _all(kind, mantissa))
         # n added to the last bits of a number whose last bit is 1: AVX2 has no conversion of 64 bits
-        n = builder.bitcast(builder.add(power, kind(magic)), value.type)
-        n = builder.fsub(n, value.type(1.5 * 2.0**mantissa))
-        m = builder.add(builder.and_(above, kind((1 << mantissa) - 1)), kind(lowest))
-        inverse = builder.shl(builder.sub(kind(bias), power), kind(mantissa))
+        n = builder.bitcast(builder.add(power, _all(kind, magic)), value.type)
+        n = builder.fsub(n, _all(value.type, 1.5 * 2.0**mantissa))
+        m = builder.add(builder.and_(above, _all(kind, (1 << mantissa) - 1)), _all(kind, lowest))
+        inverse = builder.shl(builder.sub(_all(kind, bias), power), _all(kind, mantissa))
         parts = n, builder.bitcast(m, value.type), builder.bitcast(inverse, value.type)
         return lowering.make_tuple(builder, signature.return_type, parts)
 

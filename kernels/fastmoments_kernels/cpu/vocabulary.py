@@ -11,6 +11,7 @@ from numba.cpython.unsafe.tuple import tuple_setitem
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.cpu import elementary
+from fastmoments_kernels.cpu.block import LANES, chosen, lane, somewhere, with_lane
 from fastmoments_kernels.cpu.intrinsics import as_float as as_float
 from fastmoments_kernels.cpu.intrinsics import as_integer as as_integer
 from fastmoments_kernels.cpu.intrinsics import fma as fma
@@ -19,15 +20,18 @@ from fastmoments_kernels.vocabulary import Real, Reals
 
 Array = Any
 
-inline = numba.njit(error_model="numpy", forceinline=True)
+# fastmath is named because it would be that of whoever calls first: `plus`, `_gauss_legendre`
+inline = numba.njit(error_model="numpy", forceinline=True, fastmath=False)
 reordered = numba.njit(error_model="numpy", forceinline=True, fastmath={"reassoc", "nsz"})
 unrolled = numba.njit(error_model="numpy", inline="always")
 
 
 def constant(value: Any) -> Any:
     """Quadrature rules become arrays (2, n) the loop over nodes can index; the rest stays."""
-    is_rule = isinstance(value, tuple) and isinstance(value[0], tuple)
-    return np.array(value).T.copy() if is_rule else value
+    if not (isinstance(value, tuple) and isinstance(value[0], tuple)):
+        return value
+    is_rule = isinstance(value[0][0], float)
+    return np.array(value).T.copy() if is_rule else tuple(constant(rule) for rule in value)
 
 
 def single_constant(value: Any) -> Any:
@@ -37,12 +41,14 @@ def single_constant(value: Any) -> Any:
     if isinstance(value, tuple) and isinstance(value[0], float):
         return tuple(np.float32(entry) for entry in value)
     known = constant(value)
+    if isinstance(known, tuple) and isinstance(known[0], np.ndarray):
+        return tuple(rule.astype(np.float32) for rule in known)
     return known.astype(np.float32) if isinstance(known, np.ndarray) else known
 
 
 def binding(real: str, names: Mapping[str, Any], compile: Callable[[FunctionType], Any]) -> Binding:
-    """Functions over these names, their numbers and compiled code in one of the two dtypes."""
-    if real == "float64":
+    """Functions over these names, their numbers and compiled code in one of the two dtypes, or of Blocks."""
+    if real != "float32":
         return Binding(names, compile, constant)
     return Binding(names, compile, single_constant, literal=np.float32)
 
@@ -53,6 +59,15 @@ def _gauss_legendre(rule: Array, integrand: Callable[..., Real], context: Reals)
     for i in range(rule.shape[1]):
         total += rule[1, i] * integrand(rule[0, i], context)
     return total
+
+
+def _fitted_legendre(
+    rules: Any, reaches: tuple[float, ...], size: Real, integrand: Callable[..., Real], context: Reals
+) -> Real:
+    last, j = len(rules) - 1, 0
+    while j < last and not size <= reaches[j]:
+        j += 1
+    return _gauss_legendre(rules[j], integrand, context)
 
 
 # What follows is inlined while still Python: it nests, and Numba takes the nesting of one function for recursion.
@@ -112,7 +127,18 @@ def cos_single(x: float) -> Any:
 
 def _words(real: str, own: Mapping[str, Any], **others: Any) -> dict[str, Any]:
     """The vocabulary in a dtype, by elementary.py with its own numbers and by `others`."""
-    names = ("exp", "expm1", "log", "log1p", "sqrt", "absolute", "minimum", "maximum", "difference_of_products")
+    names = (
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log1p",
+        "sqrt",
+        "absolute",
+        "minimum",
+        "maximum",
+        "difference_of_products",
+    )
     bound = binding(real, own, inline)
     return {
         **{name: bound(getattr(elementary, name)) for name in names},
@@ -120,7 +146,9 @@ def _words(real: str, own: Mapping[str, Any], **others: Any) -> dict[str, Any]:
         "where": where,
         "polynomial": polynomial,
         "gauss_legendre": binding(real, {}, reordered)(_gauss_legendre),
+        "fitted_legendre": binding(real, {}, reordered)(_fitted_legendre),
         "either": either,
+        "shortcut": either,
         "summed": summed,
         "collected": collected,
     }
@@ -129,4 +157,61 @@ def _words(real: str, own: Mapping[str, Any], **others: Any) -> dict[str, Any]:
 VOCABULARY = {
     "float64": _words("float64", {}, sin=sin, cos=cos),
     "float32": _words("float32", SINGLE, sin=sin_single, cos=cos_single),
+}
+
+
+def _gauss_legendre_by_lanes(rule: Array, integrand: Callable[..., Real], context: Reals) -> Real:
+    total = rule[1, 0] * integrand(rule[0, 0], context)
+    for i in range(1, rule.shape[1]):
+        total = total + rule[1, i] * integrand(rule[0, i], context)
+    return total
+
+
+def _fitted_by_lanes(
+    rules: Any, reaches: tuple[float, ...], size: Real, integrand: Callable[..., Real], context: Reals
+) -> Real:
+    total, done, last = 0.0 * size, size != size, len(rules) - 1
+    for j in range(last + 1):
+        here = ~done & ((size <= reaches[j]) | (j == last))
+        if somewhere(here):
+            total = where(here, _gauss_legendre_by_lanes(rules[j], integrand, context), total)
+            done = done | here
+    return where(done, total, math.nan)
+
+
+@unrolled
+def _either_by_lanes(
+    condition: Any, first: Callable[..., Any], second: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Any:
+    if somewhere(condition):
+        yes = first(*arguments)
+    if somewhere(~condition):
+        no = second(*arguments)
+    return chosen(condition, yes, no)
+
+
+@inline
+def _sin_by_lanes(x: Any) -> Any:
+    value = x
+    for i in range(LANES):
+        value = with_lane(value, i, math.sin(lane(x, i)))
+    return value
+
+
+@inline
+def _cos_by_lanes(x: Any) -> Any:
+    value = x
+    for i in range(LANES):
+        value = with_lane(value, i, math.cos(lane(x, i)))
+    return value
+
+
+_bound = binding("float64", {}, inline)
+VOCABULARY["block"] = VOCABULARY["float64"] | {
+    "sin": _sin_by_lanes,
+    "cos": _cos_by_lanes,
+    "gauss_legendre": _bound(_gauss_legendre_by_lanes),
+    "fitted_legendre": _bound(_fitted_by_lanes),
+    "either": _either_by_lanes,
+    "shortcut": _either_by_lanes,
 }

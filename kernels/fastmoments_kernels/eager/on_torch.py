@@ -78,7 +78,9 @@ def _tensors_in(context: Any) -> Iterator[Tensor]:
 def words(dtype: torch.dtype) -> Words:
     """PyTorch's words for computations in a dtype."""
     return Words(
-        vocabulary={name: getattr(torch, name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos")}
+        vocabulary={
+            name: getattr(torch, name) for name in ("exp", "exp2", "expm1", "log", "log1p", "sqrt", "sin", "cos")
+        }
         | {"absolute": _absolute, "minimum": _minimum, "maximum": _maximum, "where": partial(_where, dtype)}
         | {
             "difference_of_products": bind(

@@ -4,20 +4,24 @@ With r = (1 - e^2) / (1 + e^2), phi_2(h, k; r) dr = 2 / (1 + e^2) exp(-(M^2 + x^
 x = a / e - b e, a = |h - k| / 2, b = |h + k| / 2, M = a + b = max(|h|, |k|): positive squares, no singularity,
 |rho| = 1 at e = 0. Callers pass h with the sign of the correlation, so that rho >= 0 here.
 
-Routes: the series where |rho| is near one (`near_one`, |rho| = 1 included), quadrature elsewhere.
+Routes: the series where |rho| is near one (`near_one`, |rho| = 1 included), quadrature elsewhere, by few nodes
+where that is enough (`mild_integral`).
 """
 
 from fastmoments_kernels.formulas.normal import PDF_0, cdf, mills_1, pdf
-from fastmoments_kernels.tables import LEGENDRE_24
+from fastmoments_kernels.tables import LEGENDRE_24, SYMMETRIC
 from fastmoments_kernels.vocabulary import (
     Real,
     Reals,
     absolute,
     either,
     exp,
+    exp2,
+    fitted_legendre,
     gauss_legendre,
     maximum,
     minimum,
+    shortcut,
     sqrt,
     where,
 )
@@ -26,6 +30,13 @@ from fastmoments_kernels.vocabulary import (
 NEAR = 0.25
 # beyond this a / eta the near-one integral is exp(-1800) and nothing is lost by staying there
 FAR = 60.0
+# up to which `span` each rule of SYMMETRIC leaves out less than eps of the integral; and with ramp.py's weights
+REACHES = (0.28, 0.73, 1.12, 1.5, 2.08, 2.5, 2.8)
+RAMP_REACHES = (0.24, 0.59, 0.97, 1.33, 1.96, 2.39, 2.72)
+# further out x^2 / 2 may leave the exponents of the smallest numbers
+MILD = 200.0
+LEAST = 1e-30  # stands for eta = 0, which is not mild
+BELL = 0.8493218002880191  # sqrt(1 / (2 ln 2)): exp(-x^2 / 2) = 2^(-(BELL x)^2)
 
 
 def half_distances(h: Real, k: Real) -> Reals:
@@ -89,6 +100,97 @@ def integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
     a, b = half_distances(h, k)
     front = where(end, pdf(h) * pdf(k), PDF_0 * pdf(a + b))
     return front * where(end, 1.0, exp(-0.5 * excess * excess)) * value
+
+
+def mild_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
+    """`integral` where the span is within REACHES, over phi(M) / sqrt(2 pi), by nodes about sqrt(eta)."""
+    root, end, lean, rise, fall, front = _stretch(h, k, eta, rest)
+    panel = _about(context, eta, root, end, lean, rise, fall, 0.0)
+    return front * fitted_legendre(SYMMETRIC, REACHES, _span(end, rise, fall), _at_both, panel)
+
+
+def _stretch(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
+    """What `_about` takes for the interval [eta, 1] and its factor, by one division."""
+    a, b = half_distances(h, k)
+    root = sqrt(maximum(eta, LEAST))
+    sum_1 = 1.0 + eta
+    sum_2 = sum_1 + 2.0 * root  # (1 + root)^2
+    inverse = 1.0 / (sum_1 * sum_2 * root)
+    end, lean = rest * (sum_1 * root * inverse), rest * (sum_2 * root * inverse)
+    return root, end, lean, a * (sum_1 * sum_2 * inverse), b * root, 4.0 * rest * (eta * inverse)
+
+
+def _span(end: Real, rise: Real, fall: Real) -> Real:
+    """What the number of nodes goes by: the interval's length times how fast the exponent changes on it."""
+    return end * (4.0 + (rise * rise + fall * fall))
+
+
+def span(h: Real, k: Real, eta: Real, rest: Real) -> Real:
+    """`_span`, inf where the integrand is not mild whatever it is."""
+    _, end, _, rise, fall, _ = _stretch(h, k, eta, rest)
+    return where(rise * rise + fall * fall <= MILD, _span(end, rise, fall), float("inf"))
+
+
+def tail_integral(h: Real, k: Real, eta: Real) -> Reals:
+    """int over r from rho to 1 of phi_2(h, k; r), over phi(M) phi(x); after x >= 1, that at e = eta > 0.
+
+    The integrand only falls off towards r = 1 and is integrated from where it matters, to 3e-16 by 24 nodes.
+    """
+    a, b = half_distances(h, k)
+    # elsewhere nobody asks for the value, but differentiation passes through it
+    a = maximum(a, eta * (1.0 + b * eta))
+    x = a / eta - b * eta
+    lower, _ = interval(a, b, x)
+    lower = minimum(lower, eta)  # rounding may put it above, from where the integrand seems to grow
+    low, high = sqrt(lower), sqrt(eta)
+    root, end = low * high, (eta - lower) / ((low + high) * (low + high))
+    square = root * root
+    level = (BELL * x) * (BELL * x)
+    share = 1.0 / (1.0 + square)
+    panel = _about((), eta, root, end, (1.0 - square) * share, a / root, b * root, level)
+    return x, 4.0 * end * root * share * gauss_legendre(SYMMETRIC[-1], _at_both, panel)
+
+
+def _about(
+    context: Reals, eta: Real, root: Real, end: Real, lean: Real, rise: Real, fall: Real, level: Real
+) -> Reals:
+    """What `_at_both` needs for e = root (1 + w) / (1 - w), |w| <= end, rise = a / root and fall = b root.
+
+    The middle between e = 0 and e = inf, w = -+1, where the integrand ends; +-i are as far. There x =
+    ((rise - fall) (1 + w^2) - 2 (rise + fall) w) / (1 - w^2), and the integral is one over
+    exp(-x^2 / 2) dw / (1 + w^2 - 2 lean w) times 4 root / (1 + root^2), lean = (1 - root^2) / (1 + root^2).
+    """
+    middle, slope = BELL * (rise - fall), (2.0 * BELL) * end * (rise + fall)
+    return context, eta, root, end, middle, slope, 2.0 * end * lean, level
+
+
+def _at_both(node: Real, panel: Reals) -> Real:
+    """The integrand at w = node end and at -w, of one division."""
+    context, eta, root, end, middle, slope, tilt, level = panel
+    w = node * end
+    square = w * w
+    above, below, move, turn = 1.0 + square, 1.0 - square, node * slope, node * tilt
+    sum_up, sum_down = above - turn, above + turn
+    product = sum_up * sum_down
+    inverse = 1.0 / (below * product)
+    stretch, centre = product * inverse, middle * above
+    x_up, x_down = (centre - move) * stretch, (centre + move) * stretch
+    up, down = exp2(level - x_up * x_up), exp2(level - x_down * x_down)
+    e_up, e_down = (1.0 + w) * (1.0 + w) * stretch, (1.0 - w) * (1.0 - w) * stretch
+    scale = root * end / (1.0 + end)
+    up = up * weight(root * e_up, scale * (1.0 + node) * (1.0 + e_up), eta, context)
+    down = down * weight(root * e_down, scale * (1.0 - node) * (1.0 + e_down), eta, context)
+    return (below * inverse) * (sum_down * up + sum_up * down)
+
+
+def fitted_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
+    """`integral`, with a backend's leave by as many nodes as it needs."""
+    return shortcut(span(h, k, eta, rest) <= REACHES[-1], _mild, integral, (context, h, k, eta, rest))
+
+
+def _mild(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
+    """`integral` where it is mild."""
+    return PDF_0 * pdf(maximum(absolute(h), absolute(k))) * mild_integral(context, h, k, eta, rest)
 
 
 def scaled_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Reals:
@@ -187,7 +289,7 @@ def _step_cov_near_one(h: Real, k: Real, eta: Real, rest: Real) -> Real:
 
 
 def _step_cov_apart(h: Real, k: Real, eta: Real, rest: Real) -> Real:
-    return integral((h,), h, k, eta, rest)
+    return fitted_integral((h,), h, k, eta, rest)
 
 
 def density(h: Real, k: Real, eta: Real) -> Real:

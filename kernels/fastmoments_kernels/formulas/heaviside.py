@@ -7,6 +7,7 @@ cov = int_0^rho phi_2(h, k; r) dr                                               
 from fastmoments_kernels.formulas.bivariate import density, step_cov
 from fastmoments_kernels.formulas.correlation import conditional, correlate, over_sd, standardise
 from fastmoments_kernels.formulas.normal import cdf, cdf_difference, cdf_excess
+from fastmoments_kernels.formulas.orthant import route as orthant_route
 from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 
 
@@ -72,6 +73,11 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(heaviside(X_1), heaviside(X_2))."""
     sign, h, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
     return sign * step_cov(h, k, rho, eta, rest)
+
+
+def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """By the integral over the correlation."""
+    return orthant_route(correlate(neuron_1, neuron_2, cov_12, slack))
 
 
 def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

@@ -28,6 +28,7 @@ INTERFACE = (
 # What a file may leave out: it is then as it stands here. Without a series every pair goes by the pair formula.
 OPTIONAL = (
     "conditional_var",
+    "route",
     "series",
     "series_step",
     "coefficient",
@@ -35,6 +36,8 @@ OPTIONAL = (
     "var_dparameters",
     "cov_dparameters",
 )
+
+ROUTES = 16  # more than `route` returns
 
 
 def interface_of(formula: ModuleType) -> dict[str, Callable[..., Any]]:
@@ -48,6 +51,11 @@ def interface_of(formula: ModuleType) -> dict[str, Callable[..., Any]]:
 def has_series(formula: ModuleType) -> bool:
     """Whether matrices may go by the series."""
     return interface_of(formula)["series"] is not series
+
+
+def has_routes(formula: ModuleType) -> bool:
+    """Whether pairs differ in what they cost."""
+    return interface_of(formula)["route"] is not route
 
 
 def function(x: Real) -> Real:
@@ -126,6 +134,11 @@ def coefficient(order: Real, neuron: Reals, this: Real, last: Real, before: Real
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(f(X_1), f(X_2))."""
     return cov_12
+
+
+def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """0, 1, ... below ROUTES: pairs of one number are best computed together, whatever that means to a schedule."""
+    return 0.0 * cov_12
 
 
 def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

@@ -10,6 +10,7 @@ from fastmoments_kernels.formulas.bivariate import step_cov
 from fastmoments_kernels.formulas.correlation import correlate, over_sd, standardise
 from fastmoments_kernels.formulas.normal import cdf
 from fastmoments_kernels.formulas.orthant import orthant
+from fastmoments_kernels.formulas.orthant import route as orthant_route
 from fastmoments_kernels.formulas.ramp import (
     conditional_shift,
     kink_cov,
@@ -119,6 +120,11 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     bends = (1.0 - neuron_1[6]) * (1.0 - neuron_2[6])
     line = sign * rho * (neuron_1[7] * neuron_2[7])
     return neuron_1[2] * neuron_2[2] * (line + bends * kink_cov(h, k, rho, eta, rest))
+
+
+def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """By the integral over the correlation."""
+    return orthant_route(correlate(neuron_1, neuron_2, cov_12, slack))
 
 
 def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

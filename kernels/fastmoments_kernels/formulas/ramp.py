@@ -6,7 +6,13 @@ rho Phi Phi. 0 counts as positive throughout, as it does in the derivative of |x
 """
 
 from fastmoments_kernels.bind import bind
-from fastmoments_kernels.formulas.bivariate import integral, is_near_one, near_one, remaining
+from fastmoments_kernels.formulas.bivariate import (
+    RAMP_REACHES,
+    fitted_integral,
+    is_near_one,
+    near_one,
+    remaining,
+)
 from fastmoments_kernels.formulas.correlation import conditional
 from fastmoments_kernels.formulas.normal import (
     cdf,
@@ -195,5 +201,5 @@ def _moved_density(node: Real, context: Reals) -> Real:
     return node * exp(-t * (k + 0.5 * t))
 
 
-ramp_integral = bind(integral, {"weight": remaining})
-slope_integral = bind(integral, {"weight": _kappa_slope})
+ramp_integral = bind(fitted_integral, {"weight": remaining, "REACHES": RAMP_REACHES})
+slope_integral = bind(fitted_integral, {"weight": _kappa_slope, "REACHES": RAMP_REACHES})

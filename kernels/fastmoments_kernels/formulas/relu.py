@@ -14,6 +14,7 @@ from fastmoments_kernels.formulas.normal import (
     ramp_tail_square,
 )
 from fastmoments_kernels.formulas.orthant import orthant
+from fastmoments_kernels.formulas.orthant import route as orthant_route
 from fastmoments_kernels.formulas.ramp import conditional_shift, ramp_integral, side_variances, step_ramp_cov
 from fastmoments_kernels.vocabulary import (
     Real,
@@ -89,6 +90,11 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(relu(X_1), relu(X_2))."""
     pair = correlate(neuron_1, neuron_2, cov_12, slack)
     return neuron_1[2] * neuron_2[2] * ramp_cov(pair)
+
+
+def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """By the integral over the correlation."""
+    return orthant_route(correlate(neuron_1, neuron_2, cov_12, slack))
 
 
 def ramp_cov(pair: Reals) -> Real:

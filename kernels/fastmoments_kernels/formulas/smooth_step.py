@@ -13,6 +13,7 @@ from fastmoments_kernels.formulas.bivariate import density, step_cov
 from fastmoments_kernels.formulas.heaviside import step_cov_10, step_cov_20
 from fastmoments_kernels.formulas.noisy import correlate, root, standardise
 from fastmoments_kernels.formulas.normal import cdf_difference, pdf
+from fastmoments_kernels.formulas.orthant import route as orthant_route
 from fastmoments_kernels.vocabulary import Real, Reals, sqrt
 
 
@@ -73,6 +74,11 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(f(X_1), f(X_2))."""
     sign, g, k, rho, eta, rest = correlate(neuron_1, neuron_2, cov_12, slack)
     return sign * (neuron_1[8] * neuron_2[8]) * step_cov(g, k, rho, eta, rest)
+
+
+def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
+    """By the integral over the correlation."""
+    return orthant_route(correlate(neuron_1, neuron_2, cov_12, slack))
 
 
 def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

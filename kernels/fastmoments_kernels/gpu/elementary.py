@@ -115,6 +115,11 @@ def exp(x: Real) -> Real:
 
 
 @device
+def exp2(x: Real) -> Real:
+    return exp(0.6931471805599453 * x)
+
+
+@device
 def expm1(x: Real) -> Real:
     near = tl.abs(x) < 1.0
     p, n = _reduced(tl.where(near, x, 0.0))

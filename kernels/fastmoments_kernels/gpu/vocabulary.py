@@ -10,6 +10,7 @@ from fastmoments_kernels.gpu.elementary import (
     cos,
     device,
     exp,
+    exp2,
     expm1,
     log,
     log1p,
@@ -83,6 +84,12 @@ def either(condition: Real, first: tl.constexpr, second: tl.constexpr, arguments
 
 
 @device
+def shortcut(condition: Real, quick: tl.constexpr, general: tl.constexpr, arguments: Reals) -> Real:
+    """The general route: a block has elements for both."""
+    return general(*arguments)
+
+
+@device
 def summed(components: Reals, term: tl.constexpr, context: Reals) -> Real:
     total = term(0, context)
     for k in tl.static_range(1, len(components)):
@@ -100,6 +107,7 @@ def collected(components: Reals, function: tl.constexpr, context: Reals) -> Real
 
 WORDS = (
     exp,
+    exp2,
     expm1,
     log,
     log1p,
@@ -113,5 +121,5 @@ WORDS = (
     difference_of_products,
     polynomial,
 )
-VOCABULARY_32 = {word.__name__: word for word in (*WORDS, gauss_legendre, either, summed, collected)}
+VOCABULARY_32 = {word.__name__: word for word in (*WORDS, gauss_legendre, either, shortcut, summed, collected)}
 VOCABULARY_64 = VOCABULARY_32 | {"where": where_64}

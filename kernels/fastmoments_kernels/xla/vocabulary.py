@@ -141,6 +141,7 @@ def transpose(matrix: Real) -> Real:
 
 VOCABULARY = {
     "exp": jnp.exp,
+    "exp2": jnp.exp2,
     "expm1": jnp.expm1,
     "log": jnp.log,
     "log1p": log1p,

@@ -1,0 +1,264 @@
+"""LANES float64 at once as one of Numba's numbers: a formula compiled for Blocks is vectors, whatever it does.
+
+A loop left to LLVM is one of vectors only without routes, loops over nodes and calls. Numbers beside a Block stand
+for all of its lanes. A comparison is a Mask.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.ir as ir
+from llvmlite.binding import get_host_cpu_features
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import (
+    intrinsic,
+    lower_builtin,
+    lower_cast,
+    models,
+    register_model,
+)
+
+# four vectors that do not wait for each other
+LANES = 32 if get_host_cpu_features().get("avx512f") else 16
+DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+BITS = ir.VectorType(ir.IntType(64), LANES)
+FLAGS = ir.VectorType(ir.IntType(1), LANES)
+
+
+class Lanes(types.Type):  # type: ignore[misc]
+    """Block or Mask."""
+
+    def unify(self, typingctx: Any, other: Any) -> Any:
+        return self if isinstance(other, types.Number | types.Boolean) else None
+
+
+class BlockType(Lanes):
+    pass
+
+
+class MaskType(Lanes):
+    pass
+
+
+block, mask = BlockType("block"), MaskType("mask")
+
+
+def _model(of: type, representation: Any) -> None:
+    class Model(models.PrimitiveModel):  # type: ignore[misc]
+        def __init__(self, dmm: Any, fe_type: Any) -> None:
+            super().__init__(dmm, fe_type, representation)
+
+    register_model(of)(Model)
+
+
+_model(BlockType, DOUBLES)
+_model(MaskType, FLAGS)
+
+
+def spread(builder: Any, value: Any, vector: Any) -> Any:
+    """The vector whose lanes are all `value`."""
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
+
+
+@lower_cast(types.Float, block)
+@lower_cast(types.Integer, block)
+@lower_cast(types.Boolean, block)
+def _to_block(context: Any, builder: Any, given: Any, wanted: Any, value: Any) -> Any:
+    return spread(builder, context.cast(builder, value, given, types.float64), DOUBLES)
+
+
+@lower_cast(types.Boolean, mask)
+def _to_mask(context: Any, builder: Any, given: Any, wanted: Any, value: Any) -> Any:
+    return spread(builder, builder.trunc(value, ir.IntType(1)), FLAGS)
+
+
+Emit = Callable[..., Any]
+
+
+def _operation(key: Any, operand: Any, result: Any, emit: Emit) -> None:
+    """`key` of two operands, or of one and what can be spread to one."""
+
+    def generic(self: Any, args: Any, kws: Any) -> Any:
+        others = types.Number | types.Boolean
+        if operand in args and all(x == operand or isinstance(x, others) for x in args):
+            return signature(result, *(operand,) * len(args))
+        return None
+
+    infer_global(key)(type(f"{key.__name__}_{operand}", (AbstractTemplate,), {"key": key, "generic": generic}))
+    count = 1 if key in (operator.neg, operator.invert, abs) else 2
+
+    def lowered(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return emit(builder, *args)
+
+    lower_builtin(key, *(operand,) * count)(lowered)
+
+
+def _absolute(builder: Any, x: Any) -> Any:
+    return builder.call(_declared(builder, "llvm.fabs", 1), [x])
+
+
+def _declared(builder: Any, name: str, count: int) -> Any:
+    kind = ir.FunctionType(DOUBLES, [DOUBLES] * count)
+    return cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{LANES}f64")
+
+
+_arithmetic: dict[Any, Emit] = {
+    operator.add: lambda builder, a, b: builder.fadd(a, b),
+    operator.iadd: lambda builder, a, b: builder.fadd(a, b),
+    operator.sub: lambda builder, a, b: builder.fsub(a, b),
+    operator.mul: lambda builder, a, b: builder.fmul(a, b),
+    operator.truediv: lambda builder, a, b: builder.fdiv(a, b),
+    operator.neg: lambda builder, a: builder.fneg(a),
+    abs: _absolute,
+}
+for _key, _emit in _arithmetic.items():
+    _operation(_key, block, block, _emit)
+
+
+def _comparison(sign: str) -> Emit:
+    # as for numbers: only "!=" holds of nan
+    if sign == "!=":
+        return lambda builder, a, b: builder.fcmp_unordered(sign, a, b)
+    return lambda builder, a, b: builder.fcmp_ordered(sign, a, b)
+
+
+for _key, _sign in {
+    operator.lt: "<",
+    operator.le: "<=",
+    operator.gt: ">",
+    operator.ge: ">=",
+    operator.eq: "==",
+    operator.ne: "!=",
+}.items():
+    _operation(_key, block, mask, _comparison(_sign))
+for _key, _emit in {
+    operator.and_: lambda builder, a, b: builder.and_(a, b),
+    operator.or_: lambda builder, a, b: builder.or_(a, b),
+}.items():
+    _operation(_key, mask, mask, _emit)
+_operation(operator.invert, mask, mask, lambda builder, a: builder.not_(a))
+
+
+def emit_fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c with one rounding, of numbers or Blocks."""
+    if a.type == DOUBLES:
+        return builder.call(_declared(builder, "llvm.fma", 3), [a, b, c])
+    return builder.fma(a, b, c)
+
+
+def emit_sqrt(builder: Any, x: Any) -> Any:
+    """sqrt(x) of a number or a Block."""
+    if x.type == DOUBLES:
+        return builder.call(_declared(builder, "llvm.sqrt", 1), [x])
+    return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [x.type]), [x])
+
+
+@intrinsic
+def lane(context: Any, x: Any, index: Any) -> Any:
+    """One of a Block's numbers."""
+    return types.float64(block, types.int32), lambda _, builder, s, a: builder.extract_element(*a)
+
+
+@intrinsic
+def with_lane(context: Any, x: Any, index: Any, value: Any) -> Any:
+    """The Block with another number in one lane."""
+
+    def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector, position, number = arguments
+        return builder.insert_element(vector, number, position)
+
+    return block(block, types.int32, types.float64), emit
+
+
+def _reduced_flags(builder: Any, value: Any) -> Any:
+    return builder.bitcast(value, ir.IntType(LANES))
+
+
+@intrinsic
+def somewhere(context: Any, condition: Any) -> Any:
+    """Whether a Mask, or a condition, holds in any lane."""
+
+    def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.icmp_unsigned("!=", _reduced_flags(builder, arguments[0]), ir.IntType(LANES)(0))
+
+    return types.boolean(mask), emit
+
+
+@intrinsic
+def load_block(context: Any, array: Any, row: Any, start: Any) -> Any:
+    """array[row, start : start + LANES]."""
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_address(lowering, builder, array, *arguments), align=8)
+
+    return block(array, types.intp, types.intp), emit
+
+
+@intrinsic
+def load_blocks(context: Any, like: Any, array: Any, row: Any, step: Any, start: Any) -> Any:
+    """A tuple as long as `like` of the Blocks at array[row, start], array[row + step, start], ..."""
+    result: Any = types.UniTuple(block, len(like)) if len(like) else types.Tuple(())
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, matrix, position, stride, first = arguments
+        values = []
+        for _ in range(len(like)):
+            values.append(builder.load(_address(lowering, builder, array, matrix, position, first), align=8))
+            position = builder.add(position, stride)
+        return lowering.make_tuple(builder, result, values)
+
+    return result(like, array, types.intp, types.intp, types.intp), emit
+
+
+@intrinsic
+def store_block(context: Any, array: Any, row: Any, start: Any, value: Any) -> Any:
+    """array[row, start : start + LANES] = value."""
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[3], _address(lowering, builder, array, *arguments[:3]), align=8)
+        return lowering.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, block), emit
+
+
+def _address(lowering: Any, builder: Any, array: Any, matrix: Any, row: Any, start: Any) -> Any:
+    view = lowering.make_array(array)(lowering, builder, matrix)
+    item = cgutils.get_item_pointer(lowering, builder, array, view, [row, start], wraparound=False)
+    return builder.bitcast(item, DOUBLES.as_pointer())
+
+
+@intrinsic
+def chosen(context: Any, condition: Any, yes: Any, no: Any) -> Any:
+    """Of each lane of a Block, or of a tuple of them, the one its condition asks for."""
+    tuples = isinstance(yes, types.BaseTuple)
+    result: Any = types.UniTuple(block, len(yes)) if tuples else block
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        flags, first, second = arguments
+        if not tuples:
+            return builder.select(flags, first, second)
+        pairs = [[builder.extract_value(x, i) for x in (first, second)] for i in range(len(yes))]
+        return lowering.make_tuple(builder, result, [builder.select(flags, a, b) for a, b in pairs])
+
+    return result(mask, result, result), emit
+
+
+@intrinsic
+def store_blocks(context: Any, array: Any, row: Any, step: Any, start: Any, values: Any) -> Any:
+    """A tuple of Blocks to array[row, start : start + LANES], array[row + step, ...] and so on."""
+    count = len(values)
+    blocks: Any = types.UniTuple(block, count) if count else types.Tuple(())
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        matrix, position, stride, first, numbers = arguments
+        for i in range(count):
+            pointer = _address(lowering, builder, array, matrix, position, first)
+            builder.store(builder.extract_value(numbers, i), pointer, align=8)
+            position = builder.add(position, stride)
+        return lowering.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.intp, blocks), emit
