@@ -131,6 +131,10 @@ def test_tensors_are_arrays():
     with torch.no_grad():
         bare = fm.bayes_linear_marginals(*tensors, activation="npn")
     tracked = fm.bayes_linear_marginals(*tensors, activation="npn")
+    compiled = torch.compile(
+        lambda *x: fm.bayes_linear_marginals(*x, activation="npn").mean, backend="eager", fullgraph=True
+    )
+    assert torch.equal(compiled(*tensors), tracked.mean)
     assert tracked.mean.grad_fn is not None and bare.mean.grad_fn is None
     for got, with_gradient, want in zip(bare, tracked, wanted, strict=True):
         assert got.dtype == torch.float32 and np.array_equal(got.numpy(), want)

@@ -207,9 +207,10 @@ def with_skip(full: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Te
 
 def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[str, Any]) -> bool:
     """Whether a linear layer and its activation go to the gpu together: parameters are one number a neuron."""
-    if not isinstance(activation, str | None) or any(np.ndim(value) > 1 for value in parameters.values()):
+    # first, for torch.compile does not see through the rest
+    if not is_bare(*arguments.values(), *parameters.values()):
         return False
-    return is_bare(*arguments.values(), *parameters.values())
+    return isinstance(activation, str | None) and all(np.ndim(value) <= 1 for value in parameters.values())
 
 
 def is_bare(*arguments: Any) -> bool:
