@@ -11,7 +11,7 @@ help:
 	@echo "make test       lint, types and tests"
 	@echo "make test-full  the same with the slow tests"
 	@echo "make gpu-check  compile every GPU kernel for sm_80, sm_90 and sm_100, no card needed; fails if one spills registers."
-	@echo "                About half a minute of processor time an activation and target; again, only what has changed"
+	@echo "                Half a minute to three of processor time an activation and target; again, only what has changed"
 	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"

@@ -24,7 +24,7 @@ Machine: {machine}.
 {targets}
 
 Typical and strong are explained below; the network has Gaussian weights and NPN activations. What limits them, and
-what fell short:
+what fell short, with shares and times as they were measured on a Zen 5 processor when the kernels were written:
 
 * **relu, typical**: squares of pairs stay in registers from reading rho to writing K and its mirror image, with as
   many terms as the square's largest |rho| asks for, 13 on average. On a processor with 512-bit units (Zen 5) the

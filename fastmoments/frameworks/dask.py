@@ -62,8 +62,9 @@ def moments(
         for batch, i, j in _upper(given.cov)
     }
     full = _array(plan, name, tasks | _mirrored(tasks), given.arrays, given.cov.chunks)
-    keys = ("mu", "var", *parameters)
-    mean = elementwise(plan, activation, "mean", dict(zip(keys, given.neurons, strict=True)), None, True, None)
+    neurons = dict(zip(("mu", "var", *parameters), given.neurons, strict=True))
+    # like a matrix's kernel, which knows its neurons in float64 whatever its dtype
+    mean = elementwise(plan._replace(compute="float64"), activation, "mean", neurons, None, True, None)
     return Moments(mean, full)
 
 
