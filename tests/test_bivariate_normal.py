@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from mpmath import mp, mpf
+from scipy.optimize import brentq
 
 import fastmoments as fm
-from tests import points
+from fastmoments_kernels.formulas.bivariate import REACHES, span
+from tests import points, truth
 from tests.conformance import BOUND, DTYPES, error
 
 
@@ -44,3 +46,47 @@ def test_infinite_limits_leave_the_marginal():
         marginals = [mp.ncdf(-1), mpf(0), mp.ncdf(mpf(0.5)), mpf(0)]
     for got, want in zip(fm.bivariate_normal_cdf(h, k, 0.3), marginals, strict=True):
         assert error(got, want, mpf(1), "float64") <= BOUND
+
+
+def where_rules_end(h, k):
+    """Correlations for which the quadrature is about to take its next rule."""
+
+    def beyond(rho, reach):
+        eta = np.sqrt((1 - rho) / (1 + rho))
+        return span(h, k, eta, 2 * rho / ((1 + rho) * (1 + eta))) - reach
+
+    ends = [reach for reach in REACHES if beyond(0.999, reach) > 0 > beyond(1e-9, reach)]
+    return [brentq(beyond, 1e-9, 0.999, (reach * (1 - 1e-6),)) for reach in ends]
+
+
+def test_every_rule_has_enough_nodes():
+    found = 0
+    for h, k in ((0.25, -0.5), (1.5, 1.25), (-1.0, -2.5), (3.5, -0.125)):
+        for rho in where_rules_end(h, k):
+            for sign in (1, -1):
+                # mild for correlations of either sign: h goes with it
+                want = truth.bivariate_cdf(sign * h, k, sign * rho, 18)
+                got = fm.bivariate_normal_cdf(sign * h, k, sign * rho)
+                assert error(got, want.value, want.cond, "float64") <= BOUND, (h, k, rho, sign)
+                found += 1
+    assert found > 4 * len(REACHES)
+
+
+def test_points_do_not_depend_on_each_other():
+    rng = np.random.default_rng(0)
+    h, k = rng.normal(size=(2, 20_000)) * 10 ** rng.uniform(-3, 1, 20_000)
+    rho = np.tanh(rng.normal(size=20_000) * 3)
+    rho[::50], h[7], k[8] = np.sign(rho[::50]), np.nan, np.inf
+    found, order = fm.bivariate_normal_cdf(h, k, rho), rng.permutation(20_000)
+    assert np.array_equal(fm.bivariate_normal_cdf(h[order], k[order], rho[order]), found[order], equal_nan=True)
+    assert np.array_equal(fm.bivariate_normal_cdf(h[::-3], k[::-3], rho[::-3]), found[::-3], equal_nan=True)
+    assert all(fm.bivariate_normal_cdf(h[i], k[i], rho[i]) == found[i] for i in range(50, 80))
+    out = rho.copy()
+    assert np.array_equal(fm.bivariate_normal_cdf(h, k, out, out=out), found, equal_nan=True)
+    assert fm.bivariate_normal_cdf(h[:0], k[:0], rho[:0]).size == 0
+
+
+def test_logarithm_at_infinite_limits():
+    with mp.workdps(30):
+        want = mp.log(mp.ncdf(mpf(0.5)))
+    assert error(fm.log_bivariate_normal_cdf(np.inf, 0.5, 0.3), want, mpf(1), "float64") <= BOUND
