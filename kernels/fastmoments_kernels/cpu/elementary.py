@@ -42,6 +42,8 @@ LEAST_POWER = -1022.0
 SMALLEST, RAISED, RAISE = 2.0**-1022, 54.0, 2.0**54  # the smallest normal number; below it 2^54 x is one
 INF, NAN = math.inf, math.nan
 HALF_PI_1, HALF_PI_2, HALF_PI_3 = HALF_PI
+# even and odd powers side by side: one after the other they wait
+EXP2_EVEN, EXP2_ODD = EXP2[0::2], EXP2[1::2]
 
 # what is other in float32
 SINGLE: dict[str, float | tuple[float, ...]] = {
@@ -58,7 +60,8 @@ SINGLE: dict[str, float | tuple[float, ...]] = {
     "SMALLEST": 2.0**-126,
     "RAISED": 25.0,
     "RAISE": 2.0**25,
-    "EXP2": EXP2[-7:],
+    "EXP2_EVEN": EXP2[-7::2],
+    "EXP2_ODD": EXP2[-6::2],
 }
 
 
@@ -82,8 +85,10 @@ def exp2(x: Real) -> Real:
     y = where(x < LEAST_POWER, LEAST_POWER, x)
     shifted = y + MAGIC
     r = y - (shifted - MAGIC)
+    square = r * r
+    p = fma(polynomial(EXP2_ODD, square), r, polynomial(EXP2_EVEN, square))
     scale = power_of_2(shifted)
-    return fma(scale * r, polynomial(EXP2, r), scale)
+    return fma(scale * r, p, scale)
 
 
 def expm1(x: Real) -> Real:
