@@ -109,7 +109,8 @@ that fastmoments returns is compared twice: with the integral of the activation'
 ![Differences to Monte Carlo against a normal distribution, and errors against mpmath](../figures/exactness.png)
 
 Left: differences to Monte Carlo in the sampling's own standard errors, sorted, against what the normal
-distribution expects of as many: an exact formula lies on the line. Right: largest error against mpmath.
+distribution expects of as many: an exact formula lies about the line. The grey band is for independent numbers;
+here all activations have the same inputs, and go off it together. Right: largest error against mpmath.
 
 {table}
 

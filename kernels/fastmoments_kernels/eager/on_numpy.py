@@ -41,4 +41,3 @@ def _call(activation: str, name: str, *arguments: Any) -> Any:
         function = functions(activation).elementwise(name)
         value = function(*(array.astype(np.float64) for array in arrays), *slack)
     return tuple(v.astype(dtype) for v in value) if isinstance(value, tuple) else value.astype(dtype)
-
