@@ -166,9 +166,9 @@ The divergence of the others, as the median over x and the smallest and largest 
 {reading}
 
 Kuang and Lin report a hundredfold lower divergence than DVI's for a network of theirs. Here that holds at
-single inputs where one layer's neurons are strongly correlated and all else is exact. In the median over x, and
-behind two layers, DVI's approximation is hidden by what both leave out: a sum of products of Gaussians that is
-taken for a Gaussian. What matters is to carry covariances at all.
+single inputs where one layer's neurons are strongly correlated and nearly all else is exact. In the median over
+x, and behind two layers, DVI's approximation is hidden by what both leave out: a sum of products of Gaussians
+that is taken for a Gaussian. What matters is to carry covariances at all.
 
 ## DVI's formula alone
 
