@@ -223,8 +223,8 @@ def _uncertainty_reading(results: dict[str, Any]) -> str:
     return (
         "A standard deviation estimated from n networks is off by 1 / sqrt(2 n), a sixth or a tenth here, which is "
         f"more than it differs between rows: their correlation with those of many networks is {drawn[0]:.2f} and "
-        f"{drawn[1]:.2f} (trained by moments), that of the moments {own:.2f}: less than 1 also for the error of the "
-        "many's own."
+        f"{drawn[1]:.2f} (trained by moments), that of the moments {own:.2f}: less than 1 also for the "
+        "error of the many's own."
     )
 
 
