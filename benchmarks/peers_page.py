@@ -10,9 +10,9 @@ RESULTS, PAGE = ROOT / "benchmarks" / "results" / "peers.json", ROOT / "docs" / 
 TEXT = """# Beside others
 
 Written by `make bench-peers`; do not edit. Error and time of every method on the same inputs, in one run: float64,
-one thread, processor time, the shortest of many calls. Truth: 18 digits by integrals of the definition
-(`tests/truth.py`). Approximations are implemented here from their papers (`benchmarks/approximations.py`), and
-timed as NumPy expressions over all pairs at once.
+one thread, processor time, the shortest of many calls. Truth: 18 digits or more by integrals of the definition
+(`tests/truth.py`, `benchmarks/pair_truth.py`). Approximations are implemented here from their papers
+(`benchmarks/approximations.py`), and timed as NumPy expressions over all pairs at once.
 
 Machine: {machine}.
 

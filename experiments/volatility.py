@@ -197,7 +197,7 @@ def _times_reading(size: dict[str, Any], results: dict[str, Any]) -> str:
     one, many = (results[f"{rows} rows"] for rows in (1, size["timed"]))
     return (
         f"For {size['timed']:,} rows a pass of moments takes as long as "
-        f"{many['moments'] / many[MEANS]:.2g} with the weights' means, and 20 drawn networks take "
+        f"{many['moments'] / many[MEANS]:.2g} passes with the weights' means, and 20 drawn networks take "
         f"{many['20 drawn'] / many['moments']:.2g} times as long one by one and "
         f"{many['20 drawn at once'] / many['moments']:.2g} times in batched products; for one row, where "
         f"calls count and not arithmetic, {one['20 drawn'] / one['moments']:.2g} and "
@@ -223,7 +223,8 @@ def _uncertainty_reading(results: dict[str, Any]) -> str:
     return (
         "A standard deviation estimated from n networks is off by 1 / sqrt(2 n), a sixth or a tenth here, which is "
         f"more than it differs between rows: their correlation with those of many networks is {drawn[0]:.2f} and "
-        f"{drawn[1]:.2f} (trained by moments), that of the moments {own:.2f}."
+        f"{drawn[1]:.2f} (trained by moments), that of the moments {own:.2f}: less than 1 also for the "
+        "error of the many's own."
     )
 
 
@@ -261,14 +262,16 @@ def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
         axes[0].plot(
             x, curves["forecast"], color=COLORS["fastmoments"], lw=1.5, label="forecast, 2 sd of the weights"
         )
-        axes[0].set(title="The last rows", xlabel="row")
+        axes[0].set(title="The last rows", xlabel="row", ylabel="standard deviation")
         axes[0].legend(loc="upper left", fontsize=9)
         for name, color in (("50 drawn", "#bbbbbb"), ("moments", COLORS["fastmoments"])):
             axes[1].scatter(curves["reference"], curves[name], s=8, color=color, label=name)
         ends = [curves["reference"].min(), curves["reference"].max()]
         axes[1].plot(ends, ends, color="black", lw=1)
         axes[1].set(
-            title="sd of the output", xlabel=f"of {size['reference']:,} drawn networks", ylabel="of the way"
+            title="sd of the output",
+            xlabel=f"of {size['reference']:,} drawn networks",
+            ylabel="by moments, and by 50",
         )
         axes[1].legend(loc="upper left", fontsize=9)
         times = results[f"{size['timed']} rows"]
