@@ -17,7 +17,7 @@ help:
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make bench-peers error and time beside SciPy, the published quadrature and approximations: docs/peers.md"
 	@echo "make gpu-bench  timings on a CUDA card beside a copy, torch.compile, the published quadrature and a product"
-	@echo "make experiments what is missing of docs/experiments: the papers' experiments and the limits, about an hour;"
+	@echo "make experiments what is missing of docs/experiments: the papers' experiments and the limits;"
 	@echo "                names=\"stress limits --again\" chooses, --fast does little of everything"
 	@echo "make docs       the documentation site: docs/_build/index.html"
 	@echo "make lint       ruff, mypy, import contracts"

@@ -24,32 +24,29 @@ Machine: {machine}.
 {targets}
 
 Typical and strong are explained below; the network has Gaussian weights and NPN activations. What limits them, and
-what fell short, with shares and times as they were measured on a Zen 5 processor when the kernels were written:
+what fell short:
 
 * **relu, typical**: squares of pairs stay in registers from reading rho to writing K and its mirror image, with as
-  many terms as the square's largest |rho| asks for, 13 on average. On a processor with 512-bit units (Zen 5) the
-  multiplies and multiply-adds, two a cycle, are a third of the time; reading, choosing the terms, transposing and
-  writing are the rest.
-* **n = 4096 over a copy**: reading the upper triangle, writing it and writing its mirror image, nothing computed,
-  takes 1.4 times the copy when lines to be written are asked for ahead, 1.9 when not (0.9 with stores that pass the
-  caches by: they need rows that begin with a line of the caches, which NumPy's arrays do not). As many pairs of 256
-  neurons, which stay in cache, take 1.2 times the copy. The two overlap little; writing a tile's mirror image while
-  the next tile is computed changed nothing.
+  many terms as the square's largest |rho| asks for. With 512-bit units the multiplies and multiply-adds, two a
+  cycle, are the smaller part of the time; reading, choosing the terms, transposing and writing are the rest.
+* **n = 4096 over a copy**: the upper triangle is read, it and its mirror image are written, and that alone takes
+  longer than the copy, for a mirror image is written by columns of tiles. Lines to be written are asked for ahead.
+  Stores that pass the caches by would be faster than the copy: they need rows that begin with a line of the caches,
+  which NumPy's arrays do not have. The arithmetic and the traffic overlap little; writing a tile's mirror image
+  while the next tile is computed changed nothing.
 * **backward over forward**: both stay in registers; the backward pass has eight operations a term where the forward
   has two, twice the bytes and, since the series of derivatives converge later, more terms.
 * **float32**: half the terms and the bytes; what does not depend on the width of numbers stays: choosing the terms
   and transposing, square by square, the neurons (in float64) and the call.
 * **two threads** share the memory and, on virtual machines, the core.
 * **bivariate_normal_cdf** keeps full relative accuracy in every tail; owens_t is absolute. Points of one route and
-  of one number of nodes are computed together, as vectors. Of the 16 ns a point on Zen 5 five go to finding the
-  route, sorting and moving, two to three to Phi(h) and Phi(k), and half a nanosecond to each node: an exponential
-  and half a division.
+  of one number of nodes are computed together, as vectors. A third of the time is finding the route, sorting and
+  moving; the rest is Phi(h), Phi(k), and an exponential and half a division a node.
 * **calls from PyTorch**: the kernel of eight neurons takes about as long as the whole call should. What is left is
   Python: dtypes, devices, shapes and variances are looked at, memory is handed over and results are allocated.
-* **the network**: about two fifths are its three products a layer, in registers at more than four fifths of the
-  processor's multiply-adds (half of them in the first, which has 16 inputs), two fifths three exponentials, four
-  quotients and two roots a neuron, sixteen a vector in float32; the rest is reading and writing what does not stay
-  in the caches.
+* **the network**: its three products a layer, in registers, and the activation take about as long: three
+  exponentials, four quotients and two roots a neuron, a vector of float32 at a time. Reading and writing what does
+  not stay in the caches is the rest.
 
 ## Beside other ways
 

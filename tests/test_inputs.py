@@ -258,6 +258,16 @@ def test_covariance_with_a_constant_is_0_whatever_is_given(name, dtype, bad):
 
 
 @names
+@dtypes
+def test_covariance_with_a_constant_that_is_nan_is_nan(name, dtype):
+    mu, cov = gaussian(70, dtype)
+    cov[7] = cov[:, 7] = 0.0
+    mu[7] = np.nan
+    result = function(name, "moments")(mu, cov).cov
+    assert np.isnan(result[7]).all() and np.isfinite(np.delete(np.delete(result, 7, 0), 7, 1)).all()
+
+
+@names
 def test_beyond_one_by_rounding_is_one_and_by_mistake_nan(name):
     cov = function(name, "cov")
     rounding = 1.0 + 4 * np.finfo(np.float64).eps

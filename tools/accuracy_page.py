@@ -64,9 +64,9 @@ then up to 1e4 times the result.
 
 ## Where it falls short
 
-* gelu, d_var_1 beyond 18 standard deviations of neuron 2's noisy input, where the derivative nearly vanishes and
-  its three closed terms cancel: 17 units at standardised means around -24, 2 of 10^5 random pairs there above 8.
-  Of 4000 others, standardised means from -30 to -10, none was.
+* gelu, d_var_1 beyond 18 standard deviations of neuron 2's noisy input, near the derivative's true zeros: its three
+  closed terms cancel there while their condition along the inputs stays small. Rare pairs, whose derivatives are all
+  but 0, are beyond the bound.
 * tau = 0 exactly: the second derivative of a gain along tau, and in float32 every second derivative along tau, are
   finite and not right, for the formulas are written in sqrt(tau).
 

@@ -64,6 +64,8 @@ def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, Array, Arr
             neuron = formula.neuron(mu[m, i], var[m, i], column(PARAMETERS, parameters[:, m], 0, 1, i))
             mean[m, i], variance[m, i] = formula.mean(neuron), formula.var(neuron)
             inverse_sd[m, i] = 0.0 if var[m, i] == 0.0 else 1.0 / math.sqrt(var[m, i])
+            # the coefficients of a constant are 0 whatever its mean
+            inverse_sd[m, i] = inverse_sd[m, i] if mu[m, i] == mu[m, i] else math.nan
             for f in range(len(neuron)):
                 features[m, f, i] = neuron[f]
         for block in range(blocks):
