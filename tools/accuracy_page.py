@@ -65,8 +65,8 @@ then up to 1e4 times the result.
 ## Where it falls short
 
 * gelu, d_var_1 beyond 18 standard deviations of neuron 2's noisy input, near the derivative's true zeros: its three
-  closed terms cancel there while their condition along the inputs stays small. Rare pairs, whose derivatives are all
-  but 0, are beyond the bound.
+  closed terms cancel there while their condition along the inputs stays small. Rare pairs, whose derivatives are
+  all but 0, are beyond the bound.
 * tau = 0 exactly: the second derivative of a gain along tau, and in float32 every second derivative along tau, are
   finite and not right, for the formulas are written in sqrt(tau).
 

@@ -12,10 +12,7 @@ from numba.cpython.unsafe.tuple import tuple_setitem
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.cpu import elementary
 from fastmoments_kernels.cpu.block import LANES, chosen, lane, somewhere, with_lane
-from fastmoments_kernels.cpu.intrinsics import as_float as as_float
-from fastmoments_kernels.cpu.intrinsics import as_integer as as_integer
-from fastmoments_kernels.cpu.intrinsics import fma as fma
-from fastmoments_kernels.cpu.intrinsics import polynomial, single, where
+from fastmoments_kernels.cpu.intrinsics import as_integer, polynomial, single, where
 from fastmoments_kernels.vocabulary import Real, Reals
 
 Array = Any
