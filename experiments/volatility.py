@@ -62,7 +62,7 @@ def uncertainties(network: str, size: dict[str, Any]) -> dict[str, Any]:
             ways[name]["moments"] = correlation(sd, found["moments"][1])
             ways[name]["reference"] = correlation(sd[some], many)
             ways[name]["ratio"] = float(np.mean(sd[some] / many))
-    shown = slice(-SHOWN, None)
+    shown = slice(-min(SHOWN, size["compared"]), None)
     factor, sd = (part[shown] for part in found["moments"])
     curves = {
         "return": np.sqrt(data.squares[shown]),
