@@ -36,6 +36,7 @@ RAMP_REACHES = (0.24, 0.59, 0.97, 1.33, 1.96, 2.39, 2.72)
 # further out x^2 / 2 may leave the exponents of the smallest numbers
 MILD = 200.0
 LEAST = 1e-30  # stands for eta = 0, which is not mild
+LONGEST = SYMMETRIC[-1]
 BELL = 0.8493218002880191  # sqrt(1 / (2 ln 2)): exp(-x^2 / 2) = 2^(-(BELL x)^2)
 
 
@@ -148,7 +149,7 @@ def tail_integral(h: Real, k: Real, eta: Real) -> Reals:
     level = (BELL * x) * (BELL * x)
     share = 1.0 / (1.0 + square)
     panel = _about((), eta, root, end, (1.0 - square) * share, a / root, b * root, level)
-    return x, 4.0 * end * root * share * gauss_legendre(SYMMETRIC[-1], _at_both, panel)
+    return x, 4.0 * end * root * share * gauss_legendre(LONGEST, _at_both, panel)
 
 
 def _about(
