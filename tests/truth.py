@@ -76,7 +76,9 @@ class _Neuron:
         self.rest_mean = [m / self.sd**n for n, m in enumerate(moments)]
 
     def rest(self, x):
-        return self.function(x) - self.level - self.slope * (x - self.anchor)
+        # twice the digits, in which a line less itself is zero: rounding there would pass for a tail
+        with mp.workprec(2 * mp.prec + 120 if self.kinks else mp.prec):
+            return self.function(x) - self.level - self.slope * (x - self.anchor)
 
     def rest_square(self, x):
         """Of a stochastic neuron the mean square given x."""

@@ -1,24 +1,20 @@
 """Covariance matrices: tiles of the upper triangle, mirrored, each square of a tile by the cheapest route.
 
-Per neuron once: features and the first Hermite coefficients, in float64. Per square of a tile the series, with as
-many terms as its correlations ask for: in the matrix's dtype where the tabulated coefficients serve, in float64
-beyond, where rounding would add up. The few pairs that would ask for many more by the pair formula. Every
-truncation is positive semidefinite.
+The series with as many terms as a square's correlations ask for, in the matrix's dtype where the tabulated
+coefficients serve, in float64 beyond, where rounding would add up; the few pairs that would ask for many more by
+the pair formula. Every truncation is positive semidefinite.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.memory import at, column
+from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.series import (
     BASE,
-    NEURON,
     TERMS,
     cheapest,
     coefficients,
-    log_rests,
     neuron_at,
     reaches,
     terms_for,
@@ -43,38 +39,7 @@ from fastmoments_kernels.formulas import identity as formula
 
 Array = Any
 
-PARAMETERS: tuple[float, ...] = ()  # as long as the tuple of them that formula.neuron takes
 PAIR = 8000.0  # what the formula of one pair costs, in terms of its series; sin's a quarter of it
-HAS_SERIES = True
-
-
-def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """What is known of every neuron (batch, n): mean and variance of f(X), features, and for the series.
-
-    That is 1 / sd, 0 for one without variance, whose rho is 0, and beyond the last; the first coefficients; and
-    `log_rests`, by blocks.
-    """
-    batch, n = mu.shape
-    blocks = (n + TILE - 1) // TILE
-    mean, variance, inverse_sd = np.empty((batch, n)), np.empty((batch, n)), np.zeros((batch, filled(n)))
-    features, rests = np.empty((batch, len(NEURON), n)), np.empty((batch, blocks, BASE + 1))
-    table = aligned((batch, blocks, BASE + 2, min(TILE, filled(n))), mu)
-    for m in range(batch):
-        for i in range(n):
-            neuron = formula.neuron(mu[m, i], var[m, i], column(PARAMETERS, parameters[:, m], 0, 1, i))
-            mean[m, i], variance[m, i] = formula.mean(neuron), formula.var(neuron)
-            inverse_sd[m, i] = 0.0 if var[m, i] == 0.0 else 1.0 / math.sqrt(var[m, i])
-            # the coefficients of a constant are 0 whatever its mean
-            inverse_sd[m, i] = inverse_sd[m, i] if mu[m, i] == mu[m, i] else math.nan
-            for f in range(len(neuron)):
-                features[m, f, i] = neuron[f]
-        for block in range(blocks):
-            if HAS_SERIES:
-                coefficients(features[m], block * TILE, BASE, table[m, block])
-                log_rests(table[m, block], variance[m], block * TILE, rests[m, block])
-            else:
-                rests[m, block] = math.inf
-    return mean, variance, features, inverse_sd, table, rests
 
 
 def pairs(
@@ -137,9 +102,11 @@ def pairs(
                             block, per_sd, i, k, lanes, both, log_tolerance, PAIR, count, hard, limits, rho
                         )
                         coefficients(known, i, most, rows)
-                        coefficients(known, k, most, columns)
+                        if i != k:
+                            coefficients(known, k, most, columns)
+                        across = rows if i == k else columns
                         for q in range(count):
-                            by_series(rho, q, rows, columns, hard, out, mirror)
+                            by_series(rho, q, rows, across, hard, out, mirror)
                             by_formula(
                                 known, i, k, block, rho, q, hard, limits[q], height, width, slack, out, mirror
                             )

@@ -124,13 +124,15 @@ def pair_gradients(
                         )
                         coefficients(known, i, most + ABOVE, longer)
                         derivatives(longer, most, long_1)
-                        coefficients(known, k, most + ABOVE, longer)
-                        derivatives(longer, most, long_2)
+                        if i != k:
+                            coefficients(known, k, most + ABOVE, longer)
+                            derivatives(longer, most, long_2)
+                        across = long_1 if i == k else long_2
                         for q in range(count):
                             r, s, terms = hard[q, 0], hard[q, 1], hard[q, 2]
                             served_part(rho, q, limits[q], weight, r, s, part)
                             rhos, weights = load(part, 0, 0), load(part, HEIGHT, 0)
-                            slope = gradients(rhos, weights, long_1, long_2, terms, r, s, by_row, by_column)
+                            slope = gradients(rhos, weights, long_1, across, terms, r, s, by_row, by_column)
                             slope = correlated(slope, per_sd, i + r, k + s)
                             values = mean_of(correlated(weights, gain, i + r, k + s), slope)
                             store(values, out, r, s)

@@ -12,8 +12,8 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu import dense, dense_vjp, serial, tiles
-from fastmoments_kernels.cpu.compiled import entry, formula_binding
+from fastmoments_kernels.cpu import dense, dense_vjp, neurons, serial, tiles
+from fastmoments_kernels.cpu.compiled import block_binding, entry, formula_binding
 from fastmoments_kernels.cpu.elementwise import elementwise
 from fastmoments_kernels.threads import run
 
@@ -43,9 +43,13 @@ def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
         ),
         "parameter_gradients": (features, matrix, matrix, parts, double, *task),
     }
-    template = getattr(dense if hasattr(dense, name) else dense_vjp, name)
-    binding = formula_binding(row_of(row_name).formula, parameters)
-    return entry(template, binding, f"{row_name}_{name}_{parameters}_{dtype.name}", signatures[name])
+    module = {"neurons": neurons, "pairs": dense}.get(name, dense_vjp)
+    formula = row_of(row_name).formula
+    binding = formula_binding(formula, parameters)
+    if module is neurons:
+        measured = block_binding(formula, parameters)(neurons.measure)
+        binding = Binding({**binding.names, "measure_blocks": measured}, binding.compile, binding.constant)
+    return entry(getattr(module, name), binding, f"{row_name}_{name}_{parameters}_{dtype.name}", signatures[name])
 
 
 @cache
@@ -69,7 +73,7 @@ def _tasks(batch: int, rows: int, columns: int) -> int:
 
 
 class _Neurons(NamedTuple):
-    """What is known of every neuron, in float64: the arguments and what `dense.neurons` makes of them."""
+    """What is known of every neuron, in float64: the arguments and what `neurons.neurons` makes of them."""
 
     arguments: tuple[Array, ...]  # mu, var and the parameters, each (batch, n)
     mean: Array  # of f(X), (batch, n)

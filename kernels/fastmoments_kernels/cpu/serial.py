@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.dense import neurons, pairs
+from fastmoments_kernels.cpu.dense import pairs
+from fastmoments_kernels.cpu.neurons import neurons
 
 Array = np.ndarray[Any, Any]
 

@@ -69,7 +69,9 @@ def log_rests(table: Array, variance: Array, first: int, rests: Array) -> None:
             total[j] += table[top - n, j] * table[top - n, j]
             rest = 1.0 - total[j] / own
             largest = max(largest, as_integer(where(own > 0.0, where(rest == rest, rest, 0.0), 0.0)))
-        rests[n] = 0.5 * math.log(as_float(largest))
+        rests[n] = as_float(largest)
+    for n in range(rests.shape[0]):
+        rests[n] = 0.5 * log(rests[n])
 
 
 def reaches(rests: Array, log_tolerance: float, served: Array) -> None:
