@@ -76,8 +76,8 @@ class _Neuron:
         self.rest_mean = [m / self.sd**n for n, m in enumerate(moments)]
 
     def rest(self, x):
-        # twice the digits, in which a line less itself is zero: rounding there would pass for a tail
-        with mp.workprec(2 * mp.prec + 120 if self.kinks else mp.prec):
+        # in twice the digits a line less itself is zero; rounded it would pass for a tail, of a rest that has one
+        with mp.workprec(2 * mp.prec + 120):
             return self.function(x) - self.level - self.slope * (x - self.anchor)
 
     def rest_square(self, x):
