@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from fastmoments_kernels.catalogue import CATALOGUE
 from tests.rows import activations
 
 pytest.importorskip("torch")
@@ -37,6 +38,14 @@ def test_layers_and_a_matrix_interpreted():
 @activations
 def test_interpreted(row):
     run_cases(row, INTERPRETED)
+
+
+def test_gpu_check_takes_all_activations_if_none_is_named():
+    command = "import gpu_check; print(*gpu_check.parsed([]).activation)"
+    done = subprocess.run(
+        [sys.executable, "-c", command], cwd="tools", env=COMPILED, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [*(row.name for row in CATALOGUE), "none"], done.stderr
 
 
 @pytest.fixture

@@ -147,19 +147,30 @@ def report(results: list[Usage]) -> str:
     return json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parsed(given: list[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for; all activations if it names none."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     every = [*(row.name for row in CATALOGUE), NO_ACTIVATION]
-    parser.add_argument("activations", nargs="*", choices=every, default=every)
+    # choices would refuse that there is none
+    parser.add_argument("activation", nargs="*")
     parser.add_argument("--targets", default="80,90,100", help="architectures, such as 80,90")
     parser.add_argument("--kernels", help="of these names only, such as pairs,neurons,linear")
     parser.add_argument("--output", type=Path, help="a file for the numbers, as JSON")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
+    unknown = ", ".join(sorted(set(arguments.activation) - set(every)))
+    if unknown:
+        parser.error(f"no activation {unknown}; there are {', '.join(every)}")
+    arguments.activation = arguments.activation or every
+    return arguments
+
+
+def main() -> None:
+    arguments = parsed()
     targets = arguments.targets.split(",")
     wanted = tuple(arguments.kernels.split(",")) if arguments.kernels else ("",)
     kernels = [
         (activation, name, dtype)
-        for activation in arguments.activations
+        for activation in arguments.activation
         for name, dtype in kernels_of(activation)
         if name.startswith(wanted)
     ]
