@@ -39,7 +39,7 @@ from fastmoments_kernels.formulas import identity as formula
 
 Array = Any
 
-PAIR = 8000.0  # what the formula of one pair costs, in terms of its series; sin's a quarter of it
+PAIR = 8000.0  # what the formula of one pair costs, in terms of its series; a closed one's is a quarter of it
 
 
 def pairs(
