@@ -27,26 +27,23 @@ Typical and strong are explained below; the network has Gaussian weights and NPN
 what fell short:
 
 * **relu, typical**: squares of pairs stay in registers from reading rho to writing K and its mirror image, with as
-  many terms as the square's largest |rho| asks for. With 512-bit units the multiplies and multiply-adds, two a
-  cycle, are the smaller part of the time; reading, choosing the terms, transposing and writing are the rest.
-* **n = 4096 over a copy**: the upper triangle is read, it and its mirror image are written, and that alone takes
-  longer than the copy, for a mirror image is written by columns of tiles. Lines to be written are asked for ahead.
-  Stores that pass the caches by would be faster than the copy: they need rows that begin with a line of the caches,
-  which NumPy's arrays do not have. The arithmetic and the traffic overlap little; writing a tile's mirror image
-  while the next tile is computed changed nothing.
-* **backward over forward**: both stay in registers; the backward pass has eight operations a term where the forward
-  has two, twice the bytes and, since the series of derivatives converge later, more terms.
-* **float32**: half the terms and the bytes; what does not depend on the width of numbers stays: choosing the terms
-  and transposing, square by square, the neurons (in float64) and the call.
+  many terms as the square's largest |rho| asks for. "One term" is the same matrix with correlations so weak that
+  one serves: its share of the time is what reading, choosing the terms, transposing and writing take.
+* **n = 4096 over a copy**: the upper triangle is read, it and its mirror image are written, the latter by columns
+  of tiles. Lines to be written are asked for ahead. Stores that pass the caches by would spare reading them: they
+  need rows that begin with a line of the caches, which NumPy's arrays do not have.
+* **backward over forward**: both stay in registers. The backward pass sums five series, one a derivative, where the
+  forward sums one; it reads and writes more and, since the series of derivatives converge later, takes more terms.
+* **float32**: what does not depend on the width of numbers stays: choosing the terms and transposing, square by
+  square, the neurons (in float64) and the call.
 * **two threads** share the memory and, on virtual machines, the core.
 * **bivariate_normal_cdf** keeps full relative accuracy in every tail; owens_t is absolute. Points of one route and
-  of one number of nodes are computed together, as vectors. A third of the time is finding the route, sorting and
-  moving; the rest is Phi(h), Phi(k), and an exponential and half a division a node.
-* **calls from PyTorch**: the kernel of eight neurons takes about as long as the whole call should. What is left is
-  Python: dtypes, devices, shapes and variances are looked at, memory is handed over and results are allocated.
-* **the network**: its three products a layer, in registers, and the activation take about as long: three
-  exponentials, four quotients and two roots a neuron, a vector of float32 at a time. Reading and writing what does
-  not stay in the caches is the rest.
+  of one number of nodes are computed together, as vectors. Beside finding the route, sorting and moving, the time
+  goes to Phi(h), Phi(k), and an exponential and half a division a node.
+* **calls from PyTorch**: beside the kernel's own time the call is Python: dtypes, devices, shapes and variances are
+  looked at, memory is handed over and results are allocated.
+* **the network**: its three products a layer stay in registers, and the activation takes a vector of float32 at a
+  time. "Without activations" is the same network with linear layers alone.
 
 ## Beside other ways
 

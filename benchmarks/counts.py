@@ -1,0 +1,62 @@
+"""How much the kernels compute of given data, counted: what limits a figure is said by numbers of the same run."""
+
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numba
+import numpy as np
+
+from fastmoments_kernels.catalogue import parameters_of, row_of
+from fastmoments_kernels.cpu import dense, matrices
+from fastmoments_kernels.cpu.squares import HEIGHT, VECTOR, load
+from fastmoments_kernels.cpu.vocabulary import binding, inline
+from fastmoments_kernels.formulas import bivariate, orthant
+
+Array = Any
+
+BY_FORMULA = -1.0
+MOST_NODES = (0.0, 4.0, 5.0)  # of orthant.route's numbers: quadratures by the longest rule
+FEW_NODES = 6.0  # and from here on those by the rules, the shortest last
+
+
+@cache
+def _counting() -> Any:
+    """The kernel of covariance matrices, with how many terms a pair takes in place of its covariance.
+
+    Which squares take how many is its own choice; what it would compute of them is taken out, and with it whatever
+    depends on the activation.
+    """
+
+    def terms_of(rho: Any, rows: Array, columns: Array, terms: int, i: int, j: int) -> Any:
+        return load(np.full((HEIGHT, VECTOR // rows.itemsize), terms, rows.dtype), 0, 0)
+
+    formula = ModuleType("formula")
+    vars(formula)["cov"] = numba.njit(lambda one, two, cov_12, slack: BY_FORMULA)
+    nothing = numba.njit(lambda features, first, *rest: 0.0)
+    names = {"series": numba.njit(terms_of), "formula": formula, "coefficients": nothing, "neuron_at": nothing}
+    return numba.njit(binding("float64", names, inline).copy(dense.pairs), error_model="numpy")
+
+
+def series_terms(name: str, mu: Array, cov: Array) -> tuple[float, float]:
+    """Terms of a pair's series, on average, and the share of pairs that take the formula instead."""
+    row, counted = row_of(name), np.zeros_like(cov)
+    parameters = tuple(map(np.asarray, parameters_of(row.activation()).values()))
+    neurons = matrices._prepare(name, mu[None], np.diagonal(cov)[None], parameters)
+    arrays = neurons.variance, neurons.features, neurons.inverse_sd, neurons.table.astype(cov.dtype), neurons.rests
+    _counting()(*arrays, cov[None], counted[None], 0, *matrices._rounding(cov.dtype, len(mu)), 0, 1)
+    pairs = counted[np.triu_indices_from(counted, 1)]
+    by_series = pairs[pairs != BY_FORMULA]
+    return float(by_series.mean()), 1 - len(by_series) / len(pairs)
+
+
+def quadrature_nodes(h: Array, k: Array, rho: Array) -> float:
+    """Nodes of the bivariate normal distribution function, on average; its series near |rho| = 1 has none.
+
+    Where the longest rule may take a second panel one is counted.
+    """
+    routes = orthant.bivariate_route(h, k, rho)
+    total = 2 * len(bivariate.LONGEST) * np.isin(routes, MOST_NODES).sum()
+    for few, rule in enumerate(reversed(bivariate.SYMMETRIC)):
+        total += 2 * len(rule) * (routes == FEW_NODES + few).sum()
+    return float(total / len(routes))
