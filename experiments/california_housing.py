@@ -145,7 +145,7 @@ draft reports of its network, which is not used here.
 
 "{joint}" is the draft's mean-field, which keeps the input's correlations and drops those behind every layer;
 `fm.compare.mean_field` drops the input's as well. The network is the draft's: Adam on all training rows for
-{steps:,} steps, a quarter of them at a rate of {fast_rate}, the rest at {slow_rate}; mean squared errors
+{steps:,} steps, {fast_share:.0%} of them at a rate of {fast_rate}, the rest at {slow_rate}; mean squared errors
 between {loss_low:.3f} and {loss_high:.3f}. Monte Carlo: {samples:,} samples for every house. {unscented} The
 data are those of `make demo`, which has larger networks, and noise whose posterior is used instead of its
 likelihood.
@@ -166,6 +166,7 @@ def page(size: dict[str, Any], results: dict[str, Any]) -> str:
         table=table([*head, *(f"paper: {kind}" for kind in head[1:])], rows),
         reading=reading(results),
         fast_rate=RATES[0][0],
+        fast_share=RATES[0][1],
         slow_rate=RATES[1][0],
         loss_low=min(losses),
         loss_high=max(losses),

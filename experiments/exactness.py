@@ -75,7 +75,8 @@ def sampler(name: str) -> Callable[[Any, np.random.Generator], Any]:
 def against_samples(name: str, size: dict[str, Any]) -> list[float]:
     """Differences to Monte Carlo in standard errors: of every mean, and of the covariance's upper triangle."""
     mu, cov = layer(size["neurons"])
-    found, f, rng = moments(name, mu, cov), sampler(name), np.random.default_rng(2)
+    # a stream of samples of its own: what is off by chance in one activation is not in the next
+    found, f, rng = moments(name, mu, cov), sampler(name), np.random.default_rng([2, *name.encode()])
     root, (rows, columns) = np.linalg.cholesky(cov), np.triu_indices(len(mu))
     total, square = 0.0, 0.0
     for _ in range(max(size["samples"] // CHUNK, 1)):
@@ -110,15 +111,16 @@ that fastmoments returns is compared twice: with the integral of the activation'
 
 Left: differences to Monte Carlo in the sampling's own standard errors, sorted, against what the normal
 distribution expects of as many: an exact formula lies about the line. The grey band is for independent numbers;
-here all activations have the same inputs, and go off it together. Right: largest error against mpmath.
+those of one activation come from the same samples, those of different ones do not. Right: largest error against
+mpmath.
 
 {table}
 
 Columns 2 and 3: largest error of a mean, by its neuron's standard deviation, and of an entry of the covariance,
 by the product of the two standard deviations, in units of eps = {eps}. Columns 4 and 5: differences to Monte
 Carlo in standard errors, {count} numbers for every activation, as root mean square and largest; 1 is expected
-of the former, and of the latter {expected_max:.1f}. All share their inputs' samples: the root mean square
-scatters more than that of independent numbers, and where one activation is off, those like it are.
+of the former, and of the latter {expected_max:.1f}. An activation's numbers share its samples: their root mean
+square scatters more than that of independent numbers.
 
 The largest error of the activations with a closed form is {worst_closed} eps ({worst_closed_name}). {ready} Of
 all {all_count} differences to Monte Carlo {beyond_two} lie beyond 2 standard errors, where {expected_two:.0f}
@@ -161,7 +163,7 @@ def _ready(worst: dict[str, float]) -> str:
     if not worst:
         return ""
     return (
-        f"{', '.join(worst)} have none and are computed to a tolerance of 1e-10: "
+        f"{', '.join(worst)} have none and are computed to a tolerance of {fm.Custom.tol:g}: "
         f"{scientific(max(worst.values()))} at most."
     )
 
@@ -182,7 +184,7 @@ def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
     with panels(path, 2, (12, 5)) as (left, right):
         expected = stats.norm.ppf((ranks - 0.5) / len(z))
         low, high = (stats.norm.ppf(stats.beta.ppf(q, ranks, len(z) + 1 - ranks)) for q in (0.025, 0.975))
-        left.fill_between(expected, low, high, color="#dddddd", label="95 % of independent normals")
+        left.fill_between(expected, low, high, color="#dddddd", label="95% of independent normals")
         left.plot(expected, expected, color="#777777", lw=1)
         left.plot(expected, z, "o", ms=3.5, color=COLORS["fastmoments"], label=f"{len(z)} moments")
         left.set(xlabel="expected of a normal distribution", ylabel="difference to Monte Carlo, standard errors")

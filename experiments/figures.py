@@ -1,11 +1,14 @@
-"""How the figures look."""
+"""How the figures look, and what they remember of the results they show."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 matplotlib.use("Agg")
 
@@ -22,6 +25,7 @@ COLORS = {
     "DVI": "#6fa8dc",
     "Monte Carlo": "#222222",
 }
+SHOWS = "Results"  # the name in a figure's file of the digest of what it shows
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -40,3 +44,21 @@ def panels(path: Path, columns: int, size: tuple[float, float], rows: int = 1, *
         yield axes if rows > 1 else axes[0]
         figure.savefig(path, dpi=130)
         plt.close(figure)
+
+
+def sign(figure: Path, results: Path) -> None:
+    """Write into a figure's file which results it shows: a test finds one that is older than they are."""
+    text = PngInfo()
+    text.add_text(SHOWS, digest(results))
+    with Image.open(figure) as image:
+        image.save(figure, pnginfo=text, dpi=image.info["dpi"], optimize=True)
+
+
+def shown(figure: Path) -> Any:
+    """The digest of the results that a figure shows."""
+    with Image.open(figure) as image:
+        return image.info.get(SHOWS)
+
+
+def digest(results: Path) -> str:
+    return hashlib.sha256(results.read_bytes()).hexdigest()

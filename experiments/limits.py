@@ -13,6 +13,7 @@ from experiments.figures import COLORS, panels
 from experiments.methods import METHODS, Layers
 from experiments.tables import percent, table
 from fastmoments.compare import Affine, Residual
+from fastmoments.nn.walk import FEATURES
 
 SHOWN = {
     name: METHODS[f"{name} 1995" if name == "unscented" else name]
@@ -108,7 +109,7 @@ One neuron wide is the worst case: a wide layer adds up many such values, and su
 ![Densities of a heaviside network's output, and errors over the depth](../figures/limits.png)
 
 Left: an output of a heaviside network of one, two and three hidden layers, sampled, and the Gaussian that
-fastmoments returns. With two inputs, {width} steps cut the plane into a few hundred pieces, and the output has
+fastmoments returns. With two inputs, {width} steps cut the plane into {pieces} pieces at most, and the output has
 one value on each: mean and variance are exact behind one layer, the bell is not the distribution's shape.
 Right: the table's errors of the standard deviation.
 
@@ -124,8 +125,8 @@ is far from Gaussian; later layers add little to the error.
 
 ## What the alternatives do
 
-Three hidden layers, the same networks. What carries the full covariance is closest throughout; first order sees
-no slope in a step, and returns a variance of 0.
+Three hidden layers, the same networks. {closest} First order sees no slope in a step, and returns a variance of
+0.
 
 {by_method}
 
@@ -146,12 +147,12 @@ rigorous, and loose for deep networks or large variances ([Networks](../networks
 * Behind a layer of Gaussian weights: the first two moments of W X + b are exact, its shape is not Gaussian even
   for a Gaussian X; an activation behind it takes it as if it were.
 * `fm.nn.class_probabilities` is MacKay's approximation for two classes and a quasi-Monte Carlo mean for more.
-* tanh, sigmoid, SiLU, softplus and every `fm.Custom` are to a tolerance, 1e-10 unless told otherwise, and
+* tanh, sigmoid, SiLU, softplus and every `fm.Custom` are to a tolerance, {tolerance} unless told otherwise, and
   `fm.nn.propagate` takes their derivatives to first order.
 * `covariance="diagonal"` leaves out every correlation: the mean-field column above.
 * Not there: max-pooling, softmax, attention and layer normalisation, products of two random values. They are
   named in the error, and never skipped.
-* A covariance is n x n: memory and time grow with the square of a layer's width. Convolutions stop at 4096
+* A covariance is n x n: memory and time grow with the square of a layer's width. Convolutions stop at {features}
   features.
 
 What rounding does within a layer is on the [accuracy page](../accuracy.md), known shortcomings included.
@@ -173,12 +174,23 @@ def page(size: dict[str, Any], results: dict[str, Any]) -> str:
         outputs=OUTPUTS,
         networks=size["networks"],
         samples=size["samples"],
+        # of as many lines in the plane
+        pieces=1 + WIDTH + WIDTH * (WIDTH - 1) // 2,
         by_depth=_pairs("activation", by_depth),
         reference_mean=percent(max(errors["mean"] for errors in first)),
         reference_sd=percent(max(errors["sd"] for errors in first)),
         by_method=_pairs("activation", by_method),
+        closest=_closest(by_method),
+        tolerance=f"{fm.Custom.tol:g}",
+        features=FEATURES,
         by_inputs=_pairs("inputs", by_inputs),
     )
+
+
+def _closest(by_method: dict[str, dict[str, Errors]]) -> str:
+    """In how many of the table's comparisons fastmoments is."""
+    least = [min(row, key=lambda m: row[m][kind]) for row in by_method.values() for kind in ("mean", "sd")]
+    return f"fastmoments' error is the smallest in {least.count('fastmoments')} of {len(least)} comparisons."
 
 
 def _pairs(head: str, rows: dict[str, dict[str, Errors]]) -> str:
@@ -205,6 +217,7 @@ def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
             errors = [100 * results[f"{name}, {depth} hidden"]["fastmoments"]["sd"] for depth in DEPTHS]
             axes[3].plot(DEPTHS, errors, "o-", label=name)
         axes[3].set(xlabel="hidden layers", ylabel="error of the sd, %", xticks=DEPTHS, yscale="log")
+        axes[3].yaxis.set_major_formatter("{x:g}")
         axes[3].set_title("error against sampling")
         axes[3].legend(ncols=2, loc="lower right", fontsize=9)
 

@@ -11,6 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tqdm import tqdm
 
+from experiments.figures import sign
 from experiments.tables import wrapped
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +36,10 @@ def page_path(experiment: Any, docs: Path) -> Path:
     return docs / "experiments" / f"{name_of(experiment)}.md"
 
 
+def figure_path(experiment: Any, docs: Path) -> Path:
+    return docs / "figures" / f"{name_of(experiment)}.png"
+
+
 def run(experiment: Any, docs: Path, fast: bool = False, again: bool = False) -> None:
     """Compute what is missing; results of another size are missing too."""
     size, path = experiment.FAST if fast else experiment.FULL, results_path(experiment, docs)
@@ -51,9 +56,10 @@ def write(experiment: Any, docs: Path) -> None:
     """Page and figure, from the results."""
     kept = json.loads(results_path(experiment, docs).read_text())
     page_path(experiment, docs).write_text(page(experiment, kept))
-    figures = docs / "figures"
-    figures.mkdir(exist_ok=True)
-    experiment.draw(kept["size"], kept["results"], figures / f"{name_of(experiment)}.png")
+    figure = figure_path(experiment, docs)
+    figure.parent.mkdir(exist_ok=True)
+    experiment.draw(kept["size"], kept["results"], figure)
+    sign(figure, results_path(experiment, docs))
 
 
 def page(experiment: Any, kept: dict[str, Any]) -> str:

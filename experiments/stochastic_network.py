@@ -107,6 +107,9 @@ inputs N(0, v I) and one output; v = 0 is Kuang and Lin's constant input.
 
 ![Sampled outputs, and the Gaussians of the methods](../figures/stochastic_network.png)
 
+The network's output without its neurons' noise is all but certain: dashed, a line, or a bell too narrow and high
+for the picture.
+
 {table}
 
 KL(sampled || method) of the output's Gaussian in nats, against {samples:,} runs of the network; the last column

@@ -208,6 +208,6 @@ def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
             axis.axvline(abs(contract), color="#777777", lw=1, ls="--")
             axis.set(xscale="log", title=title, xlim=(FLOOR / 2, 30))
         for axis in axes[:2]:
-            axis.set_xlabel("smallest eigenvalue, - n eps trace")
+            axis.set_xlabel("minus the smallest eigenvalue, n eps trace")
         axes[2].set_xlabel("largest difference, eps of float32")
         axes[0].set_yticks(range(len(kinds)), kinds)

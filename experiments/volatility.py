@@ -13,7 +13,7 @@ import torch
 from examples import volatility as example
 from experiments import passes
 from experiments.figures import COLORS, panels
-from experiments.forecasts import KNOWN, NETWORKS, TARGETS, quality, series, target, trained
+from experiments.forecasts import KNOWN, LOG_SQUARE, NETWORKS, TARGETS, quality, series, target, trained
 from experiments.tables import table
 
 FULL = {"series": 3, "rows": 20_000, "steps": 600, "timed": 5000, "compared": 1000, "reference": 1000}
@@ -111,7 +111,7 @@ variance but by luck. Bound: the negative evidence lower bound in nats a row, of
 
 ## What one pass costs
 
-The NPN network trained by moments, milliseconds of processor time on one thread, the shortest of three.
+The NPN network trained by moments, milliseconds of processor time on one thread, the shortest of {rounds}.
 
 {times}
 
@@ -119,9 +119,9 @@ The NPN network trained by moments, milliseconds of processor time on one thread
 
 ## How sure it is
 
-Standard deviations of the output on the first series: their correlation over the rows not trained on with those by
-moments, and over {compared:,} of these rows with those of {reference:,} drawn networks, the truth within a few
-percent.
+Standard deviations of the output on the first series: their correlation over the rows not trained on with those
+by moments, and over {compared:,} of these rows with those of {reference:,} drawn networks, whose own error is
+{own:.1%}.
 
 {uncertainty}
 
@@ -152,10 +152,12 @@ def page(size: dict[str, Any], results: dict[str, Any]) -> str:
         lives=", ".join(str(life) for life in example.HALF_LIVES[:-1]) + f" and {example.HALF_LIVES[-1]}",
         quality=_quality(found),
         quality_reading=_quality_reading(found),
+        rounds=passes.ROUNDS,
         times=_times(size, results),
         times_reading=_times_reading(size, results),
         compared=size["compared"],
         reference=size["reference"],
+        own=1 / math.sqrt(2 * size["reference"]),
         uncertainty=_uncertainty(results),
         uncertainty_reading=_uncertainty_reading(results),
         silu=_silu(found, results["step"]),
@@ -220,9 +222,11 @@ def _uncertainty(results: dict[str, Any]) -> str:
 def _uncertainty_reading(results: dict[str, Any]) -> str:
     ways = results[f"uncertainty, {COMPARED[0]}"]["ways"]
     own, drawn = ways["moments"]["reference"], [ways[f"{n} drawn"]["reference"] for n in PASSES]
+    errors = [1 / math.sqrt(2 * n) for n in PASSES]
     return (
-        "A standard deviation estimated from n networks is off by 1 / sqrt(2 n), a sixth or a tenth here, which is "
-        f"more than it differs between rows: their correlation with those of many networks is {drawn[0]:.2f} and "
+        f"A standard deviation estimated from n networks is off by 1 / sqrt(2 n), {errors[0]:.0%} or "
+        f"{errors[1]:.0%} here, which is more than it differs between rows: their correlation with those of many "
+        f"networks is {drawn[0]:.2f} and "
         f"{drawn[1]:.2f} (trained by moments), that of the moments {own:.2f}: less than 1 also for the "
         "error of the many's own."
     )
@@ -242,9 +246,10 @@ def _targets_reading(results: dict[str, Any], known: dict[str, float]) -> str:
     worse = [name for name in TARGETS if results[name] > known["constant"]]
     say = f"Worse than a constant variance ({known['constant']:.4f}): {'; '.join(worse) or 'none'}. "
     return say + (
-        "The mean of log r^2 is 1.27 below the log of the variance: a network fitted to it by squared error "
-        "forecasts 28 percent of the variance, and QLIKE punishes that most. The likelihood of the returns needs "
-        "no correction. An average that the network corrects holds where volatility leaves the range trained on."
+        f"The mean of log r^2 is {-LOG_SQUARE:.2f} below the log of the variance: a network fitted to it by "
+        f"squared error forecasts {math.exp(LOG_SQUARE):.0%} of the variance, and QLIKE punishes that most. The "
+        "likelihood of the returns needs no correction. An average that the network corrects holds where "
+        "volatility leaves the range trained on."
     )
 
 

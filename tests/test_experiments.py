@@ -6,7 +6,8 @@ import pytest
 from matplotlib.image import imread
 
 from experiments import EXPERIMENTS
-from experiments.running import DOCS, load, page, page_path, results_path, run, write
+from experiments.figures import digest, shown
+from experiments.running import DOCS, figure_path, load, page, page_path, results_path, run, write
 
 names = pytest.mark.parametrize("name", EXPERIMENTS)
 
@@ -22,6 +23,7 @@ def test_a_page_says_what_was_measured(name):
     assert kept["size"] == json.loads(json.dumps(experiment.FULL))
     assert list(kept["results"]) == list(experiment.cases(experiment.FULL))
     assert page_path(experiment, DOCS).read_text() == page(experiment, kept)
+    assert shown(figure_path(experiment, DOCS)) == digest(results_path(experiment, DOCS))
 
 
 @names
@@ -32,7 +34,7 @@ def test_an_experiment_runs(name, tmp_path):
     run(experiment, tmp_path, fast=True)
     write(experiment, tmp_path)
     assert page_path(experiment, tmp_path).read_text().startswith("# ")
-    assert imread(tmp_path / "figures" / f"{name}.png").std() > 0.05
+    assert imread(figure_path(experiment, tmp_path)).std() > 0.05
     CHECKS[name](results_of(name, tmp_path))
 
 
