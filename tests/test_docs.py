@@ -6,9 +6,15 @@ import re
 import runpy
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+
+import fastmoments as fm
+from experiments.figures import digest, shown
+from fastmoments_kernels.formulas import bivariate
+from tests.conformance import BOUND
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -66,6 +72,56 @@ def test_a_changed_result_changes_the_readme(monkeypatch, tmp_path):
     (tmp_path / "cpu.json").write_text(json.dumps(cpu))
     monkeypatch.setattr(page, "RESULTS", tmp_path)
     assert page.text() != page.PAGE.read_text()
+
+
+def test_the_accuracy_figure_shows_its_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    pytest.importorskip("tqdm")
+    figure = importlib.import_module("accuracy_figure")
+    assert shown(figure.FIGURE) == digest(figure.RESULTS)
+
+
+TOLERANCE = f"{fm.Custom.tol:g}"
+
+
+@pytest.mark.parametrize(
+    ("page", "says"),
+    [
+        ("README.md", f"promised are {BOUND}"),
+        ("docs/accuracy.md", f"the contract is {BOUND}"),
+        ("docs/mathematics.md", rf"\le {BOUND}\, \text{{eps}}"),
+        ("docs/mathematics.md", f"{2 * len(bivariate.LONGEST)} Gauss-Legendre nodes"),
+        ("docs/mathematics.md", rf"\max(1, b) \le {Fraction(bivariate.NEAR)}"),
+        ("docs/migration.md", f"are exact, or to {TOLERANCE}"),
+        ("docs/networks.md", f"by quadrature to {TOLERANCE}"),
+    ],
+)
+def test_a_page_says_what_the_code_says(page, says):
+    """Numbers in prose that are constants of the code."""
+    assert says in " ".join((ROOT / page).read_text().split())
+
+
+def test_the_most_features_are_those_of_the_code():
+    walk = pytest.importorskip("fastmoments.nn.walk")
+    says = f"{walk.FEATURES} features"
+    assert says in " ".join((DOCS / "networks.md").read_text().split())
+    assert says in fm.nn.propagate.__doc__
+
+
+def test_the_counted_kernels_are_those_of_the_code():
+    matrices = pytest.importorskip("fastmoments_kernels.gpu.matrices")
+    most = " or ".join(f"{layout.terms} ({dtype})" for dtype, layout in matrices.LAYOUTS.items())
+    page = (DOCS / "performance.md").read_text()
+    assert f"at most {most}" in page
+    assert f"{matrices.SWEEP} to N terms" in page
+
+
+def test_the_inputs_of_the_peers_are_those_of_the_page():
+    peers = pytest.importorskip("benchmarks.peers")
+    (low, high, _), (tail_low, tail_high, _) = peers.BANDS["0.9"], peers.BANDS["tail"]
+    page = " ".join((DOCS / "peers.md").read_text().split())
+    assert f"means between {low:g} and {high:g}" in page
+    assert f"means between {tail_low:g} and {tail_high:g}" in page
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "mathematics" in page])

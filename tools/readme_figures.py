@@ -50,7 +50,7 @@ def table() -> str:
             f"published approximations from {near:.0e} on",
         ),
         (
-            "all activations, functions and backends against tables of 50 digits, worst error in eps (1 + cond)",
+            "all activations, functions and backends against reference tables, worst error in eps (1 + cond)",
             f"{worst['float64']:.1f} in float64, {worst['float32']:.1f} in float32; promised are 8",
         ),
     ]

@@ -27,7 +27,7 @@ def class_probabilities(mean: Tensor, cov: Tensor, link: str = "softmax", sample
     tensor (..., k)
         For two classes "argmax" is exact, Phi(m / s) of the logits' difference, and "softmax" MacKay's
         approximation sigmoid(m / sqrt(1 + pi s^2 / 8)), within 0.02 of the truth. For more classes both are means
-        over scrambled Sobol points: their error falls about as 1 / samples, 1e-3 at 4096.
+        over scrambled Sobol points, whose error falls about as 1 / samples.
     """
     if link not in ("softmax", "argmax"):
         raise ValueError(f'link: expected "softmax" or "argmax", got {link!r}')
