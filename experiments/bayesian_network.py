@@ -142,7 +142,7 @@ def _title(case: Case) -> str:
     return f"{activation}, {depth} hidden, input variance {var:g}"
 
 
-TEXT = """# A Bayesian network in one pass
+TEXT = """# A Bayesian network beside sampled weights
 
 Written by `make experiments`; do not edit but in `experiments/bayesian_network.py`.
 

@@ -14,7 +14,7 @@ from examples import volatility as example
 from experiments import passes
 from experiments.figures import COLORS, panels
 from experiments.forecasts import KNOWN, LOG_SQUARE, NETWORKS, TARGETS, quality, series, target, trained
-from experiments.tables import table
+from experiments.tables import factor, table
 
 FULL = {"series": 3, "rows": 20_000, "steps": 600, "timed": 5000, "compared": 1000, "reference": 1000}
 FAST = {"series": 1, "rows": 3000, "steps": 40, "timed": 50, "compared": 50, "reference": 50}
@@ -54,20 +54,20 @@ def uncertainties(network: str, size: dict[str, Any]) -> dict[str, Any]:
     some = slice(-size["compared"], None)
     many = passes.reference(model, data.features[some], size["reference"])
     ways: dict[str, Any] = {}
-    for name, (factor, sd) in found.items():
+    for name, (correction, sd) in found.items():
         variance = data.baseline.copy()
-        variance[data.training :] *= factor
+        variance[data.training :] *= correction
         ways[name] = {"qlike": example.qlike(data, variance)}
         if sd is not None:
             ways[name]["moments"] = correlation(sd, found["moments"][1])
             ways[name]["reference"] = correlation(sd[some], many)
             ways[name]["ratio"] = float(np.mean(sd[some] / many))
     shown = slice(-min(SHOWN, size["compared"]), None)
-    factor, sd = (part[shown] for part in found["moments"])
+    correction, sd = (part[shown] for part in found["moments"])
     curves = {
         "return": np.sqrt(data.squares[shown]),
         "true": np.sqrt(data.variance[shown]),
-        "forecast": np.sqrt(data.baseline[shown] * factor),
+        "forecast": np.sqrt(data.baseline[shown] * correction),
         "moments": sd,
         "reference": many[shown],
         "50 drawn": found["50 drawn"][1][shown],
@@ -189,7 +189,7 @@ def _quality_reading(found: list[Any]) -> str:
 def _times(size: dict[str, Any], results: dict[str, Any]) -> str:
     columns = [results[f"{rows} rows"] for rows in (1, size["timed"])]
     rows = [
-        [name, *(cell for one in columns for cell in (f"{one[name]:.3g}", f"{one[name] / one['moments']:.2g}"))]
+        [name, *(cell for one in columns for cell in (f"{one[name]:.3g}", factor(one[name] / one["moments"])))]
         for name in columns[0]
     ]
     return table(["way", "1 row, ms", "over moments", f"{size['timed']:,} rows, ms", "over moments"], rows)
@@ -199,11 +199,11 @@ def _times_reading(size: dict[str, Any], results: dict[str, Any]) -> str:
     one, many = (results[f"{rows} rows"] for rows in (1, size["timed"]))
     return (
         f"For {size['timed']:,} rows a pass of moments takes as long as "
-        f"{many['moments'] / many[MEANS]:.2g} passes with the weights' means, and 20 drawn networks take "
-        f"{many['20 drawn'] / many['moments']:.2g} times as long one by one and "
-        f"{many['20 drawn at once'] / many['moments']:.2g} times in batched products; for one row, where "
-        f"calls count and not arithmetic, {one['20 drawn'] / one['moments']:.2g} and "
-        f"{one['20 drawn at once'] / one['moments']:.2g} times."
+        f"{factor(many['moments'] / many[MEANS])} passes with the weights' means, and 20 drawn networks take "
+        f"{factor(many['20 drawn'] / many['moments'])} times as long one by one and "
+        f"{factor(many['20 drawn at once'] / many['moments'])} times in batched products; for one row, where "
+        f"calls count and not arithmetic, {factor(one['20 drawn'] / one['moments'])} and "
+        f"{factor(one['20 drawn at once'] / one['moments'])} times."
     )
 
 
@@ -236,9 +236,9 @@ def _silu(found: list[Any], step: dict[str, float]) -> str:
     npn, silu = (np.mean([one["qlike"][f"{name}, drawn weights"] for one in found]) for name in ("NPN", "SiLU"))
     ms = [found[0]["step"][f"{name}, drawn weights"] for name in ("NPN", "SiLU")]
     return (
-        f"Trained with drawn weights they are alike: QLIKE {npn:.4f} and {silu:.4f} on average, {ms[0]:.2g} and "
-        f"{ms[1]:.2g} ms a step. By moments NPN has a closed form and SiLU is a quadrature for every row and "
-        f"neuron: a step on {STEP_ROWS} rows takes {step['npn']:.2g} and {step['silu']:.2g} ms."
+        f"Trained with drawn weights they are alike: QLIKE {npn:.4f} and {silu:.4f} on average, {factor(ms[0])} "
+        f"and {factor(ms[1])} ms a step. By moments NPN has a closed form and SiLU is a quadrature for every row "
+        f"and neuron: a step on {STEP_ROWS} rows takes {factor(step['npn'])} and {factor(step['silu'])} ms."
     )
 
 
