@@ -116,8 +116,10 @@ def residual_moments(
     activation : an object such as ReLU(), or its name.
     mu : array (..., n), the mean of X.
     cov : array (..., n, n), the covariance of X; its upper triangle is read.
-    A : array (m, n); b : array (m,) or None for 0.
-    C : array (m, n), "identity" (m = n) or None for 0; d : array (m,) or None for 0.
+    A : array (m, n).
+    b : array (m,) or None for 0.
+    C : array (m, n), "identity" (m = n) or None for 0.
+    d : array (m,) or None for 0.
     A_var, b_var : arrays (m, n) and (m,), variances of independent Gaussian weights whose means are A and b. Then
         A X + b is not Gaussian, and the result that of a Gaussian with its moments.
     return_cross : return Cov(X, output) as well.

@@ -22,8 +22,8 @@ def warm_up(*activations: Any, dtypes: tuple[str, ...] = ("float32", "float64"))
 
     Notes
     -----
-    The first time an activation is compiled, which takes a while; every process after that reads what was kept,
-    until fastmoments is upgraded. Shows a progress bar where tqdm is installed.
+    Compiling an activation takes a while; every process after that reads what was kept, until fastmoments is
+    upgraded. Shows a progress bar where tqdm is installed.
     """
     chosen = activations or tuple(row.name for row in CATALOGUE if not row.components)
     for activation in _progress([row_of(activation) for activation in chosen]):

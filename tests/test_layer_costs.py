@@ -120,10 +120,11 @@ def peak_of_tensors(call):
 CASES = [("numpy", name) for name in EVERY] + [("torch", name) for name in (*EVERY, *NETWORKS)]
 
 
-@pytest.mark.parametrize(("framework", "name"), [case for case in CASES if case[1] != MATRIX_SKIP])
+@pytest.mark.parametrize(("framework", "name"), CASES)
 def test_memory_is_the_output_and_two_matrices(framework, name):
     convert, peak = (np.asarray, peak_of_arrays) if framework == "numpy" else (torch.from_numpy, peak_of_tensors)
     call, _ = calls(*map(convert, layer()))[name]
     call()  # what is compiled or tabulated once
     used = peak(call)
-    assert MATRIX < used <= 3 * MATRIX + REST, used / MATRIX
+    most = 6 if name == MATRIX_SKIP else 3
+    assert max(most - 3, 1) * MATRIX < used <= most * MATRIX + REST, used / MATRIX
