@@ -121,7 +121,7 @@ units of the output's standard deviation (sd), the sd's relative to it.
 
 With one hidden layer what is left is the sampling's own error: {reference_mean} of the mean, {reference_sd} of
 the sd. From the second on it is the closure. All neurons depend on the same two inputs, and what leaves a layer
-is far from Gaussian; later layers add little to the error.
+is far from Gaussian; later layers add less to the error.
 
 ## What the alternatives do
 
