@@ -19,6 +19,8 @@ WHY = {
     "xla": "JAX traces the formulas, so that jit, grad, vmap and sharding work on them",
 }
 
+Named = dict[str, Any]  # a call's arguments by the names that errors give them
+
 
 class Plan(NamedTuple):
     """What runs where: the arrays' framework and device, the kernels, and the arithmetic's dtype.
@@ -77,7 +79,7 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
     return plan_of({f"argument {i + 1}": array for i, array in enumerate(arrays)}, precision)
 
 
-def plan_of(arguments: dict[str, Any], precision: str | None = None) -> Plan:
+def plan_of(arguments: Named, precision: str | None = None) -> Plan:
     """`plan` for named arguments, so that errors name them."""
     kinds = _kinds(arguments)
     if kinds is None:
@@ -92,7 +94,7 @@ def plan_of(arguments: dict[str, Any], precision: str | None = None) -> Plan:
 _decided: dict[Any, Plan] = {}
 
 
-def _kinds(arguments: dict[str, Any]) -> tuple[Any, ...] | None:
+def _kinds(arguments: Named) -> tuple[Any, ...] | None:
     """What a plan for NumPy's arrays, tensors and numbers depends on; None for others and under torch.compile."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.compiler.is_compiling():
@@ -112,7 +114,7 @@ def _kinds(arguments: dict[str, Any]) -> tuple[Any, ...] | None:
     return tuple(kinds)
 
 
-def _decide(arguments: dict[str, Any], precision: str | None) -> Plan:
+def _decide(arguments: Named, precision: str | None) -> Plan:
     if precision is not None and precision not in PRECISIONS:
         raise ValueError(f'precision: expected None, "float32" or "float64", got {precision!r}')
     arrays = {name: value for name, value in arguments.items() if hasattr(value, "dtype")}

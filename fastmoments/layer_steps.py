@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments.dispatch import Plan, framework_of, plan_of
+from fastmoments.dispatch import Named, Plan, framework_of, plan_of
 from fastmoments.frameworks import products
 from fastmoments.moments import marginals
 from fastmoments.results import Moments, MomentsCross
@@ -18,7 +18,7 @@ from fastmoments.results import Moments, MomentsCross
 Array = Any
 
 
-def plan_of_given(arguments: dict[str, Any]) -> Plan:
+def plan_of_given(arguments: Named) -> Plan:
     """The plan of those arguments that are given."""
     return plan_of({name: value for name, value in arguments.items() if value is not None})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-from fastmoments.dispatch import framework_of, plan_of
+from fastmoments.dispatch import Named, framework_of, plan_of
 from fastmoments.parameters import by_name, of_neurons, of_pairs
 from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, MomentsVjpParameters, T
 from fastmoments.signatures import Operand
@@ -52,8 +52,9 @@ def moments(
     Kuang & Lin, "Exact closed-form Gaussian moments of residual layers", arXiv 2601.22307.
     """
     name, parameters = of_neurons(activation)
-    plan = plan_of({"mu": mu, "cov": cov, **parameters}, precision)
-    result: Moments[T] = framework_of(plan).moments(plan, name, mu, cov, parameters, out, check)
+    inputs = {"mu": mu, "cov": cov}
+    plan = plan_of(inputs | parameters, precision)
+    result: Moments[T] = framework_of(plan).moments(plan, name, inputs, parameters, out, check)
     return result
 
 
@@ -121,11 +122,10 @@ def moments_vjp(
     (Price). The same input gives the same bits, whatever the number of threads.
     """
     name, parameters = of_neurons(activation)
-    bars = {"mean_bar": mean_bar, "cov_bar": cov_bar}
-    plan = plan_of({"mu": mu, "cov": cov, **bars, **parameters}, precision)
+    inputs, bars = {"mu": mu, "cov": cov}, {"mean_bar": mean_bar, "cov_bar": cov_bar}
+    plan = plan_of(inputs | bars | parameters, precision)
     framework = framework_of(plan)
-    arrays = mu, cov, mean_bar, cov_bar, parameters
-    mu_bar, cov_in_bar, *others = framework.moments_vjp(plan, name, *arrays, return_parameters)
+    mu_bar, cov_in_bar, *others = framework.moments_vjp(plan, name, inputs, bars, parameters, return_parameters)
     if not return_parameters:
         return MomentsVjp(mu_bar, cov_in_bar)
     found = by_name(dict(zip(parameters, others, strict=True)), framework.xp.stack)
@@ -297,7 +297,7 @@ def cov_partials(
 def _elementwise(
     activation: Any,
     name: str,
-    arguments: dict[str, Any],
+    arguments: Named,
     out: Any,
     where: Any,
     dtype: Any,

@@ -17,7 +17,7 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from fastmoments.dispatch import Plan
+from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import dask_blocks as blocks
 from fastmoments.frameworks import numpy, options, products, shapes
 from fastmoments.results import Moments
@@ -30,9 +30,7 @@ xp = SimpleNamespace(**vars(da) | {"finfo": np.finfo})  # the functions that lay
 arithmetic = numpy.arithmetic
 
 
-def elementwise(
-    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
-) -> Any:
+def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, out: Any, where: Any, dtype: Any) -> Any:
     """Call the ufunc `name` of an activation, or of the bivariate normal where that is None, on every block."""
     from fastmoments_kernels.cpu.elementwise import outputs_of
 
@@ -47,14 +45,12 @@ def elementwise(
     return da.apply_gufunc(call, signature, *cut_alike, output_dtypes=dtypes)
 
 
-def moments(
-    plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
-) -> Moments:
+def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments:
     """Mean and covariance of f(X): blocks of the upper triangle are computed, the others are mirror images."""
     options.refuse("Dask arrays", out=out)
     if check:
         raise TypeError("check: the values of Dask arrays are not looked at beforehand; leave check out")
-    given = _Given(plan, mu, cov, parameters)
+    given = _Given(plan, inputs, parameters)
     function = blocks.OfBlocks(plan, activation, given.mu.shape[-1])
     name = f"moments-{tokenize(function, *given.arrays)}"
     tasks = {
@@ -69,28 +65,19 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan,
-    activation: Any,
-    mu: Any,
-    cov: Any,
-    mean_bar: Any,
-    cov_bar: Any,
-    parameters: dict[str, Any],
-    along_parameters: bool,
+    plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
 ) -> tuple[Array, ...]:
     """Gradients with respect to mu and cov; a neuron's are sums over its blocks, in their order."""
     if along_parameters:
         raise TypeError("return_parameters: there are no gradients along parameters of Dask arrays; leave it out")
-    given = _Given(plan, mu, cov, parameters)
-    bars = []
-    given_bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
-    for (name, bar), like in zip(given_bars.items(), (given.mu, given.cov), strict=True):
-        if bar.shape != like.shape:
-            raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
-        bars.append(bar.rechunk(like.chunks))
-    mean_bar, cov_bar = bars
+    given = _Given(plan, inputs, parameters)
+    bars = to_arrays(plan, bars)
+    shapes.check_bars(bars, given.mu, given.cov)
+    mean_bar, cov_bar = (
+        x.rechunk(like.chunks) for x, like in zip(bars.values(), (given.mu, given.cov), strict=True)
+    )
     function = blocks.OfBlocks(plan, activation, given.mu.shape[-1])
-    token = tokenize(function, *given.arrays, *bars)
+    token = tokenize(function, *given.arrays, mean_bar, cov_bar)
     of_mu, of_cov, visit, share, total = (f"{x}-{token}" for x in ("mu_bar", "cov_bar", "visit", "share", "total"))
     shared: Tasks = {}
     tasks: Tasks = {}
@@ -106,7 +93,7 @@ def moments_vjp(
     numbers = given.mu.numblocks
     for neurons in product(*map(range, numbers)):
         shared[(total, *neurons)] = (sum, [(share, *neurons, j) for j in range(numbers[-1])])
-    arrays = (*given.arrays, *bars)
+    arrays = (*given.arrays, mean_bar, cov_bar)
     full = _array(plan, of_cov, shared | tasks | _mirrored(tasks), arrays, given.cov.chunks)
     sums = {(of_mu, *i): (function.mu_bar, (total, *i)) for i in product(*map(range, numbers))}
     return _array(plan, of_mu, sums, (full,), given.mu.chunks), full
@@ -115,12 +102,11 @@ def moments_vjp(
 class _Given:
     """The arguments in one shape, (..., n) and (..., n, n), cut at the same neurons in rows and in columns."""
 
-    def __init__(self, plan: Plan, mu: Any, cov: Any, parameters: dict[str, Any]) -> None:
-        self.mu, self.cov = vector_and_matrix(plan, mu, cov)
+    def __init__(self, plan: Plan, inputs: Named, parameters: Named) -> None:
+        self.mu, self.cov = vector_and_matrix(plan, **inputs)
         diagonal = da.diagonal(self.cov, axis1=-2, axis2=-1).rechunk(self.mu.chunks)
         others = to_arrays(plan, parameters)
-        for name, array in others.items():
-            shapes.check_parameter(name, array.shape, self.mu.shape)
+        shapes.check_parameters(others, self.mu.shape)
         self.neurons = (
             self.mu,
             da.map_blocks(blocks.variances, diagonal, dtype=diagonal.dtype, meta=diagonal._meta),
@@ -152,7 +138,7 @@ def _array(plan: Plan, name: str, tasks: Tasks, needed: tuple[Array, ...], chunk
     return da.Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), plan.result))
 
 
-def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
+def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
     """The arguments in the dtype of the computation, NumPy's cut into blocks; None stays None."""
     arrays: dict[str, Array] = {}
     for name, value in arguments.items():

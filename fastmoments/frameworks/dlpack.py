@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from fastmoments.dispatch import Plan
+from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import options
 from fastmoments.results import Moments
 
@@ -26,44 +26,30 @@ check_variances, arithmetic = tensors.check_variances, tensors.arithmetic
 is_one_kernel, is_bare, with_skip = tensors.is_one_kernel, tensors.is_bare, tensors.with_skip
 
 
-def elementwise(
-    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
-) -> Any:
+def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, out: Any, where: Any, dtype: Any) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
     _refuse(plan, out=out, where=None if where is True else where, dtype=dtype)
     found = tensors.elementwise(plan, activation, name, _lent(arguments), None, True, None)
     return tuple(_back(plan, x) for x in found) if isinstance(found, tuple) else _back(plan, found)
 
 
-def moments(
-    plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
-) -> Moments:
+def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments:
     """Mean and covariance of f(X)."""
     _refuse(plan, out=out)
-    lent, others = _lent({"mu": mu, "cov": cov}), _lent(parameters)
-    found = tensors.moments(plan, activation, **lent, parameters=others, out=None, check=check)
+    found = tensors.moments(plan, activation, _lent(inputs), _lent(parameters), None, check)
     return Moments(*(_back(plan, x) for x in found))
 
 
 def moments_vjp(
-    plan: Plan,
-    activation: Any,
-    mu: Any,
-    cov: Any,
-    mean_bar: Any,
-    cov_bar: Any,
-    parameters: dict[str, Any],
-    along_parameters: bool,
+    plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
 ) -> tuple[Array, ...]:
     """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
-    lent = _lent({"mu": mu, "cov": cov, "mean_bar": mean_bar, "cov_bar": cov_bar})
-    found = tensors.moments_vjp(
-        plan, activation, **lent, parameters=_lent(parameters), along_parameters=along_parameters
-    )
+    lent = _lent(inputs), _lent(bars), _lent(parameters)
+    found = tensors.moments_vjp(plan, activation, *lent, along_parameters)
     return tuple(_back(plan, x) for x in found)
 
 
-def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:
+def to_arrays(plan: Plan, arguments: Named) -> dict[str, Tensor]:
     """The arguments as tensors in the dtype of the computation; None stays None."""
     return tensors.to_arrays(plan, _lent(arguments))
 
@@ -75,7 +61,7 @@ def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:
 
 
 def linear_marginals(
-    activation: str | None, inputs: Any, weights: Any, biases: Any, parameters: dict[str, Any]
+    activation: str | None, inputs: Any, weights: Any, biases: Any, parameters: Named
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance of f(W X + b) in one kernel, of tensors but for the parameters."""
     return tensors.linear_marginals(activation, inputs, weights, biases, _lent(parameters))
@@ -86,7 +72,7 @@ def result(plan: Plan, value: Tensor) -> Array:
     return _back(plan, tensors.result(plan, value))
 
 
-def _lent(arguments: dict[str, Any]) -> dict[str, Any]:
+def _lent(arguments: Named) -> Named:
     """Tensors on the arrays' memory; numbers and lists stay what they are."""
     return {name: _lend(value) if hasattr(value, "__dlpack__") else value for name, value in arguments.items()}
 

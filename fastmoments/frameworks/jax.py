@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastmoments.dispatch import Plan
+from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import numpy, options, products, shapes
 from fastmoments.results import Moments
 from fastmoments_kernels import xla
@@ -17,9 +17,7 @@ Array = Any
 xp = jnp  # the functions that layers are written in
 
 
-def elementwise(
-    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
-) -> Any:
+def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, out: Any, where: Any, dtype: Any) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
     options.refuse("JAX arrays", out=out, where=None if where is True else where, dtype=dtype)
     arrays = to_arrays(plan, arguments)
@@ -28,12 +26,10 @@ def elementwise(
     return result(plan, function(*arrays.values()))
 
 
-def moments(
-    plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
-) -> Moments:
+def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments:
     """Mean and covariance of f(X); the gradient by cov lies in its upper triangle, which alone is read."""
     options.refuse("JAX arrays", out=out)
-    mu, cov = vector_and_matrix(plan, mu, cov)
+    mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         _check_covariance(cov)
     per_neuron = _per_neuron(plan, parameters, mu)
@@ -41,31 +37,21 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan,
-    activation: Any,
-    mu: Any,
-    cov: Any,
-    mean_bar: Any,
-    cov_bar: Any,
-    parameters: dict[str, Any],
-    along_parameters: bool,
+    plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
 ) -> tuple[Array, ...]:
     """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
-    mu, cov = vector_and_matrix(plan, mu, cov)
-    bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
-    for (name, bar), like in zip(bars.items(), (mu, cov), strict=True):
-        if bar.shape != like.shape:
-            raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
+    mu, cov = vector_and_matrix(plan, **inputs)
+    bars = to_arrays(plan, bars)
+    shapes.check_bars(bars, mu, cov)
     per_neuron = _per_neuron(plan, parameters, mu)
     found = xla.moments_vjp(_traceable(activation), mu, cov, *bars.values(), *per_neuron)
     return tuple(result(plan, found if along_parameters else found[:2]))
 
 
-def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> list[Array]:
+def _per_neuron(plan: Plan, parameters: Named, mu: Array) -> list[Array]:
     """Parameters in mu's shape, one number a neuron."""
     arrays = to_arrays(plan, parameters)
-    for name, array in arrays.items():
-        shapes.check_parameter(name, array.shape, mu.shape)
+    shapes.check_parameters(arrays, mu.shape)
     return [jnp.broadcast_to(array, mu.shape) for array in arrays.values()]
 
 
@@ -75,7 +61,7 @@ def _traceable(activation: Any) -> str:
     return activation
 
 
-def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
+def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
     """The arguments in the dtype of the computation; None stays None."""
     if jax.dtypes.canonicalize_dtype(plan.compute) != plan.compute:
         raise ValueError('precision: JAX has float64 after jax.config.update("jax_enable_x64", True) only')

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments.dispatch import Plan
+from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import products, shapes
 from fastmoments.results import Moments
 from fastmoments_kernels import custom
@@ -18,9 +18,7 @@ Array = Any
 xp = np  # the functions that layers are written in
 
 
-def elementwise(
-    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
-) -> Any:
+def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, out: Any, where: Any, dtype: Any) -> Any:
     """Call the ufunc `name` of an activation, or of the bivariate normal where that is None."""
     function = _function(activation, name, len(arguments))
     arrays = {key: as_array(value, plan.compute) for key, value in arguments.items()}
@@ -57,11 +55,9 @@ def kernels_of(activation: Any) -> ModuleType:
     return custom if isinstance(activation, Custom) else cpu
 
 
-def moments(
-    plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
-) -> Moments:
+def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments:
     """Mean and covariance of f(X) in the arrays of `out`, or new ones."""
-    mu, cov = vector_and_matrix(plan, mu, cov)
+    mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         check_covariance(cov)
     mean_out, cov_out = _outputs(plan, out, mu.shape, cov.shape)
@@ -77,29 +73,19 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan,
-    activation: Any,
-    mu: Any,
-    cov: Any,
-    mean_bar: Any,
-    cov_bar: Any,
-    parameters: dict[str, Any],
-    along_parameters: bool,
+    plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
 ) -> tuple[Array, ...]:
     """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
-    mu, cov = vector_and_matrix(plan, mu, cov)
-    bars = []
-    for name, value, like in (("mean_bar", mean_bar, mu), ("cov_bar", cov_bar, cov)):
-        bar = as_array(value, plan.compute)
-        if bar.shape != like.shape:
-            raise ValueError(f"{name}: expected shape {like.shape}, got {bar.shape}")
-        bars.append(np.ascontiguousarray(bar))
+    mu, cov = vector_and_matrix(plan, **inputs)
+    bars = to_arrays(plan, bars)
+    shapes.check_bars(bars, mu, cov)
     per_neuron = _per_neuron(plan, parameters, mu)
     along = per_neuron if along_parameters else ()
     shapes_out = (mu.shape, cov.shape, *(mu.shape for _ in along))
     if not mu.size:
         return tuple(np.zeros(shape, plan.result) for shape in shapes_out)
-    given = flat(mu, 1), flat(cov, 2), flat(bars[0], 1), flat(bars[1], 2)
+    mean_bar, cov_bar = map(np.ascontiguousarray, bars.values())
+    given = flat(mu, 1), flat(cov, 2), flat(mean_bar, 1), flat(cov_bar, 2)
     found = kernels_of(activation).moments_vjp(activation, *given, per_neuron)
     if along:
         found = *found, *kernels_of(activation).parameter_vjp(activation, *given, along)
@@ -107,15 +93,16 @@ def moments_vjp(
     return tuple(array.reshape(shape).astype(plan.result, copy=False) for array, shape in pairs)
 
 
-def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Array) -> tuple[Array, ...]:
+def _per_neuron(plan: Plan, parameters: Named, mu: Array) -> tuple[Array, ...]:
     """Parameters as (batch, n), one number a neuron, or a number for all."""
-    arrays = {name: as_array(value, plan.compute) for name, value in parameters.items()}
-    for name, array in arrays.items():
-        shapes.check_parameter(name, array.shape, mu.shape)
+    if not parameters:
+        return ()
+    arrays = to_arrays(plan, parameters)
+    shapes.check_parameters(arrays, mu.shape)
     return tuple(flat(np.broadcast_to(x, mu.shape), 1) if x.ndim else x for x in arrays.values())
 
 
-def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Array]:
+def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
     """The arguments in the dtype of the computation; None stays None."""
     return {name: None if value is None else as_array(value, plan.compute) for name, value in arguments.items()}
 
@@ -144,7 +131,7 @@ def is_bare(*arguments: Any) -> bool:
 with_skip = products.with_skip
 
 
-def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[str, Any]) -> bool:
+def is_one_kernel(activation: Any, arguments: Named, parameters: Named) -> bool:
     """Whether a linear layer and its activation are one kernel: parameters are one number a neuron."""
     return isinstance(activation, str | None) and all(np.ndim(value) <= 1 for value in parameters.values())
 
@@ -154,15 +141,14 @@ def linear_marginals(
     inputs: tuple[Array, ...],
     weights: tuple[Array, ...],
     biases: Sequence[Array | None],
-    parameters: dict[str, Any],
+    parameters: Named,
 ) -> tuple[Array, Array]:
     """Mean and variance (..., m) of f(W X + b), or of W X + b, inputs (..., n) and weights (m, n) of one dtype."""
     from fastmoments_kernels import cpu
 
     (*lead, depth), columns, dtype = inputs[0].shape, len(weights[0]), inputs[0].dtype
     own = {name: np.asarray(value, dtype) for name, value in parameters.items()}
-    for name, value in own.items():
-        shapes.check_parameter(name, value.shape, (*lead, columns))
+    shapes.check_parameters(own, (*lead, columns))
     flat = tuple(np.ascontiguousarray(x).reshape(math.prod(lead), depth) for x in inputs)
     mean, var = (np.empty((*lead, columns), dtype) for _ in range(2))
     outputs = tuple(x.reshape(math.prod(lead), columns) for x in (mean, var))

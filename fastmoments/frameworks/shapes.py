@@ -1,7 +1,9 @@
 """Shapes that disagree get the same error from every array library."""
 
 from itertools import zip_longest
+from typing import Any
 
+Array = Any
 Shape = tuple[int, ...]
 
 
@@ -36,10 +38,20 @@ def batch_of(mu: Shape, cov: Shape) -> Shape:
         raise ValueError(f"cov: leading dimensions {leading}") from None
 
 
-def check_parameter(name: str, shape: Shape, mu: Shape) -> None:
+def check_parameters(parameters: dict[str, Array], mu: Shape) -> None:
     """An activation's parameter is one number, or one per neuron, in every batch or in each."""
-    broadcasts = len(shape) <= len(mu) and all(
-        size in (1, other) for size, other in zip(reversed(shape), reversed(mu), strict=False)
-    )
-    if not broadcasts:
-        raise ValueError(f"{name}: expected a number or one per neuron, shape ({mu[-1]},), got {tuple(shape)}")
+    for name, array in parameters.items():
+        shape = array.shape
+        broadcasts = len(shape) <= len(mu) and all(
+            size in (1, other) for size, other in zip(reversed(shape), reversed(mu), strict=False)
+        )
+        if not broadcasts:
+            expected = f"expected a number or one per neuron, shape ({mu[-1]},)"
+            raise ValueError(f"{name}: {expected}, got {tuple(shape)}")
+
+
+def check_bars(bars: dict[str, Array], *outputs: Array) -> None:
+    """A gradient with respect to an output has its shape; outputs have those of mu and cov."""
+    for (name, bar), like in zip(bars.items(), outputs, strict=True):
+        if bar.shape != like.shape:
+            raise ValueError(f"{name}: expected shape {tuple(like.shape)}, got {tuple(bar.shape)}")

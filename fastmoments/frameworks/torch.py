@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from fastmoments.dispatch import Plan
+from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import numpy, options, products, shapes, torch_layers, torch_ops
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.frameworks.torch_layers import as_tensor
@@ -21,9 +21,7 @@ xp = torch  # the functions that layers are written in
 _unpack_dual: Callable[..., Any] = forward_ad.unpack_dual
 
 
-def elementwise(
-    plan: Plan, activation: Any, name: str, arguments: dict[str, Any], out: Any, where: Any, dtype: Any
-) -> Any:
+def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, out: Any, where: Any, dtype: Any) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
     options.refuse("torch tensors", out=out, where=None if where is True else where, dtype=dtype)
     if _is_numpys(plan, *arguments.values()):
@@ -51,19 +49,17 @@ def _elementwise(activation: Any, name: str, tensors: tuple[Tensor, ...]) -> tup
     return values
 
 
-def moments(
-    plan: Plan, activation: Any, mu: Any, cov: Any, parameters: dict[str, Any], out: Any, check: bool
-) -> Moments:
+def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments:
     """Mean and covariance of f(X).
 
     The upper triangle of cov is read, or with derivatives the mean of both triangles: the gradient is then
     symmetric and that of what was computed. For a symmetric cov the two have the same bits.
     """
     options.refuse("torch tensors", out=out)
-    if _is_numpys(plan, mu, cov, *parameters.values()):
-        given = _array(plan, mu), _array(plan, cov), _arrays(plan, parameters)
+    if _is_numpys(plan, *inputs.values(), *parameters.values()):
+        given = _arrays(plan, inputs), _arrays(plan, parameters)
         return Moments(*_tensors(plan, numpy.moments(_computed(plan), activation, *given, None, check)))
-    mu, cov = vector_and_matrix(plan, mu, cov)
+    mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         _check_covariance(cov)
     functions = rules.moments, rules.evaluate_moments, torch_ops.moments
@@ -72,25 +68,15 @@ def moments(
 
 
 def moments_vjp(
-    plan: Plan,
-    activation: Any,
-    mu: Any,
-    cov: Any,
-    mean_bar: Any,
-    cov_bar: Any,
-    parameters: dict[str, Any],
-    along_parameters: bool,
+    plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
 ) -> tuple[Tensor, ...]:
     """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
-    inputs = mu, cov, mean_bar, cov_bar
-    if _is_numpys(plan, *inputs, *parameters.values()):
-        given = (*(_array(plan, value) for value in inputs), _arrays(plan, parameters), along_parameters)
-        return _tensors(plan, numpy.moments_vjp(_computed(plan), activation, *given))
-    tensors = vector_and_matrix(plan, mu, cov)
-    bars = to_arrays(plan, {"mean_bar": mean_bar, "cov_bar": cov_bar})
-    for (name, bar), like in zip(bars.items(), tensors, strict=True):
-        if bar.shape != like.shape:
-            raise ValueError(f"{name}: expected shape {tuple(like.shape)}, got {tuple(bar.shape)}")
+    if _is_numpys(plan, *inputs.values(), *bars.values(), *parameters.values()):
+        given = _arrays(plan, inputs), _arrays(plan, bars), _arrays(plan, parameters)
+        return _tensors(plan, numpy.moments_vjp(_computed(plan), activation, *given, along_parameters))
+    tensors = vector_and_matrix(plan, **inputs)
+    bars = to_arrays(plan, bars)
+    shapes.check_bars(bars, *tensors)
     functions: tuple[Any, ...] = rules.moments_vjp, rules.evaluate_moments_vjp, torch_ops.moments_vjp
     arrays, per_neuron = (*tensors, *bars.values()), _per_neuron(plan, parameters, tensors[0])
     found = _on_matrices(functions, activation, arrays, per_neuron)
@@ -110,14 +96,14 @@ def _computed(plan: Plan) -> Plan:
     return plan if plan.result == plan.compute else plan._replace(result=plan.compute)
 
 
-def _arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: _array(plan, value) for name, value in arguments.items()}
-
-
-def _array(plan: Plan, value: Any) -> Any:
-    if not isinstance(value, torch.Tensor):
-        return value
-    return (value if plan.result == plan.compute else value.to(getattr(torch, plan.compute))).numpy(force=True)
+def _arrays(plan: Plan, arguments: Named) -> Named:
+    dtype = None if plan.result == plan.compute else getattr(torch, plan.compute)
+    return {
+        name: (value if dtype is None else value.to(dtype)).numpy(force=True)
+        if isinstance(value, torch.Tensor)
+        else value
+        for name, value in arguments.items()
+    }
 
 
 def _tensors(plan: Plan, arrays: tuple[Any, ...]) -> tuple[Tensor, ...]:
@@ -146,11 +132,10 @@ def _on_matrices(
     return values
 
 
-def _per_neuron(plan: Plan, parameters: dict[str, Any], mu: Tensor) -> tuple[Tensor, ...]:
+def _per_neuron(plan: Plan, parameters: Named, mu: Tensor) -> tuple[Tensor, ...]:
     """Parameters in mu's shape, one number a neuron."""
     tensors = to_arrays(plan, parameters)
-    for name, tensor in tensors.items():
-        shapes.check_parameter(name, tensor.shape, mu.shape)
+    shapes.check_parameters(tensors, mu.shape)
     return tuple(_expanded(tensor, mu.shape) for tensor in tensors.values())
 
 
@@ -159,7 +144,7 @@ def _refuse_custom(activation: Any) -> None:
         raise TypeError("activation: a Custom function cannot be compiled; call it outside torch.compile")
 
 
-def to_arrays(plan: Plan, arguments: dict[str, Any]) -> dict[str, Tensor]:
+def to_arrays(plan: Plan, arguments: Named) -> dict[str, Tensor]:
     """The arguments in the dtype of the computation, on the device of those that are tensors; None stays None."""
     dtype, device = getattr(torch, plan.compute), torch.device(plan.device)
     return {name: None if value is None else as_tensor(value, dtype, device) for name, value in arguments.items()}
@@ -205,7 +190,7 @@ def with_skip(full: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Te
     return (torch_layers if by_kernel else products).with_skip(full, gains, mixed, skipped)
 
 
-def is_one_kernel(activation: Any, arguments: dict[str, Any], parameters: dict[str, Any]) -> bool:
+def is_one_kernel(activation: Any, arguments: Named, parameters: Named) -> bool:
     """Whether a linear layer and its activation go to the gpu together: parameters are one number a neuron."""
     # first, for torch.compile does not see through the rest
     if not is_bare(*arguments.values(), *parameters.values()):

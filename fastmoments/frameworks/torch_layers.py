@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from fastmoments.dispatch import Named
 from fastmoments.frameworks import numpy, torch_rules
 
 Tensor = Any
@@ -27,7 +28,7 @@ def linear_marginals(
     inputs: tuple[Tensor, Tensor],
     weights: tuple[Tensor, Tensor],
     biases: list[Tensor | None],
-    parameters: dict[str, Any],
+    parameters: Named,
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance (..., m) of f(W X + b), or of W X + b, inputs (..., n) and weights (m, n) of one dtype."""
     (*lead, depth), columns, like = inputs[0].shape, len(weights[0]), inputs[0]
