@@ -1,10 +1,18 @@
-"""`pytest --frameworks-page` writes docs/frameworks.md after a run in which every cell's tests passed."""
+"""What tests share. `pytest --frameworks-page` writes docs/frameworks.md if every cell's tests passed."""
 
 import pytest
 
 from tests import features
 
 RESULTS = pytest.StashKey[dict[str, set[str]]]()
+
+
+@pytest.fixture
+def one_thread():
+    """Dask's tasks one after another in this thread."""
+    dask = pytest.importorskip("dask")
+    with dask.config.set(scheduler="synchronous"):
+        yield
 
 
 def pytest_addoption(parser):
