@@ -9,8 +9,8 @@ DEVICE = "cpu" if INTERPRETED else "cuda"
 
 def as_on_a_card(patch):
     """Send tensors to the Triton kernels wherever they lie, until the monkeypatch is undone."""
-    rules = pytest.importorskip("fastmoments.frameworks.torch_rules")
+    kernels = pytest.importorskip("fastmoments.frameworks.torch_kernels")
     backend = {"numpy": "cpu", "torch": "gpu"}
     patch.setattr("fastmoments.dispatch._backend", lambda framework, device: backend[framework])
     patch.setattr("fastmoments.dispatch._decided", {})
-    patch.setattr(rules, "kernels_for", lambda activation, tensor: "gpu")
+    patch.setattr(kernels, "kernels_for", lambda activation, tensor: "gpu")

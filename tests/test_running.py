@@ -221,11 +221,11 @@ def test_a_missing_extra_names_the_command(missing, use, message):
 
 def test_a_missing_extra_is_named(monkeypatch):
     pytest.importorskip("torch")
-    from fastmoments.frameworks import torch_rules
+    from fastmoments.frameworks import torch_kernels
 
     monkeypatch.setitem(sys.modules, "triton", None)
     for name in [name for name in sys.modules if name.startswith("fastmoments_kernels.gpu")]:
         monkeypatch.delitem(sys.modules, name)
     on_card = SimpleNamespace(device=SimpleNamespace(type="cuda"))
     with pytest.raises(ImportError, match=r"pip install fastmoments\[triton\]"):
-        torch_rules.evaluate("relu", "mean", on_card, on_card)
+        torch_kernels.elementwise("relu", "mean", on_card, on_card)

@@ -10,6 +10,8 @@ from torch.autograd import forward_ad
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import numpy, options, products, shapes, torch_layers, torch_ops
+from fastmoments.frameworks import torch_formulas as formulas
+from fastmoments.frameworks import torch_kernels as kernels
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.frameworks.torch_layers import as_tensor
 from fastmoments.frameworks.torch_layers import linear_marginals as linear_marginals
@@ -44,7 +46,7 @@ def _elementwise(activation: Any, name: str, tensors: tuple[Tensor, ...]) -> tup
     if torch.compiler.is_compiling():
         _refuse_custom(activation)
         return tuple(torch_ops.elementwise(activation, name, list(tensors)))
-    call = rules.elementwise if tracked else rules.evaluate
+    call = rules.elementwise if tracked else kernels.elementwise
     values: tuple[Tensor, ...] = call(activation, name, *tensors)
     return values
 
@@ -62,7 +64,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         _check_covariance(cov)
-    functions = rules.moments, rules.evaluate_moments, torch_ops.moments
+    functions = rules.moments, kernels.moments, torch_ops.moments
     found = _on_matrices(functions, activation, (mu, cov), _per_neuron(plan, parameters, mu))
     return Moments(*(result(plan, x) for x in found))
 
@@ -77,11 +79,11 @@ def moments_vjp(
     tensors = vector_and_matrix(plan, **inputs)
     bars = to_arrays(plan, bars)
     shapes.check_bars(bars, *tensors)
-    functions: tuple[Any, ...] = rules.moments_vjp, rules.evaluate_moments_vjp, torch_ops.moments_vjp
+    functions: tuple[Any, ...] = rules.moments_vjp, kernels.moments_vjp, torch_ops.moments_vjp
     arrays, per_neuron = (*tensors, *bars.values()), _per_neuron(plan, parameters, tensors[0])
     found = _on_matrices(functions, activation, arrays, per_neuron)
     if along_parameters and per_neuron:
-        functions = rules.parameter_vjp, rules.evaluate_parameter_vjp, torch_ops.parameter_vjp
+        functions = rules.parameter_vjp, kernels.parameter_vjp, torch_ops.parameter_vjp
         found = *found, *_on_matrices(functions, activation, arrays, per_neuron)
     return tuple(result(plan, x) for x in found)
 
@@ -123,7 +125,7 @@ def _on_matrices(
     tracked = _is_tracked(*tensors, *parameters)
     if tracked:
         # tensors come in pairs: a vector and its matrix
-        tensors = tuple(rules.symmetric(x) if i % 2 else x for i, x in enumerate(tensors))
+        tensors = tuple(formulas.symmetric(x) if i % 2 else x for i, x in enumerate(tensors))
     if torch.compiler.is_compiling():
         _refuse_custom(activation)
         compiled: tuple[Tensor, ...] = operator(activation, *tensors, list(parameters))
@@ -160,7 +162,7 @@ def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
 def symmetric(cov: Tensor) -> Tensor:
     """The matrix by its upper triangle, or with derivatives by the mean of both."""
     if _is_tracked(cov):
-        return rules.symmetric(cov)
+        return formulas.symmetric(cov)
     if _can_look(cov) and products.is_symmetric(cov):
         return cov
     upper = torch.triu(cov)
@@ -181,7 +183,7 @@ def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
     """The mean of both triangles, a covariance but for `rounding()`; written over where nobody can tell."""
     if _can_look(full) and is_bare(full):
         return products.mend(torch, products.plus_transpose(full.mul_(0.5)), rounding)
-    return products.without_rounding(torch, rules.symmetric(full), rounding())
+    return products.without_rounding(torch, formulas.symmetric(full), rounding())
 
 
 def with_skip(full: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from fastmoments.dispatch import Named
-from fastmoments.frameworks import numpy, torch_rules
+from fastmoments.frameworks import numpy, torch_kernels
 
 Tensor = Any
 
@@ -32,7 +32,7 @@ def linear_marginals(
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance (..., m) of f(W X + b), or of W X + b, inputs (..., n) and weights (m, n) of one dtype."""
     (*lead, depth), columns, like = inputs[0].shape, len(weights[0]), inputs[0]
-    if torch_rules.kernels_for(activation, like) == "cpu":
+    if torch_kernels.kernels_for(activation, like) == "cpu":
         factors = tuple(map(_array, inputs)), tuple(map(_array, weights))
         numbers = {name: _array(value) for name, value in parameters.items()}
         found = numpy.linear_marginals(activation, *factors, list(map(_array, biases)), numbers)
@@ -44,7 +44,7 @@ def linear_marginals(
     mean, var = (like.new_empty((len(flat[0]), columns)) for _ in range(2))
     factors = tuple(flat), tuple(x.contiguous() for x in weights)
     offsets = tuple(None if bias is None else bias.contiguous() for bias in biases)
-    torch_rules.gpu_kernels().linear_marginals(activation, *factors, offsets, (mean, var), tuple(own))
+    torch_kernels.gpu_kernels().linear_marginals(activation, *factors, offsets, (mean, var), tuple(own))
     return mean.reshape(*lead, columns), var.reshape(*lead, columns)
 
 
@@ -54,5 +54,5 @@ def with_skip(cov: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Ten
     if not cov.numel():
         return cov
     out, *others = (x.contiguous().view(-1, n, n) for x in (cov, mixed, skipped))
-    torch_rules.gpu_kernels().add_skip(out, gains.contiguous().view(-1, n), *others)
+    torch_kernels.gpu_kernels().add_skip(out, gains.contiguous().view(-1, n), *others)
     return out.view(cov.shape)

@@ -4,7 +4,9 @@ from typing import Any
 
 import torch
 
+from fastmoments.frameworks import torch_kernels as kernels
 from fastmoments.frameworks import torch_rules as rules
+from fastmoments.frameworks.torch_formulas import symmetric
 from fastmoments_kernels.cpu.elementwise import outputs_of
 
 Tensor = Any
@@ -17,7 +19,7 @@ Tensor = Any
 )
 def elementwise(activation: str | None, kind: str, arguments: list[Tensor]) -> list[Tensor]:
     """Evaluate the function `kind` of an activation, or of the bivariate normal where there is none."""
-    return list(rules.evaluate(activation, kind, *arguments))
+    return list(kernels.elementwise(activation, kind, *arguments))
 
 
 @elementwise.register_fake
@@ -51,7 +53,7 @@ elementwise.register_autograd(_elementwise_backward, setup_context=_save_element
 )
 def moments(activation: str, mu: Tensor, cov: Tensor, parameters: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Evaluate the mean and covariance of f(X)."""
-    return rules.evaluate_moments(activation, mu, cov, *parameters)
+    return kernels.moments(activation, mu, cov, *parameters)
 
 
 BARS = "(str activation, Tensor mu, Tensor cov, Tensor mean_bar, Tensor cov_bar, Tensor[] parameters)"
@@ -62,7 +64,7 @@ def moments_vjp(
     activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Evaluate the gradients with respect to mu and cov."""
-    return rules.evaluate_moments_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters)
+    return kernels.moments_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters)
 
 
 @torch.library.custom_op("fastmoments::parameter_vjp", mutates_args=(), schema=f"{BARS} -> Tensor[]")
@@ -70,7 +72,7 @@ def parameter_vjp(
     activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor]
 ) -> list[Tensor]:
     """Evaluate the gradients with respect to the parameters."""
-    return list(rules.evaluate_parameter_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters))
+    return list(kernels.parameter_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters))
 
 
 def _fake(activation: str, mu: Tensor, cov: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
@@ -89,7 +91,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 def _backward(ctx: Any, mean_bar: Tensor, cov_bar: Tensor) -> Any:
     mu, cov, *parameters = ctx.saved_tensors
-    arguments = ctx.key, mu, cov, mean_bar, rules.symmetric(cov_bar), parameters
+    arguments = ctx.key, mu, cov, mean_bar, symmetric(cov_bar), parameters
     others = parameter_vjp(*arguments) if any(p.requires_grad for p in parameters) else [None] * len(parameters)
     return None, *moments_vjp(*arguments), others
 

@@ -1,0 +1,73 @@
+"""The formulas on torch operations, which autograd differentiates as often as one likes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from fastmoments_kernels.custom import Custom
+from fastmoments_kernels.eager import on_torch
+
+Tensor = Any
+
+# its annotation has two results or three
+_vjp: Callable[..., Any] = torch.func.vjp
+
+
+def symmetric(matrix: Tensor) -> Tensor:
+    """The mean of both triangles."""
+    return 0.5 * (matrix + matrix.mT)
+
+
+def elementwise_of(activation: Any, kind: str, like: Tensor) -> Callable[..., Any]:
+    """(*tensors) -> an element-wise function."""
+    return on_torch.function(_with_formula(activation), kind, like.dtype)
+
+
+def _with_formula(activation: Any) -> Any:
+    if isinstance(activation, Custom):
+        raise NotImplementedError("activation: Custom functions have first derivatives only")
+    return activation
+
+
+def moments_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
+    """(mu, cov, *parameters) -> moments on torch operations."""
+    functions = on_torch.functions(_with_formula(activation), like.dtype)
+    slack = 64 * like.shape[-1] * torch.finfo(like.dtype).eps
+    return lambda mu, cov, *parameters: functions.moments(mu, cov, slack, *parameters)
+
+
+def moments_vjp_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor, ...]]:
+    """(mu, cov, mean_bar, cov_bar, *parameters) -> gradients of mu, cov and the parameters on torch operations."""
+
+    def vjp(mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        _, pull = _vjp(moments_of(activation, like), mu, cov, *parameters)
+        mu_bar, upper, *others = pull((mean_bar, cov_bar))
+        return mu_bar, symmetric(upper), *others
+
+    return vjp
+
+
+def pull(function: Callable[..., Any], inputs: tuple[Tensor, ...], bars: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The gradients of a function of tensors on torch operations."""
+    values, back = _vjp(function, *inputs)
+    gradients: tuple[Tensor, ...] = back(bars if isinstance(values, tuple) else bars[0])
+    return gradients
+
+
+def push(function: Callable[..., Any], inputs: tuple[Tensor, ...], tangents: tuple[Any, ...]) -> Any:
+    """Its directional derivative, along tangents that may be None for 0.
+
+    Through reverse mode twice, the gradient being linear in what flows back: forward mode does not nest.
+    """
+    values = as_tuple(function(*inputs))
+    zeros = tuple(torch.zeros_like(value) for value in values)
+    filled = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(inputs, tangents, strict=True))
+    _, back = _vjp(lambda *bars: pull(function, inputs, bars), *zeros)
+    found = back(filled)
+    return found if len(found) > 1 else found[0]
+
+
+def as_tuple(value: Any) -> tuple[Tensor, ...]:
+    """What is one tensor or a tuple of them as a tuple."""
+    return value if isinstance(value, tuple) else (value,)

@@ -1,0 +1,127 @@
+"""What the kernels compute for tensors, on the tensors' own memory: values, without derivatives."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from fastmoments.frameworks import torch_formulas as formulas
+from fastmoments.frameworks.torch_formulas import as_tuple
+from fastmoments_kernels import cpu, custom
+from fastmoments_kernels.cpu.elementwise import outputs_of
+from fastmoments_kernels.custom import Custom
+from fastmoments_kernels.eager import on_torch
+
+Tensor = Any
+
+
+def kernels_for(activation: Any, tensor: Tensor) -> str:
+    """What computes where a tensor lies: the cpu kernels, the gpu's, torch operations ("eager"), on meta nothing.
+
+    An activation without a closed form is the user's NumPy function ("custom").
+    """
+    device = tensor.device.type
+    if isinstance(activation, Custom):
+        if device != "cpu":
+            raise TypeError(f"activation: Custom functions are evaluated on the CPU, got tensors on {device}")
+        return "custom"
+    return {"cpu": "cpu", "cuda": "gpu", "meta": "meta"}.get(device, "eager")
+
+
+def _module(kernels: str) -> Any:
+    if kernels != "gpu":
+        return cpu if kernels == "cpu" else custom
+    return gpu_kernels()
+
+
+def gpu_kernels() -> Any:
+    """The Triton kernels."""
+    try:
+        from fastmoments_kernels import gpu
+    except ImportError as error:
+        message = "tensors on cuda need Triton, which is not installed: pip install fastmoments[triton]"
+        raise ImportError(message) from error
+    return gpu
+
+
+def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor, ...]:
+    """An element-wise function's outputs: by kernels on the tensors' own memory, or by torch operations."""
+    kernels = kernels_for(activation, arguments[0])
+    if kernels == "eager":
+        return as_tuple(on_torch.function(activation, kind, arguments[0].dtype)(*arguments))
+    if kernels == "meta":
+        return tuple(torch.empty_like(arguments[0]) for _ in range(outputs_of(kind, len(arguments))))
+    module = _module(kernels)
+    function = module.normal(kind) if activation is None else module.elementwise(activation, kind, len(arguments))
+    if kernels == "gpu":
+        return as_tuple(function(*arguments))
+    if kernels == "custom":
+        return tuple(map(torch.from_numpy, as_tuple(function(*map(_array, arguments)))))
+    results = tuple(_empty(arguments[0]) for _ in range(function.nout))
+    with np.errstate(all="ignore"):
+        function(*map(_array, arguments), out=tuple(map(_array, results)))
+    return results
+
+
+def moments(activation: str, mu: Tensor, cov: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance, by the upper triangle of cov."""
+    kernels = kernels_for(activation, mu)
+    if kernels == "eager":
+        mean, full = formulas.moments_of(activation, mu)(mu, cov, *parameters)
+        return mean, full
+    mean, full = _empty(mu), _empty(cov)
+    if mu.numel() and kernels != "meta":
+        _module(kernels).moments(activation, *_laid_out(kernels, (mu, cov, mean, full), parameters))
+    return mean, full
+
+
+def moments_vjp(
+    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, *parameters: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients with respect to mu and cov, that of cov symmetric as cov_bar has to be."""
+    kernels, tensors = kernels_for(activation, mu), (mu, cov, mean_bar, cov_bar)
+    if kernels == "eager":
+        mu_bar, cov_in_bar, *_ = formulas.moments_vjp_of(activation, mu)(*tensors, *parameters)
+        return mu_bar, cov_in_bar
+    if not mu.numel() or kernels == "meta":
+        return torch.zeros_like(mu), torch.zeros_like(cov)
+    found = _module(kernels).moments_vjp(activation, *_laid_out(kernels, tensors, parameters))
+    mu_bar, cov_in_bar = map(torch.as_tensor, found)
+    return mu_bar.reshape(mu.shape), cov_in_bar.reshape(cov.shape)
+
+
+def parameter_vjp(activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Gradients with respect to the parameters, of (mu, cov, mean_bar, cov_bar, *parameters)."""
+    mu, parameters = tensors[0], tensors[4:]
+    kernels = kernels_for(activation, mu)
+    if kernels == "meta":
+        return tuple(map(torch.zeros_like, parameters))
+    if kernels != "cpu" or not mu.numel():
+        return formulas.moments_vjp_of(activation, mu)(*tensors)[2:]
+    found = cpu.parameter_vjp(activation, *_laid_out(kernels, tensors[:4], parameters))
+    return tuple(torch.from_numpy(x).reshape(mu.shape) for x in found)
+
+
+def _empty(like: Tensor) -> Tensor:
+    return torch.empty_like(like, memory_format=torch.contiguous_format)
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    array: np.ndarray[Any, Any] = tensor.numpy(force=True)
+    return array
+
+
+def _laid_out(kernels: str, tensors: tuple[Tensor, ...], parameters: tuple[Tensor, ...]) -> tuple[Any, ...]:
+    """Vectors and matrices, in turn, and the parameters, as the kernels take them."""
+    flat, n = _flat if kernels == "gpu" else _flat_cpu, tensors[0].shape[-1]
+    arrays = (flat(x, (n, n) if i % 2 else (n,)) for i, x in enumerate(tensors))
+    return *arrays, tuple(flat(x, (n,)) for x in parameters)
+
+
+def _flat(tensor: Tensor, core: tuple[int, ...]) -> Tensor:
+    """All leading dimensions as one, the kernels' layout; contiguous tensors keep their memory."""
+    return tensor.contiguous().view(-1, *core)
+
+
+def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    return np.ascontiguousarray(_array(tensor)).reshape(-1, *core)
