@@ -1,0 +1,108 @@
+"""What odd values mean: nan, inf, no variance, correlations of one and beyond, one triangle, a pair exchanged."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.formulas.identity import interface_of
+from tests.rows import function, names, numbers
+from tests.test_inputs import dtypes, gaussian
+
+
+@names
+@dtypes
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["mu", "cov"])
+def test_nan_stays_with_its_neuron(name, dtype, bad, where):
+    mu, cov = gaussian(70, dtype)
+    clean = function(name, "moments")(mu, cov)
+    if where == "mu":
+        mu[7] = bad
+    else:
+        cov[7, 7] = abs(bad)
+    result = function(name, "moments")(mu, cov)
+    rest = np.delete(np.arange(70), 7)
+    assert np.isnan(result.cov[7, rest]).all() or np.isinf(bad)
+    assert np.array_equal(result.cov[np.ix_(rest, rest)], clean.cov[np.ix_(rest, rest)])
+    assert np.array_equal(result.mean[rest], clean.mean[rest])
+
+
+@names
+@dtypes
+def test_nan_in_one_covariance(name, dtype):
+    mu, cov = gaussian(70, dtype)
+    clean = function(name, "moments")(mu, cov).cov
+    cov[3, 66] = np.nan
+    result = function(name, "moments")(mu, cov).cov
+    assert np.isnan(result[3, 66]) and np.isnan(result[66, 3])
+    clean[3, 66] = clean[66, 3] = result[3, 66] = result[66, 3] = 0.0
+    assert np.array_equal(result, clean)
+
+
+@names
+@dtypes
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_covariance_with_a_constant_is_0_whatever_is_given(name, dtype, bad):
+    mu, cov = gaussian(70, dtype)
+    cov[7] = cov[:, 7] = bad
+    cov[7, 7] = 0.0
+    result = function(name, "moments")(mu, cov).cov
+    assert (np.delete(result[7], 7) == 0.0).all() and np.isfinite(result).all()
+
+
+@names
+@dtypes
+def test_covariance_with_a_constant_that_is_nan_is_nan(name, dtype):
+    mu, cov = gaussian(70, dtype)
+    cov[7] = cov[:, 7] = 0.0
+    mu[7] = np.nan
+    result = function(name, "moments")(mu, cov).cov
+    assert np.isnan(result[7]).all() and np.isfinite(np.delete(np.delete(result, 7, 0), 7, 1)).all()
+
+
+@names
+def test_beyond_one_by_rounding_is_one_and_by_mistake_nan(name):
+    cov = function(name, "cov")
+    rounding = 1.0 + 4 * np.finfo(np.float64).eps
+    assert cov(0.3, 0.3, 1.0, 1.0, rounding) == cov(0.3, 0.3, 1.0, 1.0, 1.0)
+    assert np.isnan(cov(0.3, 0.3, 1.0, 1.0, 1.001))
+    matrix = function(name, "moments")([0.3, 0.3], [[1.0, 1.001], [1.001, 1.0]]).cov
+    assert np.isnan(matrix[0, 1]) and np.isfinite(np.diagonal(matrix)).all()
+
+
+@names
+@pytest.mark.parametrize("mu", [-2.0, 2.0])
+def test_zero_variance_is_the_function_itself(name, mu):
+    formula = row_of(name).formula
+    mean, var = formula.function(mu, *numbers(name)), interface_of(formula)["conditional_var"](mu)
+    # not to the bit: another compiler's exp
+    close = partial(np.testing.assert_allclose, rtol=4 * np.finfo(np.float64).eps, atol=0)
+    close(function(name, "mean")(mu, 0.0), mean)
+    close(function(name, "var")(mu, 0.0), var)
+    assert function(name, "cov")(mu, 1.0, 0.0, 1.0, 0.5) == 0.0
+    cov = np.array([[0.0, 0.3, 0.0], [0.3, 1.0, 0.2], [0.0, 0.2, 1.0]])
+    result = function(name, "moments")([mu, 1.0, 1.0], cov)
+    close(result.mean[0], mean)
+    close(result.cov[0], [var, 0.0, 0.0])
+    partials = function(name, "cov_partials")(mu, 1.0, 0.0, 1.0, 0.0)
+    assert np.isfinite(partials).all()
+
+
+@names
+def test_only_the_upper_triangle_is_read(name):
+    mu, cov = gaussian(70)
+    upper = np.triu(cov) + np.tril(np.full_like(cov, np.nan), -1)
+    assert np.array_equal(function(name, "moments")(mu, upper).cov, function(name, "moments")(mu, cov).cov)
+
+
+@names
+def test_exchanging_a_pair_changes_no_bit(name):
+    rng = np.random.default_rng(3)
+    mu_1, mu_2 = rng.normal(size=(2, 2000)) * 2
+    var_1, var_2 = rng.uniform(0.1, 3, size=(2, 2000))
+    rho = np.where(rng.random(2000) < 0.5, rng.uniform(-1, 1, 2000), np.sign(rng.normal(size=2000)) * (1 - 1e-9))
+    cov_12 = rho * np.sqrt(var_1 * var_2)
+    one = function(name, "cov")(mu_1, mu_2, var_1, var_2, cov_12)
+    assert np.array_equal(one, function(name, "cov")(mu_2, mu_1, var_2, var_1, cov_12))
