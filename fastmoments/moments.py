@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, overload
 
 from fastmoments.dispatch import Named, framework_of, plan_of
+from fastmoments.frameworks.options import of_ufunc
 from fastmoments.parameters import by_name, of_neurons, of_pairs
 from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, MomentsVjpParameters, T
 from fastmoments.signatures import Operand
@@ -306,4 +307,4 @@ def _elementwise(
     row_name, parameters = (of_pairs if name.startswith("cov") else of_neurons)(activation)
     arguments = arguments | parameters
     plan = plan_of(arguments, precision)
-    return framework_of(plan).elementwise(plan, row_name, name, arguments, out, where, dtype)
+    return framework_of(plan).elementwise(plan, row_name, name, arguments, of_ufunc(out, where, dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastmoments.dispatch import framework_of, plan_of
+from fastmoments.frameworks.options import of_ufunc
 from fastmoments.results import CdfPartials, T
 from fastmoments.signatures import Operand
 
@@ -88,4 +89,4 @@ def bivariate_normal_cdf_partials(
 def _call(name: str, h: Any, k: Any, rho: Any, out: Any, where: Any, dtype: Any, precision: str | None) -> Any:
     arguments = {"h": h, "k": k, "rho": rho}
     plan = plan_of(arguments, precision)
-    return framework_of(plan).elementwise(plan, None, name, arguments, out, where, dtype)
+    return framework_of(plan).elementwise(plan, None, name, arguments, of_ufunc(out, where, dtype))

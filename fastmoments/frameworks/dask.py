@@ -30,11 +30,11 @@ xp = SimpleNamespace(**vars(da) | {"finfo": np.finfo})  # the functions that lay
 arithmetic = numpy.arithmetic
 
 
-def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, out: Any, where: Any, dtype: Any) -> Any:
+def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
     """Call the ufunc `name` of an activation, or of the bivariate normal where that is None, on every block."""
     from fastmoments_kernels.cpu.elementwise import outputs_of
 
-    options.refuse("Dask arrays", out=out, where=None if where is True else where, dtype=dtype)
+    options.refuse("Dask arrays", **given)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
     outputs = outputs_of(name, len(arrays))
@@ -60,7 +60,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     full = _array(plan, name, tasks | _mirrored(tasks), given.arrays, given.cov.chunks)
     neurons = dict(zip(("mu", "var", *parameters), given.neurons, strict=True))
     # like a matrix's kernel, which knows its neurons in float64 whatever its dtype
-    mean = elementwise(plan._replace(compute="float64"), activation, "mean", neurons, None, True, None)
+    mean = elementwise(plan._replace(compute="float64"), activation, "mean", neurons, {})
     return Moments(mean, full)
 
 

@@ -16,7 +16,7 @@ Visit = tuple[Block, Block, Block | None]  # gradients: of the block, of (mu, va
 
 def elementwise(plan: Plan, activation: Any, name: str, keys: tuple[str, ...], *blocks: Block) -> Any:
     """The ufunc `name` on a block of every argument."""
-    return numpy.elementwise(plan, activation, name, dict(zip(keys, blocks, strict=True)), None, True, None)
+    return numpy.elementwise(plan, activation, name, dict(zip(keys, blocks, strict=True)), {})
 
 
 def variances(diagonal: Block) -> Block:

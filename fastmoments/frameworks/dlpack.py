@@ -26,10 +26,10 @@ check_variances, arithmetic = tensors.check_variances, tensors.arithmetic
 is_one_kernel, is_bare, with_skip = tensors.is_one_kernel, tensors.is_bare, tensors.with_skip
 
 
-def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, out: Any, where: Any, dtype: Any) -> Any:
+def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
-    _refuse(plan, out=out, where=None if where is True else where, dtype=dtype)
-    found = tensors.elementwise(plan, activation, name, _lent(arguments), None, True, None)
+    _refuse(plan, **given)
+    found = tensors.elementwise(plan, activation, name, _lent(arguments), {})
     return tuple(_back(plan, x) for x in found) if isinstance(found, tuple) else _back(plan, found)
 
 

@@ -17,9 +17,9 @@ Array = Any
 xp = jnp  # the functions that layers are written in
 
 
-def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, out: Any, where: Any, dtype: Any) -> Any:
+def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
-    options.refuse("JAX arrays", out=out, where=None if where is True else where, dtype=dtype)
+    options.refuse("JAX arrays", **given)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
     function = xla.normal(name) if activation is None else xla.elementwise(_traceable(activation), name)

@@ -18,24 +18,19 @@ Array = Any
 xp = np  # the functions that layers are written in
 
 
-def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, out: Any, where: Any, dtype: Any) -> Any:
-    """Call the ufunc `name` of an activation, or of the bivariate normal where that is None."""
+def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
+    """Call the ufunc `name` of an activation, or of the bivariate normal where that is None; options as `given`."""
     function = _function(activation, name, len(arguments))
     arrays = {key: as_array(value, plan.compute) for key, value in arguments.items()}
     for argument, array in arrays.items():
         if argument.startswith("var"):
             check_variances(argument, array)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
-    keywords = {"where": where} if where is not True else {}
-    if dtype is not None:
-        keywords["dtype"] = dtype
-    if out is not None:
-        keywords["out"] = out
-    if keywords and not isinstance(function, np.ufunc):
-        raise TypeError(f"{next(iter(keywords))}: only activations with a closed form are ufuncs; leave it out")
+    if given and not isinstance(function, np.ufunc):
+        raise TypeError(f"{next(iter(given))}: only activations with a closed form are ufuncs; leave it out")
     with np.errstate(all="ignore"):
-        values = function(*arrays.values(), **keywords)
-    if out is not None or dtype is not None:
+        values = function(*arrays.values(), **given)
+    if "out" in given or "dtype" in given:
         return values
     if isinstance(values, tuple):
         return tuple(value.astype(plan.result, copy=False) for value in values)

@@ -1,6 +1,16 @@
-"""Options that only NumPy's functions take get the same error from every other array library."""
+"""Options of NumPy's ufuncs: those that are given, and the error that they get from every other array library."""
 
 from typing import Any
+
+
+def of_ufunc(out: Any, where: Any, dtype: Any) -> dict[str, Any]:
+    """Those that say something else than their defaults."""
+    given = {} if out is None else {"out": out}
+    if where is not True:
+        given["where"] = where
+    if dtype is not None:
+        given["dtype"] = dtype
+    return given
 
 
 def refuse(arrays: str, **options: Any) -> None:

@@ -23,11 +23,11 @@ xp = torch  # the functions that layers are written in
 _unpack_dual: Callable[..., Any] = forward_ad.unpack_dual
 
 
-def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, out: Any, where: Any, dtype: Any) -> Any:
+def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
-    options.refuse("torch tensors", out=out, where=None if where is True else where, dtype=dtype)
+    options.refuse("torch tensors", **given)
     if _is_numpys(plan, *arguments.values()):
-        found = numpy.elementwise(_computed(plan), activation, name, _arrays(plan, arguments), None, True, None)
+        found = numpy.elementwise(_computed(plan), activation, name, _arrays(plan, arguments), {})
         return _tensors(plan, found) if isinstance(found, tuple) else _tensor(plan, found)
     tensors = to_arrays(plan, arguments)
     for argument, tensor in tensors.items():
