@@ -37,11 +37,11 @@ STYLE = {
 
 
 @contextmanager
-def panels(path: Path, columns: int, size: tuple[float, float], rows: int = 1, **options: Any) -> Iterator[Any]:
-    """Axes in rows and columns, saved at the end."""
+def panels(path: Path, columns: int, size: tuple[float, float], **options: Any) -> Iterator[Any]:
+    """Axes in a row, saved at the end."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
-        yield axes if rows > 1 else axes[0]
+        figure, axes = plt.subplots(1, columns, figsize=size, layout="constrained", squeeze=False, **options)
+        yield axes[0]
         figure.savefig(path, dpi=130)
         plt.close(figure)
 

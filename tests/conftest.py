@@ -8,11 +8,31 @@ RESULTS = pytest.StashKey[dict[str, set[str]]]()
 
 
 @pytest.fixture
-def one_thread():
-    """Dask's tasks one after another in this thread."""
+def synchronous():
+    """Dask's tasks one after another."""
     dask = pytest.importorskip("dask")
     with dask.config.set(scheduler="synchronous"):
         yield
+
+
+@pytest.fixture
+def one_thread():
+    """PyTorch's second one gains nothing on small matrices, and costs much on a busy machine."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def double_precision(one_thread):
+    """PyTorch's numbers are float64 where nothing else is said."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def pytest_addoption(parser):

@@ -14,7 +14,7 @@ from tests.test_matrices import assert_within
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("synchronous")
 
 # Rows as columns, ragged, single neurons, whole rows, whole columns, unlike, one block
 CHUNKS = {

@@ -12,7 +12,7 @@ from tests.test_inputs import gaussian
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("synchronous")
 
 
 def _fail(block):

@@ -14,15 +14,7 @@ from torch import nn  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a second one costs much on a busy machine
-    yield
-    torch.set_num_threads(threads)
-
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 N = 768
 MATRIX = 8 * N * N  # bytes
 # beside matrices: panels of 128 rows, three at a time; neurons' features and series' coefficients, tiles, objects

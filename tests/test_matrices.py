@@ -25,14 +25,15 @@ def moments(row, mu, cov, dtype):
 def assert_within(got, want, size, dtype, what):
     """Size is what one eps of rounding may move."""
     info = np.finfo(dtype)
-    excess = np.abs(got - want) - np.maximum(BOUND * info.eps * size, info.tiny)
+    allowed = np.maximum(BOUND * info.eps * size, info.tiny)
+    excess = np.abs(got - want) - allowed
     judged = ~np.isnan(want)
     assert judged.any()
     # a nan that should be a number exceeds every bound
     excess = np.where(judged, np.where(np.isnan(excess), np.inf, excess), -np.inf)
     worst = np.unravel_index(np.argmax(excess), excess.shape)
-    units = abs(got[worst] - want[worst]) / (info.eps * size[worst])
-    assert excess[worst] <= 0, f"{what} at {worst}: got {got[worst]!r}, truth {want[worst]!r}, {units:.3g} units"
+    share = abs(got[worst] - want[worst]) / allowed[worst]
+    assert excess[worst] <= 0, f"{what} at {worst}: got {got[worst]!r}, truth {want[worst]!r}, {share:.3g} bounds"
 
 
 def judge(row, kind, n, dtype, count):

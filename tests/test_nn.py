@@ -13,16 +13,7 @@ from torch import nn  # noqa: E402
 
 import fastmoments as fm  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a second one gains nothing on small matrices, and costs much on a busy machine
-    yield
-    torch.set_num_threads(threads)
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def test_kl_is_its_integral():

@@ -17,16 +17,9 @@ from fastmoments.nn import functions  # noqa: E402
 from fastmoments.nn.rules import ACTIVATIONS, AFFINE, affine_of  # noqa: E402
 from tests.network_cases import CASES, gaussian, matrix_of  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 LEVEL = 1e-3
 CHUNK = 10**5
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a second one gains nothing on small matrices, and costs much on a busy machine
-    yield
-    torch.set_num_threads(threads)
 
 
 @functools.cache
