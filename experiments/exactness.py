@@ -15,6 +15,7 @@ from experiments.tables import factor, scientific, table
 from fastmoments.compare.networks import evaluate
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.custom import READY
+from tests.definitions import DEFINITIONS
 from tests.rows import EXAMPLES
 from tests.truth import Activation, activation, cov_truth, neuron_truth
 
@@ -22,14 +23,6 @@ FULL = {"neurons": 5, "digits": 18, "samples": 2**22, "activations": [row.name f
 FAST = {"neurons": 2, "digits": 16, "samples": 2**12, "activations": ["relu", "sin", "tanh"]}
 EPS = float(np.finfo(np.float64).eps)
 CHUNK = 2**16
-# To a tolerance: this package has no definition of these that mpmath could read.
-DEFINITIONS: dict[str, Callable[[Any], Any]] = {
-    "tanh": mp.tanh,
-    "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
-    "silu": lambda x: x / (1 + mp.exp(-x)),
-    "softplus": lambda x: mp.log1p(mp.exp(x)),
-    "gelu_tanh": lambda x: x / 2 * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3))),
-}
 
 
 def layer(neurons: int) -> tuple[Any, Any]:

@@ -1,10 +1,16 @@
 """Activations without a closed form: the tolerance against integrals of the definition, and what cannot be met."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from mpmath import mp
 from scipy.special import expit
 
 import fastmoments as fm
+from fastmoments.compare import Residual
+from fastmoments.moments import gain, moments_vjp
+from tests.definitions import DEFINITIONS
 from tests.derivatives import PARTIALS
 from tests.test_inputs import gaussian
 
@@ -86,6 +92,55 @@ def test_gradient_is_that_of_the_moments(name):
     slope = np.sum(along_mu * mu_bar) + np.sum(along_cov * cov_in_bar)
     # a central difference: step^2 times a third derivative of order one
     assert abs((forward - backward) / (2 * step) - slope) <= 10 * step**2
+
+
+@pytest.mark.parametrize("mu", [0.0, 0.7, -3.0, 20.0])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_derivatives_without_variance(name, mu):
+    """f' and f'' of the definition to 50 digits, for one neuron alone and beside one that has a variance."""
+    with mp.workdps(50):
+        slope, bend = (float(mp.diff(DEFINITIONS[name], mp.mpf(mu), order)) for order in (1, 2))
+    other = integrated(SMOOTH[name], -0.5, 0.0, 0.5, 1.0, 0.0)["gain"]
+    found = [getattr(fm, f"{name}_gain")(mu, 0.0)]
+    wanted = [slope]
+    found += getattr(fm, f"{name}_cov_partials")(mu, -0.5, 0.0, 0.5, 0.0)[::2]
+    wanted += [0.0, 0.0, slope * other]
+    mean_bar, cov_bar = [0.5, 0.0], [[0.25, 0.125], [0.125, 0.0]]
+    mu_bar, cov_in_bar = getattr(fm, f"{name}_moments_vjp")([mu, -0.5], np.diag([0.0, 0.5]), mean_bar, cov_bar)
+    found += [mu_bar[0], cov_in_bar[0, 0], cov_in_bar[0, 1]]
+    wanted += [0.5 * slope, 0.5 * bend / 2 + 0.25 * slope**2, 0.125 * slope * other]
+    # all are of order one
+    assert np.abs(np.array(found) - wanted).max() <= TOL
+
+
+def test_slopes_on_kinks():
+    elu = lambda x: np.where(x > 0.0, x, np.expm1(np.minimum(x, 0.0)))  # noqa: E731
+    bent = fm.Custom(lambda x: np.where(x > 1.0, 3.0 * x - 2.0, x**2), kinks=(1.0,))
+    slope = partial(gain, var=0.0)
+    assert abs(slope(fm.Custom(elu, kinks=(0.0,)), 0.0) - 1.0) <= TOL
+    assert np.abs(slope(bent, [0.5, 1.0, 1.0 + 1e-6, 2.0]) - [1.0, 2.5, 3.0, 3.0]).max() <= TOL
+    assert abs(slope(fm.Custom(lambda x: np.maximum(x, 0.0)), 0.0) - 0.5) <= TOL
+    jump = fm.Custom(np.sign, kinks=(0.0,))
+    assert np.isnan(slope(jump, 0.0)) and slope(jump, 1e-3) == 0.0
+    # nothing flows into what is not there
+    mu_bar, cov_bar = moments_vjp(bent, [1.0, 0.5], np.zeros((2, 2)), [0.0, 1.0], np.zeros((2, 2)))
+    assert np.abs(mu_bar - [0.0, 1.0]).max() <= TOL and np.abs(np.diag(cov_bar) - [0.0, 1.0]).max() <= TOL
+    assert np.isnan(moments_vjp(bent, [1.0], np.zeros((1, 1)), [1.0], np.zeros((1, 1))).cov_bar).all()
+
+
+def test_the_network_is_linearised_by_slopes():
+    result = fm.compare.linearise([Residual("tanh", [[1.0]])], np.array([0.7]), np.array([[0.25]]))
+    assert abs(result.cov[0, 0] - 0.25 / np.cosh(0.7) ** 4) <= TOL
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_covariance_with_a_constant(bad):
+    cov = np.array([[1.0, 0.2, bad], [0.2, 1.0, bad], [bad, bad, 0.0]])
+    found = fm.tanh_moments([0.1, 0.2, 0.3], cov).cov
+    assert (found[2] == 0.0).all() and np.isfinite(found).all()
+    found = fm.tanh_moments([0.1, 0.2, np.nan], np.diag([1.0, 1.0, 0.0])).cov
+    assert np.isnan(found[2]).all() and np.isfinite(found[:2, :2]).all()
+    assert fm.tanh_cov(0.1, 0.3, 1.0, 0.0, bad) == 0.0
 
 
 def test_zero_variance_nan_and_float32():

@@ -17,6 +17,7 @@ class Custom:
     ----------
     function : takes a float64 array, returns f of every element in a new array of its shape.
     tol : |error| <= tol sqrt(Var f(X_i) Var f(X_j)) for covariances, tol sqrt(E (f(X) - f(mu))^2) for means.
+        Without variance f' and f'' are differences that agree to it, nan where they do not, as on a jump.
     kinks : points where f or f' breaks; without them a kinked function needs a coarse tol.
     lipschitz : sup |f'|, for error bounds alone; nothing looks whether it is right.
     """

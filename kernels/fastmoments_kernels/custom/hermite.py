@@ -16,13 +16,17 @@ CHUNK = 1 << 21  # function values at a time
 
 
 class Neurons(NamedTuple):
-    """A few neurons, flat: f(mu), E (f(X) - f(mu)), b_1 ... b_N as (N, m), Var f, and 1 / sd (0 at variance 0)."""
+    """A few neurons, flat: f(mu), E (f(X) - f(mu)), b_1 ... b_N as (N, m), Var f, 1 / sd (0 at variance 0), slopes.
+
+    Slopes are f' and f'' at mu, (2, m), of those without variance where `slopes.differentiable` looked for them.
+    """
 
     at_mu: Array
     shift: Array
     b: Array
     var: Array
     inverse_sd: Array
+    slopes: Array
 
     @property
     def tail(self) -> Array:
@@ -36,6 +40,7 @@ class Neurons(NamedTuple):
         n = np.arange(len(self.b) - 1).reshape(-1, *(1,) * (self.b.ndim - 1))
         first, second = np.sqrt(n + 1.0) * self.inverse_sd, np.sqrt(n + 2.0) * self.inverse_sd
         raised: Array = first * self.b[:-1] if order == 1 else first * second * self.b[1:]
+        raised[0] = np.where(self.inverse_sd > 0.0, raised[0], self.slopes[order - 1])
         return raised
 
 
@@ -43,9 +48,9 @@ def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons
     """Integrate f at every neuron, each on as many panels as it takes; nan where mu or var is nan or var < 0."""
     with np.errstate(all="ignore"):
         sd = np.sqrt(var)
-        at_mu = _evaluate(activation, mu)
+        at_mu = evaluate(activation, mu)
         found = np.full((terms + 2, mu.size), np.nan)
-        found[:, var == 0.0] = 0.0
+        found[:, (var == 0.0) & ~np.isnan(at_mu)] = 0.0
         todo = np.flatnonzero(np.isfinite(mu) & np.isfinite(sd) & (sd > 0.0))
         before = None
         for panels in PANELS:
@@ -65,10 +70,11 @@ def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons
             )
         shift, square = found[0], found[-1]
         inverse_sd = np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 0.0)
-        return Neurons(at_mu, shift, found[1:-1], np.maximum(square - shift**2, 0.0), inverse_sd)
+        slopes = np.full((2, mu.size), np.nan)
+        return Neurons(at_mu, shift, found[1:-1], np.maximum(square - shift**2, 0.0), inverse_sd, slopes)
 
 
-def _evaluate(activation: Custom, x: Array) -> Array:
+def evaluate(activation: Custom, x: Array) -> Array:
     value = np.asarray(activation.function(x.copy()), dtype=np.float64)
     if value.shape != x.shape:
         raise ValueError(f"function: expected one value per element, {x.shape}, got {value.shape}")
@@ -90,7 +96,7 @@ def _integrals(activation: Custom, mu: Array, sd: Array, at_mu: Array, terms: in
     for start in range(0, mu.size, step):
         part = slice(start, start + step)
         z, weight = _nodes(activation, mu[part], sd[part], panels)
-        g = _evaluate(activation, mu[part, None] + sd[part, None] * z) - at_mu[part, None]
+        g = evaluate(activation, mu[part, None] + sd[part, None] * z) - at_mu[part, None]
         weighted = g * weight
         found[-1, part] = np.einsum("ij,ij->i", weighted, g)
         last, this = np.zeros_like(z), np.ones_like(z)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels.custom.activation import Custom
-from fastmoments_kernels.custom.hermite import Neurons, neurons_of
+from fastmoments_kernels.custom.hermite import Neurons
 from fastmoments_kernels.custom.series import (
     correlated,
     cov_of,
@@ -18,6 +18,7 @@ from fastmoments_kernels.custom.series import (
     settled,
     var_partials,
 )
+from fastmoments_kernels.custom.slopes import differentiable
 
 Array = np.ndarray[Any, Any]
 Side = tuple[Array, Array]  # of a block: mu and var of its neurons, (batch, length) each
@@ -82,7 +83,7 @@ def _block_gradients(
     activation: Custom, given: tuple[Array, Array, Array], bar: Array, terms: int
 ) -> tuple[Array, ...]:
     mu, var, rho = given
-    one, two = _sides(neurons_of(activation, mu, var, terms), len(rho))
+    one, two = _sides(differentiable(activation, mu, var, terms), len(rho))
     one, two, bar = _columns(one), _rows(two), bar.astype(np.float64)
     return (
         np.sum(bar * cov_raised(one, two, rho, 1), axis=1),
@@ -112,7 +113,7 @@ def _vjp(
     bar = 0.5 * (cov_bar + cov_bar.T).astype(np.float64)
 
     def gradients(terms: int) -> tuple[Array, Array]:
-        return _gradients(neurons_of(activation, mu, var, terms), rho, mean_bar.astype(np.float64), bar)
+        return _gradients(differentiable(activation, mu, var, terms), rho, mean_bar.astype(np.float64), bar)
 
     return settled(activation, gradients)
 
@@ -122,9 +123,16 @@ def _gradients(neurons: Neurons, rho: Array, mean_bar: Array, bar: Array) -> tup
     across = bar - np.diag(own)
     var_dmu, var_dvar = var_partials(neurons)
     d_mu, d_var = cov_raised(one, two, rho, 1), 0.5 * cov_raised(one, two, rho, 2)
-    mu_bar = mean_bar * neurons.raised(1)[0] + own * var_dmu + 2.0 * np.sum(across * d_mu, axis=1)
-    var_bar = 0.5 * mean_bar * neurons.raised(2)[0] + own * var_dvar + 2.0 * np.sum(across * d_var, axis=1)
+    mu_bar = _weigh(mean_bar, neurons.raised(1)[0]) + _weigh(own, var_dmu) + 2.0 * np.sum(across * d_mu, axis=1)
+    var_bar = (
+        0.5 * _weigh(mean_bar, neurons.raised(2)[0]) + _weigh(own, var_dvar) + 2.0 * np.sum(across * d_var, axis=1)
+    )
     return mu_bar, _symmetric(bar * product_11(one, two, rho), var_bar)
+
+
+def _weigh(weight: Array, slope: Array) -> Array:
+    """weight * slope, and 0 where nothing flows into a slope that is not there."""
+    return np.where(weight == 0.0, 0.0, weight * slope)
 
 
 def _of_matrix(activation: Custom, mu: Array, cov: Array, n: int | None) -> tuple[Neurons, Array]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastmoments_kernels.custom.activation import Custom, ToleranceError
 from fastmoments_kernels.custom.hermite import ROUNDING, Neurons, neurons_of
+from fastmoments_kernels.custom.slopes import differentiable
 
 Array = np.ndarray[Any, Any]
 
@@ -44,7 +45,7 @@ def rho_of(var_1: Array, var_2: Array, cov_12: Array, slack: float) -> Array:
     """The correlation; 0 for a neuron without variance, nan beyond 1 by more than rounding."""
     product = var_1 * var_2
     with np.errstate(all="ignore"):
-        rho = np.where(product > 0.0, cov_12 / np.sqrt(var_1) / np.sqrt(var_2), 0.0 * cov_12)
+        rho = np.where(product > 0.0, cov_12 / np.sqrt(var_1) / np.sqrt(var_2), 0.0 * product)
     clipped: Array = np.where(np.abs(rho) <= np.sqrt(1.0 + slack), np.clip(rho, -1.0, 1.0), np.nan)
     return clipped
 
@@ -93,6 +94,7 @@ NEURON: dict[str, Callable[[Neurons], Any]] = {
     "mean_dvar": lambda x: 0.5 * x.raised(2)[0],
     "var_partials": var_partials,
 }
+VALUES = ("mean", "var", "marginals")  # of NEURON; the others are derivatives
 
 
 def settled(activation: Custom, compute: Callable[[int], tuple[Array, ...]]) -> tuple[Array, ...]:
@@ -123,9 +125,10 @@ def elementwise(activation: Custom, name: str, inputs: int | None = None) -> Cal
 def _neurons_call(activation: Custom, name: str, mu: Array, var: Array) -> Any:
     mu, var = np.broadcast_arrays(mu, var)
     flat_mu, flat_var = (np.ravel(x).astype(np.float64) for x in (mu, var))
+    neurons = neurons_of if name in VALUES else differentiable
 
     def compute(terms: int) -> Any:
-        return NEURON[name](neurons_of(activation, flat_mu, flat_var, terms))
+        return NEURON[name](neurons(activation, flat_mu, flat_var, terms))
 
     found = settled(activation, compute) if name == "var_partials" else compute(TERMS[0])
     return _shaped(found, mu.shape, np.result_type(mu, var))
@@ -149,7 +152,9 @@ def _pairs_call(activation: Custom, name: str, *arrays: Array) -> Any:
     if name == "cov":
         found: Any = cov_of(*halves(correlated(activation, mu, var, worst)), rho)
     else:
-        found = settled(activation, lambda terms: _partials(*halves(neurons_of(activation, mu, var, terms)), rho))
+        found = settled(
+            activation, lambda terms: _partials(*halves(differentiable(activation, mu, var, terms)), rho)
+        )
     return _shaped(found, arrays[0].shape, dtype)
 
 
