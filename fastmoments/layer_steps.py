@@ -90,22 +90,22 @@ class Layer:
             full = self._plus_diagonal(full, own)
         return Affine(mean, full, product)
 
-    def skip(self, product: Array, identity: bool) -> tuple[Array, Array, Array, Array]:
-        """(C mu, A cov C^T, C cov C^T, C cov); the identity costs no product."""
+    def skip(self, rows: int, identity: bool) -> tuple[Array, Array, Array | None]:
+        """(C mu, C cov, C), C of so many rows and None for the identity, which costs no product."""
         if identity:
-            if product.shape[-2] != self.mu.shape[-1]:
-                raise ValueError(f'C: "identity" needs a square A, got {tuple(product.shape[-2:])}')
-            return self.mu, product, self.cov, self.cov
-        matrix = self.matrix("C", product.shape[-2])
-        across = matrix @ self.cov
-        return self.mu @ matrix.T, product @ matrix.T, self._covariance(matrix, across), across
+            if rows != self.mu.shape[-1]:
+                raise ValueError(f'C: "identity" needs a square A, got {(rows, self.mu.shape[-1])}')
+            return self.mu, self.cov, None
+        matrix = self.matrix("C", rows)
+        return self.mu @ matrix.T, matrix @ self.cov, matrix
 
-    def with_skip(self, full: Array, gains: Array, mixed: Array, skipped: Array) -> Array:
-        """K + G A cov C^T + (G A cov C^T)^T + C cov C^T, in place of K where nobody can tell."""
-        if self.framework.is_bare(full, gains, mixed, skipped):
-            return self.framework.with_skip(full, gains[..., 0], mixed, skipped)
-        half = gains * mixed
-        return full + (half + self.transposed(half)) + skipped
+    def with_skip(self, full: Array, gains: Array, product: Array, across: Array, matrix: Array | None) -> Array:
+        """K + H + H^T, H = (G A cov + C cov / 2) C^T, in place of K where nobody can tell; G as a column."""
+        if self.framework.is_bare(full, gains, product, across, matrix):
+            return self.framework.with_skip(full, gains[..., 0], product, across, matrix)
+        half = gains * product + 0.5 * across
+        half = half if matrix is None else half @ matrix.T
+        return full + (half + self.transposed(half))
 
     def by_kernel(self, activation: Any, parameters: dict[str, Array]) -> tuple[Array, Array]:
         """Mean and variance of W X + b or f of it, all in one kernel."""

@@ -137,8 +137,9 @@ def residual_moments(
     Notes
     -----
     With K the covariance of f and G its gains at A X + b, cov_out = K + G A cov C^T + (G A cov C^T)^T + C cov C^T
-    by Stein's lemma. A cov is formed once. A variance of A cov A^T below 0 by rounding, down to
-    -n eps sum_i (sum_j |A_ij| sd_j)^2, becomes 0; one further below is an error (nan on JAX).
+    by Stein's lemma. A cov is formed once; the last three terms are (G A cov + C cov / 2) C^T and its transpose,
+    one product. A variance of A cov A^T below 0 by rounding, down to -n eps sum_i (sum_j |A_ij| sd_j)^2, becomes 0;
+    one further below is an error (nan on JAX).
 
     References
     ----------
@@ -149,13 +150,14 @@ def residual_moments(
         raise ValueError(f'C: expected a matrix, "identity" or None, got {C!r}')
     layer = Layer(mu=mu, cov=cov, A=A, b=b, C=None if identity else C, d=d, A_var=A_var, b_var=b_var)
     with layer.arithmetic():
-        before = layer.affine("A", "b", "A_var", "b_var")
-        mean, full = moments(activation, before.mean, before.cov)
-        gains = gain(activation, before.mean, layer.diagonal(before.cov))[..., None]
-        cross = gains * before.product if return_cross else None
+        inner, spread, product = layer.affine("A", "b", "A_var", "b_var")
+        mean, full = moments(activation, inner, spread)
+        gains = gain(activation, inner, layer.diagonal(spread))[..., None]
+        del spread  # a matrix less to hold
+        cross = gains * product if return_cross else None
         if C is not None:
-            through, mixed, skipped, across = layer.skip(before.product, identity)
-            mean, full = mean + through, layer.with_skip(full, gains, mixed, skipped)
+            through, across, matrix = layer.skip(product.shape[-2], identity)
+            mean, full = mean + through, layer.with_skip(full, gains, product, across, matrix)
             cross = None if cross is None else cross + across
         if d is not None:
             mean = mean + layer.vector("d", mean.shape[-1])

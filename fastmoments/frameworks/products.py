@@ -47,13 +47,13 @@ def mend(xp: Any, spread: Array, rounding: Callable[[], Array]) -> Array:
     return spread
 
 
-def with_skip(full: Array, gains: Array, mixed: Array, skipped: Array) -> Array:
-    """Full, which is overwritten, with G mixed, its transpose and `skipped` added; gains (..., n)."""
+def with_skip(full: Array, gains: Array, product: Array, across: Array, matrix: Array | None) -> Array:
+    """Full, which is overwritten, plus H + H^T, H = (G product + across / 2) matrix^T; gains (..., n)."""
     for rows in _panels(full):
+        half = gains[..., rows, None] * product[..., rows, :] + 0.5 * across[..., rows, :]
         panel = full[..., rows, :]
-        panel += skipped[..., rows, :]
         panel *= 0.5
-        panel += gains[..., rows, None] * mixed[..., rows, :]
+        panel += half if matrix is None else half @ matrix.T
     return plus_transpose(full)
 
 

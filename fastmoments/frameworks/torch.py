@@ -186,10 +186,11 @@ def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
     return products.without_rounding(torch, formulas.symmetric(full), rounding())
 
 
-def with_skip(full: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Tensor:
-    """Full, which is overwritten, with G mixed, its transpose and `skipped` added; gains (..., n)."""
-    by_kernel = full.device.type == "cuda"
-    return (torch_layers if by_kernel else products).with_skip(full, gains, mixed, skipped)
+def with_skip(full: Tensor, gains: Tensor, product: Tensor, across: Tensor, matrix: Tensor | None) -> Tensor:
+    """What `products.with_skip` does; on CUDA one kernel, if there is no product to take."""
+    if full.device.type == "cuda" and matrix is None:
+        return torch_layers.with_skip(full, gains, product, across)
+    return products.with_skip(full, gains, product, across, matrix)
 
 
 def is_one_kernel(activation: Any, arguments: Named, parameters: Named) -> bool:
