@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal, overload
 
 from fastmoments.dispatch import framework_of
+from fastmoments.frameworks.products import finite
 from fastmoments.layer_steps import Layer, plan_of_given
 from fastmoments.moments import gain, moments
 from fastmoments.parameters import of_neurons
@@ -152,7 +153,7 @@ def residual_moments(
     with layer.arithmetic():
         inner, spread, product = layer.affine("A", "b", "A_var", "b_var")
         mean, full = moments(activation, inner, spread)
-        gains = gain(activation, inner, layer.diagonal(spread))[..., None]
+        gains = finite(layer.xp, gain(activation, inner, layer.diagonal(spread)))[..., None]
         del spread  # a matrix less to hold
         cross = gains * product if return_cross else None
         if C is not None:

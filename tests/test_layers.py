@@ -119,6 +119,18 @@ def test_residual_moments_are_stein_lemma(name, skip):
     assert np.array_equal(result.cov, result.cov.T)
 
 
+@pytest.mark.parametrize("skip", ["matrix", "identity"])
+def test_what_is_certain_is_uncorrelated_on_a_jump_too(skip):
+    """X_1 = 0 and X_2 ~ N(1, 1): of H(X_2) + X_2 the variance is Phi (1 - Phi) + 1 + 2 phi at 1."""
+    mu, cov, eye = np.array([0.0, 1.0]), np.diag([0.0, 1.0]), np.eye(2)
+    C = eye if skip == "matrix" else skip
+    _, full, cross = fm.residual_moments("heaviside", mu, cov, eye, C=C, return_cross=True)
+    p, slope = mp.ncdf(1), mp.npdf(1)
+    expected = np.diag([0.0, float(p * (1 - p) + 1 + 2 * slope)]), np.diag([0.0, float(1 + slope)])
+    for got, truly in zip((full, cross), expected, strict=True):
+        assert np.max(np.abs(got - truly)) <= ROUNDINGS * 2 * np.finfo(float).eps
+
+
 def test_residual_moments_batch():
     mu, cov = gaussian(4, batch=(3,))
     A = np.random.default_rng(5).normal(size=(4, 4))

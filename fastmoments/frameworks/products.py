@@ -47,6 +47,11 @@ def mend(xp: Any, spread: Array, rounding: Callable[[], Array]) -> Array:
     return spread
 
 
+def finite(xp: Any, gains: Array) -> Array:
+    """0 for an infinite gain, that of a neuron without variance on a jump: its covariances with others are 0."""
+    return xp.where(xp.isinf(gains), xp.zeros_like(gains), gains)
+
+
 def with_skip(full: Array, gains: Array, product: Array, across: Array, matrix: Array | None) -> Array:
     """Full, which is overwritten, plus H + H^T, H = (G product + across / 2) matrix^T; gains (..., n)."""
     for rows in _panels(full):

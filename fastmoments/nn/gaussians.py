@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from fastmoments.frameworks.products import finite
 from fastmoments.frameworks.torch import covariance, is_bare, symmetric_product
 from fastmoments.moments import gain, marginals, moments
 from fastmoments.nn.rules import Affine
@@ -80,7 +81,7 @@ class Joint:
     def activation(self, new: str, old: str, activation: Any) -> None:
         """New = f(old): covariances with other values by Stein's lemma, exact where those are Gaussian too."""
         mu, var = flat(self.means[old]), torch.diagonal(self.cov(old, old), dim1=-2, dim2=-1)
-        gains = gain(activation, mu, var)[..., None]
+        gains = finite(torch, gain(activation, mu, var))[..., None]
         mean, self.covs[new, new] = moments(activation, mu, self.cov(old, old))
         self.means[new] = mean.reshape(self.means[old].shape)
         if old not in self.kept:
