@@ -205,6 +205,8 @@ def _dtype(name: str, value: Any) -> str | None:
     """The result dtype an argument asks for; None where it takes the others' (Python numbers and lists)."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return None
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: masks are not taken into account; pass {name}.filled(numpy.nan), or .data")
     weak = not hasattr(value, "dtype")
     try:
         dtype = _name(np.asarray(value).dtype if weak else value.dtype)
