@@ -63,8 +63,11 @@ class Activation(nn.Module):
         name, parameters = of_neurons(self.current())
         if isinstance(name, Custom):
             return _values(name, x)
-        numbers = [torch.as_tensor(value, dtype=x.dtype, device=x.device) for value in parameters.values()]
-        return bind(row_of(name).formula.function, words(x.dtype).vocabulary)(x, *numbers)
+        if not x.is_floating_point():
+            raise TypeError(f"x: expected real numbers in floating point, got {x.dtype}")
+        dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
+        numbers = [torch.as_tensor(value, dtype=dtype, device=x.device) for value in parameters.values()]
+        return bind(row_of(name).formula.function, words(dtype).vocabulary)(x.to(dtype), *numbers).to(x.dtype)
 
     def marginals(self, mu: Tensor, var: Tensor) -> Marginals:
         """Mean and variance of f(X), X ~ N(mu, var)."""
