@@ -166,6 +166,9 @@ def _the_one(relation: str, found: dict[str, str], default: str) -> str:
 
 def _framework(value: Any) -> str:
     """A library that is known, else one whose arrays DLPack says are on CUDA; NumPy takes in what is left."""
+    # of any class: those of users' own are defined elsewhere, and torch.compile does not see where
+    if isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ())):
+        return "torch"
     library = type(value).__module__.partition(".")[0]
     if library not in FRAMEWORKS and hasattr(value, "__dlpack_device__") and _dlpack_device(value) != "cpu":
         return library
@@ -207,6 +210,8 @@ def _dtype(name: str, value: Any) -> str | None:
     """The result dtype an argument asks for; None where it takes the others' (Python numbers and lists)."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return None
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: masks are not taken into account; pass {name}.filled(numpy.nan), or .data")
     weak = not hasattr(value, "dtype")
     try:
         dtype = _name(np.asarray(value).dtype if weak else value.dtype)

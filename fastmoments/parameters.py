@@ -77,6 +77,9 @@ def _pair(name: str, value: Any, is_component: bool) -> tuple[Any, Any]:
 def _components(names: tuple[str, ...], values: dict[str, Any]) -> int:
     """How many components a mixture has; parameters of one component count for all."""
     sizes = {name: len(_columns(values[name])) for name in names}
+    for name, size in sizes.items():
+        if size == 0:
+            raise ValueError(f"{name}: expected at least one component, got none")
     counts = {size for size in sizes.values() if size != 1} or {1}
     if len(counts) > 1:
         shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
@@ -96,5 +99,5 @@ def _columns(value: Any) -> list[Any]:
     if not isinstance(value, Sequence):
         return [float(value)]
     # torch.compile would make tensors of what NumPy makes of flat ones
-    is_flat = not isinstance(value[0], Sequence)
+    is_flat = not value or not isinstance(value[0], Sequence)
     return [float(entry) for entry in value] if is_flat else np.moveaxis(np.asarray(value, float), -1, 0).tolist()

@@ -12,7 +12,7 @@ FUNCTIONS = (mean, var, gain, marginals)
 OUTPUTS = (1, 32)  # of a layer: no more than a vector holds, and more
 
 
-def warm_up(*activations: Any, dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
+def warm_up(*activations: Any, dtypes: str | tuple[str, ...] = ("float32", "float64")) -> None:
     """Compile the CPU kernels now that would be compiled at their first call, and keep them on disk.
 
     Parameters
@@ -25,6 +25,7 @@ def warm_up(*activations: Any, dtypes: tuple[str, ...] = ("float32", "float64"))
     Compiling an activation takes a while; every process after that reads what was kept, until fastmoments is
     upgraded. Shows a progress bar where tqdm is installed.
     """
+    dtypes = (dtypes,) if isinstance(dtypes, str) else dtypes
     chosen = activations or tuple(row.name for row in CATALOGUE if not row.components)
     for activation in _progress([row_of(activation) for activation in chosen]):
         name = activation.name

@@ -86,6 +86,28 @@ def test_points_do_not_depend_on_each_other():
     assert fm.bivariate_normal_cdf(h[:0], k[:0], rho[:0]).size == 0
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_logarithm_of_the_farthest_tails(dtype):
+    """Less than half the least squares of the quadratic form, by a logarithm that is below eps there."""
+    real = np.dtype(dtype).type
+    for far in map(real, (-3e8, -1e10, -1e17)):
+        half = mpf(float(far)) ** 2 / 2
+        cases = {
+            (far, np.inf, 0.5): half,
+            (real(0.5), far, 0.25): half,
+            (far, -2 * far, 0.5): half,
+            (far, far, 1.0): half,
+            (far, far, 0.5): half * 4 / 3,
+            (far, far, -0.5): half * 4,
+            (far, 4 * far, 0.0): half * 17,
+        }
+        for (h, k, rho), size in cases.items():
+            found = fm.log_bivariate_normal_cdf(h, real(k), real(rho))
+            # cond: 2 along the limits, and up to 2 along the correlation
+            assert error(found, -size, mpf(2), dtype) <= BOUND, (h, k, rho, found, size)
+    assert fm.log_bivariate_normal_cdf(-1e200, 0.0, 0.5) == -np.inf
+
+
 def test_logarithm_at_infinite_limits():
     with mp.workdps(30):
         want = mp.log(mp.ncdf(mpf(0.5)))

@@ -24,6 +24,10 @@ BAD = {
     "cov: leading dimensions": lambda moments: moments(np.zeros((3, 2)), np.zeros((4, 2, 2))),
     "mu: expected an array of real numbers": lambda moments: moments([[1.0], [1.0, 2.0]], np.eye(2)),
     "out: expected a float64 array of shape (2, 2)": lambda moments: moments([0.0, 0.0], np.eye(2), out=np.eye(3)),
+    "out: expected the covariance's array or a pair": lambda moments: moments([0.0, 0.0], np.eye(2), out=(1, 2, 3)),
+    "cov: expected finite numbers, worst at (0, 1)": lambda moments: moments(
+        [0.0, 0.0], [[1.0, np.nan], [np.nan, np.inf]], check=True
+    ),
     "precision": lambda moments: moments([0.0, 0.0], np.eye(2), precision="double"),
     "cov: expected a symmetric matrix": lambda moments: moments([0.0, 0.0], [[1.0, 0.5], [0.4, 1.0]], check=True),
     "worst at (0, 1)": lambda moments: moments([0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]], check=True),
@@ -47,6 +51,13 @@ def test_moments_name_what_is_wrong(name, message):
 def test_dtypes_that_are_not_real(name, bad):
     with pytest.raises(TypeError, match="mu: expected real numbers"):
         function(name, "mean")(bad, 1.0)
+
+
+def test_masks_are_not_dropped():
+    mu = np.ma.masked_array([1.0, 2.0], [False, True])
+    for call in (lambda: fm.relu_mean(mu, 1.0), lambda: fm.relu_moments(mu, np.eye(2))):
+        with pytest.raises(TypeError, match=r"mu: masks are not taken into account; pass mu.filled\(numpy.nan\)"):
+            call()
 
 
 @names

@@ -181,3 +181,21 @@ def test_conditioning_is_the_block_formula():
     exact = fm.nn.condition(mean, cov, seen, values)
     np.testing.assert_allclose(exact.mean[seen], values, rtol=1e-12)
     assert exact.cov[seen].abs().max() <= 1e-13 * cov.max()
+
+
+def test_modules_compile():
+    layer, activation = fm.nn.BayesLinear(3, 2), fm.nn.Activation("npn", learnable="tau")
+    x = torch.randn(4, 3)
+    for module in (layer, activation):
+        compiled = torch.compile(module.marginals, backend="aot_eager", fullgraph=True)
+        for found, want in zip(compiled(x, x * x), module.marginals(x, x * x), strict=True):
+            torch.testing.assert_close(found, want)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_an_activation_of_half_precision_computes_in_float32(dtype):
+    x = torch.linspace(-3, 3, 7).to(dtype)
+    for module in (fm.nn.Activation("gelu"), fm.nn.Activation("npn", learnable="tau")):
+        assert torch.equal(module(x), module(x.float()).to(dtype))
+    with pytest.raises(TypeError, match="x: expected real numbers in floating point, got torch.int64"):
+        module(x.long())

@@ -218,7 +218,7 @@ OVERWRITES = Of(lambda m, x: F.relu(x, inplace=True) + x)
         (TypeError, "clamp: it has rules for", Of(lambda m, x: x.clamp(max=1.0)), {}),
         (TypeError, "expected one output tensor", Of(lambda m, x: (x, x)), {}),
         (TypeError, "output does not depend", Of(lambda m, x: m.gamma), {}),
-        (ValueError, "relu: it overwrites x, which is read again", OVERWRITES, {}),
+        (ValueError, "relu: it overwrites input_1, which is read again", OVERWRITES, {}),
         (ValueError, "view: it mixes the batch", Of(lambda m, x: x.view(2, 1)), {}),
         (ValueError, "joined along the first dimension behind", Of(lambda m, x: torch.cat([x, x])), {}),
         (ValueError, "a constant that broadcasts", Of(lambda m, x: x + m.weight[:3, :2]), {}),

@@ -40,6 +40,11 @@ def test_the_number_of_threads_changes_no_bit(threads):
 def test_at_least_one_thread():
     with pytest.raises(ValueError, match="n: expected at least one thread"):
         fm.set_num_threads(0)
+    before = fm.num_threads()
+    for bad in (1.5, 2.0, "2", None):
+        with pytest.raises(TypeError, match="n: expected a whole number of threads"):
+            fm.set_num_threads(bad)
+    assert fm.num_threads() == before
 
 
 @pytest.mark.feature("NumPy", "threads, fork, spawn")

@@ -8,6 +8,7 @@ from itertools import product
 import numba
 import numpy as np
 import pytest
+from numba.core.errors import TypingError
 
 import fastmoments as fm
 from fastmoments_kernels.catalogue import CATALOGUE
@@ -65,6 +66,13 @@ def test_a_numba_function_returns_the_type_it_is_given(dtype):
     fm.njit.npn_mean(*map(np.dtype(dtype).type, (0.5, 1.0, *numbers("npn"))))
     signatures = [found for found in fm.njit.npn_mean.nopython_signatures if found.args[:2] == (real, real)]
     assert signatures and all(found.return_type == real for found in signatures)
+
+
+def test_arrays_are_no_numbers():
+    """Numba takes the first element of an array for a number."""
+    for bad in (np.ones(3), np.array(1.0)):
+        with pytest.raises(TypingError, match=r"expected real numbers, got array\(.*use fm.ufuncs for arrays"):
+            fm.njit.relu_mean(bad, 1.0)
 
 
 def test_names_are_those_of_the_ufuncs():

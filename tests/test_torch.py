@@ -254,6 +254,20 @@ def test_errors_are_those_of_numpy(message):
     assert message in str(error.value)
 
 
+class Labelled(torch.Tensor):
+    """A class of a user's own."""
+
+
+def test_a_tensor_of_any_class_is_one():
+    mu, cov = torch.zeros(2), torch.eye(2) + 0.5
+    own = mu.as_subclass(Labelled).requires_grad_()
+    assert fm.plan(own).framework == "torch"
+    found = fm.relu_moments(own, cov)
+    assert all(torch.equal(x, y) for x, y in zip(found, fm.relu_moments(mu, cov), strict=True))
+    found.mean.sum().backward()
+    torch.testing.assert_close(own.grad, torch.full((2,), 0.5).as_subclass(Labelled))
+
+
 @pytest.mark.feature("PyTorch", "out=, where=", "refused")
 @pytest.mark.parametrize(
     "option", [{"out": torch.zeros(2)}, {"where": torch.ones(2) > 0}, {"dtype": torch.float64}]

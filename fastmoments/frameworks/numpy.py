@@ -185,6 +185,7 @@ def check_variances(name: str, var: Array, what: str = "it") -> None:
 def check_covariance(cov: Array) -> None:
     """Raise, naming the worst pair, unless cov is symmetric and positive semidefinite to rounding."""
     n, eps = cov.shape[-1], float(np.finfo(cov.dtype).eps)
+    _raise_at_worst(~np.isfinite(cov), "cov: expected finite numbers", cov)
     sd = np.sqrt(np.einsum("...ii->...i", cov))
     scale = sd[..., :, None] * sd[..., None, :]
     skew = np.abs(cov - np.swapaxes(cov, -1, -2)) - 64 * n * eps * scale
@@ -206,6 +207,8 @@ def _outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple
     """The arrays the result goes to: new ones, the covariance's alone, or both."""
     if out is None:
         return np.empty(mean_shape, plan.result), np.empty(cov_shape, plan.result)
+    if isinstance(out, tuple) and len(out) != 2:
+        raise ValueError(f"out: expected the covariance's array or a pair (mean, cov), got {len(out)} of them")
     mean, cov = out if isinstance(out, tuple) else (None, out)
     results = []
     for array, shape in ((mean, mean_shape), (cov, cov_shape)):

@@ -40,7 +40,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
 
 
 def _elementwise(activation: Any, name: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    tracked = _is_tracked(*tensors)
+    tracked = is_tracked(*tensors)
     if tracked and name == "marginals":  # has the derivatives of its parts
         return tuple(_elementwise(activation, part, tensors)[0] for part in ("mean", "var"))
     if torch.compiler.is_compiling():
@@ -122,7 +122,7 @@ def _on_matrices(
 ) -> tuple[Tensor, ...]:
     """Call the one of a function's forms (differentiable, bare, operator) that is asked for."""
     differentiable, bare, operator = functions
-    tracked = _is_tracked(*tensors, *parameters)
+    tracked = is_tracked(*tensors, *parameters)
     if tracked:
         # tensors come in pairs: a vector and its matrix
         tensors = tuple(formulas.symmetric(x) if i % 2 else x for i, x in enumerate(tensors))
@@ -161,7 +161,7 @@ def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
 
 def symmetric(cov: Tensor) -> Tensor:
     """The matrix by its upper triangle, or with derivatives by the mean of both."""
-    if _is_tracked(cov):
+    if is_tracked(cov):
         return formulas.symmetric(cov)
     if _can_look(cov) and products.is_symmetric(cov):
         return cov
@@ -232,7 +232,7 @@ def _is_transformed() -> bool:
     return active
 
 
-def _is_tracked(*tensors: Tensor) -> bool:
+def is_tracked(*tensors: Tensor) -> bool:
     """Whether somebody may ask for derivatives, or hides values."""
     transformed, compiling = _is_transformed(), torch.compiler.is_compiling()
     if transformed and compiling:
@@ -254,6 +254,7 @@ def _can_look(tensor: Tensor) -> bool:
 def check_variances(name: str, var: Tensor, what: str = "it") -> None:
     """Raise for a negative variance where values are at hand."""
     if _can_look(var):
+        var = var.float() if var.dtype == torch.bfloat16 else var  # which NumPy has not
         numpy.check_variances(name, var.numpy(force=True), what)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from fastmoments.moments import gain
-from fastmoments.nn.gaussians import Joint, flat
+from fastmoments.nn.gaussians import Joint, features_of, flat
 from fastmoments.nn.rules import Affine
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels.catalogue import row_of
@@ -43,8 +43,9 @@ class BoundedJoint(Joint):
         super().affine(new, old, affine)
         with torch.no_grad():
             var, local = self._var(old), self.bounds[old].new_zeros(())
-            if affine.own_var is not None:
-                own = flat(affine.own_var(self.means[old], var.reshape(self.means[old].shape))).sum(-1)
+            if affine.own is not None:
+                mean = self.means[old]
+                own = flat(affine.own(var.reshape(mean.shape) + mean * mean)).sum(-1)
                 local = torch.where(var.sum(-1) > 0.0, torch.sqrt(2.0 * own), 0.0)
             self.bounds[new] = _scaled(self.bounds[old], _norm(affine, self.means[old])) + local
 
@@ -82,14 +83,13 @@ def _norm(affine: Affine, value: Tensor) -> Tensor | float:
     """Sup |A x|_2 / |x|_2, of random weights sup of the root mean square."""
     if affine.unchanged:
         return 1.0
-    n = value[0].numel()
+    n = features_of(value)
     basis = torch.eye(n, dtype=value.dtype, device=value.device).reshape(n, *value.shape[1:])
     matrix = affine.linear(basis).reshape(n, -1)
     norm = torch.linalg.matrix_norm(matrix, 2)
-    if affine.own_var is None:
+    if affine.own is None:
         return norm
-    nothing = torch.zeros_like(basis)
-    spread = flat(affine.own_var(nothing, basis) - affine.own_var(nothing, nothing)).sum(-1)
+    spread = flat(affine.own(basis) - affine.own(torch.zeros_like(basis))).sum(-1)
     return torch.sqrt(norm * norm + spread.max())
 
 

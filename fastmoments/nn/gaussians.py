@@ -3,6 +3,7 @@
 Values keep their own shape behind one batch dimension, (batch, ...); covariances are of what is flattened.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +12,19 @@ import torch
 from fastmoments.frameworks.products import finite
 from fastmoments.frameworks.torch import covariance, is_bare, symmetric_product
 from fastmoments.moments import gain, marginals, moments
-from fastmoments.nn.rules import Affine
+from fastmoments.nn.rules import Affine, Map
 
 Tensor = Any
 
 
 def flat(value: Tensor) -> Tensor:
     """(batch, features)."""
-    return value.reshape(len(value), -1)
+    return value.reshape(len(value), features_of(value))
+
+
+def features_of(value: Tensor) -> int:
+    """Elements of one row of the batch."""
+    return math.prod(value.shape[1:])
 
 
 class Joint:
@@ -47,7 +53,7 @@ class Joint:
             if affine.unchanged:
                 return cov
             mapped = affine.linear(cov.reshape(-1, *shape))
-            return mapped.reshape(*cov.shape[:2], -1)
+            return mapped.reshape(*cov.shape[:2], features_of(mapped))
 
         self.means[new], right = affine.module(mean), across(self.cov(old, old))
         self._link(new, {other: across(self.cov(other, old)).mT for other in self.kept if other != old})
@@ -60,8 +66,8 @@ class Joint:
 
         def rounding() -> Tensor:
             # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
-            reach = mean[0].numel() * flat(affine.squared(var)).sum(-1)
-            return self.means[new][0].numel() * torch.finfo(var.dtype).eps * reach
+            reach = features_of(mean) * flat(affine.squared(var)).sum(-1)
+            return features_of(self.means[new]) * torch.finfo(var.dtype).eps * reach
 
         if affine.unchanged:
             return right
@@ -69,13 +75,23 @@ class Joint:
             full = symmetric_product(affine.matrix, right, rounding)
         else:
             mapped = affine.linear(right.mT.reshape(-1, *mean.shape[1:]))
-            full = covariance(mapped.reshape(len(mean), -1, right.shape[-1]), rounding)
-        if affine.own_var is None:
-            return full
-        own = flat(affine.own_var(mean, var))
-        if not is_bare(full, own):
-            return full + torch.diag_embed(own)
-        torch.diagonal(full, dim1=-2, dim2=-1).add_(own)
+            full = covariance(mapped.reshape(len(mean), features_of(mapped), right.shape[-1]), rounding)
+        return full if affine.own is None else self._with_own(full, old, affine.own)
+
+    def _with_own(self, full: Tensor, old: str, own: Map) -> Tensor:
+        """Full and what random weights add: rows (batch, rows, n) of one value share them."""
+        mean, (*lead, n) = self.means[old], self.means[old].shape
+        batch, rows = lead[0], math.prod(lead[1:])
+        x = mean.reshape(batch, rows, n)
+        second = x[:, :, None] * x[:, None]
+        second = second + self.cov(old, old).reshape(batch, rows, n, rows, n).diagonal(dim1=2, dim2=4)
+        added = own(second)
+        # products of matrices need not be symmetric in their rows
+        added = 0.5 * (added + added.transpose(1, 2)) if rows > 1 else added
+        if not is_bare(full, added):
+            return full + torch.diag_embed(added, dim1=2, dim2=4).reshape(full.shape)
+        m = added.shape[-1]
+        full.view(batch, rows, m, rows, m).diagonal(dim1=2, dim2=4).add_(added)
         return full
 
     def activation(self, new: str, old: str, activation: Any) -> None:
@@ -149,7 +165,7 @@ class Diagonal:
         """New = affine.module(old)."""
         mean, var = self.means[old], self.vars[old]
         self.means[new], spread = affine.module(mean), affine.squared(var)
-        self.vars[new] = spread if affine.own_var is None else spread + affine.own_var(mean, var)
+        self.vars[new] = spread if affine.own is None else spread + affine.own(var + mean * mean)
 
     def activation(self, new: str, old: str, activation: Any) -> None:
         """New = f(old)."""

@@ -27,7 +27,7 @@ class Activation(nn.Module):
     ----------
     activation : an object such as fm.NPN(tau=2.0), a class or a name; fm.Custom(f) and the names of those without a
         closed form as well, whose `forward` has values and no derivatives.
-    learnable : names of its parameters that become instances of torch.nn.Parameter, ("tau",) for example.
+    learnable : name or names of its parameters that become instances of torch.nn.Parameter, ("tau",) for example.
     features : how many neurons have parameters of their own; None for one value shared by all.
 
     Notes
@@ -36,8 +36,11 @@ class Activation(nn.Module):
     and the variance of f of a Gaussian; `fm.nn.propagate` takes the module as it takes PyTorch's own.
     """
 
-    def __init__(self, activation: Any, learnable: tuple[str, ...] = (), features: int | None = None) -> None:
+    def __init__(self, activation: Any, learnable: str | tuple[str, ...] = (), features: int | None = None) -> None:
         super().__init__()
+        learnable = (learnable,) if isinstance(learnable, str) else learnable
+        if features is not None and not learnable:
+            raise ValueError("features: only learnable parameters are one per neuron; name them in `learnable`")
         custom = READY.get(activation) if isinstance(activation, str) else activation
         self.custom: Custom | None = custom if isinstance(custom, Custom) else None
         kind: Any = Custom if self.custom else row_of(activation).activation
@@ -60,8 +63,11 @@ class Activation(nn.Module):
         name, parameters = of_neurons(self.current())
         if isinstance(name, Custom):
             return _values(name, x)
-        numbers = [torch.as_tensor(value, dtype=x.dtype, device=x.device) for value in parameters.values()]
-        return bind(row_of(name).formula.function, words(x.dtype).vocabulary)(x, *numbers)
+        if not x.is_floating_point():
+            raise TypeError(f"x: expected real numbers in floating point, got {x.dtype}")
+        dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
+        numbers = [torch.as_tensor(value, dtype=dtype, device=x.device) for value in parameters.values()]
+        return bind(row_of(name).formula.function, words(dtype).vocabulary)(x.to(dtype), *numbers).to(x.dtype)
 
     def marginals(self, mu: Tensor, var: Tensor) -> Marginals:
         """Mean and variance of f(X), X ~ N(mu, var)."""
@@ -107,8 +113,11 @@ class BayesLinear(nn.Module):
         initial_bias: float = 0.0,
     ) -> None:
         super().__init__()
+        for name, sd in (("prior_sd", prior_sd), ("initial_sd", initial_sd)):
+            if not 0.0 < sd < math.inf:
+                raise ValueError(f"{name}: expected a standard deviation > 0, got {sd!r}")
         self.in_features, self.out_features, self.prior_sd = in_features, out_features, prior_sd
-        rho = math.log(math.expm1(initial_sd))
+        rho = initial_sd + math.log(-math.expm1(-initial_sd))  # log(exp(sd) - 1), without overflow
         self.weight_mean = nn.Parameter(torch.empty(out_features, in_features))
         self.weight_rho = nn.Parameter(torch.full((out_features, in_features), rho))
         self.bias_mean = nn.Parameter(torch.full((out_features,), initial_bias)) if bias else None

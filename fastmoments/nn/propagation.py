@@ -5,9 +5,10 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from fastmoments.frameworks.torch import check_variances, symmetric
+from fastmoments.dispatch import plan_of
+from fastmoments.frameworks.torch import arithmetic, check_variances, symmetric
 from fastmoments.nn.bounds import BoundedJoint
-from fastmoments.nn.gaussians import Diagonal, Joint
+from fastmoments.nn.gaussians import Diagonal, Joint, features_of
 from fastmoments.nn.walk import Walk
 from fastmoments.results import Marginals, Moments, MomentsBound
 
@@ -72,6 +73,7 @@ def propagate(
     """
     if covariance not in ("full", "diagonal", "hybrid"):
         raise ValueError(f'covariance: expected "full", "diagonal" or "hybrid", got {covariance!r}')
+    _check_kinds(model, mu=mu, cov=cov)
     single = mu.ndim == 1 or (covariance == "full" and cov.ndim == 2)
     mu, cov = (mu[None], cov[None]) if single else (mu, cov)
     _check(mu, cov, covariance)
@@ -80,7 +82,8 @@ def propagate(
     cov = symmetric(cov) if covariance == "full" else cov
     joint = BoundedJoint if bound else Joint
     state: Joint | Diagonal = joint() if covariance == "full" else Diagonal()
-    output, state = Walk(model, state, covariance == "hybrid").run(mu, cov)
+    with arithmetic(plan_of({"mu": mu, "cov": cov})):
+        output, state = Walk(model, state, covariance == "hybrid").run(mu, cov)
     mean = state.means[output]
     if isinstance(state, Diagonal):
         var = state.vars[output]
@@ -92,8 +95,20 @@ def propagate(
     return Moments(mean[0], full[0]) if single else Moments(mean, full)
 
 
+def _check_kinds(model: nn.Module, **tensors: Tensor) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected a torch.nn.Module, got {model!r}")
+    for name, value in tensors.items():
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use torch.as_tensor")
+        if not value.is_floating_point():
+            raise TypeError(f"{name}: expected real numbers in floating point, got {value.dtype}")
+        if value.ndim == 0:
+            raise ValueError(f"{name}: expected an input or a batch of them, got a scalar")
+
+
 def _check(mu: Tensor, cov: Tensor, covariance: str) -> None:
-    features = mu[0].numel()
+    features = features_of(mu)
     expected = (len(mu), features, features) if covariance == "full" else tuple(mu.shape)
     if tuple(cov.shape) != expected:
         what = "a covariance" if covariance == "full" else f"variances, covariance={covariance!r},"

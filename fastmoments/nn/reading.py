@@ -6,7 +6,10 @@ from typing import Any
 import torch
 from scipy.stats import qmc
 
+from fastmoments.dispatch import Plan, plan_of
+from fastmoments.frameworks import shapes
 from fastmoments.frameworks.products import without_rounding
+from fastmoments.frameworks.torch import check_variances, is_tracked, result, symmetric, to_arrays
 from fastmoments.results import Moments
 
 Tensor = Any
@@ -18,8 +21,8 @@ def class_probabilities(mean: Tensor, cov: Tensor, link: str = "softmax", sample
     Parameters
     ----------
     mean : tensor (..., k), mean of the logits.
-    cov : tensor (..., k, k), their covariance.
-    link : "softmax" for E softmax(Z); "argmax" for P(Z_i is largest).
+    cov : tensor (..., k, k), their covariance; its upper triangle is read.
+    link : "softmax" for E softmax(Z); "argmax" for P(Z_i is largest), which those that are equal share.
     samples : quasi-Monte Carlo points (a power of two), the same for every row.
 
     Returns
@@ -27,33 +30,110 @@ def class_probabilities(mean: Tensor, cov: Tensor, link: str = "softmax", sample
     tensor (..., k)
         For two classes "argmax" is exact, Phi(m / s) of the logits' difference, and "softmax" MacKay's
         approximation sigmoid(m / sqrt(1 + pi s^2 / 8)), within 0.02 of the truth. For more classes both are means
-        over scrambled Sobol points, whose error falls about as 1 / samples.
+        over scrambled Sobol points, whose error falls about as 1 / samples. "softmax" has first derivatives along
+        cov, those of its truth (Price) in the means of the same points. nan where a row has nan, or where its cov
+        is not positive semidefinite by more than rounding.
+
+    Raises
+    ------
+    TypeError : what is no tensor, devices or dtypes that are mixed.
+    ValueError : shapes that disagree, a negative variance, a link that is not known, no samples.
     """
     if link not in ("softmax", "argmax"):
         raise ValueError(f'link: expected "softmax" or "argmax", got {link!r}')
+    if samples < 1:
+        raise ValueError(f"samples: expected at least one, got {samples!r}")
+    plan, (mean, cov) = _tensors(mean=mean, cov=cov)
+    cov = _checked(mean, cov)
+    found = _of_two(mean, cov, link) if mean.shape[-1] == 2 else _of_samples(mean, cov, link, samples)
+    return result(plan, found)
+
+
+def _of_two(mean: Tensor, cov: Tensor, link: str) -> Tensor:
+    gap = mean[..., 1] - mean[..., 0]
+    var = cov[..., 0, 0] + cov[..., 1, 1] - 2.0 * cov[..., 0, 1]
+    slack = 64 * torch.finfo(var.dtype).eps * (cov[..., 0, 0] + cov[..., 1, 1])
+    var = torch.where((var < 0.0) & (var >= -slack), 0.0, var)
+    if link == "softmax":
+        second = torch.sigmoid(gap / torch.sqrt(1.0 + math.pi / 8.0 * torch.where(var < 0.0, math.nan, var)))
+    else:
+        # without variance the sign decides; that of nan is 0
+        sure = var == 0.0
+        second = torch.special.ndtr(gap / torch.sqrt(torch.where(sure, 1.0, var)))
+        second = torch.where(sure & ~gap.isnan(), 0.5 + 0.5 * torch.sign(gap), second)
+    return torch.stack([1.0 - second, second], -1)
+
+
+def _of_samples(mean: Tensor, cov: Tensor, link: str, samples: int) -> Tensor:
     k = mean.shape[-1]
-    if tuple(cov.shape[-2:]) != (k, k):
-        raise ValueError(f"cov: expected shape (..., {k}, {k}), got {tuple(cov.shape)}")
-    if k == 2:
-        gap = mean[..., 1] - mean[..., 0]
-        var = cov[..., 0, 0] + cov[..., 1, 1] - cov[..., 0, 1] - cov[..., 1, 0]
-        if link == "argmax":
-            second = torch.special.ndtr(gap / torch.sqrt(var))
-        else:
-            second = torch.sigmoid(gap / torch.sqrt(1.0 + math.pi / 8.0 * var))
-        return torch.stack([1.0 - second, second], -1)
     uniform = qmc.Sobol(k, seed=0).random(samples).clip(1e-12, 1 - 1e-12)
     normal = torch.special.ndtri(torch.as_tensor(uniform, dtype=torch.float64)).to(mean)
-    logits = mean[..., None, :] + normal @ _root(cov).mT
+    logits = mean[..., None, :] + normal @ _root(cov.detach()).mT
     if link == "softmax":
-        return torch.softmax(logits, -1).mean(-2)
-    return torch.nn.functional.one_hot(logits.argmax(-1), k).to(mean).mean(-2)
+        p = torch.softmax(logits, -1)
+        return (p + _by_cov(p, cov) if is_tracked(cov) else p).mean(-2)
+    largest = (logits == logits.amax(-1, keepdim=True)).to(mean)
+    return (largest / largest.sum(-1, keepdim=True)).mean(-2)
 
 
 def _root(cov: Tensor) -> Tensor:
-    """A square root of a covariance that may be singular."""
-    values, vectors = torch.linalg.eigh(cov)
-    return vectors * torch.sqrt(values.clamp_min(0.0))[..., None, :]
+    """A square root of a covariance that may be singular; nan where it is none."""
+    finite = torch.isfinite(cov).all(-1).all(-1)[..., None, None]
+    eye = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
+    values, vectors = torch.linalg.eigh(torch.where(finite, cov, eye))
+    slack = 64 * cov.shape[-1] * torch.finfo(cov.dtype).eps * values.sum(-1, keepdim=True)
+    known = finite[..., 0] & (values >= -slack).all(-1, keepdim=True)
+    return vectors * torch.where(known, torch.sqrt(values.clamp_min(0.0)), math.nan)[..., None, :]
+
+
+def _by_cov(p: Tensor, cov: Tensor) -> Tensor:
+    """0, whose derivative along cov is E of half the Hessian (Price): that of a root fails where cov is singular.
+
+    Of a class c and a change D of cov it is p_c (D_cc / 2 - (D p)_c + p D p - p . diag D / 2).
+    """
+    change: Tensor = _Change.apply(cov)  # type: ignore[no-untyped-call]
+    own, spread = torch.diagonal(change, dim1=-2, dim2=-1)[..., None, :], p @ change
+    return p * (0.5 * own - spread + (p * (spread - 0.5 * own)).sum(-1, keepdim=True))
+
+
+class _Change(torch.autograd.Function):
+    """Cov less itself, with its first derivatives alone."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(cov: Tensor) -> Tensor:
+        return torch.zeros_like(cov)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, bar: Tensor) -> Tensor:
+        return _Last.apply(bar, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        return tangent.clone()
+
+
+class _Last(torch.autograd.Function):
+    """A gradient that has none itself."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(bar: Tensor, cov: Tensor) -> Tensor:
+        return bar.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Nothing to keep."""
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise NotImplementedError("class_probabilities: it has first derivatives along cov only")
 
 
 def condition(
@@ -64,30 +144,85 @@ def condition(
     Parameters
     ----------
     mean : tensor (..., n).
-    cov : tensor (..., n, n).
-    observed : indices (m,) of the entries seen.
-    values : tensor (..., m), what was seen.
-    noise_cov : tensor (m, m), covariance of the noise in it; None for none.
+    cov : tensor (..., n, n); its upper triangle is read.
+    observed : indices (m,) of the entries seen, or a mask (n,) of bools.
+    values : tensor (..., m) or list, what was seen.
+    noise_cov : tensor (..., m, m), covariance of the noise in it; None for none.
 
     Returns
     -------
     Moments
         Of all n entries; those seen without noise have their values and no variance.
+
+    Raises
+    ------
+    TypeError : what is no tensor, devices or dtypes that are mixed, indices that are not integers.
+    ValueError : shapes that disagree, a negative variance.
+    IndexError : an index beyond n.
     """
-    index = torch.as_tensor(observed, device=mean.device)
+    weak = {"values": values} | ({} if noise_cov is None else {"noise_cov": noise_cov})
+    plan, (mean, cov, values, *noise) = _tensors(weak, mean=mean, cov=cov)
+    cov = _checked(mean, cov)
+    n = mean.shape[-1]
+    index = _indices(observed, n, mean.device)
+    m = len(index)
+    if values.shape[-1:] != (m,):
+        raise ValueError(f"values: expected shape (..., {m}), one a value seen, got {tuple(values.shape)}")
+    if noise and noise[0].shape[-2:] != (m, m):
+        raise ValueError(f"noise_cov: expected shape (..., {m}, {m}), got {tuple(noise[0].shape)}")
     seen = cov[..., index, :]
-    innovation = seen[..., index]
-    innovation = innovation if noise_cov is None else innovation + noise_cov
-    # least squares: what is seen may be redundant
-    pull = torch.linalg.pinv(innovation, hermitian=True) @ seen
-    shift = (values - mean[..., index])[..., None, :] @ pull
+    innovation = seen[..., index] + (noise[0] if noise else 0.0)
+    # as correlations: what is seen may be of any scale. Least squares: it may be redundant
+    var = torch.diagonal(innovation, dim1=-2, dim2=-1)
+    sd = torch.sqrt(torch.where(var > 0.0, var, 1.0))[..., None]
+    correlation = innovation / sd / sd.mT
+    pull = torch.linalg.pinv(correlation, hermitian=True) @ (seen / sd) / sd
+    mean = mean + ((values - mean[..., index])[..., None, :] @ pull)[..., 0, :]
     left = cov - seen.mT @ pull
     left = 0.5 * (left + left.mT)
-    if noise_cov is None:
-        known = torch.zeros(mean.shape[-1], dtype=torch.bool, device=mean.device).index_fill(0, index, True)
+    if not noise:
+        mean = mean.index_copy(-1, index, values.expand(*mean.shape[:-1], m))
+        known = torch.zeros(n, dtype=torch.bool, device=mean.device).index_fill(0, index, True)
         left = torch.where(known | known[:, None], 0.0 * left, left)
-    sizes = torch.linalg.eigvalsh(innovation).abs()
+    sizes = torch.linalg.eigvalsh(correlation).abs()
     eps = torch.finfo(cov.dtype).eps
-    conditioned = sizes.amax(-1) / torch.maximum(sizes.amin(-1), eps * sizes.amax(-1)) if index.numel() else 1.0
+    conditioned = sizes.amax(-1) / torch.maximum(sizes.amin(-1), eps * sizes.amax(-1)) if m else 1.0
     scale = torch.diagonal(cov, dim1=-2, dim2=-1).sum(-1)
-    return Moments(mean + shift[..., 0, :], without_rounding(torch, left, eps * conditioned * scale))
+    left = without_rounding(torch, left, eps * conditioned * scale)
+    return Moments(result(plan, mean), result(plan, left))
+
+
+def _indices(observed: Any, n: int, device: Any) -> Tensor:
+    """Integers (m,) in [0, n), by themselves or by a mask."""
+    index = torch.as_tensor(observed, device=device)
+    if index.dtype == torch.bool and tuple(index.shape) == (n,):
+        index = index.nonzero()[:, 0]
+    index = index if index.numel() else index.long()
+    if index.ndim != 1 or index.dtype == torch.bool or index.is_floating_point() or index.is_complex():
+        what = f"{index.dtype} of shape {tuple(index.shape)}"
+        raise TypeError(f"observed: expected integers (m,) or bools ({n},), got {what}")
+    if ((index < -n) | (index >= n)).any():
+        raise IndexError(f"observed: expected indices of {n} entries, got {index.tolist()}")
+    return torch.remainder(index, n)
+
+
+def _tensors(weak: dict[str, Any] | None = None, **given: Tensor) -> tuple[Plan, list[Tensor]]:
+    """What runs, and the arguments in the dtype it runs in; those in `weak` may be lists or numbers."""
+    for name, value in given.items():
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use torch.as_tensor")
+    given |= weak or {}
+    plan = plan_of(given)
+    return plan, list(to_arrays(plan, given).values())
+
+
+def _checked(mean: Tensor, cov: Tensor) -> Tensor:
+    """Cov by its upper triangle, if it is one of mean."""
+    k = mean.shape[-1] if mean.ndim else 0
+    if tuple(cov.shape[-2:]) != (k, k) or not mean.ndim:
+        raise ValueError(
+            f"cov: expected shape (..., {k}, {k}) for mean {tuple(mean.shape)}, got {tuple(cov.shape)}"
+        )
+    shapes.broadcast({"mean": mean.shape[:-1], "cov": cov.shape[:-2]})
+    check_variances("cov", torch.diagonal(cov, dim1=-2, dim2=-1), "its diagonal")
+    return symmetric(cov)

@@ -25,15 +25,16 @@ Shape = tuple[int, ...]
 class Affine(NamedTuple):
     """A module as an affine map: itself, its linear part, and the linear map of its weights' squares.
 
-    `matrix` is the linear part where that is one; `own_var`, of the input's mean and variance, is what weights with
-    a distribution of their own add to the variance; `unchanged` maps give values a shape and nothing else.
+    `matrix` is the linear part where that is one; `own` is what weights with a distribution of their own add: of
+    the inputs' second moments to variances, of those of two rows to the rows' covariances; `unchanged` maps give
+    values a shape and nothing else.
     """
 
     module: Map
     linear: Map
     squared: Map
     matrix: Tensor | None = None
-    own_var: Callable[[Tensor, Tensor], Tensor] | None = None
+    own: Map | None = None
     unchanged: bool = False
 
 
@@ -90,7 +91,7 @@ def map_of(function: Map) -> Affine:
     """A linear function of one row at a time, whose matrix is formed where its squares are needed."""
 
     def squared(x: Tensor) -> Tensor:
-        n = x[0].numel()
+        n = math.prod(x.shape[1:])
         basis = torch.eye(n, dtype=x.dtype, device=x.device).reshape(n, *x.shape[1:])
         images = function(basis)
         weights = images.reshape(n, -1)
@@ -107,17 +108,7 @@ def shape_of(function: Map) -> Affine:
 def _bayes_linear(module: BayesLinear) -> Affine:
     mean, var, bias, bias_var = module.distribution()
 
-    def own_var(mu: Tensor, variance: Tensor) -> Tensor:
-        own = F.linear(variance + mu * mu, var)
-        return own if bias_var is None else own + bias_var
-
-    return Affine(
-        lambda x: F.linear(x, mean, bias),
-        lambda x: F.linear(x, mean),
-        lambda x: F.linear(x, mean * mean),
-        mean,
-        own_var,
-    )
+    return linear_of(mean, bias)._replace(own=lambda second: F.linear(second, var, bias_var))
 
 
 def _convolution(module: Any) -> Affine:

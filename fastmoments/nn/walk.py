@@ -10,7 +10,7 @@ from torch import fx, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fastmoments.nn import functions
-from fastmoments.nn.gaussians import Diagonal, Joint
+from fastmoments.nn.gaussians import Diagonal, Joint, features_of, flat
 from fastmoments.nn.modules import BayesLinear
 from fastmoments.nn.rules import (
     Affine,
@@ -40,10 +40,11 @@ class Walk:
     """Values are Gaussians in `state` or known, and dropped behind their last reader."""
 
     def __init__(self, model: nn.Module, state: Joint | Diagonal, hybrid: bool) -> None:
-        model = nn.Sequential(model) if has_rule(model) else model  # a model is traced, never a rule itself
+        model = nn.Sequential(model)  # so that it is called as a user calls it: a rule, hooks and defaults included
         self.model, self.modules, self.state = model, dict(model.named_modules()), state
-        self.nodes = list(_Tracer().trace(model).nodes)
+        self.nodes = _traced(model)
         self.known: dict[str, Any] = {}
+        self.memory: dict[str, str] = {}  # a value that only looks at another's memory: whose
         self.last = self._last_weighted() if hybrid else None
 
     def run(self, mu: Tensor, cov: Tensor) -> tuple[str, Joint | Diagonal]:
@@ -59,8 +60,6 @@ class Walk:
                     raise TypeError(f"{result.name}: the model's output does not depend on its input")
                 return result.name, self.state
             if node.op == "placeholder":
-                if self.state.means:
-                    raise TypeError(f"{node.name}: expected a model of one input")
                 self.state.start(node.name, mu, cov)
             else:
                 self._apply(node)
@@ -71,7 +70,7 @@ class Walk:
     def _apply(self, node: Node) -> None:
         target = None if node.op == "call_module" else node.target
         gaussians = [source.name for source in node.all_input_nodes if source.name in self.state.means]
-        args, kwargs = (fx.node.map_arg(x, lambda n: self.known.get(n.name, n)) for x in (node.args, node.kwargs))
+        args, kwargs = _by_position(node, self.known)
         if not gaussians or target in functions.KNOWN:
             self.known[node.name] = self._value(node, args, kwargs)
         elif target in functions.SUMS:
@@ -79,7 +78,7 @@ class Walk:
         elif target in functions.NEGATIONS:
             self.state.combine(node.name, [(-1.0, gaussians[0])])
         elif target in functions.PRODUCTS | functions.QUOTIENTS:
-            self._multiple(node, *args)
+            self._multiple(node, *args, **kwargs)
         elif target in functions.JOINS:
             self._join(node, *args, **kwargs)
         elif len(gaussians) > 1:
@@ -112,19 +111,21 @@ class Walk:
             called: nn.Module = self.modules[str(node.target)]
             return called
         if node.target in functions.MODULES:
-            return functions.MODULES[node.target](*args[1:], **{k: x for k, x in kwargs.items() if k != "input"})
+            return functions.MODULES[node.target](*args[1:], **kwargs)
         raise TypeError(f"{node.name}: {getattr(node.target, '__name__', node.target)} has no rule; {ADVICE}")
 
     def _module(self, node: Node, old: str, module: nn.Module) -> None:
-        name = str(node.target) if node.op == "call_module" else node.name
-        if getattr(module, "inplace", False) and old in self.state.kept:
-            raise ValueError(f"{name}: it overwrites {old}, which is read again; use inplace=False")
-        mean = self.state.means[old]
+        name, mean = node.name, self.state.means[old]
+        if node.op == "call_module":
+            name = str(node.target).removeprefix("0.")
+            _run_hooks(name, module, mean)
+        if getattr(module, "inplace", False):
+            self._check_overwritten(name, old)
         affine, activation = affine_of(module), activation_of(module, tuple(mean.shape[1:]))
         if affine is not None:
-            if isinstance(module, WIDE) and isinstance(self.state, Joint) and mean[0].numel() > FEATURES:
+            if isinstance(module, WIDE) and isinstance(self.state, Joint) and features_of(mean) > FEATURES:
                 raise ValueError(
-                    f"{name}: full covariance of {mean[0].numel()} features, more than {FEATURES}; "
+                    f"{name}: full covariance of {features_of(mean)} features, more than {FEATURES}; "
                     'use covariance="diagonal"'
                 )
             self._affine(node, name, old, affine)
@@ -139,18 +140,26 @@ class Walk:
     def _affine(self, node: Node, name: str, old: str, affine: Affine) -> None:
         if node is self.last and isinstance(self.state, Diagonal):
             self.state = _with_full_covariance(self.state, old)
+        if affine.unchanged:
+            mean = self.state.means[old]
+            if affine.module(mean).shape[:1] != mean.shape[:1]:
+                raise ValueError(f"{name}: it mixes the batch's dimension, the first, with others")
+            self.memory[node.name] = self.memory.get(old, old)
         self.state.affine(node.name, old, affine)
+
+    def _check_overwritten(self, name: str, old: str) -> None:
+        owner = self.memory.get(old, old)
+        for value in sorted(self.state.kept):
+            if self.memory.get(value, value) == owner:
+                raise ValueError(f"{name}: it overwrites {value}, which is read again; use inplace=False")
 
     def _reshape(self, node: Node, old: str, args: Any, kwargs: Any) -> None:
         def reshaped(x: Tensor) -> Tensor:
             if node.op == "call_method":
                 return getattr(x, node.target)(*args[1:], **kwargs)
-            return node.target(x, *args[1:], **{key: value for key, value in kwargs.items() if key != "input"})
+            return node.target(x, *args[1:], **kwargs)
 
-        mean = self.state.means[old]
-        if reshaped(mean).shape[:1] != mean.shape[:1]:
-            raise ValueError(f"{node.name}: it mixes the batch's dimension, the first, with others")
-        self.state.affine(node.name, old, shape_of(reshaped))
+        self._affine(node, node.name, old, shape_of(reshaped))
 
     def _sum(self, node: Node, args: Any, alpha: float) -> None:
         terms, constant = [], 0.0
@@ -162,7 +171,9 @@ class Walk:
         self._check_constant(node, terms[0][1], constant)
         self.state.combine(node.name, terms, constant)
 
-    def _multiple(self, node: Node, one: Any, two: Any) -> None:
+    def _multiple(self, node: Node, one: Any, two: Any, rounding_mode: str | None = None) -> None:
+        if rounding_mode is not None:
+            raise TypeError(f"{node.name}: a quotient rounded to integers has no rule; {ADVICE}")
         divides = node.target in functions.QUOTIENTS
         if isinstance(two, fx.Node) and (divides or isinstance(one, fx.Node)):
             raise TypeError(f"{node.name}: a product or quotient of two values is not Gaussian; only multiples are")
@@ -206,11 +217,39 @@ class Walk:
         return found[-1]
 
 
+def _traced(model: nn.Module) -> list[Node]:
+    try:
+        return list(_Tracer().trace(model).nodes)
+    except Exception as error:
+        raise TypeError(f"model: torch.fx cannot trace it, a network of one input ({error}); {ADVICE}") from error
+
+
+def _by_position(node: Node, known: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The arguments of a call, values first, whether they were named or not."""
+    args, kwargs = (fx.node.map_arg(x, lambda n: known.get(n.name, n)) for x in (node.args, node.kwargs))
+    named = {"dim" if name == "axis" else name: value for name, value in kwargs.items()}
+    before = tuple(named.pop(name) for name in ("input", "tensors") if name in named)
+    behind = (named.pop("other"),) if "other" in named else ()
+    return (*before, *args, *behind), named
+
+
+def _run_hooks(name: str, module: nn.Module, value: Tensor) -> None:
+    """What PyTorch runs around `forward`: weight_norm or prune set parameters there, others look on."""
+    before, behind = module._forward_pre_hooks, module._forward_hooks
+    named = module._forward_pre_hooks_with_kwargs, module._forward_hooks_with_kwargs
+    changed = [hook(module, (value,), *({},) * (key in named[0])) for key, hook in before.items()]
+    if behind:
+        output = module.forward(value.clone())
+        changed += [hook(module, (value,), *({},) * (key in named[1]), output) for key, hook in behind.items()]
+    if any(x is not None for x in changed):
+        raise ValueError(f"{name}: a hook changes what goes in or comes out, which has no rule; remove it")
+
+
 def _with_full_covariance(state: Diagonal, name: str) -> Joint:
     """The one value that is read from here on, its neurons uncorrelated."""
     others = set(state.means) - {name}
     if others:
         raise ValueError(f'covariance: "hybrid" cannot carry {sorted(others)[0]} around the last layer; use "full"')
     joint, var = Joint(), state.vars[name]
-    joint.start(name, state.means[name], torch.diag_embed(var.reshape(len(var), -1)))
+    joint.start(name, state.means[name], torch.diag_embed(flat(var)))
     return joint

@@ -180,7 +180,8 @@ def row_of(activation: object) -> Row:
     row = ROWS.get(activation if isinstance(activation, str | type) else type(activation))
     if row is None:
         names = ", ".join(row.name for row in CATALOGUE)
-        raise ValueError(f"activation: expected one of {names} or an object such as ReLU(), got {activation!r}")
+        others = "an object such as ReLU(), or Custom(f) for a function f without a closed form"
+        raise ValueError(f"activation: expected one of {names}, {others}, got {activation!r}")
     return row
 
 

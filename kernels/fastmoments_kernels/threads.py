@@ -4,6 +4,7 @@ Numba's threading layers either end a forked child or abort on concurrent calls;
 fork does neither.
 """
 
+import operator
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,13 @@ _threads: int | None = None
 def set_num_threads(n: int) -> None:
     """Use at most n threads from here on; the same input gives the same bits whatever n is."""
     global _threads
-    if n < 1:
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(f"n: expected a whole number of threads, got {n!r}") from None
+    if count < 1:
         raise ValueError(f"n: expected at least one thread, got {n}")
-    _threads = n
+    _threads = count
 
 
 def num_threads() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba import types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from fastmoments_kernels.bind import Binding
@@ -25,6 +26,10 @@ function: Callable[..., Any] = OF_NEURON["mean"]  # bound to each in turn
 @intrinsic
 def doubles(context: Any, numbers: Any) -> Any:
     """The numbers as float64."""
+    for number in numbers:
+        # Numba would take an array's first element
+        if not isinstance(number, types.Integer | types.Float | types.Boolean):
+            raise TypingError(f"expected real numbers, got {number}: pass elements, or use fm.ufuncs for arrays")
     count = len(numbers)
     result: Any = types.UniTuple(types.float64, count) if count else types.Tuple(())
     return result(result), lambda _, builder, signature, arguments: arguments[0]

@@ -46,10 +46,15 @@ def bivariate_cdf(h: Real, k: Real, rho: Real) -> Real:
 
 
 def log_bivariate_cdf(h: Real, k: Real, rho: Real) -> Real:
-    """log P(X <= h, Y <= k), also where P underflows; from 1 - P where P is more than 1/2."""
-    exponent, value = scaled_orthant(_pair(h, k, rho))
-    possible = (value > 0.0) & (h > -INF) & (k > -INF)
-    direct = exponent + log(where(possible, value, 1.0))
+    """log P(X <= h, Y <= k), also where P underflows; from 1 - P where P is more than 1/2.
+
+    Below -FAR the exponent, a quadratic form, is all of it to rounding, and taken from nearer to 0.
+    """
+    low = minimum(h, k)
+    beyond = maximum(1.0, where(low > -INF, low, 0.0) / -FAR)
+    exponent, value = scaled_orthant(_pair(h / beyond, k / beyond, rho))
+    possible = (value > 0.0) & (low > -INF)
+    direct = beyond * beyond * exponent + log(where(possible, value, 1.0))
     union = cdf(_finite(-h)) + cdf(_finite(-k)) - bivariate_cdf(-h, -k, rho)
     likely = possible & (direct > -0.7)
     return where(likely, log1p(-where(likely, union, 0.0)), where(possible, direct, -INF + 0.0 * value))
