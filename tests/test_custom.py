@@ -65,6 +65,46 @@ def test_values_and_derivatives(name):
             assert abs(found[key][i] - want) <= TOL, (key, found[key][i], want)
 
 
+@pytest.mark.parametrize("var", [10.0, 100.0])
+@pytest.mark.parametrize("name", ["tanh", "silu"])
+def test_gradient_of_a_variance_needs_no_series(name, var):
+    """Beside a standard deviation of three and more the series stands for a variance slowly, or does not."""
+    z, mu, sd = np.arange(-12.0, 12.0, 0.005), 0.3, np.sqrt(var)
+    weight = 0.005 * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
+    a = SMOOTH[name](mu + sd * z)
+    a = a - np.sum(weight * a)
+    want = np.sum(weight * a * a * z) / sd, 0.5 * np.sum(weight * a * a * (z * z - 1.0)) / var
+    found = getattr(fm, f"{name}_moments_vjp")([mu], [[var]], [0.0], [[1.0]])
+    np.testing.assert_allclose([found.mu_bar[0], found.cov_bar[0, 0]], want, rtol=10 * TOL)
+
+
+def test_derivatives_of_wide_pairs_and_those_that_are_0():
+    pair = (0.3, -0.5, 10.0, 8.0, 4.0)
+    want, found = integrated(np.tanh, *pair), fm.tanh_cov_partials(*pair)
+    for key, got in zip(PARTIALS, found, strict=True):
+        assert abs(got - want[key]) <= TOL, (key, got, want[key])
+    # tanh is odd: nothing along the means, whatever rounding makes of it
+    odd = fm.tanh_cov_partials(0.0, 0.0, 1.0, 1.0, -1.0)
+    assert abs(odd.d_mu_1) <= TOL and odd.d_cov_12 > 0.1
+
+
+def test_a_function_may_not_grow_beyond_what_is_integrated():
+    """Exp has closed forms: mean exp(v / 2), covariance exp(v) (exp(c) - 1)."""
+    exponential = fm.Custom(np.exp)
+    found = fm.moments(exponential, [0.0, 0.0], [[9.0, 4.5], [4.5, 9.0]])
+    sd = np.sqrt(np.exp(9.0) * np.expm1(9.0))
+    np.testing.assert_allclose(found.mean, np.exp(4.5), atol=TOL * sd)
+    np.testing.assert_allclose(found.cov[0], np.exp(9.0) * np.expm1([9.0, 4.5]), atol=TOL * sd**2)
+    for var in (16.0, 25.0, 50.0):
+        with pytest.raises(fm.ToleranceError, match=f"at mu = 0, var = {var:g}: f grows so fast"):
+            fm.marginals(exponential, 0.0, var)
+
+
+def test_squares_may_underflow():
+    for mu in (-300.0, -400.0, -700.0):
+        np.testing.assert_allclose(fm.sigmoid_mean(mu, 1.0), np.exp(mu + 0.5), rtol=TOL)
+
+
 def test_agrees_with_closed_forms():
     """A function of the catalogue passed as if it had none."""
     mu, cov = gaussian(40)
@@ -167,6 +207,12 @@ def test_what_cannot_be_met_is_said():
         fm.marginals(fm.Custom(np.sum), 0.0, 1.0)
     with pytest.raises(ValueError, match="tol: expected a number between 0 and 1"):
         fm.Custom(np.tanh, tol=0.0)
+    with pytest.raises(TypeError, match="kinks: expected a tuple of numbers, got 1.0"):
+        fm.Custom(np.abs, kinks=1.0)
+    with pytest.raises(ValueError, match="kinks: expected finite numbers"):
+        fm.Custom(np.abs, kinks=(np.nan,))
+    assert hash(fm.Custom(np.abs, kinks=[0])) == hash(fm.Custom(np.abs, kinks=(0.0,)))
+    assert type(fm.tanh_mean(0.0, 1.0)) is np.float64
     with pytest.raises(TypeError, match="out: only activations with a closed form are ufuncs"):
         fm.tanh_mean(np.zeros(2), 1.0, out=np.zeros(2))
 

@@ -16,14 +16,17 @@ CHUNK = 1 << 21  # function values at a time
 
 
 class Neurons(NamedTuple):
-    """A few neurons, flat: f(mu), E (f(X) - f(mu)), b_1 ... b_N as (N, m), Var f, 1 / sd (0 at variance 0), slopes.
+    """A few neurons, flat, of g = f(X) - f(mu): f(mu), E g, b_1 ... b_N as (N, m), E g^2 He_1, E g^2 He_2, Var f.
 
-    Slopes are f' and f'' at mu, (2, m), of those without variance where `slopes.differentiable` looked for them.
+    And 1 / sd, 0 at variance 0, and slopes: f' and f'' at mu, (2, m), of those without variance where
+    `slopes.differentiable` looked for them.
     """
 
     at_mu: Array
     shift: Array
     b: Array
+    square_1: Array
+    square_2: Array
     var: Array
     inverse_sd: Array
     slopes: Array
@@ -49,7 +52,7 @@ def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons
     with np.errstate(all="ignore"):
         sd = np.sqrt(var)
         at_mu = evaluate(activation, mu)
-        found = np.full((terms + 2, mu.size), np.nan)
+        found = np.full((terms + 5, mu.size), np.nan)
         found[:, (var == 0.0) & ~np.isnan(at_mu)] = 0.0
         todo = np.flatnonzero(np.isfinite(mu) & np.isfinite(sd) & (sd > 0.0))
         before = None
@@ -66,12 +69,19 @@ def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons
             i = todo[0]
             raise ToleranceError(
                 f"tol: {activation.tol:g} cannot be met at mu = {mu[i]:g}, var = {var[i]:g}: f is not smooth or "
-                "not finite there; give `kinks`, or a larger tol"
+                "not finite there, or not computed in float64; give `kinks`, or a larger tol"
             )
-        shift, square = found[0], found[-1]
+        shift, b, (one, two, size, beyond) = found[0], found[1:-4], found[-4:]
+        if np.any(beyond > activation.tol):
+            i = int(np.nanargmax(beyond))
+            raise ToleranceError(
+                f"tol: {activation.tol:g} cannot be met at mu = {mu[i]:g}, var = {var[i]:g}: f grows so fast that "
+                f"{beyond[i]:.1g} of its mean square lies beyond {REACH:g} standard deviations"
+            )
         inverse_sd = np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 0.0)
         slopes = np.full((2, mu.size), np.nan)
-        return Neurons(at_mu, shift, found[1:-1], np.maximum(square - shift**2, 0.0), inverse_sd, slopes)
+        spread = np.maximum(size**2 - shift**2, 0.0)
+        return Neurons(at_mu, shift, b, one * size, two * size, spread, inverse_sd, slopes)
 
 
 def evaluate(activation: Custom, x: Array) -> Array:
@@ -83,26 +93,39 @@ def evaluate(activation: Custom, x: Array) -> Array:
 
 def _agree(activation: Custom, at_mu: Array, before: Array, now: Array) -> Array:
     """Whether halving the panels changed nothing, neuron by neuron, but what rounding of f does."""
-    scale = np.sqrt(now[-1])
-    change = np.abs(now[:-1] - before[:-1]).max(axis=0)
-    settled: Array = change <= 0.1 * activation.tol * scale + ROUNDING * np.abs(at_mu)
+    change = np.abs(now[:-2] - before[:-2]).max(axis=0)
+    settled: Array = change <= 0.1 * activation.tol * now[-2] + ROUNDING * np.abs(at_mu)
     return settled
 
 
 def _integrals(activation: Custom, mu: Array, sd: Array, at_mu: Array, terms: int, panels: int) -> Array:
-    """E g He_n / sqrt(n!), n = 0 ... terms, and E g^2 of g = f(X) - f(mu): (terms + 2, m)."""
-    found = np.empty((terms + 2, mu.size))
+    """(terms + 5, m) numbers of g = f(X) - f(mu), each of g's size.
+
+    E g He_n / sqrt(n!), n = 0 ... terms; E g^2 He_n / sqrt(E g^2), n = 1, 2; sqrt(E g^2); and last, no size, about
+    what share of E g^2 is beyond REACH.
+    """
+    found = np.empty((terms + 5, mu.size))
     step = max(1, CHUNK // (len(LEGENDRE_24) * (panels + len(activation.kinks))))
     for start in range(0, mu.size, step):
         part = slice(start, start + step)
         z, weight = _nodes(activation, mu[part], sd[part], panels)
         g = evaluate(activation, mu[part, None] + sd[part, None] * z) - at_mu[part, None]
+        # about 1 at most, so that squares neither vanish nor overflow; by powers of 2, which change no bit
+        power = np.frexp(np.abs(g).max(axis=1))[1]
+        g = np.ldexp(g, -power[:, None])
         weighted = g * weight
-        found[-1, part] = np.einsum("ij,ij->i", weighted, g)
+        square = np.einsum("ij,ij->i", weighted, g)
+        root = np.sqrt(square)
+        for row, polynomial in ((-4, z), (-3, z * z - 1.0)):
+            found[row, part] = np.einsum("ij,ij,ij->i", weighted, g, polynomial) / np.where(root > 0.0, root, 1.0)
+        found[-2, part] = root
+        ends = (g[:, 0] ** 2 + g[:, -1] ** 2) * np.exp(-0.5 * REACH**2) / np.sqrt(2.0 * np.pi)
+        found[-1, part] = ends / np.where(square > 0.0, square, 1.0)
         last, this = np.zeros_like(z), np.ones_like(z)
         for n in range(terms + 1):
             found[n, part] = np.einsum("ij,ij->i", weighted, this)
             last, this = this, (z * this - np.sqrt(n) * last) / np.sqrt(n + 1.0)
+        found[:-1, part] = np.ldexp(found[:-1, part], power)
     return found
 
 

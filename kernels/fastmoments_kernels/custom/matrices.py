@@ -71,10 +71,13 @@ def block_vjp(
     activation: Custom, rows: Side, columns: Side, cov: Array, bar: Array, n: int
 ) -> tuple[Side, Side, Array]:
     """Gradients of sum(bar * cov_out) over a block: (mu_bar, var_bar) of rows, of columns, and half that of cov."""
-    found = [
-        settled(activation, partial(_block_gradients, activation, _abreast(rows, columns, cov, k, n), bar[k]))
-        for k in range(len(cov))
-    ]
+    found = []
+    for k in range(len(cov)):
+        given = _abreast(rows, columns, cov, k, n)
+        var_1, var_2 = np.split(given[1], [cov.shape[1]])
+        sd_1, sd_2 = np.sqrt(var_1), np.sqrt(var_2)
+        units = sd_1, var_1, sd_2, var_2, np.outer(sd_1, sd_2)
+        found.append(settled(activation, partial(_block_gradients, activation, given, bar[k]), units))
     mu_1, var_1, mu_2, var_2, cov_bar = (np.stack(x) for x in zip(*found, strict=True))
     return (mu_1, var_1), (mu_2, var_2), cov_bar.astype(cov.dtype)
 
@@ -115,7 +118,8 @@ def _vjp(
     def gradients(terms: int) -> tuple[Array, Array]:
         return _gradients(differentiable(activation, mu, var, terms), rho, mean_bar.astype(np.float64), bar)
 
-    return settled(activation, gradients)
+    sd = np.sqrt(var)
+    return settled(activation, gradients, (sd, np.outer(sd, sd)))
 
 
 def _gradients(neurons: Neurons, rho: Array, mean_bar: Array, bar: Array) -> tuple[Array, Array]:

@@ -82,8 +82,12 @@ def _partials(one: Neurons, two: Neurons, rho: Array) -> tuple[Array, ...]:
 
 
 def var_partials(x: Neurons) -> tuple[Array, Array]:
-    one = np.ones(())
-    return 2.0 * cov_raised(x, x, one, 1), cov_raised(x, x, one, 2) + product_11(x, x, one)
+    """By parts from E g^2 and (E g)^2: the series need not converge where it stands for a variance."""
+    by_mu = x.square_1 - 2.0 * x.shift * x.b[0]
+    by_var = 0.5 * x.square_2 - np.sqrt(2.0) * x.shift * x.b[1]
+    # of a constant Var f is f'^2 var
+    certain = x.raised(1)[0] ** 2
+    return by_mu * x.inverse_sd, np.where(x.inverse_sd > 0.0, by_var * x.inverse_sd**2, certain)
 
 
 NEURON: dict[str, Callable[[Neurons], Any]] = {
@@ -97,12 +101,17 @@ NEURON: dict[str, Callable[[Neurons], Any]] = {
 VALUES = ("mean", "var", "marginals")  # of NEURON; the others are derivatives
 
 
-def settled(activation: Custom, compute: Callable[[int], tuple[Array, ...]]) -> tuple[Array, ...]:
-    """Derivatives with as many terms as it takes for twice as many to change nothing: they have no bound."""
+def settled(
+    activation: Custom, compute: Callable[[int], tuple[Array, ...]], units: tuple[Array, ...]
+) -> tuple[Array, ...]:
+    """Derivatives with as many terms as it takes for twice as many to change nothing: they have no bound.
+
+    Those of one call are judged together, each times its unit, for some of them may be 0.
+    """
     before = compute(TERMS[0])
     for terms in TERMS[1:]:
         now = compute(terms)
-        if all(_same(a, b, activation.tol) for a, b in zip(before, now, strict=True)):
+        if _same(before, now, units, activation.tol):
             return now
         before = now
     raise ToleranceError(
@@ -111,10 +120,14 @@ def settled(activation: Custom, compute: Callable[[int], tuple[Array, ...]]) -> 
     )
 
 
-def _same(before: Array, now: Array, tol: float) -> bool:
-    finite = np.isfinite(now)
-    size = np.abs(now[finite]).max(initial=0.0)
-    return bool(np.all(np.abs(now - before)[finite] <= tol * size))
+def _same(before: tuple[Array, ...], now: tuple[Array, ...], units: tuple[Array, ...], tol: float) -> bool:
+    size = change = 0.0
+    for old, new, unit in zip(before, now, units, strict=True):
+        value = new * unit
+        finite = np.isfinite(value)
+        size = max(size, np.abs(value[finite]).max(initial=0.0))
+        change = max(change, np.abs((new - old) * unit)[finite].max(initial=0.0))
+    return change <= tol * size
 
 
 def elementwise(activation: Custom, name: str, inputs: int | None = None) -> Callable[..., Any]:
@@ -126,11 +139,7 @@ def _neurons_call(activation: Custom, name: str, mu: Array, var: Array) -> Any:
     mu, var = np.broadcast_arrays(mu, var)
     flat_mu, flat_var = (np.ravel(x).astype(np.float64) for x in (mu, var))
     neurons = neurons_of if name in VALUES else differentiable
-
-    def compute(terms: int) -> Any:
-        return NEURON[name](neurons(activation, flat_mu, flat_var, terms))
-
-    found = settled(activation, compute) if name == "var_partials" else compute(TERMS[0])
+    found = NEURON[name](neurons(activation, flat_mu, flat_var, TERMS[0]))
     return _shaped(found, mu.shape, np.result_type(mu, var))
 
 
@@ -152,8 +161,11 @@ def _pairs_call(activation: Custom, name: str, *arrays: Array) -> Any:
     if name == "cov":
         found: Any = cov_of(*halves(correlated(activation, mu, var, worst)), rho)
     else:
+        with np.errstate(all="ignore"):
+            sd_1, sd_2 = np.sqrt(var_1), np.sqrt(var_2)
+        units = sd_1, sd_2, var_1, var_2, sd_1 * sd_2
         found = settled(
-            activation, lambda terms: _partials(*halves(differentiable(activation, mu, var, terms)), rho)
+            activation, lambda terms: _partials(*halves(differentiable(activation, mu, var, terms)), rho), units
         )
     return _shaped(found, arrays[0].shape, dtype)
 
@@ -161,4 +173,4 @@ def _pairs_call(activation: Custom, name: str, *arrays: Array) -> Any:
 def _shaped(value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_shaped(x, shape, dtype) for x in value)
-    return value.astype(dtype).reshape(shape)
+    return value.astype(dtype).reshape(shape)[()]
