@@ -210,7 +210,8 @@ def _dtype(name: str, value: Any) -> str | None:
     """The result dtype an argument asks for; None where it takes the others' (Python numbers and lists)."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return None
-    if isinstance(value, np.ma.MaskedArray):
+    # Dask's arrays have one in small
+    if isinstance(getattr(value, "_meta", value), np.ma.MaskedArray):
         raise TypeError(f"{name}: masks are not taken into account; pass {name}.filled(numpy.nan), or .data")
     weak = not hasattr(value, "dtype")
     try:

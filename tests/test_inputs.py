@@ -55,7 +55,13 @@ def test_dtypes_that_are_not_real(name, bad):
 
 def test_masks_are_not_dropped():
     mu = np.ma.masked_array([1.0, 2.0], [False, True])
-    for call in (lambda: fm.relu_mean(mu, 1.0), lambda: fm.relu_moments(mu, np.eye(2))):
+    dask = pytest.importorskip("dask.array")
+    blocks = dask.from_array(mu)
+    for call in (
+        lambda: fm.relu_mean(mu, 1.0),
+        lambda: fm.relu_moments(mu, np.eye(2)),
+        lambda: fm.relu_mean(blocks, 1.0),
+    ):
         with pytest.raises(TypeError, match=r"mu: masks are not taken into account; pass mu.filled\(numpy.nan\)"):
             call()
 

@@ -168,6 +168,16 @@ def test_activations_compare_and_pickle():
     assert pickle.loads(pickle.dumps(fm.ReLU())) == fm.ReLU()
 
 
+def test_docstrings_promise_what_holds():
+    assert "8 eps" in fm.relu_cov.__doc__ and "numbers, or one per neuron" in fm.npn_moments.__doc__
+    for name in ("moments", "marginals", "cov", "moments_vjp"):
+        text = getattr(fm, f"tanh_{name}").__doc__
+        assert "8 eps" not in text and "as for NumPy's ufuncs" not in text
+    assert "|error| <= 1e-10 sqrt(E (tanh(X) - tanh(mu))^2)" in fm.tanh_marginals.__doc__
+    assert "(K,), or each neuron's own, (n, K)" in fm.gaussian_mixture_mean.__doc__
+    assert "(K,), or a pair of those" in fm.gaussian_mixture_cov.__doc__
+
+
 def test_ufuncs():
     assert isinstance(fm.ufuncs.relu_mean, np.ufunc) and fm.ufuncs.relu_mean.__name__ == "relu_mean"
     assert fm.ufuncs.relu_cov_partials.nout == 5
