@@ -1,5 +1,8 @@
 """What a model does beside its forward pass: hooks, shared memory, named arguments, defaults; what cannot be."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -116,6 +119,25 @@ def test_a_model_stays_as_it_is():
     before = set(vars(model))
     fm.nn.propagate(model, *gaussian(4))
     assert set(vars(model)) == before
+
+
+def test_models_are_traced_and_called_in_many_threads():
+    """Torch.fx replaces the calls of all modules while it traces."""
+    (mu, cov), interval = gaussian(4), sys.getswitchinterval()
+    models = [nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).requires_grad_(False) for _ in range(4)]
+    want = [(model(mu), fm.nn.propagate(model, mu, cov).cov) for model in models]
+
+    def both(i):
+        model = models[i % 4]
+        return model(mu) if i % 3 == 0 else fm.nn.propagate(model, mu, cov).cov
+
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(both, range(120)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(torch.equal(x, want[i % 4][0 if i % 3 == 0 else 1]) for i, x in enumerate(found))
 
 
 def test_rows_of_a_value_share_random_weights():

@@ -2,6 +2,7 @@
 
 import math
 from operator import attrgetter
+from threading import Lock, get_ident
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,25 @@ WIDE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 ADVICE = "write it with the modules and functions fm.nn.propagate lists, or propagate the parts before and after it"
 
 
+_ONE_AT_A_TIME = Lock()
+
+
 class _Tracer(fx.Tracer):
+    """Torch.fx, which puts its own in place of all modules' calls meanwhile: those of other threads go through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thread = get_ident()
+
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         return has_rule(module) or super().is_leaf_module(module, qualified_name)
+
+    def call_module(self, module: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        own = get_ident() == self.thread
+        return super().call_module(module, forward, args, kwargs) if own else forward(*args, **kwargs)
+
+    def getattr(self, name: str, value: Any, proxies: dict[str, Any]) -> Any:
+        return super().getattr(name, value, proxies) if get_ident() == self.thread else value
 
 
 class Walk:
@@ -219,7 +236,8 @@ class Walk:
 
 def _traced(model: nn.Module) -> list[Node]:
     try:
-        return list(_Tracer().trace(model).nodes)
+        with _ONE_AT_A_TIME:
+            return list(_Tracer().trace(model).nodes)
     except Exception as error:
         raise TypeError(f"model: torch.fx cannot trace it, a network of one input ({error}); {ADVICE}") from error
 
