@@ -168,6 +168,17 @@ def test_activations_compare_and_pickle():
     assert pickle.loads(pickle.dumps(fm.ReLU())) == fm.ReLU()
 
 
+def test_ufuncs_do_not_warn_of_what_they_leave_out():
+    """0 / 0 where there is no variance, an exponential beyond what is chosen; the caller's own flags stay."""
+    for real in (np.float32, np.float64):
+        with np.errstate(all="raise"):
+            assert fm.ufuncs.relu_mean(real([-1.0, 0.0, 2.0]), real(0.0)).tolist() == [0.0, 0.0, 2.0]
+            assert fm.ufuncs.relu_cov(*map(real, (0.0, 0.0, 0.0, 1.0, 0.0))) == 0.0
+            assert np.isnan(fm.ufuncs.relu_mean(real(0.0), real(-1.0)))
+            with pytest.raises(FloatingPointError):
+                np.divide(real(0.0), real(0.0))
+
+
 def test_docstrings_promise_what_holds():
     assert "8 eps" in fm.relu_cov.__doc__ and "numbers, or one per neuron" in fm.npn_moments.__doc__
     for name in ("moments", "marginals", "cov", "moments_vjp"):

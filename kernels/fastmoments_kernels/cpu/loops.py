@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numba import carray
+from numba import carray, types
 
 from fastmoments_kernels.cpu.block import LANES
 from fastmoments_kernels.cpu.memory import LOAD, STORE
@@ -17,6 +17,11 @@ APART = 8  # how many neighbours are counted apart
 # bound per ufunc and dtype
 INPUTS, OPERANDS, SLACK, REAL, SIZE = 2, 3, 0.0, np.float64, 8
 load, store = LOAD["float64"], STORE["float64"]
+# C's, of the flags by which NumPy would warn of what happens in branches that `where` does not choose
+fetestexcept, feclearexcept = (
+    types.ExternalFunction(name, types.int32(types.int32)) for name in ("fetestexcept", "feclearexcept")
+)
+EVERY = 31  # flag there is but, on x86, that of an inexact result, which is always up
 
 
 def _nothing(x: Array, count: int, slack: float) -> None:
@@ -37,6 +42,7 @@ def loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
         body(x, count, SLACK)
         for operand in range(INPUTS, OPERANDS):
             _scatter(x[operand], count, address[operand] + start * step[operand], step[operand])
+    _say_nothing()
 
 
 def loop_by_routes(args: Array, dims: Array, steps: Array, data: Array) -> None:
@@ -61,6 +67,13 @@ def loop_by_routes(args: Array, dims: Array, steps: Array, data: Array) -> None:
         for operand in range(INPUTS, OPERANDS):
             for i in range(total):
                 store(address[operand] + (start + order[i]) * step[operand], 0, x[operand, i])
+    _say_nothing()
+
+
+def _say_nothing() -> None:
+    # to look costs less than to clear
+    if fetestexcept(EVERY):
+        feclearexcept(EVERY)
 
 
 def _sort(order: Array, kinds: Array, count: int) -> int:
