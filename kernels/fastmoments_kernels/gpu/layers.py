@@ -37,6 +37,8 @@ WIDE = {
     ("bfloat16", 100): Shape(128, 128, 64, 4, 8),
     ("float32", 90): Shape(128, 64, 32, 8, 8),
 }
+# Of float64 Triton 3.7 takes no products by tensor cores on sm_100: a thread's share must be smaller.
+MORE_WARPS = {("float64", 100): Shape(32, 32, 16, 4, 8)}
 # Of float32 factors: in two tf32 parts each, of whose products only the smallest, 2^-22, is left out; or as tf32
 PRECISIONS = {"float32": ("tf32x3", "tf32")}
 COLUMNS = 16  # of a tile's sums that are written at a time
@@ -46,7 +48,8 @@ SKIP_TILE = 32
 
 def shape_of(dtype: str, aligned: bool, architecture: int) -> Shape:
     """What a program takes on an architecture (90 for sm_90)."""
-    return WIDE.get((dtype, architecture), NARROW[dtype]) if aligned else NARROW[dtype]
+    narrow = MORE_WARPS.get((dtype, architecture), NARROW[dtype])
+    return WIDE.get((dtype, architecture), narrow) if aligned else narrow
 
 
 @cache
