@@ -26,6 +26,10 @@ from tests.rows import EXAMPLES
 from tests.settled import settled
 
 
+# Smooth activations bend within BENDS of 0; a standard deviation from WIDE on is wide beside that.
+BENDS, WIDE = mpf(8), 20
+
+
 class Activation(NamedTuple):
     """A function of one mpf, the points where it or its derivative breaks, and Var(f(X) | X = x)."""
 
@@ -69,6 +73,8 @@ class _Neuron:
     def __init__(self, f, mu, var, order, digits, mirror=None):
         self.mu, self.var, self.sd = mpf(mu), mpf(var), mp.sqrt(mpf(var))
         self.function, self.kinks, self.conditional_var = f.function, f.kinks, f.conditional_var
+        # panels of a wide Gaussian would pass over what a smooth f does near 0
+        self.ends = self.kinks if self.kinks or self.sd < WIDE else (-BENDS, mpf(0), BENDS)
         self.anchor = self.mu if mirror is None else 2 * mirror - self.mu
         self.level, self.slope = tangent(f, self.anchor, self.sd)
         at = lambda z: [weighted(self.rest(self.mu + self.sd * z), z)]  # noqa: E731
@@ -85,7 +91,7 @@ class _Neuron:
         return self.rest(x) ** 2 + self.conditional_var(x)
 
     def breaks(self):
-        return [(kink - self.mu) / self.sd for kink in self.kinks]
+        return [(end - self.mu) / self.sd for end in self.ends]
 
 
 def neuron_truth(f, mu, var, digits=20):
@@ -180,7 +186,7 @@ def _joint(x, y, cov_12, order, digits):
     slope = cov_12 / x.var
     sd = mp.sqrt(y.var - cov_12 * slope)
     stretch = slope * x.sd / sd
-    breaks = [kink / sd for kink in y.kinks]
+    breaks = [end / sd for end in y.ends]
     smoothed = Smoothed(lambda w: y.rest(sd * w), breaks, order, digits, abs(stretch))
 
     def given(z):
@@ -202,7 +208,7 @@ def _layers(x, y, slope, sd, digits):
     """Where X_1 puts the mean of X_2 within reach of a kink: narrow when the correlation is near one."""
     if not slope:
         return []
-    centres = [(kink - y.mu) / (slope * x.sd) for kink in y.kinks]
+    centres = [(end - y.mu) / (slope * x.sd) for end in y.ends]
     width = reach(digits) * sd / abs(slope * x.sd)
     return [end for centre in centres for end in _layer(centre, width)]
 
