@@ -25,7 +25,6 @@ from tests.quadrature import Smoothed, hermite_moments, reach, weighted
 from tests.rows import EXAMPLES
 from tests.settled import settled
 
-
 # Smooth activations bend within BENDS of 0; a standard deviation from WIDE on is wide beside that.
 BENDS, WIDE = mpf(8), 20
 
