@@ -207,11 +207,11 @@ def by_samples(samples: int) -> Callable[[Array, Array], Array]:
 def by_jax() -> Callable[[Array, Array], Array]:
     import jax
 
-    jax.config.update("jax_enable_x64", True)
     jitted = gpu.quadrature("jax")
 
     def matrix(mu: Array, cov: Array) -> Array:
-        return np.asarray(jitted(mu, cov)[1])
+        with jax.enable_x64(True):
+            return np.asarray(jitted(mu, cov)[1])
 
     return matrix
 
