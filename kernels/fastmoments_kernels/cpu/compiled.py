@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba import types
+from numba.core.compiler_lock import global_compiler_lock
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY, binding, inline
@@ -87,19 +88,26 @@ def _directory() -> Path:
 @contextmanager
 def disk_cache() -> Iterator[bool]:
     """Point Numba's cache at our folder while a loop is being decorated; False where none can be written."""
-    folder, before = _directory(), numba.config.CACHE_DIR
+    # one setting for all threads: Numba's own lock, for whoever compiles may come here with it
+    with global_compiler_lock:
+        before, folder = numba.config.CACHE_DIR, _directory()
+        enabled = _made(folder)
+        numba.config.CACHE_DIR = str(folder) if enabled else before
+        try:
+            yield enabled
+        finally:
+            numba.config.CACHE_DIR = before
+
+
+def _made(folder: Path) -> bool:
+    """Whether the folder is there; with a new one, stale ones go."""
     try:
         if not folder.exists():
             folder.mkdir(parents=True, exist_ok=True)
             _remove_stale(folder.parent)
     except OSError:
-        yield False
-        return
-    numba.config.CACHE_DIR = str(folder)
-    try:
-        yield True
-    finally:
-        numba.config.CACHE_DIR = before
+        return False
+    return True
 
 
 def _remove_stale(base: Path) -> None:
