@@ -129,7 +129,8 @@ def gradient(neurons, cov, mean_bar, cov_bar):
             own,
             pairs,
             *(np.abs(x) for x in (mean_bar, np.diag(cov_bar), weights)),
-            lambda value, cond, scale: np.abs(value) * (1 + cond) + scale,
+            # what vanishes has an infinite condition number
+            lambda value, cond, scale: np.where(value == 0, 0, np.abs(value) * (1 + cond)) + scale,
         ),
     )
 
