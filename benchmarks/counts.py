@@ -42,9 +42,9 @@ def series_terms(name: str, mu: Array, cov: Array) -> tuple[float, float]:
     """Terms of a pair's series, on average, and the share of pairs that take the formula instead."""
     row, counted = row_of(name), np.zeros_like(cov)
     parameters = tuple(map(np.asarray, parameters_of(row.activation()).values()))
-    neurons = matrices._prepare(name, mu[None], np.diagonal(cov)[None], parameters)
+    neurons = matrices.prepare(name, mu[None], np.diagonal(cov)[None], parameters)
     arrays = neurons.variance, neurons.features, neurons.inverse_sd, neurons.table.astype(cov.dtype), neurons.rests
-    _counting()(*arrays, cov[None], counted[None], 0, *matrices._rounding(cov.dtype, len(mu)), 0, 1)
+    _counting()(*arrays, cov[None], counted[None], 0, *matrices.rounding(cov.dtype, len(mu)), 0, 1)
     pairs = counted[np.triu_indices_from(counted, 1)]
     by_series = pairs[pairs != BY_FORMULA]
     return float(by_series.mean()), 1 - len(by_series) / len(pairs)

@@ -2,9 +2,9 @@
 
 usage: python -m tests.draw_unseen [--seed N] [activation ...]       all if none is given
 
-About a minute an activation; those that are not named keep their rows. A pair of every kind of `points.KINDS` is
-exact in float32 and so judged in both dtypes, and one has all of float64's digits where |rho| < 1. Parameters have
-their defaults, and condition numbers are along the inputs alone.
+Those that are not named keep their rows. A pair of every kind of `points.KINDS` is exact in float32 and so judged
+in both dtypes, and one has all of float64's digits where |rho| < 1. Parameters have their defaults, and condition
+numbers are along the inputs alone.
 """
 
 import argparse

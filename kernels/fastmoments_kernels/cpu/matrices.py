@@ -16,6 +16,7 @@ from fastmoments_kernels.cpu import dense, dense_vjp, neurons, serial, tiles
 from fastmoments_kernels.cpu.compiled import block_binding, entry, formula_binding
 from fastmoments_kernels.cpu.elementwise import elementwise
 from fastmoments_kernels.threads import run
+from fastmoments_kernels.weighing import weigh
 
 PART = 4096  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
 SERIAL = 128  # a single matrix up to this size is done before a second thread has started
@@ -84,7 +85,7 @@ class _Neurons(NamedTuple):
     rests: Array  # (batch, blocks, orders) of `series.log_rests`
 
 
-def _prepare(name: str, mu: Array, var: Array, parameters: tuple[Array, ...]) -> _Neurons:
+def prepare(name: str, mu: Array, var: Array, parameters: tuple[Array, ...]) -> _Neurons:
     mu, var = mu.astype(np.float64, copy=False), var.astype(np.float64)
     stacked = _stacked(parameters, mu.shape)
     return _Neurons((mu, var, *stacked), *_kernel("neurons", name, len(parameters), mu.dtype)(mu, var, stacked))
@@ -104,15 +105,10 @@ def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
 
 
 @cache
-def _rounding(dtype: np.dtype[Any], n: int) -> tuple[float, float]:
+def rounding(dtype: np.dtype[Any], n: int) -> tuple[float, float]:
     """(slack, log tolerance): how far a determinant may lie below 0, and what a series may leave out of K."""
     eps = float(np.finfo(dtype).eps)
     return 64 * n * eps, math.log(0.5 * eps)
-
-
-def _weigh(weight: Array, slope: Array) -> Array:
-    """weight * slope, and 0 where nothing flows into a slope that is infinite."""
-    return np.where(weight == 0.0, 0.0, weight * slope)
 
 
 def moments(
@@ -131,14 +127,14 @@ def moments(
     name, (batch, width), n = row_of(activation).name, mu.shape, n or mu.shape[1]
     if _tasks(*cov.shape) == 1:
         given = mu, cov, _stacked(parameters, mu.shape), mean_out, cov_out
-        _whole(name, len(parameters), cov.dtype)(*given, *_rounding(cov.dtype, n))
+        _whole(name, len(parameters), cov.dtype)(*given, *rounding(cov.dtype, n))
         return
     everywhere = [np.broadcast_to(parameter, mu.shape) for parameter in parameters]
     step = max(PART // max(width, 1), 1)
     for first in range(0, batch, step):
         part = slice(first, first + step)
         own = tuple(parameter[part] for parameter in everywhere)
-        neurons = _prepare(name, mu[part], cov[part].diagonal(0, 1, 2), own)
+        neurons = prepare(name, mu[part], cov[part].diagonal(0, 1, 2), own)
         _pairs(name, neurons, cov[part], cov_out[part], 0, n)
         mean_out[part] = neurons.mean
 
@@ -151,7 +147,7 @@ def block(
     `rows` and `columns` are mu, var and the parameters of its neurons, (batch, rows) and (batch, columns) each.
     """
     name, (mu, var, *parameters) = row_of(activation).name, _abreast(rows, columns)
-    _pairs(name, _prepare(name, mu, var, tuple(parameters)), cov, cov_out, _start(cov), n)
+    _pairs(name, prepare(name, mu, var, tuple(parameters)), cov, cov_out, _start(cov), n)
 
 
 def _start(cov: Array) -> int:
@@ -172,7 +168,7 @@ def _pairs(name: str, neurons: _Neurons, cov: Array, cov_out: Array, start: int,
     table = neurons.table.astype(cov.dtype, copy=False)
     arrays = neurons.variance, neurons.features, neurons.inverse_sd, table, neurons.rests, cov, cov_out
     kernel = _kernel("pairs", name, len(neurons.arguments) - 2, cov.dtype)
-    run(kernel, (*arrays, start, *_rounding(cov.dtype, n)), _tasks(*cov.shape))
+    run(kernel, (*arrays, start, *rounding(cov.dtype, n)), _tasks(*cov.shape))
 
 
 def moments_vjp(
@@ -189,15 +185,15 @@ def moments_vjp(
     n is what it is to `moments`.
     """
     name = row_of(activation).name
-    neurons = _prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
+    neurons = prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
     with np.errstate(all="ignore"):
         gain, mean_dvar = (_of_neurons(name, kind, neurons) for kind in ("gain", "mean_dvar"))
         var_dmu, var_dvar = _of_neurons(name, "var_partials", neurons)
     mu_part, var_part, cov_grad = _pair_gradients(name, neurons, gain, cov, cov_bar, 0, n or mu.shape[1])
     bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
     with np.errstate(all="ignore"):
-        mu_grad = _weigh(mean_bar, gain) + _weigh(bar, var_dmu) + mu_part
-        var_grad = _weigh(mean_bar, mean_dvar) + _weigh(bar, var_dvar) + var_part
+        mu_grad = weigh(mean_bar, gain) + weigh(bar, var_dmu) + mu_part
+        var_grad = weigh(mean_bar, mean_dvar) + weigh(bar, var_dvar) + var_part
     np.einsum("bii->bi", cov_grad)[...] = var_grad
     return mu_grad.astype(mu.dtype), cov_grad
 
@@ -211,7 +207,7 @@ def block_vjp(
     """
     name, start, length = row_of(activation).name, _start(cov), cov.shape[1]
     mu, var, *parameters = _abreast(rows, columns)
-    neurons = _prepare(name, mu, var, tuple(parameters))
+    neurons = prepare(name, mu, var, tuple(parameters))
     with np.errstate(all="ignore"):
         gain = _of_neurons(name, "gain", neurons)
     mu_part, var_part, cov_grad = _pair_gradients(name, neurons, gain, cov, bar, start, n)
@@ -225,14 +221,14 @@ def _pair_gradients(
     """What flows into mu, var and cov off the diagonal."""
     mu_parts, var_parts = np.zeros((2, *neurons.rests.shape[:2], gain.shape[1]))
     cov_grad = np.empty_like(cov)
-    slack, log_tolerance = _rounding(cov.dtype, n)
+    slack, log_tolerance = rounding(cov.dtype, n)
     gains = np.zeros_like(neurons.inverse_sd)
     gains[:, : gain.shape[1]] = gain
     given = neurons.features, neurons.inverse_sd, neurons.table, neurons.rests, gains, cov, cov_bar
     kernel = _kernel("pair_gradients", name, len(neurons.arguments) - 2, cov.dtype)
     # derivatives' series converge later
-    rounding = slack, log_tolerance + math.log(1e-3)
-    run(kernel, (*given, cov_grad, mu_parts, var_parts, start, *rounding), _tasks(*cov.shape))
+    later = log_tolerance + math.log(1e-3)
+    run(kernel, (*given, cov_grad, mu_parts, var_parts, start, slack, later), _tasks(*cov.shape))
     return mu_parts.sum(axis=1), var_parts.sum(axis=1), cov_grad
 
 
@@ -243,12 +239,12 @@ def parameter_vjp(
     name, (batch, n), count = row_of(activation).name, mu.shape, len(parameters)
     gradients = np.zeros((count, batch, n))
     bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
-    neurons = _prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
-    slack, _ = _rounding(cov.dtype, n)
+    neurons = prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
+    slack, _ = rounding(cov.dtype, n)
     kernel = _kernel("parameter_gradients", name, count, cov.dtype)
     run(kernel, (neurons.features, cov, cov_bar, gradients, slack), _tasks(batch, n, n))
     with np.errstate(all="ignore"):
         ufuncs = (elementwise(name, kind, 2 + count) for kind in ("mean_dparameters", "var_dparameters"))
         of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)
-        gradients += _weigh(mean_bar, of_mean) + _weigh(bar, of_var)
+        gradients += weigh(mean_bar, of_mean) + weigh(bar, of_var)
     return tuple(gradients.astype(mu.dtype))

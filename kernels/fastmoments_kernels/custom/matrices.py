@@ -19,6 +19,7 @@ from fastmoments_kernels.custom.series import (
     var_partials,
 )
 from fastmoments_kernels.custom.slopes import differentiable
+from fastmoments_kernels.weighing import weigh
 
 Array = np.ndarray[Any, Any]
 Side = tuple[Array, Array]  # of a block: mu and var of its neurons, (batch, length) each
@@ -127,16 +128,11 @@ def _gradients(neurons: Neurons, rho: Array, mean_bar: Array, bar: Array) -> tup
     across = bar - np.diag(own)
     var_dmu, var_dvar = var_partials(neurons)
     d_mu, d_var = cov_raised(one, two, rho, 1), 0.5 * cov_raised(one, two, rho, 2)
-    mu_bar = _weigh(mean_bar, neurons.raised(1)[0]) + _weigh(own, var_dmu) + 2.0 * np.sum(across * d_mu, axis=1)
+    mu_bar = weigh(mean_bar, neurons.raised(1)[0]) + weigh(own, var_dmu) + 2.0 * np.sum(across * d_mu, axis=1)
     var_bar = (
-        0.5 * _weigh(mean_bar, neurons.raised(2)[0]) + _weigh(own, var_dvar) + 2.0 * np.sum(across * d_var, axis=1)
+        0.5 * weigh(mean_bar, neurons.raised(2)[0]) + weigh(own, var_dvar) + 2.0 * np.sum(across * d_var, axis=1)
     )
     return mu_bar, _symmetric(bar * product_11(one, two, rho), var_bar)
-
-
-def _weigh(weight: Array, slope: Array) -> Array:
-    """weight * slope, and 0 where nothing flows into a slope that is not there."""
-    return np.where(weight == 0.0, 0.0, weight * slope)
 
 
 def _of_matrix(activation: Custom, mu: Array, cov: Array, n: int | None) -> tuple[Neurons, Array]:
