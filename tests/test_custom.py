@@ -93,8 +93,8 @@ def test_a_function_may_not_grow_beyond_what_is_integrated():
     exponential = fm.Custom(np.exp)
     found = fm.moments(exponential, [0.0, 0.0], [[9.0, 4.5], [4.5, 9.0]])
     sd = np.sqrt(np.exp(9.0) * np.expm1(9.0))
-    np.testing.assert_allclose(found.mean, np.exp(4.5), atol=TOL * sd)
-    np.testing.assert_allclose(found.cov[0], np.exp(9.0) * np.expm1([9.0, 4.5]), atol=TOL * sd**2)
+    np.testing.assert_allclose(found.mean, np.exp(4.5), rtol=0, atol=TOL * sd)
+    np.testing.assert_allclose(found.cov[0], np.exp(9.0) * np.expm1([9.0, 4.5]), rtol=0, atol=TOL * sd**2)
     for var in (16.0, 25.0, 50.0):
         with pytest.raises(fm.ToleranceError, match=f"at mu = 0, var = {var:g}: f grows so fast"):
             fm.marginals(exponential, 0.0, var)

@@ -69,14 +69,16 @@ def test_state_dict_and_deepcopy():
 )
 def test_an_activation_is_its_function(activation, f):
     x = torch.linspace(-3, 3, 11)
-    torch.testing.assert_close(fm.nn.Activation(activation)(x), f(x))
+    # arguments of exp and cos up to 5 are rounded, and numbers up to 2 made of them
+    torch.testing.assert_close(fm.nn.Activation(activation)(x), f(x), rtol=0.0, atol=16 * torch.finfo(x.dtype).eps)
     if not isinstance(activation, fm.GaussianMixture):  # which has no defaults
-        torch.testing.assert_close(fm.nn.Activation(type(activation))(x), fm.nn.Activation(type(activation)())(x))
+        assert torch.equal(fm.nn.Activation(type(activation))(x), fm.nn.Activation(type(activation)())(x))
 
 
 def test_an_activation_without_a_closed_form():
     x = torch.linspace(-3, 3, 11)
-    torch.testing.assert_close(fm.nn.Activation("silu")(x), torch.nn.functional.silu(x))
+    close = {"rtol": 4 * torch.finfo(x.dtype).eps, "atol": 0.0}  # a few operations, none of which cancels
+    torch.testing.assert_close(fm.nn.Activation("silu")(x), torch.nn.functional.silu(x), **close)
     activation = fm.nn.Activation(fm.Custom(np.arctan))
     torch.testing.assert_close(activation(x), torch.atan(x))
     with pytest.raises(NotImplementedError, match="has no derivative"):
