@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+import fastmoments as fm
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import interface_of
 from tests.rows import function, names, numbers
@@ -88,6 +89,27 @@ def test_zero_variance_is_the_function_itself(name, mu):
     close(result.cov[0], [var, 0.0, 0.0])
     partials = function(name, "cov_partials")(mu, 1.0, 0.0, 1.0, 0.0)
     assert np.isfinite(partials).all()
+
+
+@pytest.mark.parametrize("name", ["gaussian", "npn", "npn_linear", "gaussian_mixture"])
+@pytest.mark.parametrize("tau", [-0.3, -5.0])  # with the variances below E f(X) exists, or does not
+def test_a_negative_precision_is_nan_everywhere(name, tau):
+    """Of its neuron and the pairs it is in, whatever of its moments exist."""
+    taus = np.array([1.0, tau, 2.0])
+    own = {"weights": [0.5, 1.5], "taus": np.stack([taus, np.ones(3)], 1)} if "mixture" in name else {"tau": taus}
+    pair = {key: (x[1], x[2]) if np.ndim(x) == np.ndim(taus) + ("mixture" in name) else x for key, x in own.items()}
+    mu, cov = np.array([0.2, 0.7, -0.4]), np.array([[1.0, 0.3, 0.2], [0.3, 0.5, 0.1], [0.2, 0.1, 1.0]])
+    is_bad = np.array([False, True, False])
+    for kind in ("mean", "var", "gain"):
+        for var in (np.diag(cov), np.zeros(3)):
+            assert np.array_equal(np.isnan(getattr(fm, f"{name}_{kind}")(mu, var, **own)), is_bad), kind
+    for kind in ("cov", "cov_partials"):
+        found = getattr(fm, f"{name}_{kind}")(mu[1], mu[2], cov[1, 1], cov[2, 2], cov[1, 2], **pair)
+        assert np.isnan(found).all(), kind
+    mean, out = getattr(fm, f"{name}_moments")(mu, cov, **own)
+    assert np.array_equal(np.isnan(mean), is_bad) and np.array_equal(np.isnan(out), is_bad | is_bad[:, None])
+    mu_bar, cov_bar = getattr(fm, f"{name}_moments_vjp")(mu, cov, np.ones(3), np.ones((3, 3)), **own)
+    assert np.isnan(mu_bar[1]) and np.isnan(cov_bar[1]).all() and np.isnan(cov_bar[:, 1]).all()
 
 
 @names

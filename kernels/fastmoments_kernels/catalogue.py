@@ -84,7 +84,7 @@ class Cos:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """exp(-tau (x - center)^2 / 2)."""
+    """exp(-tau (x - center)^2 / 2), tau >= 0 (else nan)."""
 
     tau: Any = 1.0
     center: Any = 0.0
@@ -92,7 +92,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class NPN:
-    """r - q exp(-tau (x - center)^2 / 2)."""
+    """r - q exp(-tau (x - center)^2 / 2), tau >= 0 (else nan)."""
 
     r: Any = 1.0
     q: Any = 2.0
@@ -102,7 +102,7 @@ class NPN:
 
 @dataclass(frozen=True)
 class NPNLinear:
-    """alpha x + (1 - alpha) (r - q exp(-tau (x - center)^2 / 2))."""
+    """alpha x + (1 - alpha) (r - q exp(-tau (x - center)^2 / 2)), tau >= 0 (else nan)."""
 
     alpha: Any = 0.5
     r: Any = 1.0
@@ -113,7 +113,7 @@ class NPNLinear:
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """sum_k weights_k exp(-taus_k (x - centers_k)^2 / 2)."""
+    """sum_k weights_k exp(-taus_k (x - centers_k)^2 / 2), taus_k >= 0 (else nan)."""
 
     weights: Any
     taus: Any

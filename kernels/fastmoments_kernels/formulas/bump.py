@@ -1,6 +1,7 @@
 """A Gaussian bump s(x) = exp(-tau (x - center)^2 / 2), of which gaussian, npn, npn_linear and mixtures are made.
 
 With w = 1 / (1 + tau var), p = tau w, z = sqrt(p) (mu - center):  F = E s(X) = sqrt(w) exp(-z^2/2).
+tau >= 0: of a negative one, where s grows and its moments exist for small variances alone, all features are nan.
 """
 
 from fastmoments_kernels.formulas.correlation import judged, root
@@ -28,7 +29,7 @@ def level(offset: Real, amplitude: Real, height: Real, shortfall: Real) -> Real:
 
 def bump(mu: Real, var: Real, tau: Real, center: Real) -> Reals:
     """Features of a neuron's bump: (mu, var, sd, center, tau, w, sqrt(p), z)."""
-    var = judged(var)
+    var, tau = judged(var), judged(tau)
     w = 1.0 / (1.0 + tau * var)
     root_p = root(tau * w + FLAT)
     z = root_p * (mu - center)

@@ -31,7 +31,7 @@ def standardise(mu: Real, var: Real) -> Reals:
 
 
 def judged(var: Real) -> Real:
-    """The variance, nan where it is negative: for formulas that never take its root."""
+    """A variance or precision, nan where it is negative: for formulas that never take its root."""
     return where(var < 0.0, NAN, var)
 
 
