@@ -49,6 +49,7 @@ MPMATH = {
     "where": lambda condition, yes, no: yes if condition else no,
     "either": lambda condition, yes, no, arguments: (yes if condition else no)(*arguments),
     "fma": lambda a, b, c: a * b + c,
+    "unit": lambda x: mp.mpf(1),
     "difference_of_products": lambda a, b, c, d: a * b - c * d,
     "polynomial": _polynomial,
     "gauss_legendre": _gauss_legendre,

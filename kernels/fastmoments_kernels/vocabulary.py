@@ -29,6 +29,12 @@ maximum = np.maximum
 where: Callable[..., Any] = np.where
 
 
+def unit(x: Real) -> Real:
+    """A power of two whose square times x > 0 is from 1 up to 4, or less where x is subnormal."""
+    _, exponent = np.frexp(x)
+    return np.ldexp(1.0, -((exponent - 1) >> 1))
+
+
 def _split(x: Real) -> tuple[Real, Real]:
     """Veltkamp's splitting of a float64 into two halves whose products are exact."""
     t = 134217729.0 * x

@@ -122,6 +122,21 @@ def power_of_2(context: Any, x: Any) -> Any:
 
 
 @intrinsic
+def unit(context: Any, x: Any) -> Any:
+    """A power of two whose square times x > 0 is from 1 up to 4, or less where x is subnormal."""
+    integer, mantissa, bias = BITS[_number(x)]
+
+    def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = _patterns(arguments[0], integer)
+        exponent = builder.lshr(builder.bitcast(arguments[0], kind), _all(kind, mantissa))
+        exponent = builder.and_(exponent, _all(kind, 2 * bias + 1))
+        exponent = builder.lshr(builder.sub(_all(kind, 3 * bias + 1), exponent), _all(kind, 1))
+        return builder.bitcast(builder.shl(exponent, _all(kind, mantissa)), arguments[0].type)
+
+    return x(x), emit
+
+
+@intrinsic
 def split(context: Any, x: Any) -> Any:
     """(n, m, 2^-n) of x = m 2^n, m from sqrt(1/2) to sqrt(2), for a positive normal number."""
     real = _number(x)

@@ -12,7 +12,7 @@ from numba.cpython.unsafe.tuple import tuple_setitem
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.cpu import elementary
 from fastmoments_kernels.cpu.block import LANES, chosen, lane, somewhere, with_lane
-from fastmoments_kernels.cpu.intrinsics import as_integer, polynomial, single, where
+from fastmoments_kernels.cpu.intrinsics import as_integer, polynomial, single, unit, where
 from fastmoments_kernels.vocabulary import Real, Reals
 
 Array = Any
@@ -141,6 +141,7 @@ def _words(real: str, own: Mapping[str, Any], **others: Any) -> dict[str, Any]:
         **{name: bound(getattr(elementary, name)) for name in names},
         **others,
         "where": where,
+        "unit": unit,
         "polynomial": polynomial,
         "gauss_legendre": binding(real, {}, reordered)(_gauss_legendre),
         "fitted_legendre": binding(real, {}, reordered)(_fitted_legendre),

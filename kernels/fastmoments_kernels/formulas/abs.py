@@ -31,7 +31,7 @@ def lipschitz() -> Real:
 
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
     """(mu, var, sd, h, Phi(h), phi(h), -1, gain)."""
-    return sloped(mu, var, -1.0 + 0.0 * mu)
+    return sloped(mu, var, -1.0)
 
 
 def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

@@ -9,25 +9,30 @@ from fastmoments_kernels.vocabulary import (
     maximum,
     minimum,
     sqrt,
+    unit,
     where,
 )
 
 NAN = float("nan")
 POINT = 100.0  # phi and 1 - Phi are 0 there in every dtype
-LARGE, UNIT = 1099511627776.0, 8796093022208.0  # 2^40, 2^43
 TINY = 1e-30  # stands for eta = 0 in a quotient: whatever is not 0 becomes huge, 0 stays 0
 
 
 def standardise(mu: Real, var: Real) -> Reals:
-    """One neuron's features: (mu, var, sd, h, Phi(h), phi(h)) with h = mu / sd.
+    """One neuron's features: (mu, var, sd, h, Phi(h), phi(h)) with h = mu / sd, from -POINT to POINT.
 
     At zero variance h is far enough out for Phi to be the step and phi to be 0, and 0 where mu is.
     """
     alive = var != 0.0
     sd = root(var)
     point = where(mu > 0.0, POINT, where(mu < 0.0, -POINT, mu))
-    h = where(alive, mu / where(alive, sd, 1.0), point)
+    h = where(alive, within(mu / where(alive, sd, 1.0)), point)
     return mu, var, sd, h, cdf(h), pdf(h)
+
+
+def within(h: Real) -> Real:
+    """h, or POINT of its sign where it is farther out: mu / sd may be beyond the numbers, and its square is."""
+    return minimum(maximum(h, -POINT), POINT)
 
 
 def judged(var: Real) -> Real:
@@ -43,7 +48,8 @@ def root(var: Real) -> Real:
 
 def over_sd(value: Real, sd: Real) -> Real:
     """value / sd, and 0 where a density vanished with the variance: 0 / 0 there is the limit 0."""
-    return where(value == 0.0, value, value / where(value == 0.0, 1.0, sd))
+    vanished = (value == 0.0) & (sd == 0.0)
+    return where(vanished, value, value / where(vanished, 1.0, sd))
 
 
 def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Reals:
@@ -93,26 +99,22 @@ def self_link(neuron: Reals) -> Reals:
 
 
 def determinant(var_1: Real, var_2: Real, cov_12: Real, slack: Real) -> Reals:
-    """(var_1 var_2 - cov_12^2, var_1 var_2, cov_12, unit_1, unit_2), each sd in units of 1 / unit: of middle size.
+    """(var_1 var_2 - cov_12^2, var_1 var_2, cov_12, unit_1, unit_2), each sd in units of 1 / unit: from 1 to 2.
 
-    The first is nan where it is below zero by more than rounding.
+    Units are powers of two, so that nothing is rounded and no product leaves the range of the numbers. The first is
+    nan where it is below zero by more than rounding.
     """
-    unit_1, unit_2 = _unit(var_1), _unit(var_2)
-    scaled_1, scaled_2, scaled_12 = var_1 * unit_1 * unit_1, var_2 * unit_2 * unit_2, cov_12 * (unit_1 * unit_2)
+    unit_1, unit_2 = unit(where(var_1 > 0.0, var_1, 1.0)), unit(where(var_2 > 0.0, var_2, 1.0))
+    scaled_1, scaled_2, scaled_12 = var_1 * unit_1 * unit_1, var_2 * unit_2 * unit_2, cov_12 * unit_1 * unit_2
     product = scaled_1 * scaled_2
     det = difference_of_products(scaled_1, scaled_2, scaled_12, scaled_12)
     return where(det >= -slack * product, det, NAN), product, scaled_12, unit_1, unit_2
 
 
-def _unit(var: Real) -> Real:
-    """A power of two that brings sd to middle size, so that products of variances stay in float32's range."""
-    return where(var < 1.0 / LARGE, UNIT, where(var > LARGE, 1.0 / UNIT, 1.0))
-
-
 def conditional(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
     """kappa = (k - rho h) / sqrt(1 - rho^2) and kappa - k, which is exact as rho -> 0."""
     safe = where(eta > 0.0, eta, TINY)
-    kappa = 0.5 * ((k - h) / safe + (k + h) * eta)
-    # the second form as rho -> 1: what is left of h - k there is not lost beside h
-    shift = 0.5 * rest * where(eta > 0.5, k * rest - h * (1.0 + eta), (k - h) - (k + h) * eta) / safe
-    return kappa, shift
+    weak = eta > 0.5
+    # the second forms as rho -> 1: what is left of h - k there is not lost beside h
+    shift = 0.5 * rest * where(weak, k * rest - h * (1.0 + eta), (k - h) - (k + h) * eta) / safe
+    return where(weak, k + shift, 0.5 * ((k - h) / safe + (k + h) * eta)), shift

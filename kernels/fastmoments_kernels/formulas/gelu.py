@@ -27,7 +27,7 @@ from fastmoments_kernels.formulas.normal import cdf, cdf_difference, mills_0, mi
 from fastmoments_kernels.formulas.orthant import orthant
 from fastmoments_kernels.formulas.ramp import step_ramp_cov
 from fastmoments_kernels.formulas.relu import conditional_ramp_shift, ramp_cov
-from fastmoments_kernels.vocabulary import Real, Reals, absolute, either, expm1, log1p, maximum, sqrt, where
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, either, expm1, log, log1p, maximum, sqrt, where
 
 # From here on the integrals' 24 nodes do not resolve polynomials of 1 / (1 - r^2) everywhere.
 WEAK = 0.9
@@ -268,8 +268,12 @@ def density_excess(h: Real, k: Real, independent: Real, eta: Real, rest: Real) -
     """
     square = eta * eta
     gap = rest * (1.0 + eta)  # 1 - eta^2
-    a = 0.5 * (h - k)
-    logarithm = 0.5 * gap * (h * k - a * a * gap / square) - log1p(-rest * rest / (1.0 + square))
+    a = 0.5 * (h - k) / eta
+    weak = eta > 0.5
+    t = 2.0 * eta / (1.0 + square)
+    # log t, where t may be too small for 1 - t to be less than 1
+    log_t = where(weak, log1p(-where(weak, rest * rest / (1.0 + square), 0.0)), log(where(weak, 1.0, t)))
+    logarithm = 0.5 * gap * (h * k - a * a * gap) - log_t
     above = logarithm > 0.0
     more = -density(h, k, eta) * expm1(-where(above, logarithm, 0.0))
     return where(above, more, independent * expm1(where(above, 0.0, logarithm)))

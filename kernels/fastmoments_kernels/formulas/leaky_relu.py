@@ -46,13 +46,15 @@ def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
 def sloped(mu: Real, var: Real, slope: Real) -> Reals:
     """The features for a slope."""
     mu, var, sd, h, cdf_h, pdf_h = standardise(mu, var)
-    return mu, var, sd, h, cdf_h, pdf_h, slope, mean_slope(h, slope)
+    return mu, var, sd, h, cdf_h, pdf_h, slope + 0.0 * cdf_h, mean_slope(h, slope)
 
 
 def mean(neuron: Reals) -> Real:
     """E f(X) = sd (A(h) - slope A(-h))."""
-    mu, var, sd, h, _, _, slope, _ = neuron
-    return where(var == 0.0, kinked_line(mu, slope), sd * _standard_mean(h, slope))
+    mu, _, sd, h, _, _, slope, _ = neuron
+    _, mean_tail, _, _ = tails(absolute(h))
+    # not by h itself: mu / sd may be beyond the numbers
+    return kinked_line(mu, slope) + (1.0 - slope) * sd * mean_tail
 
 
 def _standard_mean(h: Real, slope: Real) -> Real:
@@ -96,9 +98,9 @@ def var_partials(neuron: Reals) -> Reals:
 
 def mean_dparameters(neuron: Reals) -> Reals:
     """E min(X, 0)."""
-    mu, var, sd, h, _, _, _, _ = neuron
+    mu, _, sd, h, _, _, _, _ = neuron
     _, mean_tail, _, _ = tails(absolute(h))
-    return (where(var == 0.0, minimum(mu, 0.0), sd * (minimum(h, 0.0) - mean_tail)),)
+    return (minimum(mu, 0.0) - sd * mean_tail,)
 
 
 def var_dparameters(neuron: Reals) -> Reals:

@@ -3,9 +3,9 @@
 Phi(x / sqrt(noise)) = P(Y > 0 | x). Whatever the inputs' correlation, that of the Y stays below 1 in size.
 """
 
-from fastmoments_kernels.formulas.correlation import POINT, determinant, judged
+from fastmoments_kernels.formulas.correlation import determinant, judged, within
 from fastmoments_kernels.formulas.normal import cdf, pdf
-from fastmoments_kernels.vocabulary import Real, Reals, absolute, maximum, minimum, sqrt, where
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, sqrt, where
 
 
 def standardise(mu: Real, var: Real, noise: Real) -> Reals:
@@ -16,8 +16,7 @@ def standardise(mu: Real, var: Real, noise: Real) -> Reals:
     var = judged(var)
     square = noise + var
     spread = sqrt(square)
-    # phi and 1 - Phi are 0 beyond, and powers of g stay finite
-    g = minimum(maximum(mu / spread, -POINT), POINT)
+    g = within(mu / spread)
     return mu, var, spread, g, cdf(g), pdf(g), var / square, noise / square
 
 

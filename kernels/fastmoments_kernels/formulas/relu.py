@@ -10,6 +10,7 @@ from fastmoments_kernels.formulas.correlation import correlate, over_sd, standar
 from fastmoments_kernels.formulas.normal import (
     cdf,
     cdf_difference,
+    mills_1,
     ramp_mean,
     ramp_tail_square,
 )
@@ -46,8 +47,9 @@ def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
 
 def mean(neuron: Reals) -> Real:
     """E relu(X) = sd A(h)."""
-    mu, var, sd, h, _, _ = neuron
-    return where(var == 0.0, maximum(mu, 0.0), sd * ramp_mean(h))
+    mu, _, sd, h, _, pdf_h = neuron
+    # not by h above 0: mu / sd may be beyond the numbers
+    return maximum(mu, 0.0) + sd * pdf_h * mills_1(absolute(h))
 
 
 def gain(neuron: Reals) -> Real:

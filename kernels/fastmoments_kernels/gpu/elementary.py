@@ -219,6 +219,16 @@ def sqrt(x: Real) -> Real:
 
 
 @device
+def unit(x: Real) -> Real:
+    if x.dtype == tl.float64:
+        exponent = (x.to(tl.int64, bitcast=True) >> 52) & 0x7FF
+        return (((3070 - exponent) >> 1) << 52).to(tl.float64, bitcast=True)
+    else:
+        exponent = (x.to(tl.int32, bitcast=True) >> 23) & 0xFF
+        return (((382 - exponent) >> 1) << 23).to(tl.float32, bitcast=True)
+
+
+@device
 def absolute(x: Real) -> Real:
     return tl.abs(x)
 

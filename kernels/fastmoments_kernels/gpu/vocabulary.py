@@ -19,6 +19,7 @@ from fastmoments_kernels.gpu.elementary import (
     polynomial,
     sin,
     sqrt,
+    unit,
     where,
     where_64,
 )
@@ -117,6 +118,7 @@ WORDS = (
     absolute,
     minimum,
     maximum,
+    unit,
     where,
     difference_of_products,
     polynomial,
