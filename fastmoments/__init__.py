@@ -23,6 +23,7 @@ from fastmoments.moments import moments as moments
 from fastmoments.normal import bivariate_normal_cdf as bivariate_normal_cdf
 from fastmoments.normal import bivariate_normal_cdf_partials as bivariate_normal_cdf_partials
 from fastmoments.normal import log_bivariate_normal_cdf as log_bivariate_normal_cdf
+from fastmoments.normal import log_bivariate_normal_cdf_partials as log_bivariate_normal_cdf_partials
 from fastmoments.results import CdfPartials as CdfPartials
 from fastmoments.results import CovPartials as CovPartials
 from fastmoments.results import Marginals as Marginals

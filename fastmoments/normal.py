@@ -61,7 +61,8 @@ def log_bivariate_normal_cdf(
     """Logarithm of `bivariate_normal_cdf`, finite where the probability underflows.
 
     Parameters, results and errors are those of `bivariate_normal_cdf`; where P > 1/2 the log is taken of 1 - P,
-    so that it keeps its digits as P -> 1.
+    so that it keeps its digits as P -> 1. Autograd and JAX take its derivatives from
+    `log_bivariate_normal_cdf_partials`; second ones, made of the first, lose h^2 eps in tails.
     """
     result: T = _call("log_bivariate_normal_cdf", h, k, rho, out, where, dtype, precision)
     return result
@@ -84,6 +85,25 @@ def bivariate_normal_cdf_partials(
     (Plackett 1954). At |rho| = 1 an infinite d_rho is returned as 0.
     """
     return CdfPartials(*_call("bivariate_normal_cdf_partials", h, k, rho, out, where, dtype, precision))
+
+
+def log_bivariate_normal_cdf_partials(
+    h: Operand[T],
+    k: Operand[T],
+    rho: Operand[T],
+    *,
+    out: Any = None,
+    where: Any = True,
+    dtype: Any = None,
+    precision: str | None = None,
+) -> CdfPartials[T]:
+    """Derivatives of `log_bivariate_normal_cdf` along h, k and rho: those of P over P, also where both underflow.
+
+    Parameters and errors are those of `bivariate_normal_cdf`; `out` is three arrays. Three arrays come back, with
+    the accuracy of the function itself. They are nan where P is 0: at an infinite lower limit, and at rho = -1 for
+    h + k <= 0. At |rho| = 1 an infinite d_rho is returned as 0.
+    """
+    return CdfPartials(*_call("log_bivariate_normal_cdf_partials", h, k, rho, out, where, dtype, precision))
 
 
 def _call(name: str, h: Any, k: Any, rho: Any, out: Any, where: Any, dtype: Any, precision: str | None) -> Any:

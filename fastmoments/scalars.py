@@ -1,7 +1,7 @@
 """The scalar functions by name, such as "relu_cov": what ufuncs, njit and triton each build."""
 
 from fastmoments_kernels.catalogue import CATALOGUE
-from fastmoments_kernels.formulas.orthant import NORMAL
+from fastmoments_kernels.formulas.bivariate_normal import NORMAL
 
 KINDS = ("mean", "var", "gain", "marginals", "cov", "cov_partials")
 # a mixture has as many inputs as its parameters have components

@@ -31,6 +31,7 @@ SLOPES = {
     "var": ("var_partials", "var_dparameters"),
     "cov": ("cov_partials", "cov_dparameters"),
     "bivariate_normal_cdf": ("bivariate_normal_cdf_partials",),
+    "log_bivariate_normal_cdf": ("log_bivariate_normal_cdf_partials",),
 }
 
 

@@ -11,12 +11,14 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from fastmoments_kernels.bind import Binding
+from fastmoments_kernels.formulas import bivariate_normal
 from fastmoments_kernels.formulas.identity import interface_of
 from fastmoments_kernels.formulas.scalars import OF_PAIR
 
 Array = Any
-# (function, partials) -> the function with its derivatives; partials(*arguments) returns one array an argument
-Rule = Callable[[Callable[..., Array], Callable[..., tuple[Array, ...]]], Callable[..., Array]]
+# (function, partials) -> the function with its derivatives; partials(*arguments) returns one array an argument, or
+# for a function of several values such a tuple a value
+Rule = Callable[[Callable[..., Any], Callable[..., tuple[Any, ...]]], Callable[..., Any]]
 
 
 class Words(NamedTuple):
@@ -113,3 +115,32 @@ class ArrayFunctions:
         diagonal = self.var(mu, var, *parameters)[..., :, None]
         below = where(triangle(mu.shape[-1], cov, 0), diagonal, self.words.transpose(pairs))
         return self.mean(mu, var, *parameters), where(above, pairs, below)
+
+
+class NormalFunctions:
+    """The bivariate normal distribution function, its log and their derivatives in one array library.
+
+    First derivatives are differentiated by each other: no derivative passes through a formula's kinks.
+    """
+
+    def __init__(self, words: Words) -> None:
+        self._bound, self._rule = Binding(words.vocabulary), words.rule
+        formulas = bivariate_normal
+        partials = self._differentiated(formulas.bivariate_cdf_partials, formulas.cdf_curvatures)
+        of_log = self._differentiated(formulas.log_bivariate_cdf_partials, formulas.log_cdf_curvatures)
+        self._functions = {
+            "bivariate_normal_cdf": self._rule(self._bound(formulas.bivariate_cdf), partials),
+            "log_bivariate_normal_cdf": self._rule(self._bound(formulas.log_bivariate_cdf), of_log),
+            "bivariate_normal_cdf_partials": partials,
+            "log_bivariate_normal_cdf_partials": of_log,
+        }
+
+    def _differentiated(self, partials: Callable[..., Any], curvatures: Callable[..., Any]) -> Callable[..., Any]:
+        """The partials, whose derivatives are the curvatures, made of the partials again."""
+        bent = self._bound(curvatures)
+        differentiated = self._rule(self._bound(partials), lambda *x: bent(*x, differentiated(*x)))
+        return differentiated
+
+    def elementwise(self, name: str) -> Callable[..., Any]:
+        """The function `name` of NORMAL."""
+        return self._functions[name]

@@ -18,13 +18,15 @@ from fastmoments_kernels.cpu.memory import LOAD, STORE, column
 from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
 from fastmoments_kernels.cpu.vocabulary import binding
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.formulas.identity import has_routes
-from fastmoments_kernels.formulas.orthant import (
+from fastmoments_kernels.formulas.bivariate_normal import (
+    NORMAL,
     bivariate_cdf,
     bivariate_cdf_partials,
     bivariate_route,
     log_bivariate_cdf,
+    log_bivariate_cdf_partials,
 )
+from fastmoments_kernels.formulas.identity import has_routes
 
 Array = Any
 
@@ -152,6 +154,12 @@ def _cdf_partials(x: Array, count: int, slack: float) -> None:
         store_blocks(x, INPUTS, 1, i, bivariate_cdf_partials(h, k, rho))
 
 
+def _log_cdf_partials(x: Array, count: int, slack: float) -> None:
+    for i in range(0, count, LANES):
+        h, k, rho = _limits(x, i)
+        store_blocks(x, INPUTS, 1, i, log_bivariate_cdf_partials(h, k, rho))
+
+
 def _cdf_routes(x: Array, count: int, slack: float) -> None:
     for i in range(0, count, LANES):
         h, k, rho = _limits(x, i)
@@ -175,6 +183,9 @@ NORMAL_BODIES = {
     "bivariate_normal_cdf": Body(_cdf, 0, 1, "(h, k, rho) -> P(X <= h, Y <= k)"),
     "log_bivariate_normal_cdf": Body(_log_cdf, 0, 1, "(h, k, rho) -> log P(X <= h, Y <= k)"),
     "bivariate_normal_cdf_partials": Body(_cdf_partials, 0, 3, "(h, k, rho) -> d P(X <= h, Y <= k) along each"),
+    "log_bivariate_normal_cdf_partials": Body(
+        _log_cdf_partials, 0, 3, "(h, k, rho) -> d log P(X <= h, Y <= k) along each"
+    ),
 }
 FIXED = {0: 3, 1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
 
@@ -238,6 +249,5 @@ def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufu
 @cache
 def normal(name: str) -> np.ufunc:
     """The ufunc `name` of NORMAL_BODIES, compiled on first use."""
-    formulas = (bivariate_cdf, log_bivariate_cdf, bivariate_cdf_partials, bivariate_route)
-    names = {formula.__name__: INLINED["block"](formula) for formula in formulas}
+    names = {formula.__name__: INLINED["block"](formula) for formula in (*NORMAL.values(), bivariate_route)}
     return _ufunc(name, NORMAL_BODIES[name], 3, outputs_of(name, 3), lambda real: names, _cdf_routes)

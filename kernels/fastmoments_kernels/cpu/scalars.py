@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu.compiled import compiled_formula, disk_cache, formula_binding, jit
-from fastmoments_kernels.formulas.orthant import NORMAL
+from fastmoments_kernels.formulas.bivariate_normal import NORMAL
 from fastmoments_kernels.formulas.scalars import OF_NEURON, OF_PAIR
 
 function: Callable[..., Any] = OF_NEURON["mean"]  # bound to each in turn

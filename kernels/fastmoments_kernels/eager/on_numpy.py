@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels import vocabulary
-from fastmoments_kernels.arrays import ArrayFunctions, Words
+from fastmoments_kernels.arrays import ArrayFunctions, NormalFunctions, Words
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.formulas.orthant import NORMAL
 
 Array = Any
 
@@ -28,6 +27,11 @@ def functions(name: str) -> ArrayFunctions:
     return ArrayFunctions(row_of(name).formula, WORDS)
 
 
+@cache
+def _normal_functions() -> NormalFunctions:
+    return NormalFunctions(WORDS)
+
+
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
     """The function `name` (mean, var, gain, marginals, cov, cov_partials ...) on NumPy arrays that broadcast."""
     return partial(_call, functions(row_of(activation).name).elementwise(name), name.startswith("cov"))
@@ -35,7 +39,7 @@ def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callab
 
 def normal(name: str) -> Callable[..., Any]:
     """The function `name` of NORMAL on NumPy arrays that broadcast."""
-    return partial(_call, NORMAL[name], False)
+    return partial(_call, _normal_functions().elementwise(name), False)
 
 
 def _call(function: Callable[..., Any], has_slack: bool, *arguments: Any) -> Any:

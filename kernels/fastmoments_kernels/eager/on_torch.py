@@ -12,15 +12,16 @@ import numpy as np
 import torch
 
 from fastmoments_kernels import vocabulary
-from fastmoments_kernels.arrays import ArrayFunctions, Words
-from fastmoments_kernels.bind import Binding, bind
+from fastmoments_kernels.arrays import ArrayFunctions, NormalFunctions, Words
+from fastmoments_kernels.bind import bind
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.formulas.orthant import NORMAL
 
 Tensor = Any
 
 # Veltkamp's factor, 2^ceil(p / 2) + 1 for p bits
 SPLITTING = {torch.float32: 4097.0, torch.float64: 134217729.0}
+# integers of the same size, bits of the mantissa, what is added to the exponent
+BITS = {torch.float32: (torch.int32, 23, 127), torch.float64: (torch.int64, 52, 1023)}
 # numbers at which arithmetic takes longer than launching an operation, about
 LAUNCH_BOUND = 1 << 16
 
@@ -36,6 +37,13 @@ def _maximum(a: Tensor, b: Tensor) -> Tensor:
 
 def _minimum(a: Tensor, b: Tensor) -> Tensor:
     return torch.where((a < b) | (a != a), a, b)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """A power of two whose square times x > 0 is from 1 up to 4, or less where x is subnormal; a constant."""
+    integer, mantissa, bias = BITS[x.dtype]
+    exponent = (x.detach().view(integer) >> mantissa) & (2 * bias + 1)
+    return (((3 * bias + 1 - exponent) >> 1) << mantissa).view(x.dtype)
 
 
 def _where(dtype: torch.dtype, condition: Tensor | bool, a: Tensor, b: Tensor) -> Tensor:
@@ -81,7 +89,13 @@ def words(dtype: torch.dtype) -> Words:
         vocabulary={
             name: getattr(torch, name) for name in ("exp", "exp2", "expm1", "log", "log1p", "sqrt", "sin", "cos")
         }
-        | {"absolute": _absolute, "minimum": _minimum, "maximum": _maximum, "where": partial(_where, dtype)}
+        | {
+            "absolute": _absolute,
+            "minimum": _minimum,
+            "maximum": _maximum,
+            "unit": _unit,
+            "where": partial(_where, dtype),
+        }
         | {
             "difference_of_products": bind(
                 vocabulary.difference_of_products, {"_split": partial(_split, SPLITTING[dtype])}
@@ -103,11 +117,15 @@ def functions(name: str, dtype: torch.dtype) -> ArrayFunctions:
 
 
 @cache
+def _normal_functions(dtype: torch.dtype) -> NormalFunctions:
+    return NormalFunctions(words(dtype))
+
+
+@cache
 def function(name: str | None, kind: str, dtype: torch.dtype) -> Callable[..., Any]:
     """The element-wise function `kind` of an activation, or of the bivariate normal where there is none."""
     if name is None:
-        normal: Callable[..., Any] = Binding(words(dtype).vocabulary)(NORMAL[kind])
-        return normal
+        return _normal_functions(dtype).elementwise(kind)
     found = functions(name, dtype).elementwise(kind)
     if not kind.startswith("cov"):
         return found
@@ -137,10 +155,10 @@ def weigh(bar: Tensor, slope: Tensor) -> Tensor:
     return bar * torch.where((bar == 0.0) & ~torch.isfinite(slope), 0.0, slope)
 
 
-def _rule(value: Callable[..., Tensor], partials: Callable[..., tuple[Tensor, ...]]) -> Callable[..., Tensor]:
-    apply: Callable[..., Tensor] = _Ruled.apply
+def _rule(value: Callable[..., Any], partials: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
+    apply: Callable[..., Any] = _Ruled.apply
 
-    def ruled(*arguments: Any) -> Tensor:
+    def ruled(*arguments: Any) -> Any:
         tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
         constants = arguments[len(tensors) :]
         shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
@@ -150,26 +168,38 @@ def _rule(value: Callable[..., Tensor], partials: Callable[..., tuple[Tensor, ..
 
 
 class _Ruled(torch.autograd.Function):
-    """value(*tensors, *constants) with closed-form derivatives, which autograd differentiates further."""
+    """value(*tensors, *constants), a tensor or a tuple of them, with derivatives that autograd differentiates."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(value: Any, partials: Any, constants: Any, *tensors: Tensor) -> Tensor:
+    def forward(value: Any, partials: Any, constants: Any, *tensors: Tensor) -> Any:
         return value(*tensors, *constants)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         _, ctx.partials, ctx.constants, *tensors = inputs
+        ctx.is_tuple = isinstance(output, tuple)
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
 
     @staticmethod
-    def backward(ctx: Any, bar: Tensor) -> tuple[Tensor | None, ...]:
-        slopes = ctx.partials(*ctx.saved_tensors, *ctx.constants)
-        return None, None, None, *(weigh(bar, slope) for slope in slopes)
+    def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
+        columns = zip(*_rows(ctx), strict=True)
+        gradients = (sum(map(weigh, bars, column)) for column in columns)
+        return None, None, None, *gradients
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        slopes = ctx.partials(*ctx.saved_tensors, *ctx.constants)
-        return sum(weigh(t, slope) for t, slope in zip(tangents[3:], slopes, strict=True) if t is not None)
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        found = tuple(
+            sum(weigh(t, slope) for t, slope in zip(tangents[3:], slopes, strict=True) if t is not None)
+            for slopes in _rows(ctx)
+        )
+        return found if ctx.is_tuple else found[0]
+
+
+def _rows(ctx: Any) -> tuple[tuple[Tensor, ...], ...]:
+    """The derivatives of each value along the tensors."""
+    slopes = ctx.partials(*ctx.saved_tensors, *ctx.constants)
+    rows: tuple[tuple[Tensor, ...], ...] = slopes if ctx.is_tuple else (slopes,)
+    return rows

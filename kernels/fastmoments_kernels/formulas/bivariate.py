@@ -45,9 +45,34 @@ def half_distances(h: Real, k: Real) -> Reals:
     return 0.5 * absolute(h - k), 0.5 * absolute(h + k)
 
 
+def corner(h: Real, k: Real) -> Reals:
+    """(a + b, a - b), which are max(|h|, |k|) and +-min(|h|, |k|), without rounding.
+
+    At h = +-k both are on the side of the kink that |h - k| and |h + k| take, or what differentiates a sum of them
+    would take one part of it on one side and one on the other.
+    """
+    falls, below = h < k, h + k < 0.0
+    far = where(falls, where(below, -h, k), where(below, -k, h))
+    return far, where(falls, where(below, k, -h), where(below, h, -k))
+
+
+def at_eta(h: Real, k: Real, eta: Real, rest: Real) -> Real:
+    """x at e = eta, by that of two sums whose terms are smaller: the second begins at e = 1."""
+    a, b = half_distances(h, k)
+    _, end = corner(h, k)
+    rise, fall = a / where(eta > 0.0, eta, LEAST), b * eta
+    change = rest * (rise + b)
+    return where(absolute(end) + change < rise + fall, end + change, rise - fall)
+
+
 def is_near_one(h: Real, k: Real, eta: Real) -> Real:
     """Whether the series converges: eta max(1, b) <= NEAR."""
     return eta * maximum(1.0, 0.5 * absolute(h + k)) <= NEAR
+
+
+def steepness(a: Real, eta: Real) -> Real:
+    """u = a / eta as `near_one` takes it, FAR at most."""
+    return where(a < FAR * eta, a / where(eta > 0.0, eta, 1.0), where(a > 0.0, FAR, 0.0))
 
 
 def near_one(h: Real, k: Real, eta: Real) -> Reals:
@@ -58,7 +83,7 @@ def near_one(h: Real, k: Real, eta: Real) -> Reals:
     m_0 = R_1(u), m_j = (1 - u^2 m_{j-1}) / (2 j + 1) with u = a / eta.
     """
     a, b = half_distances(h, k)
-    u = where(a < FAR * eta, a / where(eta > 0.0, eta, 1.0), where(a > 0.0, FAR, 0.0))
+    u = steepness(a, eta)
     square = eta * eta
     # further out nobody asks for the series, but its powers overflow where differentiation passes through it
     ratio = maximum(-0.5 * b * b * square, -NEAR * NEAR)
@@ -132,15 +157,14 @@ def span(h: Real, k: Real, eta: Real, rest: Real) -> Real:
     return where(rise * rise + fall * fall <= MILD, _span(end, rise, fall), float("inf"))
 
 
-def tail_integral(h: Real, k: Real, eta: Real) -> Reals:
+def tail_integral(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
     """int over r from rho to 1 of phi_2(h, k; r), over phi(M) phi(x); after x >= 1, that at e = eta > 0.
 
     The integrand only falls off towards r = 1 and is integrated from where it matters, to 3e-16 by 24 nodes.
     """
     a, b = half_distances(h, k)
     # elsewhere nobody asks for the value, but differentiation passes through it
-    a = maximum(a, eta * (1.0 + b * eta))
-    x = a / eta - b * eta
+    a, x = maximum(a, eta * (1.0 + b * eta)), maximum(at_eta(h, k, eta, rest), 1.0)
     lower, _ = interval(a, b, x)
     lower = minimum(lower, eta)  # rounding may put it above, from where the integrand seems to grow
     low, high = sqrt(lower), sqrt(eta)
@@ -191,20 +215,20 @@ def fitted_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> 
 
 def _mild(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
     """`integral` where it is mild."""
-    return PDF_0 * pdf(maximum(absolute(h), absolute(k))) * mild_integral(context, h, k, eta, rest)
+    far, _ = corner(h, k)
+    return PDF_0 * pdf(far) * mild_integral(context, h, k, eta, rest)
 
 
 def scaled_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Reals:
     """`integral` over exp(-(M^2 + x^2) / 2) / (2 pi), x the smallest |x| on [eta, 1]: (x, value).
 
-    x is returned as -x where the upper end e = 1 has it. The interval is cut to where the integrand exceeds
-    exp(-cut) of its largest value, and split at an interior peak e^2 = a / b.
+    x is returned as -x where the upper end e = 1 has it, M^2 + x^2 = h^2 + k^2. The interval is cut to where the
+    integrand exceeds exp(-cut) of its largest value, and split at an interior peak e^2 = a / b.
     """
     a, b = half_distances(h, k)
-    end = a - b
-    start = a - b * eta * eta  # eta times x at the lower end, finite at eta = 0
-    at_start = where(start < 0.0, -start / where(eta > 0.0, eta, 1.0), 0.0)
-    near = where(end > 0.0, end, at_start)
+    _, end = corner(h, k)
+    start = at_eta(h, k, eta, rest)
+    near = where(end > 0.0, end, maximum(-start, 0.0))
     lower, upper = interval(a, b, near)
     lower, upper = maximum(eta, lower), minimum(1.0, upper)
     length = where((lower == eta) & (upper == 1.0), rest, maximum(upper - lower, 0.0))

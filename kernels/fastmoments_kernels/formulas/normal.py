@@ -89,12 +89,12 @@ def erf(x: Real) -> Real:
 
 def cdf_difference(high: Real, low: Real, shift: Real) -> Real:
     """Phi(high) - Phi(low) with shift = high - low known to its last digits."""
-    exponent, value = scaled_cdf_difference(high, low, shift)
-    return exp(exponent) * value
+    nearest, value = scaled_cdf_difference(high, low, shift)
+    return exp(-0.5 * nearest * nearest) * value
 
 
 def scaled_cdf_difference(high: Real, low: Real, shift: Real) -> Reals:
-    """(exponent, value) with Phi(high) - Phi(low) = exp(exponent) value.
+    """(nearest, value) with Phi(high) - Phi(low) = exp(-nearest^2 / 2) value.
 
     Two tails of one side cancel when the shift is small beside their scale; then phi is integrated over the
     shift itself, phi(mid) int exp(-(mid + t)^2/2 + mid^2/2) dt with eight nodes.
@@ -111,7 +111,7 @@ def scaled_cdf_difference(high: Real, low: Real, shift: Real) -> Reals:
     # by both tails, so that the mirrored interval has the same bits
     tails = where(shift < 0.0, -1.0, 1.0) * where(apart, 1.0 - (cdf(-inner) + cdf(-outer)), same_side)
     nearest = where(small, middle, where(apart, 0.0, inner))
-    return -0.5 * nearest * nearest, where(small, PDF_0 * step * integral, tails)
+    return nearest, where(small, PDF_0 * step * integral, tails)
 
 
 def _density_ratio(node: Real, context: Reals) -> Real:

@@ -1,8 +1,10 @@
-"""The bivariate normal distribution function, relative to itself down to the smallest numbers, and its log.
+"""The probability of an orthant, relative to itself down to the smallest numbers.
 
-P(X <= h, Y <= k) is a sum of two terms exp(exponent) * value. Positive correlation: Phi Phi + J_0, both
-positive. Negative: the probability at correlation -1, max(0, Phi(k) - Phi(-h)), plus what is integrated from
-there, because Phi Phi - J_0 loses everything where both are nearly equal.
+P(Z_1 < sign h, Z_2 < k) at correlation sign rho is a sum of two terms exp(excess - low^2 / 2) value, where low is
+the lower limit, or 0 if both are above: P is at most Phi(low). Positive correlation: Phi Phi + J_0, both positive.
+Negative: the probability at correlation -1, max(0, Phi(k) - Phi(-h)), plus what is integrated from there, because
+Phi Phi - J_0 loses everything where both are nearly equal. An excess is a sum of products that do not cancel, so
+that quotients of such terms keep their digits however far out they are.
 """
 
 from fastmoments_kernels.formulas.bivariate import (
@@ -10,25 +12,23 @@ from fastmoments_kernels.formulas.bivariate import (
     MILD,
     NEAR,
     REACHES,
-    density,
+    corner,
     half_distances,
     is_near_one,
     mild_integral,
     near_one,
     scaled_integral,
     span,
+    steepness,
     tail_integral,
 )
-from fastmoments_kernels.formulas.correlation import NAN, conditional
-from fastmoments_kernels.formulas.normal import PDF_0, cdf, mills_0, pdf, scaled_cdf_difference
+from fastmoments_kernels.formulas.normal import PDF_0, cdf, mills_0, scaled_cdf_difference
 from fastmoments_kernels.vocabulary import (
     Real,
     Reals,
     absolute,
     either,
     exp,
-    log,
-    log1p,
     maximum,
     minimum,
     shortcut,
@@ -37,51 +37,6 @@ from fastmoments_kernels.vocabulary import (
 )
 
 INF = float("inf")
-FAR = 1e8  # stands for +-inf: the distribution function is 0 or 1 there
-
-
-def bivariate_cdf(h: Real, k: Real, rho: Real) -> Real:
-    """P(X <= h, Y <= k) for standard normal X, Y of correlation rho; nan where |rho| > 1."""
-    return orthant(_pair(h, k, rho))
-
-
-def log_bivariate_cdf(h: Real, k: Real, rho: Real) -> Real:
-    """log P(X <= h, Y <= k), also where P underflows; from 1 - P where P is more than 1/2.
-
-    Below -FAR the exponent, a quadratic form, is all of it to rounding, and taken from nearer to 0.
-    """
-    low = minimum(h, k)
-    beyond = maximum(1.0, where(low > -INF, low, 0.0) / -FAR)
-    exponent, value = scaled_orthant(_pair(h / beyond, k / beyond, rho))
-    possible = (value > 0.0) & (low > -INF)
-    direct = beyond * beyond * exponent + log(where(possible, value, 1.0))
-    union = cdf(_finite(-h)) + cdf(_finite(-k)) - bivariate_cdf(-h, -k, rho)
-    likely = possible & (direct > -0.7)
-    return where(likely, log1p(-where(likely, union, 0.0)), where(possible, direct, -INF + 0.0 * value))
-
-
-def bivariate_cdf_partials(h: Real, k: Real, rho: Real) -> Reals:
-    """(d/dh, d/dk, d/drho) of P(X <= h, Y <= k): phi(h) Phi((k - rho h) / t), mirrored, and phi_2, t^2 = 1 - rho^2.
-
-    At |rho| = 1 the last is 0, and infinite where the two limits meet; 0 is returned for both.
-    """
-    sign, x, y, _, eta, rest = _pair(h, k, rho)
-    kappa_k, _ = conditional(x, y, eta, rest)
-    kappa_h, _ = conditional(y, x, eta, rest)
-    return pdf(x) * cdf(kappa_k), pdf(y) * cdf(sign * kappa_h), density(x, y, eta)
-
-
-def _pair(h: Real, k: Real, rho: Real) -> Reals:
-    """(sign, h, k, |rho|, eta, 1 - eta) of `correlation.correlate` from the correlation itself."""
-    size = where(absolute(rho) <= 1.0, absolute(rho), NAN)
-    eta = sqrt((1.0 - size) / (1.0 + size))
-    rest = 2.0 * size / ((1.0 + size) * (1.0 + eta))
-    sign = where(rho < 0.0, -1.0, 1.0)
-    return sign, sign * _finite(h), _finite(k), size, eta, rest
-
-
-def _finite(x: Real) -> Real:
-    return minimum(maximum(x, -FAR), FAR)
 
 
 def orthant(pair: Reals) -> Real:
@@ -105,17 +60,10 @@ def _span_of(pair: Reals) -> Real:
 def route(pair: Reals) -> Real:
     """Which of its routes `orthant` takes, by number."""
     sign, h, k, rho, eta, _ = pair
-    return _route(sign, h, k, rho, eta * (1.0 + rho))
+    return sized_route(sign, h, k, rho, eta * (1.0 + rho))
 
 
-def bivariate_route(h: Real, k: Real, rho: Real) -> Real:
-    """`route` of the distribution function's arguments."""
-    size = minimum(absolute(rho), 1.0)
-    sign = where(rho < 0.0, -1.0, 1.0)
-    return _route(sign, sign * _finite(h), _finite(k), size, sqrt((1.0 - size) * (1.0 + size)))
-
-
-def _route(sign: Real, h: Real, k: Real, rho: Real, root: Real) -> Real:
+def sized_route(sign: Real, h: Real, k: Real, rho: Real, root: Real) -> Real:
     """By `_is_tail`, `is_near_one` and `span` without their divisions, root = sqrt(1 - rho^2).
 
     A pair that rounding puts beside another route costs time and nothing else.
@@ -151,19 +99,36 @@ def _mild(pair: Reals) -> Real:
 
 def _anywhere(pair: Reals) -> Real:
     """The sum of both terms whatever they are."""
-    exponent, value = scaled_orthant(pair)
-    return exp(exponent) * value
+    excess, value = scaled_orthant(pair)
+    low, _, _ = limits(pair)
+    return exp(excess - 0.5 * (low * low)) * value
+
+
+def limits(pair: Reals) -> Reals:
+    """(low, high, beyond): the lower limit and the higher one, or 0 for those above it, and the excess of the
+    farther one, (low^2 - max(h^2, k^2)) / 2 without that difference.
+
+    Where limits are equal or opposite every part is on the side of the kink that `corner` takes.
+    """
+    sign, h, k, _, _, _ = pair
+    a, b = half_distances(h, k)
+    far, _ = corner(h, k)
+    lower = where(sign < 0.0, minimum(k, -h), minimum(h, k))
+    higher = where(sign < 0.0, maximum(k, -h), maximum(h, k))
+    lower_is_farther = (sign < 0.0) & (h >= k) | (sign > 0.0) & (h + k < 0.0)
+    above = where(lower_is_farther, 0.0 * a, -2.0 * a * b)
+    return minimum(lower, 0.0), minimum(higher, 0.0), where(lower < 0.0, above, -0.5 * far * far)
 
 
 def scaled_orthant(pair: Reals) -> Reals:
-    """(exponent, value) with P = exp(exponent) value, from the larger of the two terms' exponents."""
-    exponent_1, value_1, exponent_2, value_2 = either(_is_tail(pair), _tail, _bulk, (pair,))
-    first = where(value_1 == 0.0, exponent_2, exponent_1)
-    second = where(value_2 == 0.0, exponent_1, exponent_2)
-    exponent = maximum(first, second)
-    # a term that is 0 here has derivatives, of its own exponent
-    scale_1, scale_2 = minimum(exponent_1 - exponent, 0.0), minimum(exponent_2 - exponent, 0.0)
-    return exponent, value_1 * exp(scale_1) + value_2 * exp(scale_2)
+    """(excess, value) with P = exp(excess - low^2 / 2) value, from the larger of the two terms' excesses."""
+    excess_1, value_1, excess_2, value_2 = either(_is_tail(pair), _tail, _bulk, (pair,))
+    first = where(value_1 == 0.0, excess_2, excess_1)
+    second = where(value_2 == 0.0, excess_1, excess_2)
+    excess = maximum(first, second)
+    # a term that is 0 here has derivatives, of its own excess, and so has one as large as the other
+    scale_1, scale_2 = minimum(0.0, excess_1 - excess), minimum(0.0, excess_2 - excess)
+    return excess, value_1 * exp(scale_1) + value_2 * exp(scale_2)
 
 
 def _bulk(pair: Reals) -> Reals:
@@ -174,61 +139,60 @@ def _bulk(pair: Reals) -> Reals:
 def _apart(pair: Reals) -> Reals:
     """Phi Phi and +-J_0."""
     sign, h, k, _, eta, rest = pair
-    exponent_h, value_h = _scaled_cdf(sign * h)
-    exponent_k, value_k = _scaled_cdf(k)
+    _, high, beyond = limits(pair)
     x, value = scaled_integral((h,), h, k, eta, rest)
-    far = maximum(absolute(h), absolute(k))
-    exponent = -0.5 * where(x < 0.0, h * h + k * k, far * far + x * x)
-    return exponent_h + exponent_k, value_h * value_k, exponent, sign * PDF_0 * PDF_0 * value
+    product = scaled_cdf(sign * h) * scaled_cdf(k)
+    return -0.5 * high * high, product, beyond - 0.5 * x * x, sign * PDF_0 * PDF_0 * value
 
 
 def _near_one(pair: Reals) -> Reals:
     """The probability at correlation +-1, less or more what is left from there."""
     sign, h, k, _, eta, _ = pair
-    exponent, p, _, _ = near_one(h, k, eta)
-    exponent_1, value_1 = either(sign > 0.0, _low, _gap, (h, k))
-    return exponent_1, value_1, exponent, -sign * p
+    _, p, _, _ = near_one(h, k, eta)
+    excess_1, value_1 = either(sign > 0.0, _lower, _gap, (pair,))
+    a, b = half_distances(h, k)
+    _, _, beyond = limits(pair)
+    u = steepness(a, eta)
+    return excess_1, value_1, beyond - u * (0.5 * u - b * eta), -sign * p
 
 
-def _low(h: Real, k: Real) -> Reals:
-    """Phi of the lower."""
-    return _scaled_cdf(minimum(h, k))
+def _lower(pair: Reals) -> Reals:
+    """Phi of the lower limit, at correlation 1."""
+    _, h, k, _, _, _ = pair
+    return 0.0 * h, scaled_cdf(minimum(h, k))
 
 
 def _tail(pair: Reals) -> Reals:
     """The probability at correlation -1 and the integral from there by quadrature."""
-    _, h, k, _, eta, _ = pair
+    _, h, k, _, eta, rest = pair
     apart = eta > 0.0
-    x, integral = tail_integral(h, k, where(apart, eta, 1.0))
-    exponent_gap, gap = _gap(h, k)
-    far = maximum(absolute(h), absolute(k))
-    exponent = -0.5 * (far * far + x * x)
-    return exponent_gap, gap, where(apart, exponent, 0.0), where(apart, PDF_0 * PDF_0 * integral, 0.0)
+    x, integral = tail_integral(h, k, where(apart, eta, 1.0), where(apart, rest, 0.0))
+    excess_gap, gap = _gap(pair)
+    _, _, beyond = limits(pair)
+    return excess_gap, gap, where(apart, beyond - 0.5 * x * x, 0.0), where(apart, PDF_0 * PDF_0 * integral, 0.0)
 
 
-def _gap(h: Real, k: Real) -> Reals:
+def _gap(pair: Reals) -> Reals:
     """max(0, Phi(k) - Phi(h))."""
-    return either(k > h, _difference, _nothing, (h, k))
+    _, h, k, _, _, _ = pair
+    return either(k > h, _difference, _nothing, (pair,))
 
 
-def _difference(h: Real, k: Real) -> Reals:
+def _difference(pair: Reals) -> Reals:
     """Phi(k) - Phi(h)."""
-    return scaled_cdf_difference(k, h, k - h)
+    _, h, k, _, _, _ = pair
+    low, _, _ = limits(pair)
+    nearest, value = scaled_cdf_difference(k, h, k - h)
+    near, size = absolute(nearest), -low
+    return 0.5 * (size - near) * (size + near), value
 
 
-def _nothing(h: Real, k: Real) -> Reals:
+def _nothing(pair: Reals) -> Reals:
     """0."""
+    _, h, k, _, _, _ = pair
     return 0.0 * h, 0.0 * k
 
 
-def _scaled_cdf(x: Real) -> Reals:
-    """Phi(x) = exp(exponent) value."""
-    below = x < 0.0
-    return where(below, -0.5 * x * x, 0.0 * x), where(below, PDF_0 * mills_0(absolute(x)), cdf(x))
-
-
-NORMAL = {
-    "bivariate_normal_cdf": bivariate_cdf,
-    "log_bivariate_normal_cdf": log_bivariate_cdf,
-    "bivariate_normal_cdf_partials": bivariate_cdf_partials,
-}
+def scaled_cdf(x: Real) -> Real:
+    """Phi(x), below 0 over exp(-x^2 / 2)."""
+    return where(x < 0.0, PDF_0 * mills_0(absolute(x)), cdf(x))

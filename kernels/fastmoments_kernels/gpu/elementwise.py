@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.formulas.orthant import bivariate_cdf, bivariate_cdf_partials, log_bivariate_cdf
+from fastmoments_kernels.formulas.bivariate_normal import (
+    bivariate_cdf,
+    bivariate_cdf_partials,
+    log_bivariate_cdf,
+    log_bivariate_cdf_partials,
+)
 from fastmoments_kernels.vocabulary import Real, Reals
 
 
@@ -78,6 +83,10 @@ def _bivariate_normal_cdf_partials(h: Real, k: Real, rho: Real) -> Reals:
     return bivariate_cdf_partials(h, k, rho)
 
 
+def _log_bivariate_normal_cdf_partials(h: Real, k: Real, rho: Real) -> Reals:
+    return log_bivariate_cdf_partials(h, k, rho)
+
+
 class Body(NamedTuple):
     """A function of one or two neurons: how many, and its number of outputs (None: one a parameter)."""
 
@@ -105,6 +114,7 @@ NORMAL = {
     "bivariate_normal_cdf": Body(_bivariate_normal_cdf, 0, 1),
     "log_bivariate_normal_cdf": Body(_log_bivariate_normal_cdf, 0, 1),
     "bivariate_normal_cdf_partials": Body(_bivariate_normal_cdf_partials, 0, 3),
+    "log_bivariate_normal_cdf_partials": Body(_log_bivariate_normal_cdf_partials, 0, 3),
 }
 FIXED = {1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
 

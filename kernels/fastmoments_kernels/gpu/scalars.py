@@ -8,7 +8,7 @@ import triton.language as tl
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import CATALOGUE
-from fastmoments_kernels.formulas.orthant import NORMAL
+from fastmoments_kernels.formulas.bivariate_normal import NORMAL
 from fastmoments_kernels.formulas.scalars import OF_NEURON, OF_PAIR
 from fastmoments_kernels.gpu.compiled import BASE, as_device, device_function
 from fastmoments_kernels.gpu.elementary import constant

@@ -8,11 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastmoments_kernels.arrays import ArrayFunctions
-from fastmoments_kernels.bind import bind
+from fastmoments_kernels.arrays import ArrayFunctions, NormalFunctions
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.formulas.orthant import NORMAL
-from fastmoments_kernels.xla.vocabulary import VOCABULARY, WORDS
+from fastmoments_kernels.xla.vocabulary import WORDS
 
 Array = Any
 
@@ -49,8 +47,13 @@ def _elementwise(activation: str, name: str) -> Callable[..., Any]:
 
 
 @cache
+def _normal_functions() -> NormalFunctions:
+    return NormalFunctions(WORDS)
+
+
+@cache
 def _normal(name: str) -> Callable[..., Any]:
-    function = bind(NORMAL[name], VOCABULARY)
+    function = _normal_functions().elementwise(name)
     return jax.jit(lambda *arguments: function(*jnp.broadcast_arrays(*arguments)))
 
 

@@ -35,6 +35,14 @@ def minimum(a: Real, b: Real) -> Real:
     return jnp.where((a < b) | (a != a), a, b)
 
 
+def unit(x: Real) -> Real:
+    """A power of two whose square times x > 0 is from 1 up to 4, or less where x is subnormal; a constant."""
+    info = np.finfo(x.dtype)
+    integer, bias = (jnp.int64, 1023) if info.bits == 64 else (jnp.int32, 127)
+    exponent = (lax.bitcast_convert_type(lax.stop_gradient(x), integer) >> info.nmant) & (2 * bias + 1)
+    return lax.bitcast_convert_type(((3 * bias + 1 - exponent) >> 1) << info.nmant, x.dtype)
+
+
 # 2 atanh(s) / (2 s) - 1 in s^2, highest power first: for |s| <= 0.27 the term left out is 1e-19
 ATANH = tuple(1.0 / (2 * k + 1) for k in range(15, 0, -1))
 
@@ -110,16 +118,21 @@ def either(condition: Real, first: Callable[..., Any], second: Callable[..., Any
 def rule(function: Callable[..., Real], partials: Callable[..., Reals]) -> Callable[..., Real]:
     """The function differentiated by its partials: formulas too, so that their own derivatives follow."""
 
-    def jvp(primals: Reals, tangents: Reals) -> tuple[Real, Real]:
-        value = function(*primals)
+    def along(tangents: Reals, value: Real, slopes: Reals) -> Real:
         terms = [
-            partial * tangent
+            slope * tangent
             # an argument without a partial (the slack) has no tangent either
-            for partial, tangent in zip(partials(*primals), tangents, strict=False)
+            for slope, tangent in zip(slopes, tangents, strict=False)
             # an infinite derivative along what is held fixed must not become 0 * inf
             if not isinstance(tangent, jax.custom_derivatives.SymbolicZero)
         ]
-        return value, sum(terms, jnp.zeros_like(value))
+        return sum(terms, jnp.zeros_like(value))
+
+    def jvp(primals: Reals, tangents: Reals) -> tuple[Real, Real]:
+        value, slopes = function(*primals), partials(*primals)
+        if not isinstance(value, tuple):
+            return value, along(tangents, value, slopes)
+        return value, tuple(along(tangents, *each) for each in zip(value, slopes, strict=True))
 
     differentiable = jax.custom_jvp(function)
     differentiable.defjvp(jvp, symbolic_zeros=True)
@@ -152,6 +165,7 @@ VOCABULARY = {
     "minimum": minimum,
     "maximum": maximum,
     "where": jnp.where,
+    "unit": unit,
     "difference_of_products": difference_of_products,
     "polynomial": polynomial,
     "gauss_legendre": gauss_legendre,
