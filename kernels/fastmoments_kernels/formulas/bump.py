@@ -10,6 +10,7 @@ from fastmoments_kernels.vocabulary import Real, Reals, exp, expm1, maximum, min
 # Added to p: sqrt(p) then has a derivative at tau = 0, and what is made of it is 1 or 0 there. It is 0 in float32.
 FLAT = 2.0**-1000
 FAR = 64.0  # exp(-z^2 / 4) is 0 from here on in every dtype, and z^2 stays finite
+WIDE, FAINT = 2.0**60, 2.0**-60  # tau var and w from which on 1 + tau var is tau var, and w may leave the numbers
 
 
 def log_bump(x: Real, tau: Real, center: Real) -> Real:
@@ -22,72 +23,125 @@ def steepest(tau: Real) -> Real:
     return 0.6065306597126334 * sqrt(tau)
 
 
-def level(offset: Real, amplitude: Real, height: Real, shortfall: Real) -> Real:
-    """offset + amplitude height, shortfall = 1 - height: relative also where offset and -amplitude are equal."""
-    return where(shortfall < 0.5, (offset + amplitude) - amplitude * shortfall, offset + amplitude * height)
+def level(offset: Real, amplitude: Real, scaled: Real, shortfall: Real) -> Real:
+    """offset + scaled, where scaled = amplitude height and shortfall = 1 - height.
+
+    It is relative also where offset and -amplitude are equal.
+    """
+    return where(shortfall < 0.5, (offset + amplitude) - amplitude * shortfall, offset + scaled)
 
 
 def bump(mu: Real, var: Real, tau: Real, center: Real) -> Reals:
     """Features of a neuron's bump: (mu, var, sd, center, tau, w, sqrt(p), z)."""
     var, tau = judged(var), judged(tau)
-    w = 1.0 / (1.0 + tau * var)
-    root_p = root(tau * w + FLAT)
+    load = tau * var
+    w, wide = 1.0 / (1.0 + load), load > WIDE
+    p = where(wide, 1.0 / where(wide, var, 1.0), tau * w)
+    root_p = root(p + FLAT)
     z = root_p * (mu - center)
     return mu, var, root(var), center, tau, w, root_p, maximum(minimum(z, FAR), -FAR)
 
 
+def precision(bump: Reals) -> Real:
+    """p, without the root that features have, also where w is below the numbers."""
+    _, _, _, _, tau, w, root_p, _ = bump
+    return where(w < FAINT, root_p * root_p, tau * w)
+
+
+def root_weight(bump: Reals) -> Real:
+    """sqrt(w), also where w is below the numbers."""
+    _, _, _, _, tau, w, root_p, _ = bump
+    faint = w < FAINT
+    return where(faint, root_p / sqrt(where(faint, tau, 1.0)), sqrt(where(faint, 1.0, w)))
+
+
 def square(bump: Reals) -> Real:
     """z^2, without the root that z takes."""
-    mu, _, _, center, tau, w, _, _ = bump
-    return minimum(tau * w * (mu - center) * (mu - center), FAR * FAR)
+    mu, _, _, center, _, _, _, _ = bump
+    return minimum(precision(bump) * (mu - center) * (mu - center), FAR * FAR)
 
 
 def height(bump: Reals) -> Real:
     """F = E s(X)."""
-    return sqrt(bump[5]) * exp(-0.5 * square(bump))
+    return scaled_height(bump, 1.0)
+
+
+def reach(bump: Reals) -> Real:
+    """p (1 + z^2): kappa and kappa z_1 z_2 of two bumps are at most cov_12 times the root of two of these."""
+    z = bump[7]
+    return precision(bump) * (1.0 + z * z)
+
+
+def halves(square: Real) -> Reals:
+    """Two factors of exp(-square / 2), neither below the numbers where an amplitude may lift the product."""
+    far = square > 100.0
+    first = exp(-where(far, 0.25, 0.5) * square)
+    return first, where(far, first, 1.0)
+
+
+def scaled_height(bump: Reals, amplitude: Real) -> Real:
+    """amplitude F, where F alone may be below the numbers."""
+    first, second = halves(square(bump))
+    return amplitude * (root_weight(bump) * first) * second
 
 
 def shortfall(bump: Reals) -> Real:
     """1 - F, by terms >= 0."""
-    root_w = sqrt(bump[5])
+    root_w = root_weight(bump)
     return filled(bump) / (1.0 + root_w) - root_w * expm1(-0.5 * square(bump))
 
 
 def filled(bump: Reals) -> Real:
     """1 - w = tau var w, without that difference."""
     _, var, _, _, tau, w, _, _ = bump
-    return where(w == 0.0, 1.0, tau * var * w)
+    return where(w < FAINT, 1.0 + 0.0 * w, tau * w * var)
 
 
-def variance(bump: Reals) -> Real:
-    """Var s(X) = E s^2 (1 - F^2 / E s^2) with 1 - w = f, s^2 a bump too, and the second factor by terms >= 0.
+def scaled_variance(bump: Reals, amplitude: Real) -> Real:
+    """amplitude^2 Var s(X), Var s(X) = E s^2 (1 - F^2 / E s^2), where s^2 is a bump too and 1 - w = f.
 
     E s^2 = sqrt(w / (1 + f)) exp(-z^2 / (1 + f)), F^2 / E s^2 = sqrt(w (1 + f)) exp(-z^2 f / (1 + f)) and
-    1 - w (1 + f) = f^2.
+    1 - w (1 + f) = f^2: the second factor is a sum of terms >= 0.
     """
     f = filled(bump)
     narrowed = 1.0 / (1.0 + f)
-    ratio, exponent = sqrt(bump[5] * (1.0 + f)), square(bump) * narrowed
-    return ratio * narrowed * exp(-exponent) * (f * f / (1.0 + ratio) - ratio * expm1(-f * exponent))
+    ratio, exponent = root_weight(bump) * sqrt(1.0 + f), square(bump) * narrowed
+    first, second = halves(2.0 * exponent)
+    return (
+        (amplitude * (ratio * narrowed * first))
+        * (amplitude * second)
+        * (f * f / (1.0 + ratio) - ratio * expm1(-f * exponent))
+    )
 
 
 def slope(bump: Reals) -> Real:
     """E s'(X) = d F / d mu."""
-    mu, _, _, center, _, w, root_p, z = bump
+    return scaled_slope(bump, 1.0)
+
+
+def scaled_slope(bump: Reals, amplitude: Real) -> Real:
+    """amplitude E s'(X), as `scaled_height`."""
+    mu, _, _, center, _, _, root_p, z = bump
     # by z, against whose rounding this cancels in covariances of sums; 0 at tau = 0
-    return -(root_p * z - FLAT * (mu - center)) * (sqrt(w) * exp(-0.5 * z * z))
+    first, second = halves(z * z)
+    return -(root_p * z - FLAT * (mu - center)) * (amplitude * (root_weight(bump) * first) * second)
 
 
 def bend(bump: Reals) -> Real:
     """E s''(X) = 2 d F / d var."""
-    _, _, _, _, tau, w, _, z = bump
-    return tau * w * (z - 1.0) * (z + 1.0) * height(bump)
+    return scaled_bend(bump, 1.0)
+
+
+def scaled_bend(bump: Reals, amplitude: Real) -> Real:
+    """amplitude E s''(X), as `scaled_height`."""
+    z = bump[7]
+    return precision(bump) * (z - 1.0) * (z + 1.0) * scaled_height(bump, amplitude)
 
 
 def twist(bump: Reals) -> Real:
     """E s'''(X)."""
-    _, _, _, _, tau, w, root_p, z = bump
-    return tau * w * root_p * z * (3.0 - z * z) * height(bump)
+    _, _, _, _, _, _, root_p, z = bump
+    return precision(bump) * root_p * z * (3.0 - z * z) * height(bump)
 
 
 def height_dtau(bump: Reals) -> Real:

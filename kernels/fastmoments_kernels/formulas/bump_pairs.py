@@ -9,6 +9,7 @@ are differences of the same kind. Where a sum of bumps and others has an extremu
 for such sums a covariance is split into that part, which is the product of the sums' gains, and the rest.
 """
 
+from fastmoments_kernels.formulas.bump import filled
 from fastmoments_kernels.vocabulary import (
     Real,
     Reals,
@@ -24,6 +25,7 @@ from fastmoments_kernels.vocabulary import (
     where,
 )
 
+LEAST = 2.0**-100
 # (exp(x) - 1 - x) / x^2 for |x| <= 1, highest power first: 1/19! is the first term left out
 EXP_TAIL = (
     1.5619206968586225e-16,
@@ -80,6 +82,12 @@ def expectation_11(one: Reals, two: Reals, link: Reals) -> Real:
     overlap = overlap_of(one, two, link)
     joint, _, _, _, _ = _terms_11(one, two, link, overlap)
     return joint * _joint_height(one, two, overlap)
+
+
+def remainder_11(one: Reals, two: Reals, link: Reals) -> Real:
+    """`expectation_11` less E s_1' E s_2'."""
+    overlap = overlap_of(one, two, link)
+    return difference(one, two, overlap, _terms_11(one, two, link, overlap))
 
 
 def remainder(one: Reals, two: Reals, link: Reals) -> Real:
@@ -213,11 +221,15 @@ def _compared(one: Reals, two: Reals, overlap: Reals) -> Reals:
     log_ratio, _, _ = _logs(overlap)
     # z_1^2 - 2 kappa z_1 z_2 + z_2^2 over 2 (1 - kappa^2), by positive terms
     alike = z_1 * z_2 > 0.0
-    difference = where(alike, apart, absolute(z_1) - absolute(z_2))
-    product = absolute(z_1 * z_2) * where(alike, 1.0 / (1.0 + kappa), (1.0 + kappa) / left)
+    difference = where(alike, apart, z_1 + z_2)
+    # not by |z_1 z_2|, which at 0 has the slope of the other side
+    product = z_1 * z_2 * where(alike, 1.0 / (1.0 + kappa), -(1.0 + kappa) / left)
     above = log_ratio >= 0.0
     exponent = where(above, 0.5 * difference * difference / left + product, 0.5 * (z_1 * z_1 + z_2 * z_2))
-    larger = sqrt(one[5] * two[5] / where(above, left, 1.0)) * exp(-exponent)
+    product, share = one[5] * two[5], where(above, left, 1.0)
+    # a product of two small weights is below the numbers
+    both = where(product > LEAST, sqrt(product / share), sqrt(one[5] / share) * sqrt(two[5]))
+    larger = both * exp(-exponent)
     return log_ratio, where(above, -larger, larger) * expm1(-absolute(log_ratio)), larger
 
 
@@ -235,9 +247,9 @@ def _logs(overlap: Reals) -> Reals:
 def overlap_of(one: Reals, two: Reals, link: Reals) -> Reals:
     """(sign, kappa, 1 - kappa^2, z_1, z_2, z_1 - z_2) with kappa >= 0, z_1 taking its sign."""
     sign, cov, free = link
-    _, var_1, _, _, tau_1, w_1, root_1, z_1 = one
-    _, var_2, _, _, tau_2, w_2, root_2, z_2 = two
-    u_1, u_2 = tau_1 * w_1 * var_1, tau_2 * w_2 * var_2
+    _, _, _, _, _, w_1, root_1, z_1 = one
+    _, _, _, _, _, w_2, root_2, z_2 = two
+    u_1, u_2 = filled(one), filled(two)
     left = w_1 * w_2 + (w_1 * u_2 + u_1 * w_2) + u_1 * u_2 * free
     return sign, absolute(cov) * (root_1 * root_2), left, sign * z_1, z_2, gap(one, two, sign * z_1, z_2)
 

@@ -7,9 +7,9 @@ from fastmoments_kernels.formulas.bump import (
     height_dcenter,
     height_dtau,
     log_bump,
+    scaled_variance,
     slope,
     steepest,
-    variance,
 )
 from fastmoments_kernels.formulas.bump import series as bump_series
 from fastmoments_kernels.formulas.bump import series_step as bump_series_step
@@ -57,7 +57,7 @@ def gain(neuron: Reals) -> Real:
 
 def var(neuron: Reals) -> Real:
     """Var s(X)."""
-    return variance(neuron)
+    return scaled_variance(neuron, 1.0)
 
 
 def mean_dvar(neuron: Reals) -> Real:

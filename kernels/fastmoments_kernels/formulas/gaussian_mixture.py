@@ -12,6 +12,7 @@ from fastmoments_kernels.formulas.bump import (
     height_dcenter,
     height_dtau,
     log_bump,
+    reach,
     slope,
     steepest,
 )
@@ -23,6 +24,7 @@ from fastmoments_kernels.formulas.bump_pairs import (
     covariance_dtau,
     expectation_11,
     remainder,
+    remainder_11,
 )
 from fastmoments_kernels.formulas.common_bumps import (
     common_covariance,
@@ -37,7 +39,10 @@ from fastmoments_kernels.formulas.correlation import (
     root,
     self_link,
 )
-from fastmoments_kernels.vocabulary import Real, Reals, absolute, collected, exp, summed, where
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, collected, either, exp, summed, where
+
+# (kappa z_1 z_2)^2 below which E s_1' s_2' and E s_1' E s_2' are of one size, and their difference loses nothing
+WEAK = 0.25
 
 
 # A slice [::3] has one entry per component: `summed` and `collected` ask for its length and give k = 0, 1, ...
@@ -198,7 +203,22 @@ def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """E[f'(X_1) f'(X_2)] = d cov / d cov_12."""
     low, high = _low(neuron_1, neuron_2), _high(neuron_1, neuron_2)
-    return _pairs_11(low, high, link(low, high, cov_12, slack))
+    joined = link(low, high, cov_12, slack)
+    weak = joined[1] * joined[1] * _reaches(low) * _reaches(high) < WEAK
+    return either(weak, _product_by_gains, _pairs_11, (low, high, joined))
+
+
+def _product_by_gains(neuron_1: Reals, neuron_2: Reals, link: Reals) -> Real:
+    """The product of the sums E f', small where the sums are, and the rest: components' own terms would cancel."""
+    return gain(neuron_1) * gain(neuron_2) + _remainders_11(neuron_1, neuron_2, link)
+
+
+def _reach_of(k: Real, neuron: Reals) -> Real:
+    return reach(_component(neuron, k))
+
+
+def _reaches(neuron: Reals) -> Real:
+    return summed(neuron[3::3], _reach_of, neuron)
 
 
 def cov_dparameters(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Reals:
@@ -216,6 +236,7 @@ _dcenter = bind(_weighted, {"of_bump": height_dcenter})
 _remainders = bind(_over_pairs, {"of_bumps": remainder})
 _pairs_10 = bind(_over_pairs, {"of_bumps": covariance_10})
 _pairs_20 = bind(_over_pairs, {"of_bumps": covariance_20})
+_remainders_11 = bind(_over_pairs, {"of_bumps": remainder_11})
 _pairs_11 = bind(_over_pairs, {"of_bumps": expectation_11})
 _dtau_against = bind(_weighted_against, {"of_bumps": covariance_dtau})
 _dcenter_against = bind(_weighted_against, {"of_bumps": covariance_dcenter})

@@ -1,14 +1,22 @@
 """npn(x) = r - q exp(-tau (x - center)^2 / 2): r less q times `gaussian`."""
 
-from fastmoments_kernels.formulas.bump import bump, level, log_bump, shortfall, steepest
+from fastmoments_kernels.formulas.bump import (
+    bump,
+    level,
+    log_bump,
+    scaled_bend,
+    scaled_height,
+    scaled_slope,
+    scaled_variance,
+    shortfall,
+    steepest,
+)
 from fastmoments_kernels.formulas.gaussian import cov as bump_cov
 from fastmoments_kernels.formulas.gaussian import cov_10 as bump_cov_10
 from fastmoments_kernels.formulas.gaussian import cov_20 as bump_cov_20
 from fastmoments_kernels.formulas.gaussian import cov_dparameters as bump_cov_dparameters
-from fastmoments_kernels.formulas.gaussian import gain as bump_gain
 from fastmoments_kernels.formulas.gaussian import mean as bump_mean
 from fastmoments_kernels.formulas.gaussian import mean_dparameters as bump_mean_dparameters
-from fastmoments_kernels.formulas.gaussian import mean_dvar as bump_mean_dvar
 from fastmoments_kernels.formulas.gaussian import product_11 as bump_product_11
 from fastmoments_kernels.formulas.gaussian import series as bump_series
 from fastmoments_kernels.formulas.gaussian import series_step as bump_series_step
@@ -21,7 +29,7 @@ from fastmoments_kernels.vocabulary import Real, Reals, absolute, exp, expm1
 def function(x: Real, r: Real, q: Real, tau: Real, center: Real) -> Real:
     """r - q exp(-tau (x - center)^2 / 2)."""
     exponent = log_bump(x, tau, center)
-    return level(r, -q, exp(exponent), -expm1(exponent))
+    return level(r, -q, -q * exp(exponent), -expm1(exponent))
 
 
 def lipschitz(r: Real, q: Real, tau: Real, center: Real) -> Real:
@@ -37,22 +45,23 @@ def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
 
 def mean(neuron: Reals) -> Real:
     """E npn(X) = r - q E s(X)."""
-    return level(neuron[8], -neuron[9], bump_mean(neuron[:8]), shortfall(neuron[:8]))
+    q = neuron[9]
+    return level(neuron[8], -q, scaled_height(neuron[:8], -q), shortfall(neuron[:8]))
 
 
 def gain(neuron: Reals) -> Real:
     """E npn'(X) = -q E s'(X)."""
-    return -neuron[9] * bump_gain(neuron[:8])
+    return scaled_slope(neuron[:8], -neuron[9])
 
 
 def var(neuron: Reals) -> Real:
     """Var npn(X) = q^2 Var s(X)."""
-    return neuron[9] * neuron[9] * bump_var(neuron[:8])
+    return scaled_variance(neuron[:8], neuron[9])
 
 
 def mean_dvar(neuron: Reals) -> Real:
     """d mean / d var = E npn''(X) / 2."""
-    return -neuron[9] * bump_mean_dvar(neuron[:8])
+    return scaled_bend(neuron[:8], -0.5 * neuron[9])
 
 
 def var_partials(neuron: Reals) -> Reals:

@@ -16,6 +16,9 @@ from fastmoments_kernels.formulas.bump import (
     height_dtau,
     level,
     log_bump,
+    scaled_bend,
+    scaled_height,
+    scaled_slope,
     shortfall,
     slope,
     slope_dtau,
@@ -36,7 +39,7 @@ from fastmoments_kernels.vocabulary import Real, Reals, absolute, exp, expm1, wh
 def function(x: Real, alpha: Real, r: Real, q: Real, tau: Real, center: Real) -> Real:
     """alpha x + (1 - alpha) (r - q exp(-tau (x - center)^2 / 2))."""
     exponent = log_bump(x, tau, center)
-    return alpha * x + (1.0 - alpha) * level(r, -q, exp(exponent), -expm1(exponent))
+    return alpha * x + (1.0 - alpha) * level(r, -q, -q * exp(exponent), -expm1(exponent))
 
 
 def lipschitz(alpha: Real, r: Real, q: Real, tau: Real, center: Real) -> Real:
@@ -56,12 +59,13 @@ def mean(neuron: Reals) -> Real:
 
 
 def _npn_mean(neuron: Reals) -> Real:
-    return level(neuron[9], -neuron[10], height(neuron[:8]), shortfall(neuron[:8]))
+    q = neuron[10]
+    return level(neuron[9], -q, scaled_height(neuron[:8], -q), shortfall(neuron[:8]))
 
 
 def gain(neuron: Reals) -> Real:
     """E f'(X) = alpha + a E s'(X)."""
-    return neuron[8] + neuron[11] * slope(neuron[:8])
+    return neuron[8] + scaled_slope(neuron[:8], neuron[11])
 
 
 def var(neuron: Reals) -> Real:
@@ -71,7 +75,7 @@ def var(neuron: Reals) -> Real:
 
 def mean_dvar(neuron: Reals) -> Real:
     """d mean / d var = E f''(X) / 2."""
-    return 0.5 * neuron[11] * bend(neuron[:8])
+    return scaled_bend(neuron[:8], 0.5 * neuron[11])
 
 
 def var_partials(neuron: Reals) -> Reals:
