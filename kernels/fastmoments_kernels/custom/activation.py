@@ -8,6 +8,8 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
+ROUNDING = 64 * float(np.finfo(np.float64).eps)  # of f as users compute it
+
 
 @dataclass(frozen=True)
 class Custom:
@@ -19,7 +21,8 @@ class Custom:
     tol : |error| <= tol sqrt(Var f(X_i) Var f(X_j)) for covariances, tol sqrt(E (f(X) - f(mu))^2) for means.
         Without variance f' and f'' are differences that agree to it, nan where they do not, as on a jump.
     kinks : points where f or f' breaks; without them a kinked function needs a coarse tol. Put them around what is
-        narrower than a tenth of a standard deviation as well: nothing else says that it is there.
+        narrower than a tenth of a standard deviation as well, unless it is one wide and at 0: nothing else says
+        that it is there.
     lipschitz : sup |f'|, for error bounds alone; nothing looks whether it is right.
     """
 
@@ -46,6 +49,13 @@ class ToleranceError(ValueError):
     """What was asked for cannot be reached; the message says where and what can."""
 
 
+def evaluate(activation: Custom, x: Array) -> Array:
+    value = np.asarray(activation.function(x.copy()), dtype=np.float64)
+    if value.shape != x.shape:
+        raise ValueError(f"function: expected one value per element, {x.shape}, got {value.shape}")
+    return value
+
+
 def _sigmoid(x: Array) -> Array:
     # scipy takes longer to import than everything else
     from scipy.special import expit
@@ -64,8 +74,8 @@ def _softplus(x: Array) -> Array:
 
 
 def _gelu_tanh(x: Array) -> Array:
-    value: Array = 0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
-    return value
+    # 1 + tanh(u) would leave rounding alone where it is small
+    return x * _sigmoid(np.sqrt(8.0 / np.pi) * (x + 0.044715 * x**3))
 
 
 READY = {

@@ -4,14 +4,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments_kernels.custom.activation import Custom, ToleranceError
+from fastmoments_kernels.custom.activation import ROUNDING, Custom, ToleranceError, evaluate
+from fastmoments_kernels.custom.slopes import slopes_of
 from fastmoments_kernels.tables import LEGENDRE_24
 
 Array = np.ndarray[Any, Any]
 
 REACH = 13.0  # He_n(z) phi(z) / sqrt(n!) < exp(-z^2/4): 4e-19 here, room for an f that grows
-PANELS = tuple(2**k for k in range(2, 11))  # tried in turn until two agree
-ROUNDING = 64 * float(np.finfo(np.float64).eps)
+FAR = 37.0  # exp(-z^2/2) is a normal number up to here
+# Where panels end besides kinks: f's that people write bend near 0 at a scale of one, and flatten from there
+BENDS = tuple(sign * 2.0 * 4.0**k for k in range(13) for sign in (-1.0, 1.0))
+HALVINGS = range(9)  # of all panels, tried in turn until two agree
+NARROW = 3e-6  # of where f is smooth: the square of it is beyond any tolerance, and f's rounding beside it is not
 CHUNK = 1 << 21  # function values at a time
 
 
@@ -19,7 +23,7 @@ class Neurons(NamedTuple):
     """A few neurons, flat, of g = f(X) - f(mu): f(mu), E g, b_1 ... b_N as (N, m), E g^2 He_1, E g^2 He_2, Var f.
 
     And 1 / sd, 0 at variance 0, and slopes: f' and f'' at mu, (2, m), of those without variance where
-    `slopes.differentiable` looked for them.
+    `differentiable` looked for them.
     """
 
     at_mu: Array
@@ -33,8 +37,8 @@ class Neurons(NamedTuple):
 
     @property
     def tail(self) -> Array:
-        """T / Var f, the share of the variance that the coefficients leave out."""
-        alive = self.var > 0.0
+        """T / Var f, the share of the variance that the coefficients leave out; 0 where that is f's rounding."""
+        alive = self.var > (ROUNDING * self.at_mu) ** 2
         left = np.where(alive, self.var - np.sum(self.b**2, axis=0), 0.0)
         return np.maximum(left, 0.0) / np.where(alive, self.var, 1.0)
 
@@ -42,35 +46,31 @@ class Neurons(NamedTuple):
         """Coefficients 0 ... N - 2 of f' or f'': by parts, b'_n = sqrt(n + 1) b_{n+1} / sd."""
         n = np.arange(len(self.b) - 1).reshape(-1, *(1,) * (self.b.ndim - 1))
         first, second = np.sqrt(n + 1.0) * self.inverse_sd, np.sqrt(n + 2.0) * self.inverse_sd
-        raised: Array = first * self.b[:-1] if order == 1 else first * second * self.b[1:]
+        raised: Array = first * (self.b[:-1] if order == 1 else second * self.b[1:])
         raised[0] = np.where(self.inverse_sd > 0.0, raised[0], self.slopes[order - 1])
         return raised
 
 
 def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons:
-    """Integrate f at every neuron, each on as many panels as it takes; nan where mu or var is nan or var < 0."""
+    """Integrate f at every neuron, each as far and on as many panels as it takes.
+
+    It is nan where mu or var is nan or var < 0.
+    """
     with np.errstate(all="ignore"):
         sd = np.sqrt(var)
         at_mu = evaluate(activation, mu)
         found = np.full((terms + 5, mu.size), np.nan)
         found[:, (var == 0.0) & ~np.isnan(at_mu)] = 0.0
-        todo = np.flatnonzero(np.isfinite(mu) & np.isfinite(sd) & (sd > 0.0))
-        before = None
-        for panels in PANELS:
-            now = _integrals(activation, mu[todo], sd[todo], at_mu[todo], terms, panels)
-            if before is not None:
-                settled = _agree(activation, at_mu[todo], before, now)
-                found[:, todo[settled]] = now[:, settled]
-                todo, now = todo[~settled], now[:, ~settled]
-            if not todo.size:
-                break
-            before = now
-        if todo.size:
-            i = todo[0]
+        wide = ~_narrow(activation, mu, sd, at_mu, found)
+        todo = np.flatnonzero(wide & np.isfinite(mu) & np.isfinite(sd) & (sd > 0.0))
+        found[:, todo] = _integrated(activation, mu[todo], sd[todo], at_mu[todo], terms, REACH)
+        if np.isnan(found[0, todo]).any():
+            i = todo[np.isnan(found[0, todo])][0]
             raise ToleranceError(
                 f"tol: {activation.tol:g} cannot be met at mu = {mu[i]:g}, var = {var[i]:g}: f is not smooth or "
                 "not finite there, or not computed in float64; give `kinks`, or a larger tol"
             )
+        _look_farther(activation, mu, sd, at_mu, found, todo)
         shift, b, (one, two, size, beyond) = found[0], found[1:-4], found[-4:]
         if np.any(beyond > activation.tol):
             i = int(np.nanargmax(beyond))
@@ -84,11 +84,37 @@ def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons
         return Neurons(at_mu, shift, b, one * size, two * size, spread, inverse_sd, slopes)
 
 
-def evaluate(activation: Custom, x: Array) -> Array:
-    value = np.asarray(activation.function(x.copy()), dtype=np.float64)
-    if value.shape != x.shape:
-        raise ValueError(f"function: expected one value per element, {x.shape}, got {value.shape}")
-    return value
+def differentiable(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons:
+    """`neurons_of`, those without variance with their slopes."""
+    neurons = neurons_of(activation, mu, var, terms)
+    still = (var == 0.0) & np.isfinite(mu)
+    if still.any():
+        neurons.slopes[:, still], _ = slopes_of(activation, mu[still], neurons.at_mu[still])
+    return neurons
+
+
+def _narrow(activation: Custom, mu: Array, sd: Array, at_mu: Array, found: Array) -> Array:
+    """Fill in, and mark, neurons for which f is a parabola; integrals of g would be those of f's rounding."""
+    narrow = np.isfinite(mu) & (sd > 0.0) & (sd <= NARROW * np.maximum(1.0, np.abs(mu)))
+    if narrow.any():
+        (first, second), smooth = slopes_of(activation, mu[narrow], at_mu[narrow])
+        narrow[narrow] = fits = sd[narrow] <= NARROW * smooth
+        linear, bent = first[fits] * sd[narrow], 0.5 * second[fits] * sd[narrow] ** 2  # g = linear Z + bent Z^2
+        size = np.hypot(linear, np.sqrt(3.0) * bent)
+        share = np.divide(bent, size, out=np.zeros_like(size), where=size > 0.0)
+        found[:, narrow] = 0.0
+        found[:3, narrow] = bent, linear, np.sqrt(2.0) * bent
+        found[-4:-1, narrow] = 6.0 * linear * share, 2.0 * size + 6.0 * bent * share, size
+    return narrow
+
+
+def _look_farther(activation: Custom, mu: Array, sd: Array, at_mu: Array, found: Array, todo: Array) -> None:
+    """Integrate to FAR where that is needed and settles: f hardly changes up to REACH, or grows beyond it."""
+    size, beyond = found[-2:, todo]
+    far = todo[(beyond > activation.tol) | ((size == 0.0) & bool(activation.kinks))]
+    farther = _integrated(activation, mu[far], sd[far], at_mu[far], len(found) - 5, FAR)
+    reached = farther[-1] <= activation.tol
+    found[:, far[reached]] = farther[:, reached]
 
 
 def _agree(activation: Custom, at_mu: Array, before: Array, now: Array) -> Array:
@@ -98,17 +124,36 @@ def _agree(activation: Custom, at_mu: Array, before: Array, now: Array) -> Array
     return settled
 
 
-def _integrals(activation: Custom, mu: Array, sd: Array, at_mu: Array, terms: int, panels: int) -> Array:
+def _integrated(activation: Custom, mu: Array, sd: Array, at_mu: Array, terms: int, reach: float) -> Array:
+    """`_integrals` with halvings enough for two numbers of them to agree; nan where none do."""
+    found = np.full((terms + 5, mu.size), np.nan)
+    todo, before = np.arange(mu.size), None
+    for halvings in HALVINGS:
+        if not todo.size:
+            break
+        now = _integrals(activation, mu[todo], sd[todo], at_mu[todo], terms, halvings, reach)
+        if before is not None:
+            settled = _agree(activation, at_mu[todo], before, now)
+            found[:, todo[settled]] = now[:, settled]
+            todo, now = todo[~settled], now[:, ~settled]
+        before = now
+    return found
+
+
+def _integrals(
+    activation: Custom, mu: Array, sd: Array, at_mu: Array, terms: int, halvings: int, reach: float
+) -> Array:
     """(terms + 5, m) numbers of g = f(X) - f(mu), each of g's size.
 
     E g He_n / sqrt(n!), n = 0 ... terms; E g^2 He_n / sqrt(E g^2), n = 1, 2; sqrt(E g^2); and last, no size, about
-    what share of E g^2 is beyond REACH.
+    what share of E g^2 is beyond the reach.
     """
     found = np.empty((terms + 5, mu.size))
-    step = max(1, CHUNK // (len(LEGENDRE_24) * (panels + len(activation.kinks))))
+    most = len(LEGENDRE_24) * (4 + len(activation.kinks) + len(BENDS)) << halvings
+    step = max(1, CHUNK // most)
     for start in range(0, mu.size, step):
         part = slice(start, start + step)
-        z, weight = _nodes(activation, mu[part], sd[part], panels)
+        z, weight = _nodes(activation, mu[part], sd[part], halvings, reach)
         g = evaluate(activation, mu[part, None] + sd[part, None] * z) - at_mu[part, None]
         # about 1 at most, so that squares neither vanish nor overflow; by powers of 2, which change no bit
         power = np.frexp(np.abs(g).max(axis=1))[1]
@@ -119,7 +164,7 @@ def _integrals(activation: Custom, mu: Array, sd: Array, at_mu: Array, terms: in
         for row, polynomial in ((-4, z), (-3, z * z - 1.0)):
             found[row, part] = np.einsum("ij,ij,ij->i", weighted, g, polynomial) / np.where(root > 0.0, root, 1.0)
         found[-2, part] = root
-        ends = (g[:, 0] ** 2 + g[:, -1] ** 2) * np.exp(-0.5 * REACH**2) / np.sqrt(2.0 * np.pi)
+        ends = (g[:, 0] ** 2 + g[:, -1] ** 2) * np.exp(-0.5 * reach**2) / np.sqrt(2.0 * np.pi)
         found[-1, part] = ends / np.where(square > 0.0, square, 1.0)
         last, this = np.zeros_like(z), np.ones_like(z)
         for n in range(terms + 1):
@@ -129,14 +174,18 @@ def _integrals(activation: Custom, mu: Array, sd: Array, at_mu: Array, terms: in
     return found
 
 
-def _nodes(activation: Custom, mu: Array, sd: Array, panels: int) -> tuple[Array, Array]:
-    """Nodes and weights times phi on panels that end at the kinks, (m, nodes)."""
-    ends = np.broadcast_to(np.linspace(-REACH, REACH, panels + 1), (mu.size, panels + 1))
-    if activation.kinks:
-        kinks = (np.array(activation.kinks) - mu[:, None]) / sd[:, None]
-        ends = np.sort(np.concatenate([ends, np.clip(kinks, -REACH, REACH)], axis=1), axis=1)
+def _nodes(activation: Custom, mu: Array, sd: Array, halvings: int, reach: float) -> tuple[Array, Array]:
+    """Nodes and weights times phi on panels that end at kinks and bends, (m, nodes)."""
+    bends = np.array(BENDS)
+    bends = bends[(np.abs(bends - mu[:, None]) < reach * sd[:, None]).any(axis=0)]
+    inner = (np.concatenate([activation.kinks, bends]) - mu[:, None]) / sd[:, None]
+    regular = np.broadcast_to(np.linspace(-reach, reach, 5), (mu.size, 5))
+    ends = np.sort(np.concatenate([regular, np.clip(inner, -reach, reach)], axis=1), axis=1)
+    parts = 1 << halvings
+    length = np.diff(ends)[..., None] / parts
+    first = (ends[:, :-1, None] + length * np.arange(parts)).reshape(mu.size, -1, 1)
+    length = np.broadcast_to(length, (*length.shape[:2], parts)).reshape(mu.size, -1, 1)
     rule = np.array(LEGENDRE_24)
-    length = np.diff(ends)[..., None]
-    z = ends[:, :-1, None] + length * rule[:, 0]
+    z = first + length * rule[:, 0]
     weight = length * rule[:, 1] * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
     return z.reshape(mu.size, -1), weight.reshape(mu.size, -1)

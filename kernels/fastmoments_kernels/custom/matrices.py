@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels.custom.activation import Custom
-from fastmoments_kernels.custom.hermite import Neurons
+from fastmoments_kernels.custom.hermite import Neurons, differentiable
 from fastmoments_kernels.custom.series import (
     correlated,
     cov_of,
@@ -18,7 +18,6 @@ from fastmoments_kernels.custom.series import (
     settled,
     var_partials,
 )
-from fastmoments_kernels.custom.slopes import differentiable
 from fastmoments_kernels.weighing import weigh
 
 Array = np.ndarray[Any, Any]

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.custom.activation import Custom, ToleranceError
-from fastmoments_kernels.custom.hermite import ROUNDING, Neurons, neurons_of
-from fastmoments_kernels.custom.slopes import differentiable
+from fastmoments_kernels.custom.activation import ROUNDING, Custom, ToleranceError
+from fastmoments_kernels.custom.hermite import Neurons, differentiable, neurons_of
 
 Array = np.ndarray[Any, Any]
 
@@ -43,9 +42,9 @@ def left_out(rho: Array, tail_1: Array, tail_2: Array, terms: int) -> Array:
 
 def rho_of(var_1: Array, var_2: Array, cov_12: Array, slack: float) -> Array:
     """The correlation; 0 for a neuron without variance, nan beyond 1 by more than rounding."""
-    product = var_1 * var_2
     with np.errstate(all="ignore"):
-        rho = np.where(product > 0.0, cov_12 / np.sqrt(var_1) / np.sqrt(var_2), 0.0 * product)
+        alive = (var_1 > 0.0) & (var_2 > 0.0)  # their product may be 0
+        rho = np.where(alive, cov_12 / np.sqrt(var_1) / np.sqrt(var_2), 0.0 * var_1 + 0.0 * var_2)
     clipped: Array = np.where(np.abs(rho) <= np.sqrt(1.0 + slack), np.clip(rho, -1.0, 1.0), np.nan)
     return clipped
 
@@ -87,7 +86,7 @@ def var_partials(x: Neurons) -> tuple[Array, Array]:
     by_var = 0.5 * x.square_2 - np.sqrt(2.0) * x.shift * x.b[1]
     # of a constant Var f is f'^2 var
     certain = x.raised(1)[0] ** 2
-    return by_mu * x.inverse_sd, np.where(x.inverse_sd > 0.0, by_var * x.inverse_sd**2, certain)
+    return by_mu * x.inverse_sd, np.where(x.inverse_sd > 0.0, by_var * x.inverse_sd * x.inverse_sd, certain)
 
 
 NEURON: dict[str, Callable[[Neurons], Any]] = {

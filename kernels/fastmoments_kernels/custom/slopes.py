@@ -1,11 +1,10 @@
-"""f' and f'' at a point, which neurons without variance have for coefficients: by differences, to a tolerance."""
+"""f' and f'' at a point, all there is to a neuron of little or no variance: by differences, to a tolerance."""
 
 from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.custom.activation import Custom
-from fastmoments_kernels.custom.hermite import ROUNDING, Neurons, evaluate, neurons_of
+from fastmoments_kernels.custom.activation import ROUNDING, Custom, evaluate
 
 Array = np.ndarray[Any, Any]
 
@@ -15,24 +14,17 @@ POINTS = 0.5 - 0.5 * np.cos(np.pi * (np.arange(12) + 0.5) / 12)
 AT_ZERO = np.array([np.prod([y / (y - x) for y in POINTS if y != x]) for x in POINTS])
 
 
-def differentiable(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons:
-    """`neurons_of`, those without variance with their slopes."""
-    neurons = neurons_of(activation, mu, var, terms)
-    still = (var == 0.0) & np.isfinite(mu)
-    if still.any():
-        neurons.slopes[:, still] = _slopes(activation, mu[still], neurons.at_mu[still])
-    return neurons
+def slopes_of(activation: Custom, mu: Array, at_mu: Array) -> tuple[Array, Array]:
+    """(f', f'') as (2, m), and how far around mu f is smooth; on a kink the means of both sides, and 0.
 
-
-def _slopes(activation: Custom, mu: Array, at_mu: Array) -> Array:
-    """(f', f'') as (2, m), on a kink the means of both sides; nan where halving the step does not settle them.
-
-    Differences' quotients are extrapolated to step 0: they are smooth in the step's square, on a kink in the step.
+    They are nan, and 0, where halving the step does not settle them. Differences' quotients are extrapolated to
+    step 0: they are smooth in the step's square, on a kink in the step.
     """
-    found, before = np.full((2, mu.size), np.nan), np.full((2, mu.size), np.nan)
+    found, before, smooth = np.full((2, mu.size), np.nan), np.full((2, mu.size), np.nan), np.zeros(mu.size)
     distance = np.abs(np.reshape(activation.kinks, (-1, 1)) - mu)
-    steps = np.where((distance == 0.0).any(axis=0)[:, None], POINTS, np.sqrt(POINTS))
+    bent = (distance == 0.0).any(axis=0)
     nearest = np.where(distance > 0.0, distance, np.inf).min(axis=0, initial=np.inf)
+    steps = np.where(bent[:, None], POINTS, np.sqrt(POINTS))
     steps = steps * np.minimum(nearest, np.maximum(1.0, np.abs(mu)))[:, None]
     with np.errstate(all="ignore"):
         for _ in range(HALVINGS):
@@ -42,10 +34,12 @@ def _slopes(activation: Custom, mu: Array, at_mu: Array) -> Array:
             change, size = np.abs(now - before), np.abs(quotients).max(axis=-1)
             settled = np.isnan(found) & (change <= 0.1 * activation.tol * size + rounding)
             found[settled] = now[settled]
+            # of the two the one that settles last
+            smooth = np.where(settled.any(axis=0), steps[:, -1], smooth)
             if not np.isnan(found).any():
                 break
             before, steps = now, 0.5 * steps
-    return found
+    return found, np.where(bent | np.isnan(found).any(axis=0), 0.0, smooth)
 
 
 def _quotients(activation: Custom, mu: Array, at_mu: Array, steps: Array) -> Array:
