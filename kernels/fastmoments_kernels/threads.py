@@ -6,8 +6,10 @@ fork does neither.
 
 import operator
 import os
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 _pool: ThreadPoolExecutor | None = None
@@ -35,12 +37,36 @@ def num_threads() -> int:
 
 
 def run(kernel: Callable[..., Any], arguments: tuple[Any, ...], tasks: int) -> None:
-    """kernel(*arguments, first, step) on as many threads as have a task, each with its own `first`."""
+    """kernel(*arguments, first, step) for every `first` below step, on as many threads as have a task.
+
+    The calling thread does what no other has begun: all of it where no thread can be had, as at the end of a
+    process.
+    """
     workers = max(1, min(num_threads(), tasks)) if tasks > 1 else 1
-    others = [_executor().submit(kernel, *arguments, first, workers) for first in range(1, workers)]
-    kernel(*arguments, 0, workers)
+    left = deque(range(workers))
+
+    def work() -> None:
+        while left:
+            try:
+                first = left.popleft()
+            except IndexError:  # another was faster
+                return
+            kernel(*arguments, first, workers)
+
+    others = _started(work, workers - 1)
+    work()
     for other in others:
-        other.result()
+        if not other.cancel():
+            other.result()
+
+
+def _started(work: Callable[[], None], count: int) -> list[Future[None]]:
+    """So many calls on other threads, or as many as can be had."""
+    calls: list[Future[None]] = []
+    with suppress(RuntimeError):  # the interpreter is shutting down, or may have no more threads
+        for _ in range(count):
+            calls.append(_executor().submit(work))
+    return calls
 
 
 def _executor() -> ThreadPoolExecutor:

@@ -32,6 +32,15 @@ compiled_formula = COMPILED["float64"]
 OF_PAIRS = ("cov", "cov_10", "cov_20", "product_11", "cov_dparameters")
 
 
+if hasattr(os, "register_at_fork"):
+    # A child has no thread that would release the lock, nor finish what was half compiled: a fork waits for both
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
+
+
 @cache
 def formula_binding(formula: ModuleType, parameters: int, real: str = "float64") -> Binding:
     """What loops find under `formula`, NEURON, PARAMETERS and HAS_SERIES: one activation, compiled for a dtype.
@@ -88,6 +97,11 @@ def _directory() -> Path:
 @contextmanager
 def disk_cache() -> Iterator[bool]:
     """Point Numba's cache at our folder while a loop is being decorated; False where none can be written."""
+    if numba.config.DISABLE_JIT:
+        raise RuntimeError(
+            "NUMBA_DISABLE_JIT: the kernels for arrays in main memory exist only as code that Numba compiles; "
+            "unset the variable, or set it to 0, before Numba is imported"
+        )
     # one setting for all threads: Numba's own lock, for whoever compiles may come here with it
     with global_compiler_lock:
         before, folder = numba.config.CACHE_DIR, _directory()
