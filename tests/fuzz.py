@@ -15,8 +15,14 @@ from tests.rows import function, numbers
 
 SHAPES = [((), 0), ((), 1), ((), 2), ((), 5), ((2,), 3), ((0,), 2), ((2, 1), 4)]
 LAYOUTS = ("contiguous", "strided", "transposed", "reversed", "read-only", "broadcast")
+# exponents of standard deviations: ordinary ones, and so wide that products of variances leave the dtype
+SCALES = {"ordinary": {"float32": 3, "float64": 3}, "wide": {"float32": 17, "float64": 149}}
 EVENTS = (
     "zero variance",
+    "on the kink",
+    "equal means in sd",
+    "opposite means in sd",
+    "uncorrelated",
     "the same twice",
     "opposites",
     "beyond 1 by rounding",
@@ -43,7 +49,8 @@ def gaussians(draw, dtypes=("float32", "float64"), shapes=SHAPES, layouts=LAYOUT
     """Of any scale, each neuron its own, with up to three events."""
     (batch, n), dtype = draw(st.sampled_from(shapes)), draw(st.sampled_from(dtypes))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    sd = 10.0 ** rng.uniform(-3, 3, (*batch, n))
+    reach = SCALES[draw(st.sampled_from(sorted(SCALES)))][dtype]
+    sd = 10.0 ** rng.uniform(-reach, reach, (*batch, n))
     root = rng.standard_normal((*batch, n, n + 1)) / np.sqrt(n + 1)
     mu = (sd * rng.standard_normal((*batch, n)) * 10.0 ** rng.uniform(-2, 1)).astype(dtype)
     cov = (sd[..., :, None] * (root @ root.swapaxes(-1, -2)) * sd[..., None, :]).astype(dtype)
@@ -63,8 +70,20 @@ def _happen(event, mu, cov, i, j, eps):
         cov[..., i, j] = cov[..., j, i] = sign * cov[..., i, i] * (1 + (4 * eps if "beyond" in event else 0))
     elif event == "zero variance":
         cov[..., i, i] = 0.0
+    elif event == "on the kink":
+        mu[..., i] = 0.0
+    elif event.endswith("means in sd"):
+        sign = -1.0 if event.startswith("opposite") else 1.0
+        mu[..., j] = sign * mu[..., i]
+        # the same correlations at neuron i's variance
+        scale = np.sqrt(cov[..., i, i]) / np.sqrt(cov[..., j, j])
+        cov[..., :, j] *= scale[..., None]
+        cov[..., j, :] *= scale[..., None]
+        cov[..., j, j] = cov[..., i, i]
+    elif event == "uncorrelated":
+        cov[..., i, j] = cov[..., j, i] = 0.0
     elif event == "beyond 1 by mistake":
-        cov[..., i, j] = cov[..., j, i] = 1.5 * np.sqrt(cov[..., i, i] * cov[..., j, j])
+        cov[..., i, j] = cov[..., j, i] = 1.5 * np.sqrt(cov[..., i, i]) * np.sqrt(cov[..., j, j])
     elif event == "asymmetric":
         cov[..., j, i] = 0.5 * cov[..., i, j]
     else:
@@ -116,7 +135,7 @@ def assert_moments(name, mu, cov, found, flushed=False):
     slack = 64 * n * float(np.finfo(dtype).eps)
     value, size = pair(name, mu[..., i], mu[..., j], var[..., i], var[..., j], cov[..., i, j], slack)
     sd_out = np.sqrt(of_var[0])
-    lost = np.sqrt(lost[..., i] * lost[..., j])
+    lost = np.sqrt(lost[..., i]) * np.sqrt(lost[..., j])
     assert_within(out[..., i, j], value, size + sd_out[..., i] * sd_out[..., j], lost, dtype)
 
 
@@ -135,8 +154,10 @@ def pair(name, mu_1, mu_2, var_1, var_2, cov_12, slack):
     """The same of covariances; one beyond sqrt(var_1 var_2) within `slack` is on it."""
     own = [number for number in numbers(name) for _ in (1, 2)]
     with np.errstate(all="ignore"):
-        reach = np.sqrt(var_1 * var_2)
-        beyond = (cov_12 * cov_12 > var_1 * var_2 * (1.0 + slack)) | np.isnan(reach)
+        # not by products of variances, which may be beyond the numbers
+        reach = np.sqrt(var_1) * np.sqrt(var_2)
+        rho = cov_12 / np.sqrt(var_1) / np.sqrt(var_2)
+        beyond = (rho * rho > 1.0 + slack) | np.isnan(reach)
         cov_12 = np.where(beyond, cov_12, np.clip(cov_12, -reach, reach))
     inputs = mu_1, mu_2, var_1, var_2, cov_12
     value, slopes = (elementwise(name, kind)(*inputs, *own) for kind in ("cov", "cov_partials"))
