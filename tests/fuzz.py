@@ -154,14 +154,21 @@ def pair(name, mu_1, mu_2, var_1, var_2, cov_12, slack):
     """The same of covariances; one beyond sqrt(var_1 var_2) within `slack` is on it."""
     own = [number for number in numbers(name) for _ in (1, 2)]
     with np.errstate(all="ignore"):
-        # not by products of variances, which may be beyond the numbers
-        reach = np.sqrt(var_1) * np.sqrt(var_2)
-        rho = cov_12 / np.sqrt(var_1) / np.sqrt(var_2)
-        beyond = (rho * rho > 1.0 + slack) | np.isnan(reach)
+        # products of variances may be beyond the numbers, and roots' products are not theirs: var, for duplicates
+        (small_1, power_1), (small_2, power_2) = (_by_even_power(var) for var in (var_1, var_2))
+        reach = np.ldexp(np.sqrt(small_1 * small_2), (power_1 + power_2) // 2)
+        rho_12 = np.ldexp(cov_12, -(power_1 + power_2) // 2)
+        beyond = (rho_12 * rho_12 > small_1 * small_2 * (1.0 + slack)) | np.isnan(reach)
         cov_12 = np.where(beyond, cov_12, np.clip(cov_12, -reach, reach))
     inputs = mu_1, mu_2, var_1, var_2, cov_12
     value, slopes = (elementwise(name, kind)(*inputs, *own) for kind in ("cov", "cov_partials"))
     return value, np.abs(value) + _weighed(*zip(inputs, slopes, strict=True))
+
+
+def _by_even_power(var):
+    """(x, p), p even, with var = x 2^p."""
+    power = np.frexp(var)[1] // 2 * 2
+    return np.ldexp(var, -power), power
 
 
 def _weighed(*pairs):
