@@ -179,3 +179,39 @@ def test_float32_bumps_lose_nothing_on_the_way(framework):
     assert error(np.asarray(got), mean, mpf(2), "float32") <= BOUND
     got = fm.npn_gain(arrays(mu), arrays(var), q=q, tau=tau)
     assert error(np.asarray(got), gain, 4 * square, "float32") <= BOUND
+
+
+def mixture(mu_1, mu_2, var_1, var_2, cov_12):
+    """Cov(f(X_1), f(X_2)) of f(x) = sum w exp(-tau (x - c)^2 / 2), by the determinants of I + T Sigma."""
+    total = mpf(0)
+    for w, t, c in zip(*MIXTURE, strict=True):
+        for v, s, d in zip(*MIXTURE, strict=True):
+            a, b, x, y = 1 + t * var_1, 1 + s * var_2, mu_1 - mpf(c), mu_2 - mpf(d)
+            det = a * b - t * s * cov_12**2
+            square = (t * b * x**2 - 2 * t * s * cov_12 * x * y + s * a * y**2) / det
+            apart = mp.exp(-t * x**2 / a / 2 - s * y**2 / b / 2) / mp.sqrt(a * b)
+            total += mpf(w) * mpf(v) * (mp.exp(-square / 2) / mp.sqrt(det) - apart)
+    return total
+
+
+MIXTURE = (0.75, 0.375), (1, 2), (0.25, 0.5)
+
+
+def test_mixtures_of_neurons_of_any_scale():
+    rng, judged = np.random.default_rng(1), 0
+    own = [x for values in MIXTURE for value in values for x in (value, value)]
+    for i in range(60):
+        var = 10.0 ** rng.uniform(-290, 290, 2) if i % 2 else np.full(2, 10.0 ** rng.uniform(-290, 290))
+        mu = rng.normal(size=2) * np.minimum(2 * np.sqrt(var) + 2, 1e3)
+        inputs = (*mu, *var, np.tanh(2 * rng.normal()) * np.sqrt(var[0]) * np.sqrt(var[1]))
+        with mp.workdps(700):  # variances apart by 580 digits
+            exact, step = [mpf(float(x)) for x in inputs], mpf(10) ** -20
+            value = mixture(*exact)
+            if abs(value) < TINY:
+                continue
+            moved = ([x * (1 + step) if j == k else x for k, x in enumerate(exact)] for j in range(5))
+            cond = 1 + sum(abs((mixture(*x) - value) / (step * value)) for x in moved)
+        got = eager.elementwise("gaussian_mixture", "cov")(*map(np.asarray, inputs), *own)
+        assert error(got, value, cond, "float64") <= BOUND, (inputs, got, mp.nstr(value, 17))
+        judged += 1
+    assert judged > 50

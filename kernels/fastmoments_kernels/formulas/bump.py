@@ -7,7 +7,7 @@ tau >= 0: of a negative one, where s grows and its moments exist for small varia
 from fastmoments_kernels.formulas.correlation import judged, root
 from fastmoments_kernels.vocabulary import Real, Reals, exp, expm1, maximum, minimum, sqrt, where
 
-# Added to p: sqrt(p) then has a derivative at tau = 0, and what is made of it is 1 or 0 there. It is 0 in float32.
+# Added to p = 0: sqrt(p) then has a derivative at tau = 0, and what is made of it is 1 or 0 there. 0 in float32.
 FLAT = 2.0**-1000
 FAR = 64.0  # exp(-z^2 / 4) is 0 from here on in every dtype, and z^2 stays finite
 WIDE, FAINT = 2.0**60, 2.0**-60  # tau var and w from which on 1 + tau var is tau var, and w may leave the numbers
@@ -37,9 +37,13 @@ def bump(mu: Real, var: Real, tau: Real, center: Real) -> Reals:
     load = tau * var
     w, wide = 1.0 / (1.0 + load), load > WIDE
     p = where(wide, 1.0 / where(wide, var, 1.0), tau * w)
-    root_p = root(p + FLAT)
+    root_p = root(p + _flat(p))
     z = root_p * (mu - center)
     return mu, var, root(var), center, tau, w, root_p, maximum(minimum(z, FAR), -FAR)
+
+
+def _flat(p: Real) -> Real:
+    return where(p == 0.0, FLAT, 0.0 * p)
 
 
 def precision(bump: Reals) -> Real:
@@ -124,7 +128,8 @@ def scaled_slope(bump: Reals, amplitude: Real) -> Real:
     mu, _, _, center, _, _, root_p, z = bump
     # by z, against whose rounding this cancels in covariances of sums; 0 at tau = 0
     first, second = halves(z * z)
-    return -(root_p * z - FLAT * (mu - center)) * (amplitude * (root_weight(bump) * first) * second)
+    flat = _flat(precision(bump))
+    return -(root_p * z - flat * (mu - center)) * (amplitude * (root_weight(bump) * first) * second)
 
 
 def bend(bump: Reals) -> Real:
