@@ -1,10 +1,51 @@
 """What tests share. `pytest --frameworks-page` writes docs/frameworks.md if every cell's tests passed."""
 
+import os
+import sys
+
+import numpy as np
 import pytest
 
+import fastmoments as fm
+from fastmoments_kernels import threads as kernel_threads
 from tests import features
 
 RESULTS = pytest.StashKey[dict[str, set[str]]]()
+
+# what a shell sets for other programs and frameworks read when they are imported
+os.environ.pop("JAX_ENABLE_X64", None)
+
+
+def shared_state():
+    """What one test could leave to the next, of the libraries that are imported."""
+    found = {f"${name}": value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    found |= {
+        "folder": os.getcwd(),
+        "kernels' threads": kernel_threads._threads,
+        "NumPy's errors": np.geterr(),
+        "NumPy's printing": np.get_printoptions(),
+    }
+    if torch := sys.modules.get("torch"):
+        found["PyTorch's dtype"] = torch.get_default_dtype()
+        found["PyTorch's threads"] = torch.get_num_threads()
+        found["PyTorch's gradients"] = torch.is_grad_enabled()
+    if jax := sys.modules.get("jax"):
+        found["JAX's float64"] = jax.config.jax_enable_x64
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays():
+    """Fails a test that leaves shared state changed, for others would depend on whether it ran before them."""
+    before = shared_state()
+    yield
+    assert not changed_since(before)
+
+
+def changed_since(before):
+    """What is no longer as it was; what is new comes with a library that was imported."""
+    after = shared_state()
+    return {name: (value, after.get(name)) for name, value in before.items() if after.get(name) != value}
 
 
 @pytest.fixture
@@ -16,23 +57,31 @@ def synchronous():
 
 
 @pytest.fixture
+def threads(monkeypatch):
+    """Sets how many threads the kernels use, for this test."""
+    monkeypatch.setattr("fastmoments_kernels.threads._threads", None)
+    return fm.set_num_threads
+
+
+@pytest.fixture
 def one_thread():
     """PyTorch's second one gains nothing on small matrices, and costs much on a busy machine."""
     torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
 def double_precision(one_thread):
     """PyTorch's numbers are float64 where nothing else is said."""
     torch = pytest.importorskip("torch")
+    before = torch.get_default_dtype()
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float64)
     yield
-    torch.set_default_dtype(torch.float32)
+    torch.set_default_dtype(before)
 
 
 def pytest_addoption(parser):

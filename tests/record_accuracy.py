@@ -9,8 +9,6 @@ how Triton's kernels, which are interpreted in processes of their own, report.
 """
 
 import json
-import os
-import subprocess
 import sys
 from itertools import product
 
@@ -18,6 +16,7 @@ from tqdm import tqdm
 
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from tests import conformance
+from tests.processes import python
 
 NORMAL = "bivariate_normal"
 NAMES = [*(row.name for row in CATALOGUE), NORMAL]
@@ -48,12 +47,9 @@ def in_its_process(name, backend, sources=tuple(conformance.SOURCES)):
     """`measured` here, or where Triton interprets."""
     if backend != "gpu":
         return measured(name, backend, sources)
-    command = [sys.executable, "-Wignore", "-m", "tests.record_accuracy", "--print", name, backend]
+    command = ["-Wignore", "-m", "tests.record_accuracy", "--print", name, backend]
     command += ["unseen"] if sources == ["unseen"] else []
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout)
+    return json.loads(python(*command, TRITON_INTERPRET="1"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Gaussian weights and cross-covariances: against the sums of the definitions, and the same on every framework."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -111,16 +113,12 @@ LAYERS = ("affine", "residual", "linear", "marginals")
 @pytest.mark.feature("JAX", "layers")
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
-def test_frameworks_agree(layer, framework, request):
-    if framework == "torch":
-        convert = pytest.importorskip("torch").from_numpy
-    else:
-        jax = pytest.importorskip("jax")
-        before = jax.config.jax_enable_x64
-        jax.config.update("jax_enable_x64", True)
-        request.addfinalizer(lambda: jax.config.update("jax_enable_x64", before))
-        convert = jax.numpy.asarray
-    for got, want in zip(call(layer, convert), call(layer, np.asarray), strict=True):
+def test_frameworks_agree(layer, framework):
+    library = pytest.importorskip(framework)
+    convert = library.from_numpy if framework == "torch" else library.numpy.asarray
+    with library.enable_x64(True) if framework == "jax" else nullcontext():
+        found = call(layer, convert)
+    for got, want in zip(found, call(layer, np.asarray), strict=True):
         assert framework in type(got).__module__ or "jaxlib" in type(got).__module__
         np.testing.assert_allclose(np.asarray(got), want, **CLOSE)
 

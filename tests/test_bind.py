@@ -1,7 +1,5 @@
 """One formula, every array world: the same relu.cov on NumPy, Numba, mpmath, jax.numpy and Triton."""
 
-import os
-import subprocess
 import sys
 from dataclasses import fields
 
@@ -15,6 +13,7 @@ from fastmoments_kernels.catalogue import CATALOGUE
 from fastmoments_kernels.cpu import elementwise
 from fastmoments_kernels.formulas import relu
 from tests.mpmath_vocabulary import MPMATH
+from tests.processes import python
 
 # two ordinary pairs, one near |rho| = 1, one on it, one in the tails
 MU_1 = np.array([0.3, -1.0, 0.5, 0.2, -4.0])
@@ -69,16 +68,12 @@ def test_jax(truth):
 @pytest.mark.parametrize("name", ["mean", "cov"])
 def test_triton(name):
     """Interpreted against NumPy, and compiled for a GPU that need not be there: two processes, they do not mix."""
-    interpreted = _run(name, TRITON_INTERPRET="1")
-    assert float(interpreted) <= ULPS * np.finfo(np.float64).eps
-    assert int(_run(name)) > 0
+    assert float(_run(name, interpret="1")) <= ULPS * np.finfo(np.float64).eps
+    assert int(_run(name, interpret=None)) > 0
 
 
-def _run(name, **environment):
-    command = [sys.executable, "-m", "tests.triton_binding", name]
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.split()[-1]
+def _run(name, interpret):
+    return python("-m", "tests.triton_binding", name, TRITON_INTERPRET=interpret).split()[-1]
 
 
 def test_only_what_changes_is_copied():

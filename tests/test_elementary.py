@@ -1,11 +1,11 @@
 """Elementary functions of the cpu vocabulary against mpmath, to the ends of either dtype's range."""
 
+import numba
 import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-numba = pytest.importorskip("numba")
-VOCABULARY = pytest.importorskip("fastmoments_kernels.cpu.vocabulary").VOCABULARY
+from fastmoments_kernels.cpu.vocabulary import VOCABULARY
 
 NAMES = ("exp", "expm1", "log", "log1p", "sin", "cos")
 # Half a unit is the last rounding's; products of two rounded factors, of which there are at most two, add as much.

@@ -5,9 +5,10 @@ from itertools import count
 import numpy as np
 import pytest
 
-targets = pytest.importorskip("benchmarks.targets", reason="benchmarks are not installed")
+pytest.importorskip("threadpoolctl")
+pytest.importorskip("torch")
 
-from benchmarks import counts  # noqa: E402
+from benchmarks import counts, targets  # noqa: E402
 from fastmoments_kernels.formulas import bivariate  # noqa: E402
 
 

@@ -1,12 +1,9 @@
 """Triton's kernels: interpreted anywhere, on a card where there is one. tests/gpu_cases.py says what must hold."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from fastmoments_kernels.catalogue import CATALOGUE
+from tests.processes import python
 from tests.rows import activations
 
 pytest.importorskip("torch")
@@ -15,19 +12,16 @@ pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 LAYERS = "tests/gpu_layer_cases.py"
 # one of the matrices': its pairs go by series and by formula
 ONE_MATRIX = "tests/gpu_cases.py::test_moments[relu-float32-strong-5]"
-INTERPRETED = os.environ | {"TRITON_INTERPRET": "1"}
-COMPILED = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+INTERPRETED, COMPILED = "1", None
 
 
-def run(environment, *cases):
-    command = [sys.executable, "-m", "pytest", "-q", "-Wignore", "--tb=short", *cases]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+def run(interpret, *cases, **environment):
+    python("-m", "pytest", "-q", "-Wignore", "--tb=short", *cases, TRITON_INTERPRET=interpret, **environment)
 
 
-def run_cases(row, environment):
+def run_cases(row, interpret):
     # by name exactly: one is part of another's, and -k would leave out or take in what it should not
-    run(environment | {"GPU_CASES_OF": row.name}, "tests/gpu_cases.py")
+    run(interpret, "tests/gpu_cases.py", GPU_CASES_OF=row.name)
 
 
 def test_layers_and_a_matrix_interpreted():
@@ -41,11 +35,9 @@ def test_interpreted(row):
 
 
 def test_gpu_check_takes_all_activations_if_none_is_named():
-    command = "import gpu_check; print(*gpu_check.parsed([]).activation)"
-    done = subprocess.run(
-        [sys.executable, "-c", command], cwd="tools", env=COMPILED, capture_output=True, text=True
-    )
-    assert done.stdout.split() == [*(row.name for row in CATALOGUE), "none"], done.stderr
+    command = "import sys; sys.path.append('tools'); import gpu_check; print(*gpu_check.parsed([]).activation)"
+    found = python("-c", command, TRITON_INTERPRET=COMPILED).split()
+    assert found == [*(row.name for row in CATALOGUE), "none"]
 
 
 @pytest.fixture

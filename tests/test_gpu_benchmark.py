@@ -8,9 +8,8 @@ import pytest
 import fastmoments as fm
 
 torch = pytest.importorskip("torch")
-gpu = pytest.importorskip("benchmarks.gpu", reason="benchmarks are not installed")
 
-from benchmarks import gpu_section  # noqa: E402
+from benchmarks import gpu, gpu_section  # noqa: E402
 
 SMALL = gpu.Sizes(matrix=9, batch=(3, 4), layer=(5, 6))
 

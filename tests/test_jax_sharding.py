@@ -1,14 +1,12 @@
 """JAX: a covariance that lies on several devices stays there."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tests import conformance
+from tests.processes import python
 
 pytest.importorskip("jax")
 
@@ -59,11 +57,8 @@ print(json.dumps({
 )
 @pytest.mark.feature("JAX", "lazy, never gathered", "sharded")
 def test_a_sharded_covariance_is_not_gathered(name, mesh, spec):
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", SHARDED, json.dumps(mesh), json.dumps(spec), name]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    found = json.loads(python("-c", SHARDED, json.dumps(mesh), json.dumps(spec), name, **environment))
     # vectors are gathered; of a matrix every device has its block and what it is sent of the mirror image's
     assert found["partitions"] == 8 and found["gathered"] <= 64 and not found["whole"]
     assert found["kept"] and found["symmetric"]

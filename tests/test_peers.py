@@ -5,9 +5,10 @@ import pytest
 
 import fastmoments as fm
 
-peers = pytest.importorskip("benchmarks.peers", reason="benchmarks are not installed")
+pytest.importorskip("threadpoolctl")
+pytest.importorskip("torch")
 
-from benchmarks import pair_truth, peers_page  # noqa: E402
+from benchmarks import pair_truth, peers, peers_page  # noqa: E402
 from fastmoments_kernels.catalogue import row_of  # noqa: E402
 from tests import truth  # noqa: E402
 

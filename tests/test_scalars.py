@@ -1,7 +1,5 @@
 """The scalar functions in users' own kernels: Numba here, Triton in processes of its own."""
 
-import os
-import subprocess
 import sys
 from itertools import product
 
@@ -13,6 +11,7 @@ from numba.core.errors import TypingError
 import fastmoments as fm
 from fastmoments_kernels.catalogue import CATALOGUE
 from tests import conformance, points
+from tests.processes import python
 from tests.rows import numbers
 
 DTYPES = ("float64", "float32")
@@ -82,11 +81,8 @@ def test_names_are_those_of_the_ufuncs():
             _ = module.relu_moments
 
 
-def run_triton(kernel, **environment):
-    command = [sys.executable, "-Wignore", "-m", "tests.triton_scalars", kernel]
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.split()
+def run_triton(kernel, interpret):
+    return python("-Wignore", "-m", "tests.triton_scalars", kernel, TRITON_INTERPRET=interpret).split()
 
 
 kernels = pytest.mark.parametrize("kernel", ["of_neurons", pytest.param("of_pairs", marks=pytest.mark.slow)])
@@ -98,7 +94,7 @@ kernels = pytest.mark.parametrize("kernel", ["of_neurons", pytest.param("of_pair
 @kernels
 def test_triton_kernels_call_it(kernel):
     """Interpreted: the largest error in eps of what NumPy gives, float64's and float32's."""
-    for error in map(float, run_triton(kernel, TRITON_INTERPRET="1")):
+    for error in map(float, run_triton(kernel, interpret="1")):
         # both within the contract, at conditions below 3
         assert error <= 2 * conformance.BOUND * 4
 
@@ -107,4 +103,4 @@ def test_triton_kernels_call_it(kernel):
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton has wheels for Linux only")
 @kernels
 def test_triton_kernels_compile_for_a_card(kernel):
-    assert all(int(size) > 0 for size in run_triton(kernel))
+    assert all(int(size) > 0 for size in run_triton(kernel, interpret=None))

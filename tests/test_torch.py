@@ -1,5 +1,8 @@
 """PyTorch tensors: values by the accuracy contract, derivatives of every kind by value, and what inputs mean."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from tests.rows import function, names, numbers, one_name
 torch = pytest.importorskip("torch")
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 NEURON = ("mean", "var", "gain", "marginals")
+COMPILERS = (os.environ.get("CXX", "g++"), "clang++", "cl")
 
 
 def gaussian(n, dtype=torch.float64, seed=0):
@@ -294,6 +298,7 @@ def test_second_derivatives_of_what_is_compiled_are_refused():
 
 
 @pytest.mark.feature("PyTorch", "compiled")
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="inductor needs a C++ compiler")
 def test_inductor():
     mu, var = leaves(*arguments("mean"))
     expected = fm.relu_mean(mu.detach(), var.detach())

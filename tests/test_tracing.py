@@ -15,18 +15,9 @@ from torch.nn.utils import prune  # noqa: E402
 import fastmoments as fm  # noqa: E402
 from tests.network_cases import gaussian, matrix_of  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 EXACT = dict(rtol=1e-11, atol=1e-11)  # chains of some ten products of numbers of order one
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_default_dtype(torch.float32)
 
 
 class Of(nn.Module):

@@ -1,0 +1,18 @@
+"""Python in a process of its own, at the repository's root wherever pytest was started."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LAST = 4000  # characters of each stream that a failure shows
+
+
+def python(*arguments, **environment):
+    """What `python arguments...` prints, in this environment but for the names given, None for those it lacks."""
+    given = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout[-LAST:]}\n{done.stderr[-LAST:]}"
+    return done.stdout
