@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite.ir as ir
-from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
@@ -21,8 +20,10 @@ from numba.extending import (
     register_model,
 )
 
+from fastmoments_kernels.cpu.machine import AVX512
+
 # four vectors that do not wait for each other
-LANES = 32 if get_host_cpu_features().get("avx512f") else 16
+LANES = 32 if AVX512 else 16
 DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
 BITS = ir.VectorType(ir.IntType(64), LANES)
 FLAGS = ir.VectorType(ir.IntType(1), LANES)

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-import llvmlite.binding as llvm
 import llvmlite.ir as ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastmoments_kernels.cpu.machine import AVX512
+
 # Bytes of a vector, and how many vectors of either sum the registers hold beside those of weights
-VECTOR, SUMS = (64, 12) if llvm.get_host_cpu_features().get("avx512f") else (32, 4)
+VECTOR, SUMS = (64, 12) if AVX512 else (32, 4)
 
 
 def lanes(real: str) -> int:

@@ -6,18 +6,16 @@ vectors of inner loops only, and would keep the sums in memory.
 
 from typing import Any
 
-import llvmlite.binding
 import llvmlite.ir as ir
-import numba
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from fastmoments_kernels.cpu.machine import AVX512
 from fastmoments_kernels.cpu.memory import element
 
 VECTOR = 64  # bytes: a line of the caches, the widest vector there is, two or four of others
-_FEATURES = numba.config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
-HEIGHT = 8 if "+avx512f" in _FEATURES else 4  # with rho, as many vectors as half the registers
+HEIGHT = 8 if AVX512 else 4  # with rho, as many vectors as half the registers
 
 WIDE = VECTOR // 8  # float64 in a vector
 LIMITS = 56  # numbers that `how_many_below` takes

@@ -1,0 +1,39 @@
+"""Kernels for processors other than the one at hand, as Numba's own settings choose them."""
+
+import pytest
+
+from tests.processes import python
+from tests.rows import QUICK
+
+# no vectors but the oldest, and no fused products; those of most machines; what is left without AVX
+SETTINGS = {
+    "generic": {"NUMBA_CPU_NAME": "generic"},
+    "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi2"},
+    "no AVX": {"NUMBA_ENABLE_AVX": "0"},
+}
+others = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+WIDTHS = """
+from fastmoments_kernels.cpu import machine, products, squares
+from fastmoments_kernels.cpu.block import LANES
+print(machine.AVX512, products.VECTOR, products.SUMS, squares.HEIGHT, LANES)
+"""
+
+
+@others
+def test_all_widths_follow_what_is_compiled_for(setting):
+    """Half the registers, and half as wide, whatever this machine has."""
+    assert python("-c", WIDTHS, **setting).split() == ["False", "32", "4", "4", "16"]
+
+
+@pytest.mark.slow  # everything is compiled anew
+@others
+@pytest.mark.parametrize("name", QUICK)
+def test_the_contract_holds_there(name, setting):
+    """Functions of numbers, matrices and their gradients, and layers."""
+    tests = (
+        f"tests/test_conformance.py::test_conformance[{name}-cpu]",
+        "tests/test_matrices.py",
+        "tests/test_linear.py",
+    )
+    chosen = f"({name} and not {name}_) or threads or definition"
+    python("-m", "pytest", "-q", "-Wignore", "-m", "slow or not slow", "-k", chosen, *tests, **setting)
