@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +17,7 @@ from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
 from fastmoments_kernels.bind import Binding
+from fastmoments_kernels.cpu.machine import TARGET
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY, binding, inline
 from fastmoments_kernels.formulas.identity import has_series, interface_of
 
@@ -81,12 +82,14 @@ def ufunc_loop(template: Callable[..., Any], names: Mapping[str, Any], name: str
 
 @cache
 def _directory() -> Path:
-    """One folder per digest of the kernel sources: an upgrade or an edit never runs older machine code.
+    """One folder per digest of the kernel sources and of the processor, which any number of processes may share.
 
-    Numba itself looks at the file a loop stands in, not at the formulas bound into it.
+    An upgrade or an edit never runs older machine code: Numba itself looks at the file a loop stands in, not at the
+    formulas bound into it. Nor does a processor run another's: of two that write at once into one of Numba's index
+    files each gives its code the number 1, and what one has stored there the other would load.
     """
     package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(TARGET).encode())
     for source in sorted(package.rglob("*.py")):
         digest.update(source.read_bytes())
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmoments"
@@ -114,9 +117,11 @@ def disk_cache() -> Iterator[bool]:
 
 
 def _made(folder: Path) -> bool:
-    """Whether the folder is there; with a new one, stale ones go."""
+    """Whether the folder is there; with a new one, those go that no process has used for long."""
     try:
-        if not folder.exists():
+        if folder.exists():
+            os.utime(folder)
+        else:
             folder.mkdir(parents=True, exist_ok=True)
             _remove_stale(folder.parent)
     except OSError:
@@ -126,5 +131,6 @@ def _made(folder: Path) -> bool:
 
 def _remove_stale(base: Path) -> None:
     for folder in base.glob("kernels-*"):
-        if time.time() - folder.stat().st_mtime > STALE:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another process may remove it at the same time
+            if time.time() - folder.stat().st_mtime > STALE:
+                shutil.rmtree(folder)
