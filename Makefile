@@ -9,7 +9,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constr
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
 	@echo "make test       lint, types and tests"
-	@echo "make test-full  the same with the slow tests"
+	@echo "make test-full  the same with the slow tests, in random order"
 	@echo "make gpu-check  compile every GPU kernel for sm_80, sm_90 and sm_100, no card needed; fails if one spills registers."
 	@echo "                Half a minute to three of processor time an activation and target; again, only what has changed"
 	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
@@ -44,7 +44,7 @@ test: lint
 	$(BIN)/python tools/gpu_check.py --targets 90 npn --kernels "linear tf32x3"
 
 test-full: lint gpu-check
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow"
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow" -p randomly
 
 lint: .venv/.installed-test
 	$(BIN)/python -m ruff check .
