@@ -61,9 +61,7 @@ standardised means, where a jump's derivative is infinite (0 is returned), and w
 within rounding of each other at |rho| = 1 ("on a jump": the derivative has two values there). True zeros (the mean
 of gelu, the covariance of waves and bumps) have an infinite relative condition; rows near them count with it.
 
-A mixture is a sum, and sum |terms| / |sum| is part of its condition number. Without it d_cov_12 of gaussian_mixture
-is beyond the bound where both mean slopes nearly vanish and the variances are tiny: the terms of its double sum are
-then large against the result.
+A mixture is a sum, and sum |terms| / |sum| is part of its condition number.
 
 ## Where it falls short
 
