@@ -76,7 +76,8 @@ def _happen(event, mu, cov, i, j, eps):
         sign = -1.0 if event.startswith("opposite") else 1.0
         mu[..., j] = sign * mu[..., i]
         # the same correlations at neuron i's variance
-        scale = np.sqrt(cov[..., i, i]) / np.sqrt(cov[..., j, j])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scale = np.sqrt(cov[..., i, i]) / np.sqrt(cov[..., j, j])
         cov[..., :, j] *= scale[..., None]
         cov[..., j, :] *= scale[..., None]
         cov[..., j, j] = cov[..., i, i]
@@ -172,8 +173,10 @@ def _by_even_power(var):
 
 
 def _weighed(*pairs):
+    # a slope below the smallest normal number is known to that number only
+    least = np.finfo(float).tiny
     with np.errstate(invalid="ignore"):
-        return sum(np.nan_to_num(np.abs(x * slope), nan=0.0) for x, slope in pairs)
+        return sum(np.nan_to_num(np.abs(x) * (np.abs(slope) + least), nan=0.0) for x, slope in pairs)
 
 
 def assert_within(got, value, size, lost, dtype):
