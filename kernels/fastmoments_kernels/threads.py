@@ -36,14 +36,14 @@ def num_threads() -> int:
     return int(os.environ.get("NUMBA_NUM_THREADS") or usable or 1)
 
 
-def run(kernel: Callable[..., Any], arguments: tuple[Any, ...], tasks: int) -> None:
-    """kernel(*arguments, first, step) for every `first` below step, on as many threads as have a task.
+def run(kernel: Callable[..., Any], arguments: tuple[Any, ...], tasks: int) -> list[Any]:
+    """kernel(*arguments, first, step) for every `first` below step, on as many threads as have a task; the answers.
 
     The calling thread does what no other has begun: all of it where no thread can be had, as at the end of a
     process.
     """
     workers = max(1, min(num_threads(), tasks)) if tasks > 1 else 1
-    left = deque(range(workers))
+    left, answers = deque(range(workers)), list[Any]()
 
     def work() -> None:
         while left:
@@ -51,13 +51,14 @@ def run(kernel: Callable[..., Any], arguments: tuple[Any, ...], tasks: int) -> N
                 first = left.popleft()
             except IndexError:  # another was faster
                 return
-            kernel(*arguments, first, workers)
+            answers.append(kernel(*arguments, first, workers))
 
     others = _started(work, workers - 1)
     work()
     for other in others:
         if not other.cancel():
             other.result()
+    return answers
 
 
 def _started(work: Callable[[], None], count: int) -> list[Future[None]]:

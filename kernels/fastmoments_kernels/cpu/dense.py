@@ -55,8 +55,8 @@ def pairs(
     log_tolerance: float,
     first: int,
     step: int,
-) -> None:
-    """Every matrix; of all its tiles this call does first, first + step, ...
+) -> bool:
+    """Every matrix; of all its tiles this call does first, first + step, ... Whether a pair `is_beyond`.
 
     The columns' neurons begin at `start`: at 0 they are the rows', the upper triangle is read and mirrored; at the
     first whole tile beyond the rows' they are others, and the matrix is a rectangle off the diagonal.
@@ -72,7 +72,7 @@ def pairs(
     rows, columns, rho = aligned((2, TILE), rests), aligned((2, TILE), rests), aligned((2, lanes), rests)
     served, both, limits = np.empty(LIMITS), np.empty(BASE + 1), np.empty(most_hard)
     hard = np.empty((most_hard, 3), np.int64)
-    task = 0
+    task, beyond = 0, False
     for m in range(batch):
         given, result, known, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
         for i in range(0, rows_all, TILE):
@@ -107,7 +107,7 @@ def pairs(
                         across = rows if i == k else columns
                         for q in range(count):
                             by_series(rho, q, rows, across, hard, out, mirror)
-                            by_formula(
+                            beyond |= by_formula(
                                 known, i, k, block, rho, q, hard, limits[q], height, width, slack, out, mirror
                             )
                     if whole:
@@ -120,6 +120,7 @@ def pairs(
                         for a in range(i, i + height):
                             result[a, a] = variance[m, a]
                 task += 1
+    return beyond
 
 
 def vary(per_sd: Array, i: int) -> bool:
@@ -218,11 +219,22 @@ def by_formula(
     slack: float,
     out: Array,
     mirror: Array,
-) -> None:
-    """Of neurons i, i + 1, ... with j, j + 1, ... the pairs of a hard square that the series does not serve."""
-    r, s = hard[q, 0], hard[q, 1]
+) -> bool:
+    """Of neurons i, i + 1, ... with j, j + 1, ... the pairs of a hard square that the series does not serve.
+
+    Whether one of them `is_beyond`.
+    """
+    r, s, beyond = hard[q, 0], hard[q, 1], False
     for a in range(min(HEIGHT, height - r)):
         for b in range(min(VECTOR // out.itemsize, width - s)):
             if abs(rho[q * HEIGHT + a, b]) > limit:
                 one, two, c = neuron_at(features, i + r + a), neuron_at(features, j + s + b), block[r + a, s + b]
-                out[r + a, s + b] = mirror[s + b, r + a] = formula.cov(one, two, float(c), slack)
+                value = formula.cov(one, two, float(c), slack)
+                out[r + a, s + b] = mirror[s + b, r + a] = value
+                beyond |= is_beyond(rho[q * HEIGHT + a, b], value, slack)
+    return beyond
+
+
+def is_beyond(rho: float, value: float, slack: float) -> bool:
+    """Whether a value is nan for a correlation beyond 1, and not for a nan that was given."""
+    return value != value and rho * rho > 1.0 + slack

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.dense import hard_squares
+from fastmoments_kernels.cpu.dense import hard_squares, is_beyond
 from fastmoments_kernels.cpu.series import BASE, TERMS, coefficients, derivatives, neuron_at, reaches, terms_for
 from fastmoments_kernels.cpu.squares import (
     HEIGHT,
@@ -60,10 +60,10 @@ def pair_gradients(
     log_tolerance: float,
     first: int,
     step: int,
-) -> None:
+) -> bool:
     """cov_grad off the diagonal, and each tile's share of the mu and var gradients: (batch, blocks, n) parts.
 
-    `start` is what it is to `dense.pairs`; of a rectangle cov_bar is the sum with its mirror image's.
+    `start` and the answer are those of `dense.pairs`; of a rectangle cov_bar is the sum with its mirror image's.
     """
     (batch, rows_all, columns_all), n = cov.shape, features.shape[2]
     side = min(TILE, filled(n))
@@ -76,7 +76,7 @@ def pair_gradients(
     rho, part = aligned((2, WIDE), rests), aligned((2 * HEIGHT, WIDE), rests)
     served, both, limits = np.empty(LIMITS), np.empty(BASE + 1), np.empty(most_hard)
     hard = np.empty((most_hard, 3), np.int64)
-    task = 0
+    task, beyond = 0, False
     for m in range(batch):
         given, bar, grad, known, per_sd, gain = (
             cov[m],
@@ -141,12 +141,13 @@ def pair_gradients(
                     var_1, var_2 = var_part[m, k // TILE], var_part[m, i // TILE]
                     collect(by_row, by_column, per_sd, i, k, height, width, mu_1, mu_2, var_1, var_2)
                     for q in range(count):
-                        by_formula(
+                        beyond |= by_formula(
                             *(known, i, k, block, rho, q, hard, limits[q], height, width, slack, weight),
                             *(out, mirror, mu_1, mu_2, var_1, var_2),
                         )
                     place_made(out, mirror, grad, i, j, start)
                 task += 1
+    return beyond
 
 
 def served_part(rho: Array, q: int, limit: float, weight: Array, r: int, s: int, part: Array) -> None:
@@ -204,19 +205,22 @@ def by_formula(
     mu_2: Array,
     var_1: Array,
     var_2: Array,
-) -> None:
-    """The pairs of a hard square that the series does not serve."""
-    r, s = hard[q, 0], hard[q, 1]
+) -> bool:
+    """The pairs of a hard square that the series does not serve; whether one `is_beyond`."""
+    r, s, beyond = hard[q, 0], hard[q, 1], False
     for a in range(r, min(r + HEIGHT, height)):
         for b in range(s, min(s + WIDE, width)):
             if abs(rho[q * HEIGHT + a - r, b - s]) > limit:
                 one, two = neuron_at(features, i + a), neuron_at(features, j + b)
                 c, w = float(block[a, b]), weight[a, b]
-                out[a, b] = mirror[b, a] = 0.5 * w * formula.product_11(one, two, c, slack)
+                slope = formula.product_11(one, two, c, slack)
+                beyond |= is_beyond(rho[q * HEIGHT + a - r, b - s], slope, slack)
+                out[a, b] = mirror[b, a] = 0.5 * w * slope
                 mu_1[i + a] += w * formula.cov_10(one, two, c, slack)
                 mu_2[j + b] += w * formula.cov_10(two, one, c, slack)
                 var_1[i + a] += 0.5 * w * formula.cov_20(one, two, c, slack)
                 var_2[j + b] += 0.5 * w * formula.cov_20(two, one, c, slack)
+    return beyond
 
 
 def parameter_gradients(

@@ -12,6 +12,7 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.cautions import warn_of_pairs
 from fastmoments_kernels.cpu import dense, dense_vjp, neurons, serial, tiles
 from fastmoments_kernels.cpu.compiled import block_binding, entry, formula_binding
 from fastmoments_kernels.cpu.elementwise import elementwise
@@ -122,21 +123,23 @@ def moments(
 ) -> None:
     """Mean and covariance of f(X) into mean_out and cov_out, which may be mu and cov themselves.
 
-    Parameters broadcast with mu. The neurons are those of a block on the diagonal where the covariance has n.
+    Parameters broadcast with mu. The neurons are those of a block on the diagonal where the covariance has n. A
+    pair with cov_ij^2 > var_i var_j is nan, and warned of.
     """
     name, (batch, width), n = row_of(activation).name, mu.shape, n or mu.shape[1]
     if _tasks(*cov.shape) == 1:
         given = mu, cov, _stacked(parameters, mu.shape), mean_out, cov_out
-        _whole(name, len(parameters), cov.dtype)(*given, *rounding(cov.dtype, n))
+        warn_of_pairs(_whole(name, len(parameters), cov.dtype)(*given, *rounding(cov.dtype, n)))
         return
     everywhere = [np.broadcast_to(parameter, mu.shape) for parameter in parameters]
-    step = max(PART // max(width, 1), 1)
+    step, beyond = max(PART // max(width, 1), 1), False
     for first in range(0, batch, step):
         part = slice(first, first + step)
         own = tuple(parameter[part] for parameter in everywhere)
         neurons = prepare(name, mu[part], cov[part].diagonal(0, 1, 2), own)
-        _pairs(name, neurons, cov[part], cov_out[part], 0, n)
+        beyond |= _pairs(name, neurons, cov[part], cov_out[part], 0, n)
         mean_out[part] = neurons.mean
+    warn_of_pairs(beyond)
 
 
 def block(
@@ -147,7 +150,7 @@ def block(
     `rows` and `columns` are mu, var and the parameters of its neurons, (batch, rows) and (batch, columns) each.
     """
     name, (mu, var, *parameters) = row_of(activation).name, _abreast(rows, columns)
-    _pairs(name, prepare(name, mu, var, tuple(parameters)), cov, cov_out, _start(cov), n)
+    warn_of_pairs(_pairs(name, prepare(name, mu, var, tuple(parameters)), cov, cov_out, _start(cov), n))
 
 
 def _start(cov: Array) -> int:
@@ -164,11 +167,11 @@ def _abreast(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> list[Array]
     ]
 
 
-def _pairs(name: str, neurons: _Neurons, cov: Array, cov_out: Array, start: int, n: int) -> None:
+def _pairs(name: str, neurons: _Neurons, cov: Array, cov_out: Array, start: int, n: int) -> bool:
     table = neurons.table.astype(cov.dtype, copy=False)
     arrays = neurons.variance, neurons.features, neurons.inverse_sd, table, neurons.rests, cov, cov_out
     kernel = _kernel("pairs", name, len(neurons.arguments) - 2, cov.dtype)
-    run(kernel, (*arrays, start, *rounding(cov.dtype, n)), _tasks(*cov.shape))
+    return any(run(kernel, (*arrays, start, *rounding(cov.dtype, n)), _tasks(*cov.shape)))
 
 
 def moments_vjp(
@@ -228,7 +231,8 @@ def _pair_gradients(
     kernel = _kernel("pair_gradients", name, len(neurons.arguments) - 2, cov.dtype)
     # derivatives' series converge later
     later = log_tolerance + math.log(1e-3)
-    run(kernel, (*given, cov_grad, mu_parts, var_parts, start, slack, later), _tasks(*cov.shape))
+    arguments = *given, cov_grad, mu_parts, var_parts, start, slack, later
+    warn_of_pairs(any(run(kernel, arguments, _tasks(*cov.shape))))
     return mu_parts.sum(axis=1), var_parts.sum(axis=1), cov_grad
 
 

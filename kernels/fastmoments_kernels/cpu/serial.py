@@ -18,15 +18,17 @@ def whole(
     cov_out: Array,
     slack: float,
     log_tolerance: float,
-) -> None:
-    """`neurons` and all tiles of `pairs`; mean_out and cov_out may be mu and cov."""
+) -> bool:
+    """`neurons` and all tiles of `pairs`, whose answer it has; mean_out and cov_out may be mu and cov."""
     wide, var = np.empty(mu.shape), np.empty(mu.shape)
     for m in range(len(mu)):
         for i in range(mu.shape[1]):
             wide[m, i], var[m, i] = mu[m, i], cov[m, i, i]
     mean, variance, features, inverse_sd, table, rests = neurons(wide, var, parameters)
     coefficients = table.astype(cov.dtype)
-    pairs(variance, features, inverse_sd, coefficients, rests, cov, cov_out, 0, slack, log_tolerance, 0, 1)
+    known = variance, features, inverse_sd, coefficients, rests
+    beyond: bool = pairs(*known, cov, cov_out, 0, slack, log_tolerance, 0, 1)
     for m in range(len(mu)):
         for i in range(mu.shape[1]):
             mean_out[m, i] = mean[m, i]
+    return beyond

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels.cautions import warn_of_pairs
 from fastmoments_kernels.custom.activation import Custom
 from fastmoments_kernels.custom.hermite import Neurons, differentiable
 from fastmoments_kernels.custom.series import (
@@ -101,7 +102,7 @@ def _abreast(rows: Side, columns: Side, cov: Array, k: int, n: int) -> tuple[Arr
     """(mu, var, rho) of block k: both sides' neurons as one."""
     mu, var = (np.concatenate([x[k], y[k]]).astype(np.float64) for x, y in zip(rows, columns, strict=True))
     m = cov.shape[1]
-    return mu, var, rho_of(var[:m, None], var[m:], cov[k].astype(np.float64), _slack(cov, n))
+    return mu, var, _rho(var[:m, None], var[m:], cov[k].astype(np.float64), _slack(cov, n))
 
 
 def _sides(neurons: Neurons, m: int) -> tuple[Neurons, Neurons]:
@@ -158,8 +159,16 @@ def _standardised(mu: Array, cov: Array, n: int | None) -> tuple[Array, Array, A
     """(mu, var, rho) in float64, by the upper triangle."""
     upper = np.triu(cov).astype(np.float64)
     var = np.diag(upper)
-    rho = rho_of(var[:, None], var, upper + np.triu(upper, 1).T, _slack(cov, n or len(mu)))
+    rho = _rho(var[:, None], var, upper + np.triu(upper, 1).T, _slack(cov, n or len(mu)))
     return mu.astype(np.float64), var, rho
+
+
+def _rho(var_1: Array, var_2: Array, cov_12: Array, slack: float) -> Array:
+    """`rho_of` a matrix, and a warning where that made nan of numbers."""
+    rho = rho_of(var_1, var_2, cov_12, slack)
+    lost = np.isnan(rho)
+    warn_of_pairs(bool(lost.any() and np.any(lost & np.isfinite(var_1 + var_2) & ~np.isnan(cov_12))))
+    return rho
 
 
 def _slack(cov: Array, n: int) -> float:
