@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastmoments.parameters import of_neurons
+from fastmoments_kernels import custom
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import Custom
 
@@ -117,8 +118,9 @@ def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
 def evaluate(activation: Any, x: FloatArray) -> FloatArray:
     """f(x), neurons along the last axis; of a stochastic activation its mean given x."""
     name, parameters = of_neurons(activation)
-    function = name.function if isinstance(name, Custom) else row_of(name).formula.function
-    return np.asarray(function(x, *map(np.asarray, parameters.values())))
+    if isinstance(name, Custom):
+        return custom.evaluate(name, x)
+    return np.asarray(row_of(name).formula.function(x, *map(np.asarray, parameters.values())))
 
 
 def is_stochastic(activation: Any) -> bool:

@@ -14,7 +14,7 @@ from fastmoments.parameters import of_neurons
 from fastmoments.results import Marginals
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.custom import READY, Custom
+from fastmoments_kernels.custom import READY, Custom, evaluate
 from fastmoments_kernels.eager.on_torch import words
 
 Tensor = Any
@@ -81,7 +81,7 @@ class Activation(nn.Module):
 def _values(custom: Custom, x: Tensor) -> Tensor:
     if x.requires_grad and torch.is_grad_enabled():
         raise NotImplementedError("activation: f of a Custom function has no derivative; use torch.no_grad()")
-    return torch.as_tensor(custom.function(x.double().numpy(force=True)), dtype=x.dtype, device=x.device)
+    return torch.as_tensor(evaluate(custom, x.double().numpy(force=True)), dtype=x.dtype, device=x.device)
 
 
 class BayesLinear(nn.Module):

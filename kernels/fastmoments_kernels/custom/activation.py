@@ -8,8 +8,6 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-ROUNDING = 64 * float(np.finfo(np.float64).eps)  # of f as users compute it
-
 
 @dataclass(frozen=True)
 class Custom:
@@ -17,7 +15,8 @@ class Custom:
 
     Parameters
     ----------
-    function : takes a float64 array, returns f of every element in a new array of its shape.
+    function : takes a float64 array, returns f of every element, a real number that depends on it alone, in an
+        array of the same shape. One that does not is an error when it is called.
     tol : |error| <= tol sqrt(Var f(X_i) Var f(X_j)) for covariances, tol sqrt(E (f(X) - f(mu))^2) for means.
         Without variance f' and f'' are differences that agree to it, nan where they do not, as on a jump.
     kinks : points where f or f' breaks; without them a kinked function needs a coarse tol. Put them around what is
@@ -43,17 +42,13 @@ class Custom:
         object.__setattr__(self, "kinks", kinks)  # a list could not be hashed
         if not isinstance(self.tol, int | float) or not 0.0 < self.tol < 1.0:
             raise ValueError(f"tol: expected a number between 0 and 1, got {self.tol!r}")
+        bound = self.lipschitz
+        if bound is not None and not (isinstance(bound, int | float) and bound >= 0.0):
+            raise ValueError(f"lipschitz: expected None or a number >= 0, got {bound!r}")
 
 
 class ToleranceError(ValueError):
     """What was asked for cannot be reached; the message says where and what can."""
-
-
-def evaluate(activation: Custom, x: Array) -> Array:
-    value = np.asarray(activation.function(x.copy()), dtype=np.float64)
-    if value.shape != x.shape:
-        raise ValueError(f"function: expected one value per element, {x.shape}, got {value.shape}")
-    return value
 
 
 def _sigmoid(x: Array) -> Array:

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments_kernels.custom.activation import ROUNDING, Custom, ToleranceError, evaluate
+from fastmoments_kernels.custom.activation import Custom, ToleranceError
+from fastmoments_kernels.custom.evaluation import ROUNDING, check_elementwise, evaluate
 from fastmoments_kernels.custom.slopes import slopes_of
 from fastmoments_kernels.tables import LEGENDRE_24
 
@@ -58,6 +59,7 @@ def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons
     """
     with np.errstate(all="ignore"):
         sd = np.sqrt(var)
+        check_elementwise(activation, mu, sd)
         at_mu = evaluate(activation, mu)
         found = np.full((terms + 5, mu.size), np.nan)
         found[:, (var == 0.0) & ~np.isnan(at_mu)] = 0.0

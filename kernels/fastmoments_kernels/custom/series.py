@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.custom.activation import ROUNDING, Custom, ToleranceError
+from fastmoments_kernels.custom.activation import Custom, ToleranceError
+from fastmoments_kernels.custom.evaluation import ROUNDING
 from fastmoments_kernels.custom.hermite import Neurons, differentiable, neurons_of
 
 Array = np.ndarray[Any, Any]

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.custom.activation import ROUNDING, Custom, evaluate
+from fastmoments_kernels.custom.activation import Custom
+from fastmoments_kernels.custom.evaluation import ROUNDING, evaluate
 
 Array = np.ndarray[Any, Any]
 
