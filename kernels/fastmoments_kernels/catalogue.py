@@ -1,9 +1,11 @@
 """One row per activation: its parameters, its formula and where it is not smooth."""
 
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from fastmoments_kernels.custom.activation import READY
 from fastmoments_kernels.formulas import abs as absolute_value
 from fastmoments_kernels.formulas import (
     bernoulli_probit,
@@ -20,78 +22,80 @@ from fastmoments_kernels.formulas import (
     relu,
     sin,
 )
+from fastmoments_kernels.parameters import Parameters
 
 
 # Frozen dataclasses rather than tuples: ReLU() == Heaviside() would hold for two empty tuples, and whatever
-# caches by activation (jax.jit's static arguments, for one) would take one for the other.
-@dataclass(frozen=True)
-class ReLU:
+# caches by activation (jax.jit's static arguments, for one) would take one for the other. Equality is that of
+# Parameters: a dataclass's own has no answer for arrays.
+@dataclass(frozen=True, eq=False)
+class ReLU(Parameters):
     """max(x, 0)."""
 
 
-@dataclass(frozen=True)
-class LeakyReLU:
+@dataclass(frozen=True, eq=False)
+class LeakyReLU(Parameters):
     """x where x > 0, negative_slope x below."""
 
     negative_slope: Any = 0.01
 
 
-@dataclass(frozen=True)
-class Abs:
+@dataclass(frozen=True, eq=False)
+class Abs(Parameters):
     """|x|."""
 
 
-@dataclass(frozen=True)
-class Heaviside:
+@dataclass(frozen=True, eq=False)
+class Heaviside(Parameters):
     """1 where x > 0, 0 where x < 0, 1/2 at 0."""
 
 
-@dataclass(frozen=True)
-class Probit:
+@dataclass(frozen=True, eq=False)
+class Probit(Parameters):
     """Phi(x), the standard normal distribution function."""
 
 
-@dataclass(frozen=True)
-class BernoulliProbit:
+@dataclass(frozen=True, eq=False)
+class BernoulliProbit(Parameters):
     """A stochastic neuron: 1 with probability Phi(x), else 0, independently of others given x."""
 
 
-@dataclass(frozen=True)
-class Erf:
+@dataclass(frozen=True, eq=False)
+class Erf(Parameters):
     """erf(x) = 2 Phi(sqrt(2) x) - 1."""
 
 
-@dataclass(frozen=True)
-class GELU:
+@dataclass(frozen=True, eq=False)
+class GELU(Parameters):
     """x Phi(x), Phi the standard normal distribution function."""
 
 
-@dataclass(frozen=True)
-class Sin:
+@dataclass(frozen=True, eq=False)
+class Sin(Parameters):
     """sin(omega x + phase)."""
 
     omega: Any = 1.0
     phase: Any = 0.0
 
 
-@dataclass(frozen=True)
-class Cos:
+@dataclass(frozen=True, eq=False)
+class Cos(Parameters):
     """cos(omega x + phase)."""
 
     omega: Any = 1.0
     phase: Any = 0.0
 
 
-@dataclass(frozen=True)
-class Gaussian:
+@dataclass(frozen=True, eq=False)
+class Gaussian(Parameters):
     """exp(-tau (x - center)^2 / 2), tau >= 0 (else nan)."""
 
     tau: Any = 1.0
     center: Any = 0.0
 
 
-@dataclass(frozen=True)
-class NPN:
+@dataclass(frozen=True, eq=False)
+class NPN(Parameters):
     """r - q exp(-tau (x - center)^2 / 2), tau >= 0 (else nan)."""
 
     r: Any = 1.0
@@ -100,8 +104,8 @@ class NPN:
     center: Any = 0.0
 
 
-@dataclass(frozen=True)
-class NPNLinear:
+@dataclass(frozen=True, eq=False)
+class NPNLinear(Parameters):
     """alpha x + (1 - alpha) (r - q exp(-tau (x - center)^2 / 2)), tau >= 0 (else nan)."""
 
     alpha: Any = 0.5
@@ -111,8 +115,8 @@ class NPNLinear:
     center: Any = 0.0
 
 
-@dataclass(frozen=True)
-class GaussianMixture:
+@dataclass(frozen=True, eq=False)
+class GaussianMixture(Parameters):
     """sum_k weights_k exp(-taus_k (x - centers_k)^2 / 2), taus_k >= 0 (else nan)."""
 
     weights: Any
@@ -179,10 +183,20 @@ def row_of(activation: object) -> Row:
     """The row of an activation given as an object, a class or a name."""
     row = ROWS.get(activation if isinstance(activation, str | type) else type(activation))
     if row is None:
-        names = ", ".join(row.name for row in CATALOGUE)
+        names = [*(row.name for row in CATALOGUE), *READY]
         others = "an object such as ReLU(), or Custom(f) for a function f without a closed form"
-        raise ValueError(f"activation: expected one of {names}, {others}, got {activation!r}")
+        got = f"{activation!r}{_hint(activation, names)}"
+        raise ValueError(f"activation: expected one of {', '.join(names)}, {others}, got {got}")
     return row
+
+
+def _hint(activation: object, names: list[str]) -> str:
+    """The nearest of the names to what was given: a name, or another library's function, class or module."""
+    given = activation if isinstance(activation, str) else ""
+    if callable(activation):
+        given = getattr(activation, "__name__", type(activation).__name__)
+    near = get_close_matches(given.lower(), names, 1)
+    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def parameters_of(activation: object) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""What an activation of the catalogue is: its parameters, compared by their values."""
+
+from dataclasses import fields
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+
+class Parameters:
+    """Base of frozen dataclasses made with eq=False; parameters are numbers, arrays or sequences of them.
+
+    Equal are those of one class whose numbers are equal and whose arrays have one type, dtype, shape and device as
+    well. Those of numbers and tuples of them have a hash, no others: an array may change, and no cache would know.
+    """
+
+    def _values(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(map(_same, self._values().values(), other._values().values()))
+
+    def __hash__(self) -> int:
+        for name, value in self._values().items():
+            if not _is_constant(value):
+                kind = type(value).__name__
+                of = f"{type(self).__name__}: no hash where {name} is of type {kind}"
+                raise TypeError(f"{of}; give a number, or a tuple of them, where one is asked for")
+        return hash((type(self), *self._values().values()))
+
+
+def _is_constant(value: Any) -> bool:
+    return all(map(_is_constant, value)) if isinstance(value, tuple) else isinstance(value, Number | np.generic)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    # numpy.float64 is one of Python's; a number of another dtype is an array of none
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return a == b
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if not hasattr(a, "dtype"):
+        return bool(a == b)
+    kinds = ((x.dtype, tuple(x.shape), getattr(x, "device", None)) for x in (a, b))
+    return next(kinds) == next(kinds) and bool((a == b).all())
