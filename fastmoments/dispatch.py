@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-REAL = ("float16", "bfloat16", "float32", "float64")
+from fastmoments.dtypes import LARGEST, REAL, dtype_of, is_weak
+
 PRECISIONS = ("float32", "float64")
 FRAMEWORKS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax", "dask": "dask", "cupy": "cupy"}
 CUDA = (2, 13)  # what DLPack calls device memory and managed memory
@@ -104,10 +105,10 @@ def _kinds(arguments: Named) -> tuple[Any, ...] | None:
     for value in arguments.values():
         kind = type(value)
         if kind is tensor:
-            kinds.append((value.dtype, value.device))
+            kinds.append((value.dtype, value.device, value.layout))
         elif kind is np.ndarray:
             kinds.append(value.dtype)
-        elif kind is float or kind is int:
+        elif kind is float or (kind is int and abs(value) <= LARGEST):
             kinds.append(kind)
         else:
             return None
@@ -117,15 +118,20 @@ def _kinds(arguments: Named) -> tuple[Any, ...] | None:
 def _decide(arguments: Named, precision: str | None) -> Plan:
     if precision is not None and precision not in PRECISIONS:
         raise ValueError(f'precision: expected None, "float32" or "float64", got {precision!r}')
-    arrays = {name: value for name, value in arguments.items() if hasattr(value, "dtype")}
+    dtypes = {name: dtype_of(name, value) for name, value in arguments.items()}
+    arrays = {name: value for name, value in arguments.items() if not is_weak(value)}
     frameworks = {name: _framework(value) for name, value in arrays.items()}
     if "dask" in frameworks.values():
         # as in Dask's own functions, NumPy's arrays beside its become blocks
         frameworks = {name: kind for name, kind in frameworks.items() if kind != "numpy"}
     framework = _the_one("from", frameworks, "numpy")
     device = _the_one("on", {name: _device(framework, value) for name, value in arrays.items()}, "cpu")
-    dtypes = {name: _dtype(name, value) for name, value in arguments.items()}
-    result = _the_one("", {name: dtype for name, dtype in dtypes.items() if dtype}, _default_dtype(framework))
+    default = _default_dtype(framework)
+    told = {
+        name: dtype if dtype in REAL else f"{dtype}, which counts as {default}" for name, dtype in dtypes.items()
+    }
+    asked = {name: dtype if dtype in REAL else default for name, dtype in dtypes.items() if dtype}
+    result = _the_one("", asked, default, told)
     compute = precision or ("float32" if result in ("float16", "bfloat16") else result)
     return Plan(framework, device, _backend(framework, device), result, compute)
 
@@ -154,13 +160,14 @@ def framework_of(plan: Plan) -> ModuleType:
     return dlpack
 
 
-def _the_one(relation: str, found: dict[str, str], default: str) -> str:
-    """The value all arguments share; an error names two that differ and the remedy."""
+def _the_one(relation: str, found: dict[str, str], default: str, told: dict[str, str] | None = None) -> str:
+    """The value all arguments share; an error names two that differ, as they are `told`, and the remedy."""
     first, kind = next(iter(found.items()), ("", default))
     for name, other in found.items():
         if other != kind:
             is_ = f"is {relation} ".rstrip() + " "
-            raise TypeError(f"{first} {is_}{kind} but {name} {is_}{other}: convert one of them to the other's")
+            one, two = (kind, other) if told is None else (told[first], told[name])
+            raise TypeError(f"{first} {is_}{one} but {name} {is_}{two}: convert one of them to the other's")
     return kind
 
 
@@ -199,28 +206,3 @@ def _default_dtype(framework: str) -> str:
     """float64, but for JAX without x64, which has none."""
     jax = sys.modules.get("jax")
     return "float32" if framework == "jax" and jax is not None and not jax.config.jax_enable_x64 else "float64"
-
-
-def _name(dtype: Any) -> str:
-    """What str() says of a dtype; it takes NumPy microseconds."""
-    return f"float{8 * dtype.itemsize}" if getattr(dtype, "kind", "") == "f" else str(dtype).removeprefix("torch.")
-
-
-def _dtype(name: str, value: Any) -> str | None:
-    """The result dtype an argument asks for; None where it takes the others' (Python numbers and lists)."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return None
-    # Dask's arrays have one in small
-    if isinstance(getattr(value, "_meta", value), np.ma.MaskedArray):
-        raise TypeError(f"{name}: masks are not taken into account; pass {name}.filled(numpy.nan), or .data")
-    weak = not hasattr(value, "dtype")
-    try:
-        dtype = _name(np.asarray(value).dtype if weak else value.dtype)
-    except ValueError as error:
-        kind = type(value).__name__
-        raise ValueError(f"{name}: expected an array of real numbers, got a ragged {kind}") from error
-    if dtype.startswith(("int", "uint")):
-        return None if weak else _default_dtype(_framework(value))
-    if dtype not in REAL:
-        raise TypeError(f"{name}: expected real numbers ({', '.join(REAL)} or integers), got {dtype}")
-    return None if weak else dtype

@@ -68,6 +68,8 @@ def _bound_to(
 
     @wraps(generic)
     def function(*arguments: Any, **keywords: Any) -> Any:
+        if len(arguments) != required or not accepted.issuperset(keywords):
+            _check(function, arguments, keywords)
         given = {key: keywords.pop(key) for key in parameters if key in keywords}
         return generic(activation(**given), *arguments, **keywords)
 
@@ -80,7 +82,19 @@ def _bound_to(
     # bare: `help` shows what there is to pass, type checkers look at Functions
     shown = [parameter.replace(annotation=parameter.empty) for parameter in kept + own]
     function.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    required = sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in shown)
+    accepted = {parameter.name for parameter in shown}
     return function
+
+
+def _check(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    """Raise for arguments that a function does not have, in its own name and with those that it has."""
+    try:
+        function.__signature__.bind(*arguments, **keywords)
+    except TypeError as error:
+        raise TypeError(
+            f"{function.__name__}: {error}; it is {function.__name__}{function.__signature__}"
+        ) from None
 
 
 def _documentation(

@@ -27,7 +27,8 @@ def moments(
     activation : an object such as ReLU(), or its name.
     mu : array (..., n), the mean of X.
     cov : array (..., n, n), the covariance of X; its upper triangle is read. Leading dimensions broadcast.
-    out : NumPy array (..., n, n) for the covariance, which may be `cov` itself, or a pair (mean, cov).
+    out : NumPy array (..., n, n) for the covariance, or a pair (mean, cov). It may be `cov` itself or share memory
+        with any input: the result is the one that it would have apart.
     check : verify that cov is symmetric and positive semidefinite; the error names the worst pair.
     precision : "float32" or "float64" to compute in that type; default the inputs' own.
 
@@ -41,12 +42,17 @@ def moments(
     Raises
     ------
     TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
-    ValueError : shapes that disagree, a negative variance (Dask: when computed; JAX, GPUs: nan).
+    ValueError : shapes that disagree, a negative variance (Dask: when computed; JAX, GPUs: nan); where that is
+        rounding, clip variances at 0 first: `numpy.maximum(var, 0)`.
+
+    Warns
+    -----
+    RuntimeWarning : a pair with cov_ij^2 > var_i var_j (1 + 64 n eps), which no covariance has: nan comes back for
+        it, and `check` names the worst. JAX and GPUs say nothing; the matrix as a whole only `check` looks at.
 
     Notes
     -----
-    |error_ij| <= 8 eps (sqrt(K_ii K_jj) + cond_ij |K_ij|), cond_ij the condition number of the pair. A pair with
-    cov_ij^2 > var_i var_j (1 + 64 n eps) is nan.
+    |error_ij| <= 8 eps (sqrt(K_ii K_jj) + cond_ij |K_ij|), cond_ij the condition number of the pair.
 
     References
     ----------
@@ -117,6 +123,10 @@ def moments_vjp(
     TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that disagree, a negative variance (Dask: when computed; JAX, GPUs: nan).
 
+    Warns
+    -----
+    RuntimeWarning : a pair with cov_ij^2 > var_i var_j (1 + 64 n eps), whose gradients are nan, as in `moments`.
+
     Notes
     -----
     dK_ij/dcov_ij = E[f'(X_i) f'(X_j)], dK_ij/dmu_i = Cov(f'(X_i), f(X_j)), dK_ij/dvar_i = Cov(f''(X_i), f(X_j)) / 2
@@ -160,7 +170,14 @@ def marginals(
     Raises
     ------
     TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
-    ValueError : shapes that do not broadcast, a negative variance.
+    ValueError : shapes that do not broadcast, a negative variance (Dask: when computed; JAX, GPUs: nan); where that
+        is rounding, clip variances at 0 first: `numpy.maximum(var, 0)`.
+
+    Warns
+    -----
+    UserWarning : `var` is a symmetric (..., n, n) beside `mu` (..., n), most likely a covariance matrix, which
+        `moments` takes; where they are variances all the same, `mu[..., None, :]` says so. On GPUs and of Dask's
+        arrays the shapes decide; where values are traced, nothing is said.
 
     Notes
     -----

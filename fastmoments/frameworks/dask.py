@@ -37,6 +37,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     options.refuse("Dask arrays", **given)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
+    shapes.doubt(activation, arrays, lambda var: True)
     outputs = outputs_of(name, len(arrays))
     call = partial(blocks.elementwise, plan, activation, name, tuple(arrays))
     signature = f"{','.join(['()'] * len(arrays))}->{','.join(['()'] * outputs)}"

@@ -16,7 +16,9 @@ Visit = tuple[Block, Block, Block | None]  # gradients: of the block, of (mu, va
 
 def elementwise(plan: Plan, activation: Any, name: str, keys: tuple[str, ...], *blocks: Block) -> Any:
     """The ufunc `name` on a block of every argument."""
-    return numpy.elementwise(plan, activation, name, dict(zip(keys, blocks, strict=True)), {})
+    # of one shape: by its own a block might look like a matrix
+    given = dict(zip(keys, np.broadcast_arrays(*blocks), strict=True))
+    return numpy.elementwise(plan, activation, name, given, {})
 
 
 def variances(diagonal: Block) -> Block:

@@ -22,6 +22,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     options.refuse("JAX arrays", **given)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
+    shapes.doubt(activation, arrays, _is_symmetric)
     function = xla.normal(name) if activation is None else xla.elementwise(_traceable(activation), name)
     return result(plan, function(*arrays.values()))
 
@@ -46,6 +47,11 @@ def moments_vjp(
     per_neuron = _per_neuron(plan, parameters, mu)
     found = xla.moments_vjp(_traceable(activation), mu, cov, *bars.values(), *per_neuron)
     return tuple(result(plan, found if along_parameters else found[:2]))
+
+
+def _is_symmetric(matrix: Array) -> bool:
+    """Whether the triangles have the same bits, where values are at hand."""
+    return not isinstance(matrix, jax.core.Tracer) and bool((matrix == matrix.mT).all())
 
 
 def _per_neuron(plan: Plan, parameters: Named, mu: Array) -> list[Array]:

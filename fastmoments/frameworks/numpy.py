@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import combinations
 from types import ModuleType
 from typing import Any
 
@@ -26,8 +27,11 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
         if argument.startswith("var"):
             check_variances(argument, array)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
+    shapes.doubt(activation, arrays, products.is_symmetric)
     if given and not isinstance(function, np.ufunc):
         raise TypeError(f"{next(iter(given))}: only activations with a closed form are ufuncs; leave it out")
+    if isinstance(given.get("out"), tuple):
+        check_apart(given["out"])
     with np.errstate(all="ignore"):
         values = function(*arrays.values(), **given)
     if "out" in given or "dtype" in given:
@@ -55,9 +59,12 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         check_covariance(cov)
-    mean_out, cov_out = _outputs(plan, out, mu.shape, cov.shape)
-    mean, full = _writable(mean_out, plan.compute), _writable(cov_out, plan.compute)
     per_neuron = _per_neuron(plan, parameters, mu)
+    mean_out, cov_out = _outputs(plan, out, mu.shape, cov.shape)
+    mean, full = mean_out, cov_out
+    if out is not None or plan.result != plan.compute:
+        mean = _writable(mean_out, plan.compute, mu, (cov, *per_neuron))
+        full = _writable(cov_out, plan.compute, cov, (mu, *per_neuron))
     if mu.size:
         given = flat(mu, 1), flat(cov, 2), flat(mean, 1), flat(full, 2)
         kernels_of(activation).moments(activation, *given, per_neuron)
@@ -179,7 +186,8 @@ def check_variances(name: str, var: Array, what: str = "it") -> None:
     """Raise for a negative variance; nan passes."""
     if np.fmin.reduce(var, axis=None, initial=0.0) < 0.0:
         index = tuple(int(i) for i in np.unravel_index(np.nanargmin(var), var.shape))
-        raise ValueError(f"{name}: {what} must hold variances >= 0, got {var[index]} at {index}")
+        remedy = "where that is rounding, clip variances at 0 first: numpy.maximum(var, 0)"
+        raise ValueError(f"{name}: {what} must hold variances >= 0, got {var[index]} at {index}; {remedy}")
 
 
 def check_covariance(cov: Array) -> None:
@@ -220,13 +228,33 @@ def _outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple
         if not array.flags.writeable:
             raise ValueError("out: the array is read-only")
         results.append(array)
+    check_apart(results)
     return results[0], results[1]
 
 
-def _writable(array: Array, dtype: str) -> Array:
-    """The array itself where a kernel can write to it, else a buffer like it."""
+def check_apart(outputs: Sequence[Any]) -> None:
+    """Raise where two of the arrays that results go to have memory in common."""
+    arrays = [array for array in outputs if isinstance(array, np.ndarray)]
+    if any(np.shares_memory(one, two) for one, two in combinations(arrays, 2)):
+        raise ValueError("out: two of the arrays have memory in common, one result would overwrite the other")
+
+
+def _writable(array: Array, dtype: str, own: Array, others: tuple[Array, ...]) -> Array:
+    """The array itself where a kernel can write to it, else a buffer like it.
+
+    A kernel writes over `own`, the input of the output's shape, if it is the very array, and over nothing else that
+    it reads.
+    """
     direct = array.flags.c_contiguous and array.dtype == dtype
-    return np.asarray(array) if direct else np.empty(array.shape, dtype)
+    read = others if _address(array) == _address(own) else (own, *others)
+    if not direct or any(np.may_share_memory(array, x) for x in read):
+        return np.empty(array.shape, dtype)
+    return np.asarray(array)
+
+
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def flat(array: Array, core: int) -> Array:

@@ -1,7 +1,10 @@
 """Shapes that disagree get the same error from every array library."""
 
+from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
+
+from fastmoments_kernels.cautions import warn
 
 Array = Any
 Shape = tuple[int, ...]
@@ -20,6 +23,20 @@ def broadcast(shapes: dict[str, Shape]) -> Shape:
             raise ValueError(f"expected shapes that broadcast together, got {shown}")
         sizes.append(wide[0] if wide else 1)
     return tuple(reversed(sizes))
+
+
+def doubt(activation: Any, arguments: dict[str, Array], is_symmetric: Callable[[Array], bool]) -> None:
+    """Warn of a covariance matrix where variances are expected: it broadcasts, and few mean that."""
+    mu, var = arguments.get("mu"), arguments.get("var")
+    if mu is None or var is None or not 0 < mu.ndim == var.ndim - 1 or mu.shape[-1] < 2:
+        return
+    if tuple(var.shape) == (*mu.shape, mu.shape[-1]) and is_symmetric(var):
+        call = f"{activation}_moments(mu, cov)" if isinstance(activation, str) else "moments(activation, mu, cov)"
+        warn(
+            f"var: {tuple(var.shape)}, symmetric, beside mu {tuple(mu.shape)} looks like a covariance matrix, "
+            f"which {call} takes; here all its entries are variances. If that is meant, pass mu[..., None, :]",
+            UserWarning,
+        )
 
 
 def batch_of(mu: Shape, cov: Shape) -> Shape:

@@ -1,0 +1,88 @@
+"""What dtype an argument asks for, and the errors of what holds no real numbers: name, what came, the remedy."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+REAL = ("float16", "bfloat16", "float32", "float64")
+LARGEST = int(np.finfo(np.float64).max)
+DENSE = ("to_dense", "toarray", "todense")  # by which lazy and sparse matrices make arrays
+
+
+def is_weak(value: Any) -> bool:
+    """Whether it takes the others' dtype and library: a number or a sequence of Python's."""
+    return isinstance(value, int | float) or (isinstance(value, Sequence) and not hasattr(value, "dtype"))
+
+
+def dtype_of(name: str, value: Any) -> str | None:
+    """The dtype of an argument, real or of integers, by name; None of a weak one."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        got = f"an integer of {value.bit_length()} bits"
+        raise ValueError(f"{name}: expected a number that float64 holds, at most 1.8e308, got {got}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return None
+    if hasattr(value, "dtype"):
+        _refuse(name, value)
+    dtype = _name(value.dtype if hasattr(value, "dtype") else _read(name, value).dtype)
+    if dtype not in REAL and not dtype.startswith(("int", "uint")):
+        got = _told(name, value, dtype)
+        raise TypeError(f"{name}: expected real numbers ({', '.join(REAL)} or integers), got {got}")
+    return None if is_weak(value) else dtype
+
+
+def _refuse(name: str, value: Any) -> None:
+    """Raise for what has a dtype and no array of numbers behind it, or more than one."""
+    # Dask's arrays have one in small
+    if isinstance(getattr(value, "_meta", value), np.ma.MaskedArray):
+        raise TypeError(f"{name}: masks are not taken into account; pass {name}.filled(numpy.nan), or .data")
+    got, remedy = "", None
+    if not _is_tensor(value):
+        got = f"{type(value).__module__}.{type(value).__qualname__}"
+        remedy = next((method for method in DENSE if hasattr(value, method)), None)
+    elif value.is_quantized:
+        got, remedy = f"a tensor of {value.dtype}", "dequantize"
+    elif str(value.layout) != "torch.strided":
+        got, remedy = f"a tensor in {value.layout}", "to_dense"
+    if remedy:
+        raise TypeError(f"{name}: expected an array that holds all its numbers, got {got}; pass {name}.{remedy}()")
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
+
+
+def _read(name: str, value: Any) -> Any:
+    """What has no dtype as an array."""
+    kind = type(value).__name__
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array of real numbers, got a ragged {kind}") from error
+    except (TypeError, RuntimeError) as error:
+        # tensors with derivatives, on other devices, or traced
+        raise TypeError(
+            f"{name}: expected an array, got a {kind} that NumPy cannot read: {error}; stack it"
+        ) from error
+
+
+def _name(dtype: Any) -> str:
+    """What str() says of a dtype; it takes NumPy microseconds."""
+    kind = {"f": "float", "i": "int", "u": "uint"}.get(getattr(dtype, "kind", ""))
+    return f"{kind}{8 * dtype.itemsize}" if kind else str(dtype).removeprefix("torch.")
+
+
+def _told(name: str, value: Any, dtype: str) -> str:
+    """What came and what makes real numbers of it."""
+    if dtype.startswith("complex"):
+        return f"{dtype}; pass {name}.real"
+    if dtype == "bool":
+        return f"{dtype}; pass 1.0 * {name}"
+    if dtype == "object":
+        # of an array, or a list, the first of its elements
+        first = next(iter(np.asarray(value, object).flat), value)
+        dtype = f"object, of type {type(first).__module__}.{type(first).__qualname__}".replace("builtins.", "")
+    return f"{dtype}; " + (
+        f"pass {name}.float()" if _is_tensor(value) else f"numpy.asarray({name}, float) converts what can be"
+    )
