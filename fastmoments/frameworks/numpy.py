@@ -29,7 +29,8 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
     shapes.doubt(activation, arrays, products.is_symmetric)
     if given and not isinstance(function, np.ufunc):
-        raise TypeError(f"{next(iter(given))}: only activations with a closed form are ufuncs; leave it out")
+        why = "those without a closed form" if isinstance(activation, Custom) else "mixtures of so many components"
+        raise TypeError(f"{next(iter(given))}: functions of {why} are no ufuncs; leave it out")
     if isinstance(given.get("out"), tuple):
         check_apart(given["out"])
     with np.errstate(all="ignore"):

@@ -146,7 +146,7 @@ class Row(NamedTuple):
     """An activation: public name, parameter class, formula module, points where f or f' breaks.
 
     Parameters in `components` have one entry per component of a mixture along their last axis; a formula takes the
-    entries one by one.
+    entries one by one. The first is an amplitude: at 0 its component is not there.
     """
 
     name: str

@@ -13,10 +13,12 @@ import numpy as np
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu.block import LANES, load_block, load_blocks, store_block, store_blocks
 from fastmoments_kernels.cpu.compiled import INLINED, block_binding, formula_binding, jit, ufunc_loop
+from fastmoments_kernels.cpu.components import padded
 from fastmoments_kernels.cpu.loops import loop, loop_by_routes
 from fastmoments_kernels.cpu.memory import LOAD, STORE, column
 from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
 from fastmoments_kernels.cpu.vocabulary import binding
+from fastmoments_kernels.cpu.wide import MOST, Wide
 from fastmoments_kernels.formulas import identity as formula
 from fastmoments_kernels.formulas.bivariate_normal import (
     NORMAL,
@@ -196,18 +198,17 @@ def outputs_of(kind: str, inputs: int) -> int:
     return inputs - FIXED[body.neurons] if body.outputs is None else body.outputs
 
 
-def _ufunc(
+def _loops(
     name: str,
     kind: Body,
     inputs: int,
     outputs: int,
     names_in: Callable[[str], Mapping[str, Any]],
     routes: Callable[..., None] | None = None,
-) -> np.ufunc:
-    """A ufunc, cached on disk by its name and number of inputs: those of a mixture vary."""
-    loops: list[Any] = []
-    dtypes = ("float32", "float64")
-    for dtype in dtypes:
+) -> dict[str, Any]:
+    """A ufunc's inner loop for every dtype, cached on disk by its name and number of inputs: a mixture's vary."""
+    loops = {}
+    for dtype in ("float32", "float64"):
         real = dtype if kind.neurons == 1 else "block"
         # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
         slack = 128 * float(np.finfo(dtype).eps)
@@ -218,14 +219,17 @@ def _ufunc(
         names = {"load": LOAD[dtype], "store": STORE[dtype], "body": bound(kind.loop), **constants}
         if routes:
             names["routes"] = bound(routes)
-        loops.append(ufunc_loop(loop_by_routes if routes else loop, names, f"{name}_{inputs}_{dtype}"))
-    return make_ufunc(name, kind.doc, loops, dtypes, inputs, outputs)
+        loops[dtype] = ufunc_loop(loop_by_routes if routes else loop, names, f"{name}_{inputs}_{dtype}")
+    return loops
 
 
 @cache
-def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc:
+def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc | Wide:
     kind, formula = BODIES[name], row_of(row_name).formula
-    parameters = (inputs - FIXED[kind.neurons]) // kind.neurons
+    fixed, outputs = FIXED[kind.neurons], outputs_of(name, inputs)
+    is_wide = inputs + outputs > MOST
+    whole = fixed + len(padded(row_name, range(inputs - fixed), kind.neurons)) if is_wide else inputs
+    parameters = (whole - fixed) // kind.neurons
 
     def names_in(real: str) -> Mapping[str, Any]:
         bound = (
@@ -234,10 +238,14 @@ def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc:
         return bound.names
 
     routes = _routes if kind.neurons == 2 and has_routes(formula) else None
-    return _ufunc(f"{row_name}_{name}", kind, inputs, outputs_of(name, inputs), names_in, routes)
+    of = f"{row_name}_{name}"
+    loops = _loops(of, kind, whole, outputs_of(name, whole), names_in, routes)
+    if is_wide:
+        return Wide(row_name, kind.neurons, fixed, outputs, loops)
+    return make_ufunc(of, kind.doc, loops, inputs, outputs)
 
 
-def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufunc:
+def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufunc | Wide:
     """The ufunc `name` of BODIES for an activation, with `inputs` inputs, compiled on first use.
 
     The activation's parameters are inputs, one number each unless `inputs` says that some have several.
@@ -250,4 +258,5 @@ def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufu
 def normal(name: str) -> np.ufunc:
     """The ufunc `name` of NORMAL_BODIES, compiled on first use."""
     names = {formula.__name__: INLINED["block"](formula) for formula in (*NORMAL.values(), bivariate_route)}
-    return _ufunc(name, NORMAL_BODIES[name], 3, outputs_of(name, 3), lambda real: names, _cdf_routes)
+    kind, outputs = NORMAL_BODIES[name], outputs_of(name, 3)
+    return make_ufunc(name, kind.doc, _loops(name, kind, 3, outputs, lambda real: names, _cdf_routes), 3, outputs)

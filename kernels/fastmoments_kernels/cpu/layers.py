@@ -9,6 +9,7 @@ from numba import types
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu import linear, products
 from fastmoments_kernels.cpu.compiled import entry, formula_binding
+from fastmoments_kernels.cpu.components import padded
 from fastmoments_kernels.cpu.elementwise import BODIES
 from fastmoments_kernels.cpu.tiles import aligned
 from fastmoments_kernels.cpu.vocabulary import binding, inline
@@ -71,6 +72,7 @@ def linear_marginals(
     name = None if activation is None else row_of(activation).name
     rows, (columns, depth), real = len(inputs[0]), weights[0].shape, weights[0].dtype.name
     vectors = 1 if columns <= products.lanes(real) else 2
+    parameters = padded(name, parameters) if name else ()
     kernel = _kernel(name, len(parameters), real, vectors)
     offsets, own = np.zeros((2, columns), real), np.empty((len(parameters), columns), real)
     for into, given in ((offsets, biases), (own, parameters)):

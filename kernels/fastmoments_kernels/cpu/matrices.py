@@ -15,6 +15,7 @@ from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cautions import warn_of_pairs
 from fastmoments_kernels.cpu import dense, dense_vjp, neurons, serial, tiles
 from fastmoments_kernels.cpu.compiled import block_binding, entry, formula_binding
+from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
@@ -127,6 +128,7 @@ def moments(
     pair with cov_ij^2 > var_i var_j is nan, and warned of.
     """
     name, (batch, width), n = row_of(activation).name, mu.shape, n or mu.shape[1]
+    parameters = padded(name, parameters)
     if _tasks(*cov.shape) == 1:
         given = mu, cov, _stacked(parameters, mu.shape), mean_out, cov_out
         warn_of_pairs(_whole(name, len(parameters), cov.dtype)(*given, *rounding(cov.dtype, n)))
@@ -150,7 +152,8 @@ def block(
     `rows` and `columns` are mu, var and the parameters of its neurons, (batch, rows) and (batch, columns) each.
     """
     name, (mu, var, *parameters) = row_of(activation).name, _abreast(rows, columns)
-    warn_of_pairs(_pairs(name, prepare(name, mu, var, tuple(parameters)), cov, cov_out, _start(cov), n))
+    neurons = prepare(name, mu, var, padded(name, parameters))
+    warn_of_pairs(_pairs(name, neurons, cov, cov_out, _start(cov), n))
 
 
 def _start(cov: Array) -> int:
@@ -188,7 +191,7 @@ def moments_vjp(
     n is what it is to `moments`.
     """
     name = row_of(activation).name
-    neurons = prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
+    neurons = prepare(name, mu, cov.diagonal(0, 1, 2), padded(name, parameters))
     with np.errstate(all="ignore"):
         gain, mean_dvar = (_of_neurons(name, kind, neurons) for kind in ("gain", "mean_dvar"))
         var_dmu, var_dvar = _of_neurons(name, "var_partials", neurons)
@@ -210,7 +213,7 @@ def block_vjp(
     """
     name, start, length = row_of(activation).name, _start(cov), cov.shape[1]
     mu, var, *parameters = _abreast(rows, columns)
-    neurons = prepare(name, mu, var, tuple(parameters))
+    neurons = prepare(name, mu, var, padded(name, parameters))
     with np.errstate(all="ignore"):
         gain = _of_neurons(name, "gain", neurons)
     mu_part, var_part, cov_grad = _pair_gradients(name, neurons, gain, cov, bar, start, n)
@@ -240,7 +243,9 @@ def parameter_vjp(
     activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, parameters: tuple[Array, ...]
 ) -> tuple[Array, ...]:
     """Gradients of the same sum with respect to each neuron's parameters, (batch, n) each."""
-    name, (batch, n), count = row_of(activation).name, mu.shape, len(parameters)
+    name, (batch, n), given = row_of(activation).name, mu.shape, len(parameters)
+    parameters = padded(name, parameters)
+    count = len(parameters)
     gradients = np.zeros((count, batch, n))
     bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
     neurons = prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
@@ -251,4 +256,4 @@ def parameter_vjp(
         ufuncs = (elementwise(name, kind, 2 + count) for kind in ("mean_dparameters", "var_dparameters"))
         of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)
         gradients += weigh(mean_bar, of_mean) + weigh(bar, of_var)
-    return tuple(gradients.astype(mu.dtype))
+    return kept(name, list(gradients.astype(mu.dtype)), given)

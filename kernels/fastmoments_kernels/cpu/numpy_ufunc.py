@@ -5,7 +5,7 @@ limit and takes the name and the docstring.
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,11 @@ def _from_func_and_data() -> Any:
     return ctypes.PYFUNCTYPE(ctypes.py_object, *arguments)(table[FROM_FUNC_AND_DATA])
 
 
-def make_ufunc(
-    name: str, doc: str, loops: Sequence[Any], dtypes: Sequence[Any], inputs: int, outputs: int
-) -> np.ufunc:
-    """Return the ufunc whose loop number i (a numba.cfunc) serves dtypes[i] throughout."""
-    addresses = (ctypes.c_void_p * len(loops))(*(loop.address for loop in loops))
+def make_ufunc(name: str, doc: str, loops: Mapping[str, Any], inputs: int, outputs: int) -> np.ufunc:
+    """Return the ufunc whose loop (a numba.cfunc) under the name of a dtype serves that dtype throughout."""
+    addresses = (ctypes.c_void_p * len(loops))(*(loop.address for loop in loops.values()))
     data = (ctypes.c_void_p * len(loops))()
-    codes = bytes(np.dtype(dtype).num for dtype in dtypes for _ in range(inputs + outputs))
+    codes = bytes(np.dtype(dtype).num for dtype in loops for _ in range(inputs + outputs))
     names = name.encode(), doc.encode()
     made: np.ufunc = _from_func_and_data()(
         addresses, data, codes, len(loops), inputs, outputs, NO_IDENTITY, *names, 0
