@@ -9,8 +9,14 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constr
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
 	@echo "make test       lint, types and tests"
+<<<<<<< HEAD
 	@echo "make test-full  the same with the slow tests, in random order"
 	@echo "make gpu-check  compile every GPU kernel for sm_80, sm_90 and sm_100, no card needed; fails if one spills registers."
+=======
+	@echo "make test-full  the same with the slow tests"
+	@echo "make gpu-check  compile every GPU kernel for sm_80, sm_90 and sm_100, no card needed; fails if one spills registers"
+	@echo "                or approximates."
+>>>>>>> 2651b9c (Elementwise GPU kernels fill an array for each output, and float32 divides correctly)
 	@echo "                Half a minute to three of processor time an activation and target; again, only what has changed"
 	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
@@ -40,8 +46,8 @@ demo: .venv/.installed-demo
 # A representative of the GPU kernels; gpu-check has all.
 test: lint
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
-	$(BIN)/python tools/gpu_check.py --targets 90 relu --kernels neurons,pairs,along,collect,cov,product
-	$(BIN)/python tools/gpu_check.py --targets 90 npn --kernels "linear tf32x3"
+	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any,16 relu --kernels neurons,pairs,along,collect,cov,product
+	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any npn --kernels "linear tf32x3"
 
 test-full: lint gpu-check
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow" -p randomly
@@ -57,7 +63,7 @@ gpu-check: .venv/.installed-test
 
 # What docs/performance.md shows of the compiled kernels.
 gpu-registers: .venv/.installed-test
-	$(BIN)/python tools/gpu_check.py npn relu heaviside gelu none --targets 90 \
+	$(BIN)/python tools/gpu_check.py npn relu heaviside gelu none --targets 90 --sizes any \
 		--kernels linear,neurons,pairs,skip,along,collect --output benchmarks/results/gpu-registers.json
 	$(BIN)/python -m benchmarks.page
 

@@ -4,14 +4,17 @@ Interpreted and compiled kernels do not mix in one process, and TRITON_INTERPRET
 """
 
 import os
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 import fastmoments as fm
+from fastmoments.frameworks import torch_ops
 from fastmoments_kernels import gpu
 from fastmoments_kernels.catalogue import CATALOGUE
+from fastmoments_kernels.cpu.elementwise import outputs_of
 from tests import conformance, points
 from tests.card import DEVICE, as_on_a_card
 from tests.matrices import REAL, Expected, alive_neurons, draw, expected, single
@@ -161,6 +164,64 @@ def test_tensors_reach_the_kernels(row, monkeypatch):
     assert abs(pair.item() - found[0][0, 1].item()) <= 64 * np.finfo(np.float64).eps
     elsewhere = fm.bivariate_normal_cdf(np.array([0.5, -1.0], np.float32), 0.25, -0.5)
     assert np.abs(cdf.cpu().numpy() - elsewhere).max() <= 8 * np.finfo(np.float32).eps
+
+
+@activations
+def test_outputs_have_memory_of_their_own(row, monkeypatch):
+    """Users write into one and keep another; torch.compile's operators refuse outputs that share memory."""
+    as_on_a_card(monkeypatch)
+    mu = torch.tensor([0.5, -1.0], device=DEVICE)
+    own = parameters(row, mu)
+    arguments = {
+        "mean_dparameters": (mu, mu * mu, *own),
+        "var_partials": (mu, mu * mu, *own),
+        "cov_dparameters": (mu, mu, mu * mu, mu * mu, 0.5 * mu * mu, *(x for x in own for _ in range(2))),
+        "cov_partials": (mu, mu, mu * mu, mu * mu, 0.5 * mu * mu, *(x for x in own for _ in range(2))),
+    }
+    for kind in [kind for kind in arguments if outputs_of(kind, len(arguments[kind]))]:
+        outputs = torch_ops.elementwise(row.name, kind, list(arguments[kind]))
+        assert len({x.untyped_storage().data_ptr() for x in outputs}) == len(outputs)
+    mean, var = function(row.name, "marginals")(mu, 1.0)
+    mean.add_(1.0)  # autograd counts what is written to a storage
+    assert var._version == 0
+
+
+def test_compiled_functions_of_several_outputs(monkeypatch):
+    as_on_a_card(monkeypatch)
+    given = torch.tensor([0.5, -1.0], device=DEVICE), torch.tensor([0.25, 2.0], device=DEVICE)
+    found = torch.compile(fm.relu_marginals, backend="aot_eager", fullgraph=True)(*given)
+    for got, want in zip(found, fm.relu_marginals(*given), strict=True):
+        assert torch.equal(got, want)
+
+
+def negated(tensor):
+    """The same numbers as a tensor whose memory, in their order, has them with the other sign."""
+    view = torch._neg_view((-tensor).contiguous())  # imaginary parts of what is conjugated are such views
+    assert view.is_neg() and view.is_contiguous() and torch.equal(view, tensor)
+    return view
+
+
+def test_negated_memory(monkeypatch):
+    """A tensor may say by a bit that its numbers are to be negated, which a pointer does not tell."""
+    as_on_a_card(monkeypatch)
+    mu, cov = (torch.as_tensor(array, device=DEVICE) for array in draw("typical", 3))
+    calls = [
+        (fm.npn_marginals, (mu, cov.diagonal())),
+        (fm.relu_moments, (mu, cov)),
+        (fm.relu_moments_vjp, (mu, cov, mu, cov)),
+        (partial(fm.bayes_linear_marginals, activation="relu"), (mu, mu * mu, cov, cov * cov, mu, mu * mu)),
+        (partial(fm.residual_moments, "relu", C="identity"), (mu, cov, cov, mu)),
+    ]
+    for call, tensors in calls:
+        for got, want in zip(call(*map(negated, tensors)), call(*tensors), strict=True):
+            assert torch.equal(got, want), call
+    bar, leaf = torch.ones_like(mu), mu.requires_grad_()
+    mean, full = fm.relu_moments(leaf, cov)
+    bars = [bar, torch.ones_like(cov)]
+    want, got = (
+        torch.autograd.grad((mean, full), leaf, given, retain_graph=True) for given in (bars, map(negated, bars))
+    )
+    assert torch.equal(*got, *want)
 
 
 def differentiated(moments, mu, cov):

@@ -1,5 +1,10 @@
 """Triton's kernels: interpreted anywhere, on a card where there is one. tests/gpu_cases.py says what must hold."""
 
+import ast
+import json
+import re
+from pathlib import Path
+
 import pytest
 
 from fastmoments_kernels.catalogue import CATALOGUE
@@ -10,13 +15,22 @@ pytest.importorskip("torch")
 pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 
 LAYERS = "tests/gpu_layer_cases.py"
-# one of the matrices': its pairs go by series and by formula
-ONE_MATRIX = "tests/gpu_cases.py::test_moments[relu-float32-strong-5]"
+# one of the matrices': its pairs go by series and by formula; and what no activation changes
+SOME = (
+    "test_moments[relu-float32-strong-5]",
+    "test_outputs_have_memory_of_their_own[relu]",
+    "test_outputs_have_memory_of_their_own[npn]",
+    "test_compiled_functions_of_several_outputs",
+    "test_negated_memory",
+)
 INTERPRETED, COMPILED = "1", None
 
 
 def run(interpret, *cases, **environment):
-    python("-m", "pytest", "-q", "-Wignore", "--tb=short", *cases, TRITON_INTERPRET=interpret, **environment)
+    command = "-m", "pytest", "-q", "-Wignore", "--tb=short", *cases
+    said = python(*command, TRITON_INTERPRET=interpret, **environment)
+    # to skip all of them is a success too
+    assert "skipped" not in said.splitlines()[-1], said
 
 
 def run_cases(row, interpret):
@@ -25,7 +39,7 @@ def run_cases(row, interpret):
 
 
 def test_layers_and_a_matrix_interpreted():
-    run(INTERPRETED, LAYERS, ONE_MATRIX)
+    run(INTERPRETED, LAYERS, *(f"tests/gpu_cases.py::{name}" for name in SOME))
 
 
 @pytest.mark.slow  # the interpreter takes minutes an activation
@@ -34,10 +48,67 @@ def test_interpreted(row):
     run_cases(row, INTERPRETED)
 
 
-def test_gpu_check_takes_all_activations_if_none_is_named():
-    command = "import sys; sys.path.append('tools'); import gpu_check; print(*gpu_check.parsed([]).activation)"
-    found = python("-c", command, TRITON_INTERPRET=COMPILED).split()
-    assert found == [*(row.name for row in CATALOGUE), "none"]
+# Of what Triton makes "div.full", two ulp off, and worse
+PTX = "div.full.f32 %r1, %r2, %r3; ex2.approx.ftz.f32 %r1, %r2; sqrt.rn.f32 %r1, %r2; div.rn.f32 %r1, %r2, %r3;"
+FROM_GPU_CHECK = f"""
+import json, sys
+sys.path.append("tools")
+import gpu_check
+code = lambda *kernel: gpu_check.compile_for(90, *kernel).asm
+print(json.dumps({{
+    "activations": gpu_check.parsed([]).activation,
+    "approximations": gpu_check.approximations("{PTX}"),
+    "mean": code("relu", "mean", "float32")["ptx"],
+    "mean_dparameters": code("npn", "mean_dparameters", "float64")["ttir"],
+}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """What tools/gpu_check.py says and compiles, in another process."""
+    return json.loads(python("-c", FROM_GPU_CHECK, TRITON_INTERPRET=COMPILED))
+
+
+def test_gpu_check_takes_all_activations_if_none_is_named(compiled):
+    assert compiled["activations"] == [*(row.name for row in CATALOGUE), "none"]
+
+
+def test_gpu_check_finds_approximations(compiled):
+    assert compiled["approximations"] == ["div.full.f32", "ex2.approx.ftz.f32"]
+
+
+def test_float32_divides_without_approximations(compiled):
+    assert "div.rn.f32" in compiled["mean"] and not re.search(r"\.(approx|full)", compiled["mean"])
+
+
+def test_elementwise_offsets_have_64_bits(compiled):
+    """Where a block begins, and an output: beyond 2^31 elements, or 2^31 of all outputs."""
+    code = compiled["mean_dparameters"]
+    assert re.search(r"arith.muli .*: i64", code) and not re.search(r"arith.muli .*: i32", code)
+
+
+def test_what_needs_a_card_is_counted_by_name():
+    """That one is gone does not show where all of them skip."""
+    found = {}
+    for path in Path("tests").glob("test_*.py"):
+        module = ast.parse(path.read_text()).body
+        whole = any(
+            isinstance(line, ast.Assign) and "pytest.mark.gpu" in ast.unparse(line.value) for line in module
+        )
+        tests = [line for line in module if isinstance(line, ast.FunctionDef) and line.name.startswith("test_")]
+        marked = [t.name for t in tests if whole or "pytest.mark.gpu" in map(ast.unparse, t.decorator_list)]
+        found |= {path.name: marked} if marked else {}
+    assert found == {
+        "test_card.py": [
+            "test_matrices_are_the_cpu_kernels",
+            "test_streams_do_not_race",
+            "test_graphs_are_captured_and_replayed",
+        ],
+        "test_dlpack.py": ["test_cupy_on_a_card"],
+        "test_examples.py": ["test_cupy_page"],
+        "test_gpu.py": ["test_on_a_card", "test_layers_on_a_card"],
+    }
 
 
 @pytest.fixture

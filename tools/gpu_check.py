@@ -1,8 +1,10 @@
-"""Compile every GPU kernel for cards that need not be there, and fail if one spills registers.
+"""Compile every GPU kernel for cards that need not be there; fail if one spills registers or approximates.
 
+Formulas count on operations that round correctly, and exp, log, sin and cos are polynomials of such: no instruction
+is allowed whose result may be off by more. What tensor cores do to float32 is the linear layer's own choice.
 Triton keeps what it compiled: after a change only the kernels that it reaches are compiled again.
 
-usage: python tools/gpu_check.py [--targets 80,90] [activation ...]       all if none is given
+usage: python tools/gpu_check.py [--targets 80,90] [--sizes any,16,1] [activation ...]       all if none is given
 """
 
 import argparse
@@ -40,37 +42,56 @@ LINEAR = [
     for precision in PRECISIONS.get(dtype, ("ieee",))
     for rows in ("aligned", "ragged")
 ]
+# What Triton knows of an array's sides when it compiles: nothing, that they are multiples of 16, that they are 1
+SIZES = ("any", "16", "1")
+MULTIPLE_OF_16 = [["tt.divisibility", 16]]
+SIDES = ("n", "rows", "columns", "depth")
 PROCESSES = 2
 NO_ACTIVATION = "none"
 
 
 class Usage(NamedTuple):
-    """What one compiled kernel takes: a thread's registers and bytes spilled, a block's bytes of shared memory."""
+    """What one compiled kernel takes: a thread's registers and bytes spilled, a block's bytes of shared memory.
+
+    And how many of its instructions approximate.
+    """
 
     target: str
     activation: str
     kernel: str
     dtype: str
+    size: str
     registers: int
     spilled: int
     shared: int
     warps: int
+    approximate: int
 
 
-def usage(target: str, activation: str, name: str, dtype: str) -> Usage:
+def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usage:
     """Compile one variant and read what the assembler says of it."""
-    variant = variant_of(int(target), activation, name, dtype)
-    options = {**OPTIONS, "num_warps": variant.warps}
-    source = _source(variant.kernel, variant.constants, dtype, name.endswith("aligned"))
-    compiled = triton.compile(source, target=GPUTarget("cuda", int(target), 32), options=options)
+    compiled, label = compile_for(int(target), activation, name, dtype, size), (activation, name, dtype, size)
+    ptx, metadata = compiled.asm["ptx"], compiled.metadata
     # what a compiler took for dead spills nothing either
-    assert "st.global" in compiled.asm["ptx"], f"an empty kernel: sm_{target} {activation} {name} {dtype}"
+    assert "st.global" in ptx, f"an empty kernel: sm_{target} {label}"
     registers, stack, local = _resources(compiled.asm["cubin"])
     # what is spilled lies on the stack, where other things may lie too: only the assembler tells them apart
-    spilled = _spilled(compiled.asm["ptx"], int(target)) if stack or local else 0
-    return Usage(
-        f"sm_{target}", activation, name, dtype, registers, spilled, compiled.metadata.shared, variant.warps
-    )
+    spilled = _spilled(ptx, int(target)) if stack or local else 0
+    counts = registers, spilled, metadata.shared, metadata.num_warps, len(approximations(ptx))
+    return Usage(f"sm_{target}", *label, *counts)
+
+
+def compile_for(target: int, activation: str, name: str, dtype: str, size: str = "any") -> Any:
+    """The kernel `name` compiled by Triton, its machine code and what came before in `asm`."""
+    variant = variant_of(target, activation, name, dtype)
+    options = {**OPTIONS, "num_warps": variant.warps}
+    source = _source(variant, dtype, arrays_of(activation, name), _known(name, size))
+    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+
+
+def approximations(ptx: str) -> list[str]:
+    """The instructions of a kernel whose results may be off by more than rounding: div.full, ex2.approx, ..."""
+    return re.findall(r"\b[a-z]\w*(?:\.\w+)*\.(?:approx|full)\b[.\w]*", ptx)
 
 
 def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
@@ -83,9 +104,18 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
         _, precision, rows = name.split()
         own = None if activation == NO_ACTIVATION else activation
         shape = shape_of(dtype, rows == "aligned", target)
-        return linear_variant(own, dtype, shape, precision, parameters_of(activation) if own else 0)
-    variant = elementwise_variant if name in BODIES else matrix_variant
-    return variant(activation, name, dtype, parameters_of(activation))
+        return linear_variant(own, dtype, shape, precision)
+    if name in BODIES:
+        return elementwise_variant(activation, name, dtype)
+    return matrix_variant(activation, name, dtype, parameters_of(activation))
+
+
+def arrays_of(activation: str, name: str) -> dict[str, int]:
+    """How many arrays of parameters and of outputs the kernel `name` takes as tuples."""
+    parameters = 0 if activation == NO_ACTIVATION else parameters_of(activation)
+    body = (BODIES | NORMAL).get(name)
+    given, outputs = (parameters, 0) if body is None else body.arrays(parameters)
+    return {"parameter_ptrs": given, "out_ptrs": outputs}
 
 
 def parameters_of(activation: str) -> int:
@@ -102,18 +132,38 @@ def kernels_of(activation: str) -> list[tuple[str, str]]:
     return [*product((*plain, *MATRIX_KERNELS), DTYPES), *LINEAR]
 
 
-def _source(kernel: Any, constants: dict[str, Any], dtype: str, aligned_rows: bool) -> ASTSource:
+def sizes_of(name: str, wanted: list[str]) -> list[str]:
+    """What may be known of the sides of a kernel's arrays, of what is wanted; elementwise kernels' have none."""
+    return ["any"] if name in BODIES or name in NORMAL else wanted
+
+
+def _known(name: str, size: str) -> dict[str, str]:
+    """What is known of the sides of a kernel's arrays; the rows of "aligned" begin at 16 elements in any case."""
+    known = dict.fromkeys(SIDES, size)
+    if name.endswith("aligned"):
+        known["depth"] = "16"
+    elif name.endswith("ragged") and size == "16":
+        known["depth"] = "any"
+    return known
+
+
+def _source(variant: Variant, dtype: str, arrays: dict[str, int], known: dict[str, str]) -> ASTSource:
     """The kernel with its arrays of one element type, aligned as torch allocates them."""
-    types = {"slack": "fp32"} | dict.fromkeys(constants, "constexpr")
-    elements = dict.fromkeys(("parameters_ptr", "mean_sum_ptr", "var_sum_ptr"), SUMS[dtype])
-    signature = {
-        name: f"*{ELEMENTS[elements.get(name, dtype)]}" if name.endswith("_ptr") else types.get(name, "i32")
-        for name in kernel.arg_names
-    }
-    positions = {name: (i,) for i, name in enumerate(kernel.arg_names)}
-    multiples = [name for name in signature if name.endswith("_ptr") or (name == "depth" and aligned_rows)]
-    aligned = {positions[name]: [["tt.divisibility", 16]] for name in multiples}
-    return ASTSource(kernel, signature, {positions[name]: value for name, value in constants.items()}, aligned)
+    elements = dict.fromkeys(("parameters_ptr", "parameter_ptrs", "mean_sum_ptr", "var_sum_ptr"), SUMS[dtype])
+    signature: dict[str, Any] = {}
+    constants, aligned = {}, {}
+    for position, name in enumerate(variant.kernel.arg_names):
+        pointer = f"*{ELEMENTS[elements.get(name, dtype)]}"
+        if name in variant.constants or known.get(name) == "1":
+            signature[name], constants[position,] = "constexpr", variant.constants.get(name, 1)
+        elif name.endswith("_ptrs"):
+            signature[name] = (pointer,) * arrays[name]
+            aligned |= {(position, i): MULTIPLE_OF_16 for i in range(arrays[name])}
+        else:
+            signature[name] = pointer if name.endswith("_ptr") else "fp32" if name == "slack" else "i32"
+            if name.endswith("_ptr") or known.get(name) == "16":
+                aligned[position,] = MULTIPLE_OF_16
+    return ASTSource(variant.kernel, signature, constants, aligned)
 
 
 def _resources(cubin: bytes) -> tuple[int, int, int]:
@@ -154,6 +204,7 @@ def parsed(given: list[str] | None = None) -> argparse.Namespace:
     # choices would refuse that there is none
     parser.add_argument("activation", nargs="*")
     parser.add_argument("--targets", default="80,90,100", help="architectures, such as 80,90")
+    parser.add_argument("--sizes", default=",".join(SIZES), help="what is known of arrays' sides, such as any,16")
     parser.add_argument("--kernels", help="of these names only, such as pairs,neurons,linear")
     parser.add_argument("--output", type=Path, help="a file for the numbers, as JSON")
     arguments = parser.parse_args(given)
@@ -166,13 +217,14 @@ def parsed(given: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     arguments = parsed()
-    targets = arguments.targets.split(",")
+    targets, sizes = arguments.targets.split(","), arguments.sizes.split(",")
     wanted = tuple(arguments.kernels.split(",")) if arguments.kernels else ("",)
     kernels = [
-        (activation, name, dtype)
+        (activation, name, dtype, size)
         for activation in arguments.activation
         for name, dtype in kernels_of(activation)
         if name.startswith(wanted)
+        for size in sizes_of(name, sizes)
     ]
     variants = [(target, *kernel) for target, kernel in product(targets, kernels)]
     # Triton is imported already: a fork would share its locks
@@ -180,13 +232,16 @@ def main() -> None:
         running = pool.map(usage, *zip(*variants, strict=True))
         results = list(tqdm(running, total=len(variants), unit="kernel", disable=None))
     for result in results:
-        label = f"{result.target} {result.activation:12} {result.kernel:21} {result.dtype:8}"
-        print(f"{label}  {result.registers:3} registers, {result.spilled} spill bytes, {result.shared} shared")
+        label = f"{result.target} {result.activation:12} {result.kernel:21} {result.dtype:8} {result.size:3}"
+        use = f"{result.registers:3} registers, {result.spilled} spill bytes, {result.shared} shared"
+        print(f"{label}  {use}, {result.approximate} approximate")
     if arguments.output:
         arguments.output.write_text(report(results))
-    spilled = sum(result.spilled for result in results)
-    print(f"{len(kernels)} variants x {len(targets)} targets, {spilled} spill bytes")
-    sys.exit(spilled > 0)
+    spilled, approximate = (
+        sum(column) for column in zip(*((r.spilled, r.approximate) for r in results), strict=True)
+    )
+    print(f"{len(kernels)} variants x {len(targets)} targets, {spilled} spill bytes, {approximate} approximations")
+    sys.exit(spilled > 0 or approximate > 0)
 
 
 if __name__ == "__main__":

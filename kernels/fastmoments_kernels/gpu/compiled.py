@@ -11,11 +11,14 @@ import triton.language as tl
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import interface_of
-from fastmoments_kernels.gpu.elementary import constant, device
+from fastmoments_kernels.gpu.elementary import INTERPRETED, Compiled, constant, device
 from fastmoments_kernels.gpu.vocabulary import VOCABULARY_32, VOCABULARY_64
 
 # Annotations are names like any other to Triton; these mean nothing to it.
 BASE = {"Real": None, "Reals": None, "tl": tl}
+# For numbers that are multiples of 16 or 1 Triton compiles a kernel anew. It gains by that where they are sides of
+# matrices (n or rows, columns and depth), and nothing by these.
+ANY_NUMBER = ["count", "blocks", "tiles", "terms"]
 NAMES = {"float32": VOCABULARY_32 | BASE, "float64": VOCABULARY_64 | BASE}
 
 
@@ -47,4 +50,4 @@ def kernel(template: Callable[..., Any], name: str, dtype: str) -> Any:
     """The kernel `template` for the activation of that name, its arithmetic in one dtype."""
     function = Binding(_names(name, dtype), compile=as_device, constant=constant).named(template)
     function.__globals__["tl"] = tl
-    return triton.jit(function)
+    return triton.jit(function) if INTERPRETED else Compiled(function, do_not_specialize=ANY_NUMBER)

@@ -1,7 +1,8 @@
 """Kernels of the elementwise functions: one or two neurons an element, a block of elements a program.
 
-Arrays are flat and contiguous; a function of several values fills the rows of one (outputs, n) array. Each body
-is written against the identity and bound to an activation.
+Arrays are flat and contiguous. Parameters and outputs are tuples of arrays, one a number: outputs must not share
+memory, for users write into one and keep another. Each body is written against the identity and bound to an
+activation.
 """
 
 from collections.abc import Callable
@@ -94,6 +95,10 @@ class Body(NamedTuple):
     neurons: int
     outputs: int | None
 
+    def arrays(self, parameters: int) -> tuple[int, int]:
+        """How many arrays of parameters and of outputs a kernel takes for so many parameters of a neuron."""
+        return self.neurons * parameters, parameters if self.outputs is None else self.outputs
+
 
 BODIES = {
     "mean": Body(_mean, 1, 1),
@@ -122,22 +127,18 @@ FIXED = {1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
 def of_neurons(
     mu_ptr: Real,
     var_ptr: Real,
-    parameters_ptr: Real,
-    out_ptr: Real,
-    n: Real,
+    parameter_ptrs: Reals,
+    out_ptrs: Reals,
+    count: Real,
     BODY: tl.constexpr,
-    OUTPUTS: tl.constexpr,
-    PARAMETERS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Values of a body of one neuron; the parameters' rows are (PARAMETERS, n)."""
+    """Values of a body of one neuron."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = i < n
+    inside = i < count
     mu = tl.load(mu_ptr + i, mask=inside, other=0.0)
     var = tl.load(var_ptr + i, mask=inside, other=1.0)
-    values = BODY(formula.neuron(mu, var, load_parameters(parameters_ptr + i, n, inside, 0, 1, PARAMETERS)))
-    for k in tl.static_range(OUTPUTS):
-        tl.store(out_ptr + k * n + i, values[k], mask=inside)
+    store_each(out_ptrs, BODY(formula.neuron(mu, var, load_parameters(parameter_ptrs, i, inside, 0, 1))), i, inside)
 
 
 def of_pairs(
@@ -146,56 +147,52 @@ def of_pairs(
     var_1_ptr: Real,
     var_2_ptr: Real,
     cov_ptr: Real,
-    parameters_ptr: Real,
-    out_ptr: Real,
-    n: Real,
+    parameter_ptrs: Reals,
+    out_ptrs: Reals,
+    count: Real,
     slack: Real,
     BODY: tl.constexpr,
-    OUTPUTS: tl.constexpr,
-    PARAMETERS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Values of a body of two neurons; the parameters' rows are (2 PARAMETERS, n), the neurons' in turn."""
+    """Values of a body of two neurons, whose parameters come in turn."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = i < n
+    inside = i < count
     mu_1 = tl.load(mu_1_ptr + i, mask=inside, other=0.0)
     mu_2 = tl.load(mu_2_ptr + i, mask=inside, other=0.0)
     var_1 = tl.load(var_1_ptr + i, mask=inside, other=1.0)
     var_2 = tl.load(var_2_ptr + i, mask=inside, other=1.0)
     cov_12 = tl.load(cov_ptr + i, mask=inside, other=0.0)
-    one = formula.neuron(mu_1, var_1, load_parameters(parameters_ptr + i, n, inside, 0, 2, PARAMETERS))
-    two = formula.neuron(mu_2, var_2, load_parameters(parameters_ptr + i, n, inside, 1, 2, PARAMETERS))
-    values = BODY(one, two, cov_12, slack)
-    for k in tl.static_range(OUTPUTS):
-        tl.store(out_ptr + k * n + i, values[k], mask=inside)
+    one = formula.neuron(mu_1, var_1, load_parameters(parameter_ptrs, i, inside, 0, 2))
+    two = formula.neuron(mu_2, var_2, load_parameters(parameter_ptrs, i, inside, 1, 2))
+    store_each(out_ptrs, BODY(one, two, cov_12, slack), i, inside)
 
 
-def load_parameters(
-    row_ptr: Real, n: Real, inside: Real, FIRST: tl.constexpr, STEP: tl.constexpr, PARAMETERS: tl.constexpr
-) -> Reals:
-    """Rows FIRST, FIRST + STEP, ... as the tuple that formula.neuron takes."""
+def load_parameters(ptrs: Reals, i: Real, inside: Real, FIRST: tl.constexpr, STEP: tl.constexpr) -> Reals:
+    """Arrays FIRST, FIRST + STEP, ... as the tuple that formula.neuron takes."""
     parameters: Reals = ()
-    for k in tl.static_range(PARAMETERS):
-        parameters = parameters + (tl.load(row_ptr + (FIRST + k * STEP) * n, mask=inside, other=1.0),)
+    for k in tl.static_range(FIRST, len(ptrs), STEP):
+        parameters = parameters + (tl.load(ptrs[k] + i, mask=inside, other=1.0),)
     return parameters
+
+
+def store_each(ptrs: Reals, values: Reals, i: Real, inside: Real) -> None:
+    for k in tl.static_range(len(ptrs)):
+        tl.store(ptrs[k] + i, values[k], mask=inside)
 
 
 def of_normal(
     h_ptr: Real,
     k_ptr: Real,
     rho_ptr: Real,
-    out_ptr: Real,
-    n: Real,
+    out_ptrs: Reals,
+    count: Real,
     BODY: tl.constexpr,
-    OUTPUTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
     """Values of the bivariate normal distribution."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = i < n
+    inside = i < count
     h = tl.load(h_ptr + i, mask=inside, other=0.0)
     k = tl.load(k_ptr + i, mask=inside, other=0.0)
     rho = tl.load(rho_ptr + i, mask=inside, other=0.0)
-    values = BODY(h, k, rho)
-    for j in tl.static_range(OUTPUTS):
-        tl.store(out_ptr + j * n + i, values[j], mask=inside)
+    store_each(out_ptrs, BODY(h, k, rho), i, inside)

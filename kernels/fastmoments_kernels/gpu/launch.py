@@ -47,24 +47,18 @@ def dtype_name(tensor: Array) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def elementwise_variant(activation: str, name: str, dtype: str, parameters: int = 0) -> Variant:
+def elementwise_variant(activation: str, name: str, dtype: str) -> Variant:
     """An elementwise kernel: an element a thread, which may need all the registers there are."""
     kind = BODIES[name]
     template = of_neurons if kind.neurons == 1 else of_pairs
-    constants = {
-        "BODY": device_function(kind.function, activation, dtype),
-        "OUTPUTS": parameters if kind.outputs is None else kind.outputs,
-        "PARAMETERS": parameters,
-        "BLOCK": ELEMENTS,
-    }
+    constants = {"BODY": device_function(kind.function, activation, dtype), "BLOCK": ELEMENTS}
     return Variant(kernel(template, activation, dtype), constants, warps=4)
 
 
 def normal_variant(name: str, dtype: str) -> Variant:
     """A kernel of the bivariate normal; what the kernel calls is no activation's."""
     body = device_function(NORMAL[name].function, CATALOGUE[0].name, dtype)
-    constants = {"BODY": body, "OUTPUTS": NORMAL[name].outputs, "BLOCK": ELEMENTS}
-    return Variant(kernel(of_normal, CATALOGUE[0].name, dtype), constants, warps=4)
+    return Variant(kernel(of_normal, CATALOGUE[0].name, dtype), {"BODY": body, "BLOCK": ELEMENTS}, warps=4)
 
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
@@ -88,7 +82,12 @@ def _of_either(function: Callable[..., Any], *arrays: Array) -> Any:
 
 
 def _contiguous(tensors: Sequence[Array]) -> list[Array]:
-    return [tensor.contiguous() for tensor in torch.broadcast_tensors(*tensors)]
+    return [laid_out(tensor) for tensor in torch.broadcast_tensors(*tensors)]
+
+
+def laid_out(tensor: Array) -> Array:
+    """The tensor's numbers one after another in memory, none of them negated by a bit of the tensor's."""
+    return tensor.resolve_neg().contiguous()
 
 
 def _on_tensors(activation: str, name: str, *inputs: Array) -> Any:
@@ -98,7 +97,7 @@ def _on_tensors(activation: str, name: str, *inputs: Array) -> Any:
         of_one, of_two = (_launch(activation, "cov_1_dparameters", pair) for pair in (inputs, _mirrored(inputs)))
         return tuple(row for pair in zip(of_one, of_two, strict=True) for row in pair)
     out = _launch(activation, name, inputs)
-    return out[0] if BODIES[name].outputs == 1 else tuple(out)
+    return out[0] if BODIES[name].outputs == 1 else out
 
 
 def _mirrored(inputs: Sequence[Array]) -> list[Array]:
@@ -115,25 +114,28 @@ def _cov_partials(activation: str, *inputs: Array) -> tuple[Array, ...]:
     return tuple(_launch(activation, name, pair)[0] for name, pair in (*calls, ("product_11", inputs)))
 
 
-def _launch(activation: str, name: str, inputs: Sequence[Array]) -> Array:
-    """Results (outputs, ...) of a function of BODIES on contiguous tensors of one shape."""
+def _launch(activation: str, name: str, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    """Results of a function of BODIES on contiguous tensors of one shape."""
     kind, like = BODIES[name], inputs[0]
-    fixed, rows = inputs[: FIXED[kind.neurons]], inputs[FIXED[kind.neurons] :]
-    variant = elementwise_variant(activation, name, dtype_name(like), len(rows) // kind.neurons)
-    out = torch.empty((variant.constants["OUTPUTS"], *like.shape), dtype=like.dtype, device=like.device)
+    fixed, parameters = inputs[: FIXED[kind.neurons]], tuple(inputs[FIXED[kind.neurons] :])
+    _, count = kind.arrays(len(parameters) // kind.neurons)
     slack = () if kind.neurons == 1 else (PAIR_SLACK * torch.finfo(like.dtype).eps,)
+    return _filled(elementwise_variant(activation, name, dtype_name(like)), count, (*fixed, parameters), slack)
+
+
+def _normal(name: str, *inputs: Array) -> Any:
+    kind = NORMAL[name]
+    out = _filled(normal_variant(name, dtype_name(inputs[0])), kind.arrays(0)[1], inputs)
+    return out[0] if kind.outputs == 1 else out
+
+
+def _filled(
+    variant: Variant, count: int, inputs: tuple[Any, ...], slack: tuple[float, ...] = ()
+) -> tuple[Array, ...]:
+    """So many new tensors, each with memory of its own, filled by an elementwise kernel."""
+    like = inputs[0]
+    outputs = tuple(like.new_empty(like.shape) for _ in range(count))
     if like.numel():
-        parameters = torch.stack(list(rows)) if rows else like
         with on_device_of(like):
-            programs = -(-like.numel() // variant.constants["BLOCK"])
-            variant(programs, *fixed, parameters, out, like.numel(), *slack)
-    return out
-
-
-def _normal(name: str, h: Array, k: Array, rho: Array) -> Any:
-    out = torch.empty((NORMAL[name].outputs or 1, *h.shape), dtype=h.dtype, device=h.device)
-    if h.numel():
-        variant = normal_variant(name, dtype_name(h))
-        with on_device_of(h):
-            variant(-(-h.numel() // variant.constants["BLOCK"]), h, k, rho, out, h.numel())
-    return out[0] if NORMAL[name].outputs == 1 else tuple(out)
+            variant(-(-like.numel() // variant.constants["BLOCK"]), *inputs, outputs, like.numel(), *slack)
+    return outputs

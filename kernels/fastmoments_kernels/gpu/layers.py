@@ -7,7 +7,7 @@ import torch
 
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.compiled import device_function, kernel
-from fastmoments_kernels.gpu.launch import Variant, dtype_name, on_device_of
+from fastmoments_kernels.gpu.launch import Variant, dtype_name, laid_out, on_device_of
 from fastmoments_kernels.gpu.linear import activated, linear, linear_alone, skip
 
 Array = Any
@@ -53,14 +53,11 @@ def shape_of(dtype: str, aligned: bool, architecture: int) -> Shape:
 
 
 @cache
-def linear_variant(
-    activation: str | None, dtype: str, shape: Shape, precision: str = "ieee", parameters: int = 0
-) -> Variant:
+def linear_variant(activation: str | None, dtype: str, shape: Shape, precision: str = "ieee") -> Variant:
     """The linear layer with the activation behind it, or alone; factors of that dtype, sums of SUMS."""
     name, body = (CATALOGUE[0].name, linear_alone) if activation is None else (activation, activated)
     constants = {
         "EPILOGUE": device_function(body, name, SUMS[dtype]),
-        "PARAMETERS": parameters,
         "PRECISION": precision,
         "TILE_I": shape.tile_i,
         "TILE_J": shape.tile_j,
@@ -99,19 +96,18 @@ def linear_marginals(
 ) -> None:
     """Mean and variance of f(W X + b), or without an activation of W X + b, into outputs (rows, columns).
 
-    Inputs are (rows, depth), weights (columns, depth), biases and parameters (columns,), contiguous, of one dtype
-    but for the parameters, which have that of SUMS. bfloat16 is squared in float32 and rounded once.
+    Inputs are (rows, depth), weights (columns, depth), biases (columns,), contiguous, of one dtype; parameters
+    (columns,) of that of SUMS. bfloat16 is squared in float32 and rounded once.
     """
     (rows, depth), columns, dtype = inputs[0].shape, len(weights[0]), dtype_name(inputs[0])
     name = None if activation is None else row_of(activation).name
     shape = shape_of(dtype, depth % 16 == 0, architecture_of(inputs[0]))
-    variant = linear_variant(name, dtype, shape, precision_of(dtype), len(parameters))
+    variant = linear_variant(name, dtype, shape, precision_of(dtype))
     zero = weights[0].new_zeros(columns)
     offsets = [zero if bias is None else bias for bias in biases]
     real = getattr(torch, SUMS[dtype])
     sums = outputs if real == zero.dtype else tuple(torch.empty_like(out, dtype=real) for out in outputs)
-    # without parameters any array stands for them
-    own = torch.stack(parameters) if parameters else sums[0]
+    own = tuple(map(laid_out, parameters))
     with on_device_of(inputs[0]):
         programs = -(-rows // shape.tile_i) * -(-columns // shape.tile_j)
         if programs:

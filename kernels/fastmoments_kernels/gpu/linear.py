@@ -27,7 +27,7 @@ def linear(
     weight_var_ptr: Real,
     bias_mean_ptr: Real,
     bias_var_ptr: Real,
-    parameters_ptr: Real,
+    parameter_ptrs: Reals,
     mean_sum_ptr: Real,
     var_sum_ptr: Real,
     mean_ptr: Real,
@@ -36,7 +36,6 @@ def linear(
     columns: Real,
     depth: Real,
     EPILOGUE: tl.constexpr,
-    PARAMETERS: tl.constexpr,
     PRECISION: tl.constexpr,
     TILE_I: tl.constexpr,
     TILE_J: tl.constexpr,
@@ -48,8 +47,8 @@ def linear(
     """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + b_var of a tile, then its activation.
 
     mu and var are (rows, depth), M and V (columns, depth), biases (columns,). The sums (rows, columns) and the
-    parameters (PARAMETERS, columns) are float32 where factors are bfloat16; elsewhere the sums' arrays may be the
-    outputs'. Each factor is loaded once for all three products.
+    parameters (columns,) are float32 where factors are bfloat16; elsewhere the sums' arrays may be the outputs'.
+    Each factor is loaded once for all three products.
     """
     tile_i, tile_j = place_grouped(tl.cdiv(rows, TILE_I), tl.cdiv(columns, TILE_J), GROUP)
     i = tile_i * TILE_I + tl.arange(0, TILE_I)
@@ -87,8 +86,8 @@ def linear(
     # From here on sums are other threads', by way of the cache: held in registers they leave no room for a formula.
     tl.debug_barrier()
     own: Reals = ()
-    for p in tl.static_range(PARAMETERS):
-        number = tl.load(parameters_ptr + p * columns + j, mask=j < columns, other=1.0)
+    for p in tl.static_range(len(parameter_ptrs)):
+        number = tl.load(parameter_ptrs[p] + j, mask=j < columns, other=1.0)
         own = own + (number[None, :],)
     for part in tl.range(TILE_I // PART, disable_licm=True):
         of_part = tile_i * TILE_I + part * PART + tl.arange(0, PART)
