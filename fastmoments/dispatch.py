@@ -10,11 +10,13 @@ from fastmoments.dtypes import LARGEST, REAL, dtype_of, is_weak
 
 PRECISIONS = ("float32", "float64")
 FRAMEWORKS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax", "dask": "dask", "cupy": "cupy"}
-CUDA = (2, 13)  # what DLPack calls device memory and managed memory
+MAIN, DEVICE, MANAGED = 1, 2, 13  # what DLPack calls main memory, a card's, and memory that both see
+CUDA = (DEVICE, MANAGED)
+KERNELS = {"cpu": "cpu", "cuda": "gpu", "meta": "meta"}  # by the kind of device; "eager" on others
 WHY = {
     "cpu": "arrays in main memory are read and written in place by compiled Numba kernels",
     "gpu": "arrays on a CUDA device are read and written in place by Triton kernels",
-    "eager": "there are no kernels for this device, so the formulas run as torch operations",
+    "eager": "there are no kernels for this device (as for AMD's), so the formulas run as torch operations",
     "meta": "tensors without values, so there is nothing to compute but shapes and dtypes",
     "dask": "every block goes through the compiled Numba kernels, when the result is computed",
     "xla": "JAX traces the formulas, so that jit, grad, vmap and sharding work on them",
@@ -133,7 +135,7 @@ def _decide(arguments: Named, precision: str | None) -> Plan:
     asked = {name: dtype if dtype in REAL else default for name, dtype in dtypes.items() if dtype}
     result = _the_one("", asked, default, told)
     compute = precision or ("float32" if result in ("float16", "bfloat16") else result)
-    return Plan(framework, device, _backend(framework, device), result, compute)
+    return Plan(framework, device, backend_of(framework, device.partition(":")[0]), result, compute)
 
 
 def framework_of(plan: Plan) -> ModuleType:
@@ -177,7 +179,7 @@ def _framework(value: Any) -> str:
     if isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ())):
         return "torch"
     library = type(value).__module__.partition(".")[0]
-    if library not in FRAMEWORKS and hasattr(value, "__dlpack_device__") and _dlpack_device(value) != "cpu":
+    if library not in FRAMEWORKS and hasattr(value, "__dlpack_device__") and value.__dlpack_device__()[0] in CUDA:
         return library
     return FRAMEWORKS.get(library, "numpy")
 
@@ -193,13 +195,27 @@ def _device(framework: str, value: Any) -> str:
 
 def _dlpack_device(value: Any) -> str:
     kind, index = value.__dlpack_device__()
-    return f"cuda:{index}" if kind in CUDA else "cpu"
+    if kind not in (MAIN, *CUDA):
+        library = type(value).__module__.partition(".")[0]
+        raise TypeError(
+            f"arrays of {library} on a device that DLPack numbers {kind}: expected CUDA's (2), or NumPy"
+        )
+    return "cpu" if kind == MAIN else f"cuda:{index}"
 
 
-def _backend(framework: str, device: str) -> str:
+def backend_of(framework: str, device: str) -> str:
+    """What computes for a framework's arrays on a kind of device, such as "cuda"."""
     if framework == "jax":
         return "xla"
-    return {"cpu": "cpu", "cuda": "gpu", "meta": "meta"}.get(device.partition(":")[0], "eager")
+    if device == "cuda" and _is_rocm():
+        return "eager"
+    return KERNELS.get(device, "eager")
+
+
+def _is_rocm() -> bool:
+    """Whether PyTorch, if anybody uses it, was built for AMD's cards, which it calls cuda too."""
+    version = getattr(sys.modules.get("torch"), "version", None)
+    return getattr(version, "hip", None) is not None
 
 
 def _default_dtype(framework: str) -> str:

@@ -279,7 +279,9 @@ def bayes_linear_marginals(
         # bfloat16 is multiplied as it is; float16's squares might overflow
         lowered = plan.backend == "gpu" and plan.result == "bfloat16"
         layer = Layer(plan._replace(compute="bfloat16") if lowered else plan, ("var",), **given)
-        return Marginals(*(layer.result(x) for x in layer.by_kernel(name, parameters)))
+        with layer.arithmetic():
+            found = layer.by_kernel(name, parameters)
+        return Marginals(*(layer.result(x) for x in found))
     layer = Layer(**given)
     with layer.arithmetic():
         found = layer.marginals(activation)

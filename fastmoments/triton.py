@@ -10,16 +10,13 @@ for the accuracy of fastmoments' own.
 
 from typing import Any
 
+from fastmoments.frameworks.triton_kernels import imported
 from fastmoments.scalars import names, parts_of
 
 
 def __getattr__(name: str) -> Any:
     activation, kind = parts_of(__name__, name)
-    try:
-        from fastmoments_kernels import gpu
-    except ImportError as error:
-        message = "fm.triton needs Triton: pip install fastmoments[torch,triton]"
-        raise ImportError(message) from error
+    gpu = imported("fm.triton needs")
     return gpu.normal_scalar(kind) if activation is None else gpu.scalar(activation, kind)
 
 

@@ -1,6 +1,5 @@
 """Tensors that go to Triton's kernels: on a card, or on the CPU where Triton interprets and tests pretend."""
 
-from fastmoments.frameworks import torch_kernels
 from fastmoments_kernels.gpu.elementary import INTERPRETED
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -9,6 +8,5 @@ DEVICE = "cpu" if INTERPRETED else "cuda"
 def as_on_a_card(patch):
     """Send tensors to the Triton kernels wherever they lie, until the monkeypatch is undone."""
     backend = {"numpy": "cpu", "torch": "gpu"}
-    patch.setattr("fastmoments.dispatch._backend", lambda framework, device: backend[framework])
+    patch.setattr("fastmoments.dispatch.backend_of", lambda framework, device: backend[framework])
     patch.setattr("fastmoments.dispatch._decided", {})
-    patch.setattr(torch_kernels, "kernels_for", lambda activation, tensor: "gpu")

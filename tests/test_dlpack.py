@@ -1,7 +1,8 @@
 """CuPy and other libraries with DLPack: in and out without copies. The kernels are PyTorch's, tested there."""
 
 import sys
-from types import ModuleType
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,6 +100,70 @@ def test_errors(cupy, monkeypatch):
         fm.relu_moments(mu, np.eye(3))
     with pytest.raises(ValueError, match="cov: its diagonal must hold variances"):
         fm.relu_moments(mu, Lender(-np.eye(3)))
+
+
+def test_what_is_neither_in_main_memory_nor_on_cuda_is_refused(cupy):
+    with pytest.raises(TypeError, match="arrays of cupy on a device that DLPack numbers 10: expected CUDA's"):
+        fm.relu_mean(Lender(np.ones(3), device=(10, 0)), 1.0)
+
+
+def test_managed_memory_is_lent(cupy, monkeypatch):
+    """By CUDA's own protocol, for PyTorch's from_dlpack does not take it."""
+    lent, taken = Lender(np.ones(3), device=(13, 1)), []
+    lent.__cuda_array_interface__ = {}
+    assert fm.plan(lent).device == "cuda:1"
+    dlpack = framework_of(fm.plan(lent))
+    monkeypatch.setattr(torch, "as_tensor", lambda array, device: taken.append((array, device)) or "tensor")
+    assert dlpack._lent({"mu": lent, "var": 1.0}) == {"mu": "tensor", "var": 1.0} and taken == [(lent, "cuda:1")]
+
+
+class Stream:
+    """A stream of either library that notes what happens."""
+
+    def __init__(self, name, log):
+        self.name, self.log, self.ptr = name, log, 8
+
+    def wait_stream(self, other):
+        self.log.append(f"{self.name} waits for {other.name}")
+
+
+def test_work_is_in_the_order_of_cupys_own(cupy, monkeypatch):
+    """On its current stream, after and before what PyTorch does elsewhere: freed memory is then nobody's."""
+    log = []
+
+    @contextmanager
+    def on(stream):
+        log.append(f"on {stream.name}")
+        yield
+
+    cupy.cuda = SimpleNamespace(get_current_stream=lambda device: Stream("own", log))
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda pointer, device: Stream(f"{pointer} {device}", log))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("torch's", log))
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    plan = fm.plan(Lender(np.ones(3), device=(2, 1)))
+    dlpack = framework_of(plan)
+    monkeypatch.setattr(dlpack, "_lent", lambda arguments: arguments)
+    monkeypatch.setattr(dlpack, "_back", lambda plan, value: log.append("back"))
+    for name in ("elementwise", "moments", "moments_vjp"):
+        monkeypatch.setattr(dlpack.tensors, name, lambda *arguments: log.append("at work") or (1.0, 2.0))
+    calls = (
+        lambda: dlpack.elementwise(plan, "relu", "marginals", {}, {}),
+        lambda: dlpack.moments(plan, "relu", {}, {}, None, False),
+        lambda: dlpack.moments_vjp(plan, "relu", {}, {}, {}, False),
+    )
+    before, after = ["8 cuda:1 waits for torch's", "on 8 cuda:1"], ["torch's waits for 8 cuda:1"]
+    for call in calls:
+        log.clear()
+        call()
+        assert log == [*before, "at work", "back", "back", *after]
+    log.clear()
+    dlpack.result(plan, torch.ones(3, dtype=torch.float64))
+    assert log == [*before, "back", *after]
+    monkeypatch.setattr(dlpack.tensors, "arithmetic", on)
+    log.clear()
+    with dlpack.arithmetic(SimpleNamespace(framework="cupy", device="cuda:1", name="the layer")):
+        log.append("product")
+    assert log == [*before, "on the layer", "product", *after]
 
 
 def test_without_torch_the_command_is_named(cupy, monkeypatch):

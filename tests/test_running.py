@@ -236,24 +236,64 @@ def test_mixed_frameworks_name_both():
     ("missing", "use", "message"),
     [
         ("torch", "fm.nn", "fm.nn needs PyTorch: pip install fastmoments[torch]"),
-        ("triton", "fm.triton.relu_mean", "fm.triton needs Triton: pip install fastmoments[torch,triton]"),
+        (
+            "triton",
+            "fm.triton.relu_mean",
+            "fm.triton needs Triton 3.5 or later: pip install --upgrade fastmoments[torch,triton]",
+        ),
     ],
 )
 def test_a_missing_extra_names_the_command(missing, use, message):
     program = f"import sys; sys.modules[{missing!r}] = None; import fastmoments as fm; {use}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stderr.splitlines()[-1] == f"ImportError: {message}"
+    assert done.stderr.splitlines()[-1].startswith(f"ImportError: {message}")
 
 
-def test_a_missing_extra_is_named(monkeypatch):
+@pytest.fixture
+def on_a_card(monkeypatch):
+    """What stands for a tensor on CUDA, and kernels that nobody has imported yet."""
     pytest.importorskip("torch")
-    from fastmoments.frameworks import torch_kernels
-
-    monkeypatch.setitem(sys.modules, "triton", None)
     # where others have imported it, also a name in its package
     monkeypatch.delattr(fastmoments_kernels, "gpu", raising=False)
     for name in [name for name in sys.modules if name.startswith("fastmoments_kernels.gpu")]:
         monkeypatch.delitem(sys.modules, name)
-    on_card = SimpleNamespace(device=SimpleNamespace(type="cuda"))
-    with pytest.raises(ImportError, match=r"pip install fastmoments\[triton\]"):
-        torch_kernels.elementwise("relu", "mean", on_card, on_card)
+    return SimpleNamespace(device=SimpleNamespace(type="cuda"))
+
+
+def test_a_missing_extra_is_named(monkeypatch, on_a_card):
+    from fastmoments.frameworks import torch_kernels
+
+    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.setattr(sys, "platform", "linux")
+    needed = "tensors on CUDA need Triton 3.5 or later: "
+    with pytest.raises(ImportError, match=needed + r"pip install --upgrade fastmoments\[torch,triton\]"):
+        torch_kernels.elementwise("relu", "mean", on_a_card, on_a_card)
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ImportError, match=needed + "it is published for Linux only, compute on the CPU"):
+        torch_kernels.elementwise("relu", "mean", on_a_card, on_a_card)
+
+
+def test_an_old_triton_is_named(monkeypatch, on_a_card):
+    triton = pytest.importorskip("triton", reason="Triton has wheels for Linux only")
+    from fastmoments.frameworks import torch_kernels
+
+    monkeypatch.setattr(triton, "__version__", "3.4.0")
+    with pytest.raises(ImportError, match="need Triton 3.5 or later: .*3.4.0 is installed"):
+        torch_kernels.elementwise("relu", "mean", on_a_card, on_a_card)
+
+
+def test_cards_of_amd_take_torch_operations(monkeypatch):
+    """PyTorch calls them cuda too; Triton's options there are others."""
+    torch = pytest.importorskip("torch")
+    from torch._subclasses import FakeTensorMode
+
+    from fastmoments.frameworks import torch_kernels
+
+    monkeypatch.setattr("fastmoments.dispatch._decided", {})
+    with FakeTensorMode():
+        tensor = torch.empty(3, device="cuda")
+    assert fm.plan(tensor).backend == torch_kernels.kernels_for("relu", tensor) == "gpu"
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    monkeypatch.setattr("fastmoments.dispatch._decided", {})
+    assert fm.plan(tensor).backend == torch_kernels.kernels_for("relu", tensor) == "eager"
+    assert "AMD" in str(fm.plan(tensor))

@@ -258,6 +258,28 @@ def test_errors_are_those_of_numpy(message):
     assert message in str(error.value)
 
 
+def test_negated_memory():
+    """A tensor may say by a bit that its numbers are to be negated, as imaginary parts of conjugates do."""
+
+    def negated(tensor):
+        view = torch.complex(torch.zeros_like(tensor), -tensor).conj().imag
+        assert view.is_neg() and torch.equal(view, tensor)
+        return view
+
+    mu, cov = gaussian(3)
+    calls = [
+        (fm.relu_marginals, (mu, cov.diagonal())),
+        (fm.relu_moments, (mu, cov)),
+        (fm.relu_moments_vjp, (mu, cov, mu, cov)),
+        (fm.affine_moments, (mu, cov, cov, mu)),
+        (lambda *x: fm.bayes_linear_marginals(*x, activation="relu"), (mu, mu * mu, cov, cov * cov)),
+        (lambda *x: fm.nn.propagate(torch.nn.ReLU(), *x), (mu, cov)),
+    ]
+    for call, tensors in calls:
+        for got, want in zip(call(*map(negated, tensors)), call(*tensors), strict=True):
+            assert torch.equal(got, want)
+
+
 class Labelled(torch.Tensor):
     """A class of a user's own."""
 

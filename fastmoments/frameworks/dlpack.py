@@ -1,13 +1,15 @@
 """Arrays on CUDA of libraries with DLPack, CuPy's above all: PyTorch's kernels on their memory, without copies.
 
-`plan.framework` is the library's name; it made the arrays, so it is imported.
+`plan.framework` is the library's name; it made the arrays, so it is imported. All is computed on CuPy's current
+stream, so that memory of either library is used again only when the other has done with it.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from fastmoments.dispatch import Named, Plan
+from fastmoments.dispatch import MANAGED, Named, Plan
 from fastmoments.frameworks import options
 from fastmoments.results import Moments
 
@@ -22,31 +24,38 @@ Tensor = Any
 _lend: Callable[[Array], Tensor] = tensors.xp.from_dlpack  # type: ignore[attr-defined]
 # layers are written in PyTorch's functions
 xp, symmetric, symmetric_product = tensors.xp, tensors.symmetric, tensors.symmetric_product
-check_variances, arithmetic = tensors.check_variances, tensors.arithmetic
-is_one_kernel, is_bare, with_skip = tensors.is_one_kernel, tensors.is_bare, tensors.with_skip
+check_variances, is_one_kernel, is_bare, with_skip = (
+    tensors.check_variances,
+    tensors.is_one_kernel,
+    tensors.is_bare,
+    tensors.with_skip,
+)
 
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
     """Call the function `name` of an activation, or of the bivariate normal where that is None."""
     _refuse(plan, **given)
-    found = tensors.elementwise(plan, activation, name, _lent(arguments), {})
-    return tuple(_back(plan, x) for x in found) if isinstance(found, tuple) else _back(plan, found)
+    with _on_its_stream(plan):
+        found = tensors.elementwise(plan, activation, name, _lent(arguments), {})
+        return tuple(_back(plan, x) for x in found) if isinstance(found, tuple) else _back(plan, found)
 
 
 def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments:
     """Mean and covariance of f(X)."""
     _refuse(plan, out=out)
-    found = tensors.moments(plan, activation, _lent(inputs), _lent(parameters), None, check)
-    return Moments(*(_back(plan, x) for x in found))
+    with _on_its_stream(plan):
+        found = tensors.moments(plan, activation, _lent(inputs), _lent(parameters), None, check)
+        return Moments(*(_back(plan, x) for x in found))
 
 
 def moments_vjp(
     plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
 ) -> tuple[Array, ...]:
     """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
-    lent = _lent(inputs), _lent(bars), _lent(parameters)
-    found = tensors.moments_vjp(plan, activation, *lent, along_parameters)
-    return tuple(_back(plan, x) for x in found)
+    with _on_its_stream(plan):
+        lent = _lent(inputs), _lent(bars), _lent(parameters)
+        found = tensors.moments_vjp(plan, activation, *lent, along_parameters)
+        return tuple(_back(plan, x) for x in found)
 
 
 def to_arrays(plan: Plan, arguments: Named) -> dict[str, Tensor]:
@@ -69,12 +78,44 @@ def linear_marginals(
 
 def result(plan: Plan, value: Tensor) -> Array:
     """The value as the library's array, in the dtype that is returned."""
-    return _back(plan, tensors.result(plan, value))
+    with _on_its_stream(plan):
+        return _back(plan, tensors.result(plan, value))
+
+
+@contextmanager
+def arithmetic(plan: Plan) -> Iterator[None]:
+    """What PyTorch needs for a layer's products, in the order of the library's own work."""
+    with _on_its_stream(plan), tensors.arithmetic(plan):
+        yield
+
+
+@contextmanager
+def _on_its_stream(plan: Plan) -> Iterator[None]:
+    """PyTorch at work on the library's current stream, if it has CuPy's way to tell it."""
+    current = getattr(getattr(sys.modules[plan.framework], "cuda", None), "get_current_stream", None)
+    if plan.device == "cpu" or current is None:
+        yield
+        return
+    cuda: Any = tensors.xp.cuda
+    pointer = current(int(plan.device.partition(":")[2])).ptr
+    stream = cuda.ExternalStream(pointer, plan.device) if pointer else cuda.default_stream(plan.device)
+    before = cuda.current_stream(plan.device)
+    stream.wait_stream(before)
+    with cuda.stream(stream):
+        yield
+    before.wait_stream(stream)
 
 
 def _lent(arguments: Named) -> Named:
     """Tensors on the arrays' memory; numbers and lists stay what they are."""
-    return {name: _lend(value) if hasattr(value, "__dlpack__") else value for name, value in arguments.items()}
+    return {name: _tensor(value) if hasattr(value, "__dlpack__") else value for name, value in arguments.items()}
+
+
+def _tensor(value: Array) -> Tensor:
+    kind, index = value.__dlpack_device__()
+    # from_dlpack does not know managed memory
+    is_managed = kind == MANAGED and hasattr(value, "__cuda_array_interface__")
+    return tensors.xp.as_tensor(value, device=f"cuda:{index}") if is_managed else _lend(value)
 
 
 def _back(plan: Plan, tensor: Tensor) -> Array:

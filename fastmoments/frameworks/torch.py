@@ -196,7 +196,7 @@ def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
 
 def with_skip(full: Tensor, gains: Tensor, product: Tensor, across: Tensor, matrix: Tensor | None) -> Tensor:
     """What `products.with_skip` does; on CUDA one kernel, if there is no product to take."""
-    if full.device.type == "cuda" and matrix is None:
+    if kernels.kernels_for(None, full) == "gpu" and matrix is None:
         return torch_layers.with_skip(full, gains, product, across)
     return products.with_skip(full, gains, product, across, matrix)
 

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from fastmoments import dispatch
 from fastmoments.frameworks import torch_formulas as formulas
+from fastmoments.frameworks import triton_kernels
 from fastmoments.frameworks.torch_formulas import as_tuple
 from fastmoments_kernels import cpu, custom
 from fastmoments_kernels.cpu.elementwise import outputs_of
@@ -25,7 +27,7 @@ def kernels_for(activation: Any, tensor: Tensor) -> str:
         if device != "cpu":
             raise TypeError(f"activation: Custom functions are evaluated on the CPU, got tensors on {device}")
         return "custom"
-    return {"cpu": "cpu", "cuda": "gpu", "meta": "meta"}.get(device, "eager")
+    return dispatch.backend_of("torch", device)
 
 
 def _module(kernels: str) -> Any:
@@ -36,12 +38,7 @@ def _module(kernels: str) -> Any:
 
 def gpu_kernels() -> Any:
     """The Triton kernels."""
-    try:
-        from fastmoments_kernels import gpu
-    except ImportError as error:
-        message = "tensors on cuda need Triton, which is not installed: pip install fastmoments[triton]"
-        raise ImportError(message) from error
-    return gpu
+    return triton_kernels.imported("tensors on CUDA need")
 
 
 def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor, ...]:
@@ -120,7 +117,8 @@ def _laid_out(kernels: str, tensors: tuple[Tensor, ...], parameters: tuple[Tenso
 
 def _flat(tensor: Tensor, core: tuple[int, ...]) -> Tensor:
     """All leading dimensions as one, the kernels' layout; contiguous tensors keep their memory."""
-    return tensor.contiguous().view(-1, *core)
+    flat: Tensor = gpu_kernels().laid_out(tensor).view(-1, *core)
+    return flat
 
 
 def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> np.ndarray[Any, Any]:

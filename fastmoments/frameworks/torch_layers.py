@@ -40,11 +40,12 @@ def linear_marginals(
     # parameters are numbers of the formula, which is evaluated in the dtype of the sums
     real = torch.promote_types(like.dtype, torch.float32)
     own = [as_tensor(value, real, like.device).expand(columns) for value in parameters.values()]
-    flat = [x.reshape(-1, depth).contiguous() for x in inputs]
+    gpu = torch_kernels.gpu_kernels()
+    flat = [gpu.laid_out(x).view(-1, depth) for x in inputs]
     mean, var = (like.new_empty((len(flat[0]), columns)) for _ in range(2))
-    factors = tuple(flat), tuple(x.contiguous() for x in weights)
-    offsets = tuple(None if bias is None else bias.contiguous() for bias in biases)
-    torch_kernels.gpu_kernels().linear_marginals(activation, *factors, offsets, (mean, var), tuple(own))
+    factors = tuple(flat), tuple(map(gpu.laid_out, weights))
+    offsets = tuple(None if bias is None else gpu.laid_out(bias) for bias in biases)
+    gpu.linear_marginals(activation, *factors, offsets, (mean, var), tuple(own))
     return mean.reshape(*lead, columns), var.reshape(*lead, columns)
 
 
@@ -53,6 +54,7 @@ def with_skip(cov: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Ten
     n = gains.shape[-1]
     if not cov.numel():
         return cov
-    out, *others = (x.contiguous().view(-1, n, n) for x in (cov, mixed, skipped))
-    torch_kernels.gpu_kernels().add_skip(out, gains.contiguous().view(-1, n), *others)
+    gpu = torch_kernels.gpu_kernels()
+    out, *others = (gpu.laid_out(x).view(-1, n, n) for x in (cov, mixed, skipped))
+    gpu.add_skip(out, gpu.laid_out(gains).view(-1, n), *others)
     return out.view(cov.shape)

@@ -102,5 +102,5 @@ def lipschitz(activation: Any) -> float:
                 "bound: sup |f'| of a Custom activation is not known; give it as Custom(..., lipschitz=)"
             )
         return activation.lipschitz
-    values = [x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x for x in parameters.values()]
+    values = [x.numpy(force=True) if isinstance(x, torch.Tensor) else x for x in parameters.values()]
     return float(np.max(row_of(activation).formula.lipschitz(*values)))
