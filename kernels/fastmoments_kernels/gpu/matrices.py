@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     terms: int
 
 
-LAYOUTS = {"float32": Layout(64, 4, 16, 4, 64), "float64": Layout(32, 8, 16, 8, 128)}
+LAYOUTS = {"float32": Layout(64, 8, 16, 4, 64), "float64": Layout(32, 8, 16, 8, 128)}
 PART = 16  # the side of what is done of a tile at a time by formula
 PER_NEURON = {"neurons": neurons, "neurons_vjp": neurons, "collect": collect}
 PER_TILE = {"pairs": pairs, "along_cov": along_cov, "along_mu": along_neuron, "along_var": along_neuron}
