@@ -9,14 +9,9 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constr
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
 	@echo "make test       lint, types and tests"
-<<<<<<< HEAD
 	@echo "make test-full  the same with the slow tests, in random order"
-	@echo "make gpu-check  compile every GPU kernel for sm_80, sm_90 and sm_100, no card needed; fails if one spills registers."
-=======
-	@echo "make test-full  the same with the slow tests"
 	@echo "make gpu-check  compile every GPU kernel for sm_80, sm_90 and sm_100, no card needed; fails if one spills registers"
 	@echo "                or approximates."
->>>>>>> 2651b9c (Elementwise GPU kernels fill an array for each output, and float32 divides correctly)
 	@echo "                Half a minute to three of processor time an activation and target; again, only what has changed"
 	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"

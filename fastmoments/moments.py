@@ -48,7 +48,8 @@ def moments(
     Warns
     -----
     RuntimeWarning : a pair with cov_ij^2 > var_i var_j (1 + 64 n eps), which no covariance has: nan comes back for
-        it, and `check` names the worst. JAX and GPUs say nothing; the matrix as a whole only `check` looks at.
+        it, and `check` names the worst. JAX and GPUs say nothing; the matrix as a whole only `check` looks at. A
+        neuron without variance has covariances of 0, whatever is given.
 
     Notes
     -----

@@ -10,6 +10,7 @@ import pytest
 from mpmath import mp, mpf
 
 import fastmoments as fm
+from fastmoments_kernels.eager import on_torch
 from tests import truth
 from tests.conformance import BOUND, DTYPES, error
 
@@ -121,8 +122,14 @@ def in_closed_form(function, dtype, points):
     return fm.log_bivariate_normal_cdf_partials(*np.array(points, dtype).T)
 
 
+def by_torch_operations(function, dtype, points):
+    assert function is fm.log_bivariate_normal_cdf
+    inputs = [torch.tensor(x, dtype=getattr(torch, dtype)) for x in zip(*points, strict=True)]
+    return on_torch.function(None, "log_bivariate_normal_cdf_partials", inputs[0].dtype)(*inputs)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("route", [in_closed_form, by_torch, by_forward_mode, by_jax])
+@pytest.mark.parametrize("route", [in_closed_form, by_torch, by_torch_operations, by_forward_mode, by_jax])
 def test_gradient_of_the_log(route, dtype):
     points = [*POINTS, *FAR, *KNOWN, *PERFECT]
     found = np.array([np.asarray(x) for x in route(fm.log_bivariate_normal_cdf, dtype, points)]).T
@@ -164,6 +171,39 @@ def test_slope_along_no_correlation_does_not_lose_the_square_of_a_limit(limits, 
         slope = mp.npdf(mpf(float(k))) / mp.ncdf(mpf(float(k))) / mills
     found = fm.log_bivariate_normal_cdf_partials(h, k, h.dtype.type(0)).d_rho
     assert error(found, slope, mpf(4), dtype) <= BOUND
+
+
+# (h, k, rho) with k so far above rho h that P = Phi(h) to rounding: d log P / dh = phi(h) / Phi(h) = 1 / R_0(-h)
+ABOVE = [
+    (-1e8, -1e7, 0.25),
+    (-1000.0, -200.0, 0.25),
+    (-100.0, -32.0, 0.5),
+    (-1e4, -4500.0, 0.5),
+    (-1e7, -1e6, 0.25),
+]
+ABOVE += [(-1e6, -490000.0, 0.5), (-1e8, 0.0, 0.5), (-1e30, 0.0, 0.5)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("route", [in_closed_form, by_torch_operations])
+def test_slope_far_out_where_the_other_limit_hardly_counts(route, dtype):
+    found = route(fm.log_bivariate_normal_cdf, dtype, ABOVE)[0]
+    for (h, _, _), got in zip(ABOVE, found, strict=True):
+        x = -mpf(float(np.dtype(dtype).type(h)))
+        with mp.workdps(60):
+            mills = sum((-1) ** j * mp.fac2(2 * j - 1) / x ** (2 * j + 1) for j in range(12))
+            assert error(float(got), 1 / mills, mpf(1), dtype) <= BOUND, (h, got)
+
+
+def test_logarithm_in_float32_where_the_integral_is_narrower_than_its_ends_are_rounded():
+    """-log P is half the least squares of the quadratic form, and a logarithm, here less than 60."""
+    points = [(-1e5, -1e5, 0.5), (-1e4, -1e4, -0.75), (-3000.0, -3000.0, -0.75), (-1e6, -3e5, 0.5)]
+    inputs = [torch.tensor(x, dtype=torch.float32) for x in zip(*points, strict=True)]
+    found = on_torch.function(None, "log_bivariate_normal_cdf", torch.float32)(*inputs)
+    for (h, k, rho), got in zip(points, found.tolist(), strict=True):
+        least = (h * h - 2 * rho * h * k + k * k) / (1 - rho**2) if k < rho * h else h * h
+        # cond: 2 along each limit, and up to 8 along the correlation
+        assert abs(got + least / 2) <= 12 * BOUND * np.finfo(np.float32).eps * least / 2 + 60
 
 
 def test_the_log_has_no_slope_where_the_probability_is_0():

@@ -95,6 +95,19 @@ def test_a_covariance_in_place_of_variances_is_doubted(kind):
         fm.marginals(fm.Custom(np.tanh), MU, MATRIX)
 
 
+def test_a_negative_covariance_is_doubted_before_it_is_refused_as_a_variance():
+    negative = np.array([[1.0, -0.5], [-0.5, 1.0]])
+    for array in (np.asarray, pytest.importorskip("torch").tensor):
+        with pytest.warns(UserWarning, match="looks like a covariance matrix"), pytest.raises(ValueError):
+            fm.relu_marginals(array(np.zeros(2)), array(negative))
+
+
+def test_one_variance_for_all_is_not_doubted(silence):
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    for array in (np.asarray, torch.tensor, jax.numpy.asarray):
+        assert fm.relu_mean(array(np.zeros(3)), array(np.full((3, 3), 2.0))).shape == (3, 3)
+
+
 def test_other_libraries_doubt_it_too(synchronous):
     torch, dask, jnp = (pytest.importorskip(name) for name in ("torch", "dask.array", "jax.numpy"))
     with doubted():

@@ -19,7 +19,17 @@ torch = pytest.importorskip("torch")
 MEANS = [(0.5, 0.5), (-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.0, 0.5), (0.5, 0.0), (0.0, -0.5), (-0.5, 0.0)]
 MEANS += [(0.0, 0.0), (-3.0, -3.0), (3.0, 3.0), (3.0, -3.0), (-3.0, 3.0), (9.0, 9.0), (-9.0, -9.0), (9.0, -9.0)]
 RHOS = (0.0, 0.3, -0.3, 0.8, -0.8, 0.97, -0.97, 0.999, -0.999, 0.99999, -0.99999)
-PAIRS = np.array([(h * s, k, s * s, 1.0, r * s) for h, k in MEANS for r in RHOS for s in (1.0, 0.5)])
+# and k = rho h, where neuron 2 stands on its kink if neuron 1 is at 0
+ON_A_LINE = [
+    (2.0, 1.0, 0.5),
+    (-2.0, 1.0, -0.5),
+    (1.0, 2.0, 0.5),
+    (2.0, -1.0, -0.5),
+    (-2.0, -1.0, 0.5),
+    (3.0, 0.9, 0.3),
+]
+POINTS = [(h, k, r) for h, k in MEANS for r in RHOS] + ON_A_LINE
+PAIRS = np.array([(h * s, k, s * s, 1.0, r * s) for h, k, r in POINTS for s in (1.0, 0.5)])
 NEURONS = np.unique(PAIRS[:, [0, 2]], axis=0)
 OF_NEURON, OF_PAIR = ("gain", "mean_dvar", "var_partials"), ("cov_partials",)
 PARAMETERS = {

@@ -22,7 +22,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     options.refuse("JAX arrays", **given)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
-    shapes.doubt(activation, arrays, _is_symmetric)
+    shapes.doubt(activation, arrays, _may_be_covariance)
     function = xla.normal(name) if activation is None else xla.elementwise(_traceable(activation), name)
     return result(plan, function(*arrays.values()))
 
@@ -49,9 +49,11 @@ def moments_vjp(
     return tuple(result(plan, found if along_parameters else found[:2]))
 
 
-def _is_symmetric(matrix: Array) -> bool:
-    """Whether the triangles have the same bits, where values are at hand."""
-    return not isinstance(matrix, jax.core.Tracer) and bool((matrix == matrix.mT).all())
+def _may_be_covariance(matrix: Array) -> bool:
+    """Whether a matrix is symmetric and not all one number, where values are at hand."""
+    if isinstance(matrix, jax.core.Tracer):
+        return False
+    return bool((matrix == matrix.mT).all() & (matrix != matrix[..., :1, :1]).any())
 
 
 def _per_neuron(plan: Plan, parameters: Named, mu: Array) -> list[Array]:

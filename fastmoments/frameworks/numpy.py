@@ -23,11 +23,12 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     """Call the ufunc `name` of an activation, or of the bivariate normal where that is None; options as `given`."""
     function = _function(activation, name, len(arguments))
     arrays = {key: as_array(value, plan.compute) for key, value in arguments.items()}
+    shapes.broadcast({key: array.shape for key, array in arrays.items()})
+    # first: covariances may be negative
+    shapes.doubt(activation, arrays, products.looks_like_covariance)
     for argument, array in arrays.items():
         if argument.startswith("var"):
             check_variances(argument, array)
-    shapes.broadcast({key: array.shape for key, array in arrays.items()})
-    shapes.doubt(activation, arrays, products.is_symmetric)
     if given and not isinstance(function, np.ufunc):
         why = "those without a closed form" if isinstance(activation, Custom) else "mixtures of so many components"
         raise TypeError(f"{next(iter(given))}: functions of {why} are no ufuncs; leave it out")

@@ -17,6 +17,11 @@ def _panels(matrix: Array) -> Iterator[slice]:
     return (slice(start, min(start + PANEL, m)) for start in range(0, m, PANEL))
 
 
+def looks_like_covariance(matrix: Array) -> bool:
+    """Whether a matrix is symmetric and its entries are not all one number."""
+    return is_symmetric(matrix) and bool((matrix != matrix[..., :1, :1]).any())
+
+
 def is_symmetric(matrix: Array) -> bool:
     """Whether the triangles have the same bits; nan has not."""
     return all(

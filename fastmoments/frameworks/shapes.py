@@ -25,12 +25,12 @@ def broadcast(shapes: dict[str, Shape]) -> Shape:
     return tuple(reversed(sizes))
 
 
-def doubt(activation: Any, arguments: dict[str, Array], is_symmetric: Callable[[Array], bool]) -> None:
+def doubt(activation: Any, arguments: dict[str, Array], may_be: Callable[[Array], bool]) -> None:
     """Warn of a covariance matrix where variances are expected: it broadcasts, and few mean that."""
     mu, var = arguments.get("mu"), arguments.get("var")
     if mu is None or var is None or not 0 < mu.ndim == var.ndim - 1 or mu.shape[-1] < 2:
         return
-    if tuple(var.shape) == (*mu.shape, mu.shape[-1]) and is_symmetric(var):
+    if tuple(var.shape) == (*mu.shape, mu.shape[-1]) and may_be(var):
         call = f"{activation}_moments(mu, cov)" if isinstance(activation, str) else "moments(activation, mu, cov)"
         warn(
             f"var: {tuple(var.shape)}, symmetric, beside mu {tuple(mu.shape)} looks like a covariance matrix, "

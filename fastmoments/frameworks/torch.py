@@ -30,21 +30,21 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
         found = numpy.elementwise(_computed(plan), activation, name, _arrays(plan, arguments), {})
         return _tensors(plan, found) if isinstance(found, tuple) else _tensor(plan, found)
     tensors = to_arrays(plan, arguments)
+    shape = shapes.broadcast({argument: tensor.shape for argument, tensor in tensors.items()})
+    shapes.doubt(activation, tensors, _may_be_covariance)
     for argument, tensor in tensors.items():
         if argument.startswith("var"):
             check_variances(argument, tensor)
-    shape = shapes.broadcast({argument: tensor.shape for argument, tensor in tensors.items()})
-    shapes.doubt(activation, tensors, _may_be_symmetric)
     values = _elementwise(activation, name, tuple(_expanded(tensor, shape) for tensor in tensors.values()))
     values = tuple(result(plan, value) for value in values)
     return values if len(values) > 1 else values[0]
 
 
-def _may_be_symmetric(matrix: Tensor) -> bool:
-    """Whether the triangles have the same bits; on other devices, where looking takes long, whether they may."""
+def _may_be_covariance(matrix: Tensor) -> bool:
+    """Whether a matrix looks like one; on other devices, where looking takes long, whether it may."""
     if torch.compiler.is_compiling() or _is_transformed():
         return False
-    return not _can_look(matrix) or products.is_symmetric(matrix)
+    return not _can_look(matrix) or products.looks_like_covariance(matrix)
 
 
 def _elementwise(activation: Any, name: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

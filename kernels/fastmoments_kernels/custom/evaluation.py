@@ -21,15 +21,16 @@ def evaluate(activation: Custom, x: Array) -> Array:
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"function: expected one that takes float64 arrays, here of shape {x.shape}, got {error!r}; "
-            "numpy.vectorize(f) makes one of a function of numbers"
+            "numpy.vectorize(f, otypes=[float]) makes one of a function of numbers"
         ) from error
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError("function: masks are not taken into account; return numpy.ma.filled(value, numpy.nan)")
     if np.iscomplexobj(value):
         raise TypeError("function: expected real numbers, got complex ones; return their .real or .imag")
     try:
-        found: Array = np.array(value, np.float64)
-    except (TypeError, ValueError) as error:
+        # tensors warn of a copy that they are told to make
+        found: Array = np.asarray(value).astype(np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"function: expected an array of real numbers, got {type(value).__name__}") from error
     if found.shape != x.shape:
         raise ValueError(f"function: expected one value per element, {x.shape}, got {found.shape}")
@@ -53,5 +54,5 @@ def check_elementwise(activation: Custom, mu: Array, sd: Array) -> None:
         raise ValueError(
             f"function: expected f of every element by itself, but f({part[i]:g}) is {here[i]:g} in one "
             f"array and {there[i]:g} in another: it depends on other elements, their order, their number or "
-            "chance; numpy.vectorize(f) makes an elementwise function of one of numbers"
+            "chance; numpy.vectorize(f, otypes=[float]) makes an elementwise function of one of numbers"
         )

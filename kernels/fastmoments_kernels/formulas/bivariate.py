@@ -36,6 +36,7 @@ RAMP_REACHES = (0.24, 0.59, 0.97, 1.33, 1.96, 2.39, 2.72)
 # further out x^2 / 2 may leave the exponents of the smallest numbers
 MILD = 200.0
 LEAST = 1e-30  # stands for eta = 0, which is not mild
+PEAK = -2.0  # x at e = 1 up to which an interior peak is no place to split
 LONGEST = SYMMETRIC[-1]
 BELL = 0.8493218002880191  # sqrt(1 / (2 ln 2)): exp(-x^2 / 2) = 2^(-(BELL x)^2)
 
@@ -165,10 +166,9 @@ def tail_integral(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
     a, b = half_distances(h, k)
     # elsewhere nobody asks for the value, but differentiation passes through it
     a, x = maximum(a, eta * (1.0 + b * eta)), maximum(at_eta(h, k, eta, rest), 1.0)
-    lower, _ = interval(a, b, x)
-    lower = minimum(lower, eta)  # rounding may put it above, from where the integrand seems to grow
+    lower, gap = fall(a, b, eta, x)
     low, high = sqrt(lower), sqrt(eta)
-    root, end = low * high, (eta - lower) / ((low + high) * (low + high))
+    root, end = low * high, gap / ((low + high) * (low + high))
     square = root * root
     level = (BELL * x) * (BELL * x)
     share = 1.0 / (1.0 + square)
@@ -223,21 +223,31 @@ def scaled_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> 
     """`integral` over exp(-(M^2 + x^2) / 2) / (2 pi), x the smallest |x| on [eta, 1]: (x, value).
 
     x is returned as -x where the upper end e = 1 has it, M^2 + x^2 = h^2 + k^2. The interval is cut to where the
-    integrand exceeds exp(-cut) of its largest value, and split at an interior peak e^2 = a / b.
+    integrand exceeds exp(-cut) of its largest value, and split at an interior peak e^2 = a / b. Lengths are made of
+    differences of x: far out the interval is shorter than the rounding of its ends.
     """
     a, b = half_distances(h, k)
     _, end = corner(h, k)
     start = at_eta(h, k, eta, rest)
-    near = where(end > 0.0, end, maximum(-start, 0.0))
+    peaked = (start > 0.0) & (end < PEAK)
+    falls = (end >= 0.0) | (start > 0.0) & ~peaked
+    near, ahead = where(end > 0.0, end, maximum(-start, 0.0)), where(eta > 0.0, eta, 1.0)
+    reach = sqrt(near * near + 2.0 * cut())
     lower, upper = interval(a, b, near)
-    lower, upper = maximum(eta, lower), minimum(1.0, upper)
-    length = where((lower == eta) & (upper == 1.0), rest, maximum(upper - lower, 0.0))
-    peaked = (end < -2.0) & (start > 0.0)
-    split = where(peaked, sqrt(where(peaked, a / where(peaked, b, 1.0), 1.0)) - lower, length)
-    anchor = (where(end > 0.0, 1.0, eta), near, where(end > 0.0, 1.0, 0.0), 0.0, 0.0)
-    first = panel((context, a, b, eta, lower, split, anchor))
-    remainder = (context, a, b, eta, lower + split, length - split, anchor)
-    second = either(peaked, panel, no_panel, (remainder,))
+    top = sqrt(where(peaked, a / where(peaked, b, 1.0), 1.0))
+    low, high = where(start <= reach, eta, lower), where(-end <= reach, 1.0, upper)
+    left, right = between(low, top, minimum(start, reach), a, b), between(top, high, minimum(-end, reach), a, b)
+    fallen = 2.0 * cut() / (reach + near)
+    down = where(lower > eta, between(lower, 1.0, fallen - minimum(end, 0.0), a, b), rest)
+    up = where(upper < 1.0, between(eta, upper, fallen, a, b), rest)
+    first_from = where(peaked, low, where(falls, maximum(eta, lower), eta))
+    length = where(peaked, left, where(falls, down, up))
+    point = where(peaked, top, where(falls, 1.0, ahead))
+    above, x_point = where(peaked | falls, 1.0, 0.0), where(falls, end, near)
+    first = panel((context, a, b, eta, first_from, first_from - eta, length, (point, x_point, above, 0.0, 0.0)))
+    lead = where(start <= reach, left, top - eta)
+    beyond_top = (context, a, b, eta, top, lead, where(peaked, right, 0.0), (top, 0.0 * top, 0.0 * top, 0.0, 0.0))
+    second = either(peaked, panel, no_panel, (beyond_top,))
     return where(end > 0.0, -near, near), first + second
 
 
@@ -250,12 +260,28 @@ def complement(context: Reals, h: Real, k: Real, eta: Real) -> Real:
     # elsewhere nobody asks for the value, but differentiation passes through it
     a = maximum(a, eta * (1.0 + b * eta))
     x = a / eta - b * eta
+    lower, gap = fall(a, b, eta, x)
+    low, high = sqrt(lower), sqrt(eta)
+    middle, step = low * high, gap / (low + high)
+    first = panel((context, a, b, eta, lower, 0.0, low * step, (eta, x, 1.0, high * step, 1.0)))
+    second = panel((context, a, b, eta, middle, 0.0, high * step, (eta, x, 1.0, 0.0, 1.0)))
+    return first + second
+
+
+def fall(a: Real, b: Real, eta: Real, x: Real) -> Reals:
+    """(lower, eta - lower): from where exp(-x^2 / 2), x > 0 at e = eta, is seen, and how far that is."""
     lower, _ = interval(a, b, x)
     lower = minimum(lower, eta)  # rounding may put it above, from where the integrand seems to grow
-    middle = sqrt(lower * eta)
-    first = panel((context, a, b, eta, lower, middle - lower, (eta, x, 1.0, eta - middle, 1.0)))
-    second = panel((context, a, b, eta, middle, eta - middle, (eta, x, 1.0, 0.0, 1.0)))
-    return first + second
+    change = 2.0 * cut() / (x + sqrt(x * x + 2.0 * cut()))
+    return lower, between(lower, eta, change, a, b)
+
+
+def between(low: Real, high: Real, change: Real, a: Real, b: Real) -> Real:
+    """high - low, where x changes by `change`: by that where the two are near each other."""
+    near = low > 0.5 * high
+    steep = a / where(near, low * high, 1.0) + b
+    seen = near & (steep > 0.0)
+    return where(seen, change / where(seen, steep, 1.0), high - low)
 
 
 def interval(a: Real, b: Real, near: Real) -> Reals:
@@ -268,13 +294,15 @@ def interval(a: Real, b: Real, near: Real) -> Reals:
 def panel(bounds: Reals) -> Real:
     """int over [lower, lower + length] of weight 2 / (1 + e^2) exp(-x^2 / 2) de on nodes graded towards lower.
 
-    anchor = (point, |x| there, whether the point is above, distance from the panel's end up to it, whether it is
-    then eta): where that |x| > 0 the integral is over exp(-x^2 / 2) at the point, and the exponents are formed from
-    distances to it, so that large squares never meet.
+    lead = lower - eta.
+    anchor = (point, x there, whether the point is above, distance from the panel's end up to it, whether it is
+    then eta, and lead not asked for); a point that is not above is the panel's beginning. The integral is over
+    exp(-x^2 / 2) at the point, if x > 0 there, and exponents are formed from distances to it, so that large squares
+    never meet. x counts positive towards the peak at e = 0 of points above.
     """
-    context, a, b, eta, lower, length, anchor = bounds
+    context, a, b, eta, lower, lead, length, anchor = bounds
     grading = length / (lower + 0.5 * (lower + length))
-    total = gauss_legendre(LEGENDRE_24, _at_node, (context, a, b, eta, lower, length, anchor, grading))
+    total = gauss_legendre(LEGENDRE_24, _at_node, (context, a, b, eta, lower, lead, length, anchor, grading))
     return length * (1.0 + grading) * total
 
 
@@ -284,17 +312,16 @@ def no_panel(bounds: Reals) -> Real:
 
 
 def _at_node(node: Real, panel: Reals) -> Real:
-    context, a, b, eta, lower, length, anchor, grading = panel
+    context, a, b, eta, lower, lead, length, anchor, grading = panel
     point, x_point, is_above, above, is_eta = anchor
     t = 1.0 / (1.0 + grading * (1.0 - node))
     offset = length * node * t
     e = lower + offset
-    x = a / e - b * e
-    beyond = offset + (lower - eta)
-    distance = where(is_above > 0.0, above + length * (1.0 - node) * (1.0 + grading) * t, beyond)
-    beyond = where(is_eta > 0.0, -distance, beyond)
+    distance = where(is_above > 0.0, above + length * (1.0 - node) * (1.0 + grading) * t, offset)
+    beyond = where(is_eta > 0.0, -distance, offset + lead)
     rise = distance * (a / (e * point) + b)
-    exponent = where(x_point > 0.0, rise * (rise + 2.0 * x_point), x * x)
+    below = minimum(x_point, 0.0)
+    exponent = rise * (rise + 2.0 * x_point) + below * below
     return weight(e, beyond, eta, context) * exp(-0.5 * exponent) * (2.0 / (1.0 + e * e)) * t * t
 
 

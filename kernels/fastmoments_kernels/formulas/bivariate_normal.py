@@ -26,7 +26,7 @@ def log_bivariate_cdf(h: Real, k: Real, rho: Real) -> Real:
     """
     beyond = _beyond(h, k)
     pair = _pair(h / beyond, k / beyond, rho)
-    excess, value = scaled_orthant(pair)
+    excess, value = _precise_orthant(pair)
     low, _, _ = limits(pair)
     possible = _is_possible(h, k, value)
     direct = beyond * beyond * (excess - 0.5 * low * low) + log(where(possible, value, 1.0))
@@ -65,7 +65,7 @@ def log_bivariate_cdf_partials(h: Real, k: Real, rho: Real) -> Reals:
 
 
 def _precise_tail(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
-    """`tail_integral` without the x^2 eps that are within the condition number of P, not in that of a quotient."""
+    """`tail_integral` without the x^2 eps that are within the condition number of P, not in that of its log."""
     return at_eta(h, k, eta, rest), complement((), h, k, eta)
 
 

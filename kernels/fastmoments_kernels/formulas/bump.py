@@ -8,7 +8,7 @@ from fastmoments_kernels.formulas.correlation import judged, root
 from fastmoments_kernels.vocabulary import Real, Reals, exp, expm1, maximum, minimum, sqrt, where
 
 # Added to p = 0: sqrt(p) then has a derivative at tau = 0, and what is made of it is 1 or 0 there. 0 in float32.
-FLAT = 2.0**-1000
+FLAT = 2.0**-1022
 FAR = 64.0  # exp(-z^2 / 4) is 0 from here on in every dtype, and z^2 stays finite
 WIDE, FAINT = 2.0**60, 2.0**-60  # tau var and w from which on 1 + tau var is tau var, and w may leave the numbers
 

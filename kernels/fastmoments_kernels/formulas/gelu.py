@@ -240,7 +240,7 @@ def _product_11_sum(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
     joint = sign * density(h, k, eta)
     delta_step = (neuron_1[3] * neuron_1[5] * cdf(kappa_2) + rho * joint) * u_1
     step_delta = (neuron_2[3] * neuron_2[5] * cdf(sign * kappa_1) + rho * joint) * u_2
-    deltas = joint * (kappa_1 * kappa_2 + rho) / (t * t) * (u_1 * u_2)
+    deltas = joint * (kappa_1 * kappa_2 + rho) * ((u_1 / t) * (u_2 / t))
     return orthant(pair) + (delta_step + step_delta) + deltas
 
 
@@ -251,7 +251,7 @@ def _given_zero(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Reals:
     sd_1, sd_2, pdf_1 = neuron_1[2], neuron_2[2], neuron_1[5]
     kappa, _ = conditional(h, k, eta, rest)
     t = 2.0 * eta / (1.0 + eta * eta)
-    square = t * t * (1.0 + neuron_2[1])  # 1 + Var(X_2 | Y_1 = 0)
+    square = (t * sd_2) * (t * sd_2)  # 1 + Var(X_2 | Y_1 = 0)
     deltas = density_excess(h, k, pdf_1 * neuron_2[5], eta, rest) / (sd_1 * sd_2)
     excess = pdf_1 * (sd_2 / sd_1) * conditional_ramp_shift(pair, 0.0) - deltas
     move = sign * rho * sd_2

@@ -186,7 +186,8 @@ def conditional_shift(pair: Reals, slope: Real) -> Real:
     close_kink = -moved * moved * pdf(k) * gauss_legendre(LEGENDRE_8, _moved_density, (k, moved)) - drop * pdf(near)
     line = -rho * h
     beside = where(k < 0.0, slope * line, line)
-    across = kinked_line(k + line, slope) - kinked_line(k, slope)
+    # on the side of the kink that |kappa| takes below, whatever rounding makes of k + line = t kappa
+    across = where(kappa < 0.0, slope * (k + line), k + line) - kinked_line(k, slope)
     same_side = (kappa > 0.0) & (k > 0.0) | (kappa < 0.0) & (k < 0.0)
     t = 2.0 * eta / (1.0 + eta * eta)
     far_kink = where(eta > 0.0, t * ramp_mean(-absolute(kappa)), 0.0) - ramp_mean(-absolute(k))
