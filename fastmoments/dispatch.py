@@ -204,7 +204,7 @@ def _dlpack_device(value: Any) -> str:
 
 
 def backend_of(framework: str, device: str) -> str:
-    """What computes for a framework's arrays on a kind of device, such as "cuda"."""
+    """Name the kernels that compute a framework's arrays on a kind of device, such as "cuda"."""
     if framework == "jax":
         return "xla"
     if device == "cuda" and _is_rocm():

@@ -1,4 +1,7 @@
-"""What dtype an argument asks for, and the errors of what holds no real numbers: name, what came, the remedy."""
+"""The dtype that an argument asks for, and errors for arguments without real numbers.
+
+Errors say the argument's name, what came and the remedy.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -12,7 +15,7 @@ DENSE = ("to_dense", "toarray", "todense")  # by which lazy and sparse matrices 
 
 
 def is_weak(value: Any) -> bool:
-    """Whether it takes the others' dtype and library: a number or a sequence of Python's."""
+    """Whether an argument takes the others' dtype and library: it is a number or a sequence of Python's."""
     return isinstance(value, int | float) or (isinstance(value, Sequence) and not hasattr(value, "dtype"))
 
 
@@ -33,7 +36,7 @@ def dtype_of(name: str, value: Any) -> str | None:
 
 
 def _refuse(name: str, value: Any) -> None:
-    """Raise for what has a dtype and no array of numbers behind it, or more than one."""
+    """Raise for a value with a dtype that is no dense array of its numbers."""
     # Dask's arrays have one in small
     if isinstance(getattr(value, "_meta", value), np.ma.MaskedArray):
         raise TypeError(f"{name}: masks are not taken into account; pass {name}.filled(numpy.nan), or .data")
@@ -54,7 +57,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _read(name: str, value: Any) -> Any:
-    """What has no dtype as an array."""
+    """Convert an argument without a dtype to an array."""
     kind = type(value).__name__
     try:
         return np.asarray(value)
@@ -68,13 +71,13 @@ def _read(name: str, value: Any) -> Any:
 
 
 def _name(dtype: Any) -> str:
-    """What str() says of a dtype; it takes NumPy microseconds."""
+    """Name a dtype as str() does, which takes NumPy microseconds."""
     kind = {"f": "float", "i": "int", "u": "uint"}.get(getattr(dtype, "kind", ""))
     return f"{kind}{8 * dtype.itemsize}" if kind else str(dtype).removeprefix("torch.")
 
 
 def _told(name: str, value: Any, dtype: str) -> str:
-    """What came and what makes real numbers of it."""
+    """Describe what came, and what makes real numbers of it."""
     if dtype.startswith("complex"):
         return f"{dtype}; pass {name}.real"
     if dtype == "bool":

@@ -84,7 +84,7 @@ def result(plan: Plan, value: Tensor) -> Array:
 
 @contextmanager
 def arithmetic(plan: Plan) -> Iterator[None]:
-    """What PyTorch needs for a layer's products, in the order of the library's own work."""
+    """A context in which PyTorch takes a layer's products, in the order of the library's own work."""
     with _on_its_stream(plan), tensors.arithmetic(plan):
         yield
 

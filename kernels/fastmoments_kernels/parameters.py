@@ -1,4 +1,4 @@
-"""What an activation of the catalogue is: its parameters, compared by their values."""
+"""The base class of the catalogue's activations: parameters, compared by their values."""
 
 from dataclasses import fields
 from numbers import Number

@@ -28,7 +28,7 @@ def padded(activation: Any, parameters: Sequence[Any], neurons: int = 1) -> tupl
 
 
 def kept(activation: Any, values: Sequence[Any], parameters: int) -> tuple[Any, ...]:
-    """Of one value for each padded parameter those of the `parameters` that were given."""
+    """The values, one a padded parameter, of the `parameters` that were given."""
     fields = len(row_of(activation).components)
     if len(values) == parameters:
         return tuple(values)

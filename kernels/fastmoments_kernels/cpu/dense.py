@@ -220,9 +220,9 @@ def by_formula(
     out: Array,
     mirror: Array,
 ) -> bool:
-    """Of neurons i, i + 1, ... with j, j + 1, ... the pairs of a hard square that the series does not serve.
+    """The pair formula for those pairs of a hard square that the series does not serve.
 
-    Whether one of them `is_beyond`.
+    Rows are neurons i, i + 1, ..., columns j, j + 1, ... The answer says whether one of the pairs `is_beyond`.
     """
     r, s, beyond = hard[q, 0], hard[q, 1], False
     for a in range(min(HEIGHT, height - r)):

@@ -297,8 +297,8 @@ def panel(bounds: Reals) -> Real:
     lead = lower - eta.
     anchor = (point, x there, whether the point is above, distance from the panel's end up to it, whether it is
     then eta, and lead not asked for); a point that is not above is the panel's beginning. The integral is over
-    exp(-x^2 / 2) at the point, if x > 0 there, and exponents are formed from distances to it, so that large squares
-    never meet. x counts positive towards the peak at e = 0 of points above.
+    exp(-x^2 / 2) at the point, and exponents are formed from distances to it, so that large squares never meet. A
+    negative x says that the peak, x = 0, lies in the panel: the integral is then over 1.
     """
     context, a, b, eta, lower, lead, length, anchor = bounds
     grading = length / (lower + 0.5 * (lower + length))

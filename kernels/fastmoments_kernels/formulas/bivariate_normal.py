@@ -85,7 +85,7 @@ def _scaled_slope(pair: Reals, limit: Real, kappa: Real) -> Reals:
 
 
 def _scaled_density(pair: Reals) -> Reals:
-    """The same of phi_2(h, k; rho); 0 at |rho| = 1."""
+    """(excess, value) of phi_2(h, k; rho), as `scaled_orthant` has those of P; 0 at |rho| = 1."""
     _, h, k, _, eta, rest = pair
     _, _, beyond = limits(pair)
     x = at_eta(h, k, eta, rest)
