@@ -11,7 +11,7 @@ from fastmoments_kernels.catalogue import parameters_of, row_of
 from fastmoments_kernels.cpu import dense, matrices
 from fastmoments_kernels.cpu.squares import HEIGHT, VECTOR, load
 from fastmoments_kernels.cpu.vocabulary import binding, inline
-from fastmoments_kernels.formulas import bivariate, orthant
+from fastmoments_kernels.formulas import bivariate, bivariate_normal
 
 Array = Any
 
@@ -55,7 +55,7 @@ def quadrature_nodes(h: Array, k: Array, rho: Array) -> float:
 
     Where the longest rule may take a second panel one is counted.
     """
-    routes = orthant.bivariate_route(h, k, rho)
+    routes = bivariate_normal.bivariate_route(h, k, rho)
     total = 2 * len(bivariate.LONGEST) * np.isin(routes, MOST_NODES).sum()
     for few, rule in enumerate(reversed(bivariate.SYMMETRIC)):
         total += 2 * len(rule) * (routes == FEW_NODES + few).sum()

@@ -36,9 +36,10 @@ SOURCES = {"": points.table, "unseen": points.unseen_table}
 PAIR = {truth for name, _, truth in FUNCTIONS.values() if name.startswith("cov")}
 
 RECORD = Path(__file__).parent / "accuracy.json"
-# Another compiler or libm changes last bits: the worst of some hundred points may double. Below one unit
-# nothing is lost.
-SLACK, FLOOR = 2, 1
+# Another compiler, libm or processor changes last bits: the worst of some hundred points may double. Exponentials
+# of array libraries depend on the processor's vectors: 1.8 units were seen where 0.5 are recorded, so that up to
+# three say nothing.
+SLACK, FLOOR = 2, 3
 
 
 class Worst(NamedTuple):

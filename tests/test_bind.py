@@ -58,7 +58,7 @@ def test_jax(truth):
     with jax.enable_x64(True):
         jnp = jax.numpy
         names = ("exp", "expm1", "log", "log1p", "sqrt", "minimum", "maximum", "where")
-        words = {name: getattr(jnp, name) for name in names} | {"absolute": jnp.abs}
+        words = {name: getattr(jnp, name) for name in names} | {"absolute": jnp.abs, "unit": jnp.ones_like}
         binding = Binding(words | {"either": lambda c, a, b, x: jnp.where(c, a(*x), b(*x))})
         arrays = [jnp.asarray(a) for a in (MU_1, MU_2, VAR_1, VAR_2, COV_12)]
         assert_close(jax.jit(lambda *a: pair_cov(binding, *a))(*arrays), truth)

@@ -27,7 +27,7 @@ def test_a_page_says_what_was_measured(name):
 
 
 @names
-def test_an_experiment_runs(name, tmp_path):
+def test_an_experiment_runs(name, tmp_path, one_thread):
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
     experiment = load(name)

@@ -100,7 +100,8 @@ def test_jax_at_length(case, name):
 @pytest.mark.feature("PyTorch", "bad input: the same errors")
 @pytest.mark.feature("JAX", "bad input: the same errors", "nan for a negative variance")
 @FEW
-@given(gaussians(**ON_JAX), names, st.sampled_from(sorted(MISTAKES)))
+# at wide scales a mistake may be rounding
+@given(gaussians(**ON_JAX, scales=("ordinary",)), names, st.sampled_from(sorted(MISTAKES)))
 def test_mistakes_have_the_same_words_everywhere(case, name, mistake):
     arrays = (np.nan_to_num(x, posinf=1.0) for x in case[:2])
     kind, arguments, keywords = MISTAKES[mistake](*arrays)

@@ -48,6 +48,11 @@ def where(condition, a, b):
 
 
 @triton.jit
+def unit(x):
+    return x * 0.0 + 1.0
+
+
+@triton.jit
 def difference_of_products(a, b, c, d):
     product = c * d
     return tl.fma(a, b, -product) + tl.fma(-c, d, product)
@@ -79,7 +84,7 @@ def shortcut(condition, quick: tl.constexpr, general: tl.constexpr, arguments):
     return general(*arguments)
 
 
-WORDS = ("exp", "sqrt", "absolute", "minimum", "maximum", "where", "difference_of_products", "polynomial")
+WORDS = ("exp", "sqrt", "absolute", "minimum", "maximum", "where", "unit", "difference_of_products", "polynomial")
 VOCABULARY = {name: globals()[name] for name in (*WORDS, "gauss_legendre", "either", "shortcut")}
 
 
