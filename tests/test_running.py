@@ -115,7 +115,9 @@ def test_an_edited_formula_runs_at_once(tmp_path):
     shutil.copytree(Path(fastmoments_kernels.__file__).parent, package, ignore=ignored)
     assert _mean_at_zero(tmp_path) == pytest.approx(0.3989422804014327, rel=1e-15, abs=0)
     formula = package / "formulas" / "relu.py"
-    formula.write_text(formula.read_text().replace("sd * ramp_mean(h)", "2.0 * sd * ramp_mean(h)"))
+    source = formula.read_text()
+    formula.write_text(source.replace("sd * pdf_h * mills_1", "2.0 * sd * pdf_h * mills_1"))
+    assert formula.read_text() != source
     assert _mean_at_zero(tmp_path) == pytest.approx(2 * 0.3989422804014327, rel=1e-15, abs=0)
 
 
