@@ -17,7 +17,7 @@ os.environ.pop("JAX_ENABLE_X64", None)
 
 
 def shared_state():
-    """What one test could leave to the next, of the libraries that are imported."""
+    """State of imported libraries that one test could leave to the next."""
     found = {f"${name}": value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     found |= {
         "folder": os.getcwd(),
@@ -43,7 +43,7 @@ def nothing_stays():
 
 
 def changed_since(before):
-    """What is no longer as it was; what is new comes with a library that was imported."""
+    """The state that changed; new entries come with a library that was imported."""
     after = shared_state()
     return {name: (value, after.get(name)) for name, value in before.items() if after.get(name) != value}
 

@@ -195,7 +195,7 @@ def test_compiled_functions_of_several_outputs(monkeypatch):
 
 
 def negated(tensor):
-    """The same numbers as a tensor whose memory, in their order, has them with the other sign."""
+    """A tensor of the same numbers whose memory holds them with the other sign."""
     view = torch._neg_view((-tensor).contiguous())  # imaginary parts of what is conjugated are such views
     assert view.is_neg() and view.is_contiguous() and torch.equal(view, tensor)
     return view

@@ -125,7 +125,7 @@ def gaussian(shape, dtype):
 
 
 def of_activation(name, shape, dtype):
-    """Whatever kernels compute of an activation, matrices and layers before functions of numbers."""
+    """Call every kernel of an activation: matrices, layers, then functions of numbers."""
     (mu, cov), own = gaussian(shape, dtype), EXAMPLES.get(name, {})
     yield from function(name, "moments")(mu, cov)
     result = function(name, "moments")(mu, cov, out=(np.empty_like(mu), np.empty_like(cov)))

@@ -10,7 +10,7 @@ LAST = 4000  # characters of each stream that a failure shows
 
 
 def python(*arguments, **environment):
-    """What `python arguments...` prints, in this environment but for the names given, None for those it lacks."""
+    """Run `python arguments...` and return what it prints; names given are set in its environment, None unsets."""
     given = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
     command = [sys.executable, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)

@@ -30,6 +30,6 @@ def test_conformance(name, backend):
             failures += [where] if error > conformance.BOUND else []
             continue
         assert key in recorded, f"no record of {key}: run python -m tests.record_accuracy"
-        limit = min(conformance.BOUND, max(conformance.SLACK * recorded[key], conformance.FLOOR))
+        limit = min(conformance.BOUND, max(conformance.SLACK * recorded[key], conformance.floor(backend)))
         failures += [f"recorded {recorded[key]}, limit {limit:.3g}\n{where}"] if error > limit else []
     assert not failures, "\n".join(failures)

@@ -59,7 +59,7 @@ def compared(name, mu, var):
     + [("hardsigmoid", -15.0), ("hardsigmoid", 15.0), ("hardswish", -15.0), ("hardswish", 15.0)],
 )
 def test_what_f_does_far_off_counts(name, mu):
-    """Of a neuron that is constant or linear where its mass is: its moments are those of a tail of the density."""
+    """A neuron that is constant or linear where its mass is has the moments of a tail of the density."""
     compared(name, mu, 1.0)
 
 
@@ -90,7 +90,7 @@ def test_a_matrix_with_neurons_far_off(name):
     ],
 )
 def test_bends_narrow_beside_the_standard_deviation(name, mu, var):
-    """Of what is bent near 0 at a scale of one, without kinks that say so."""
+    """A function bent near 0 at a scale of one needs no kinks to say so."""
     compared(name, mu, var)
 
 

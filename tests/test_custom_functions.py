@@ -1,4 +1,4 @@
-"""What a function given to Custom returns: one real number an element, that depends on it alone."""
+"""A function given to Custom returns one real number an element, which depends on that element alone."""
 
 import math
 
