@@ -36,12 +36,12 @@ def as_blocks(array):
     return pytest.importorskip("dask.array").from_array(array, chunks=2)
 
 
-def check(name, case, *converters, flushed=False):
+def check(name, case, *converters):
     mu, cov = (laid_out(x, case.layout) for x in case[:2])
     kept = mu.copy(), cov.copy()
     moments = function(name, "moments")
     found = [moments(convert(mu), convert(cov)) for convert in converters]
-    assert_moments(name, mu, cov, found[0], flushed)
+    assert_moments(name, mu, cov, found[0])
     for other in found[1:]:  # the same kernels: the same bits
         for got, expected in zip(other, found[0], strict=True):
             assert np.array_equal(np.asarray(got), expected, equal_nan=True)
@@ -62,7 +62,7 @@ def test_numpy_and_torch(case, name):
 @FEW
 @given(gaussians(**ON_JAX), names)
 def test_jax(case, name):
-    check(name, case, as_jax, flushed=True)
+    check(name, case, as_jax)
 
 
 @pytest.mark.feature("Dask", "any input: contract or nan")
@@ -93,7 +93,7 @@ def test_numpy_and_torch_at_length(case, name):
 def test_jax_at_length(case, name):
     jax = pytest.importorskip("jax")
     with jax.enable_x64(True):
-        check(name, case, as_jax, flushed=True)
+        check(name, case, as_jax)
 
 
 @pytest.mark.feature("NumPy", "bad input: the same errors")
