@@ -1,7 +1,6 @@
 """Arrays to a plan: which framework they come from and which kernels serve them. No mathematics."""
 
 import sys
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,30 +135,6 @@ def _decide(arguments: Named, precision: str | None) -> Plan:
     result = _the_one("", asked, default, told)
     compute = precision or ("float32" if result in ("float16", "bfloat16") else result)
     return Plan(framework, device, backend_of(framework, device.partition(":")[0]), result, compute)
-
-
-def framework_of(plan: Plan) -> ModuleType:
-    """The module of `fastmoments.frameworks` that takes this plan's arrays in and out."""
-    # import statements, because torch.compile traces through them and not through importlib
-    if plan.framework == "torch":
-        from fastmoments.frameworks import torch
-
-        return torch
-    if plan.framework == "jax":
-        from fastmoments.frameworks import jax
-
-        return jax
-    if plan.framework == "dask":
-        from fastmoments.frameworks import dask
-
-        return dask
-    if plan.framework == "numpy":
-        from fastmoments.frameworks import numpy
-
-        return numpy
-    from fastmoments.frameworks import dlpack
-
-    return dlpack
 
 
 def _the_one(relation: str, found: dict[str, str], default: str, told: dict[str, str] | None = None) -> str:

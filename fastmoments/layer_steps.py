@@ -3,15 +3,13 @@
 Written once in the words NumPy, PyTorch and JAX share; `frameworks` brings their arrays in and out.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from types import ModuleType
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from fastmoments.dispatch import Named, Plan, framework_of, plan_of
-from fastmoments.frameworks import products
+from fastmoments.dispatch import Named, Plan, plan_of
+from fastmoments.frameworks import Framework, framework_of, products
 from fastmoments.moments import marginals
 from fastmoments.results import Moments, MomentsCross
 
@@ -37,7 +35,7 @@ class Layer:
     def __init__(self, plan: Plan | None = None, judged: tuple[str, ...] = (), **arguments: Any) -> None:
         """`judged` are variances that a kernel judges as it reads them."""
         self.plan: Plan = plan or plan_of_given(arguments)
-        self.framework: ModuleType = framework_of(self.plan)
+        self.framework: Framework = framework_of(self.plan)
         self.given = self.framework.to_arrays(self.plan, arguments)
         for name, value in self.given.items():
             if name.endswith("var") and name not in judged and value is not None:
@@ -49,8 +47,7 @@ class Layer:
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """Where products are taken in the arrays' own dtype, whatever a framework does unasked."""
-        context: AbstractContextManager[Any] = self.framework.arithmetic(self.plan)
-        return context
+        return self.framework.arithmetic(self.plan)
 
     @property
     def xp(self) -> Any:
@@ -87,7 +84,7 @@ class Layer:
         if bias_var is not None and self.given[bias_var] is not None:
             own = own + self.vector(bias_var, length)
         if not isinstance(own, float):
-            full = self._plus_diagonal(full, own)
+            full = self.framework.plus_diagonal(full, own)
         return Affine(mean, full, product)
 
     def skip(self, rows: int, identity: bool) -> tuple[Array, Array, Array | None]:
@@ -99,21 +96,12 @@ class Layer:
         matrix = self.matrix("C", rows)
         return self.mu @ matrix.T, matrix @ self.cov, matrix
 
-    def with_skip(self, full: Array, gains: Array, product: Array, across: Array, matrix: Array | None) -> Array:
-        """K + H + H^T, H = (G A cov + C cov / 2) C^T, in place of K where nobody can tell; G as a column."""
-        if self.framework.is_bare(full, gains, product, across, matrix):
-            return self.framework.with_skip(full, gains[..., 0], product, across, matrix)
-        half = gains * product + 0.5 * across
-        half = half if matrix is None else half @ matrix.T
-        return full + (half + self.transposed(half))
-
-    def by_kernel(self, activation: Any, parameters: dict[str, Array]) -> tuple[Array, Array]:
+    def by_kernel(self, kernel: Callable[..., Any], activation: Any, parameters: Named) -> tuple[Array, Array]:
         """Mean and variance of W X + b or f of it, all in one kernel."""
         mu, var, weight, spread = self._factors()
         given = ((name, self.given[name]) for name in ("bias_mean", "bias_var"))
         biases = [None if bias is None else self.vector(name, len(weight)) for name, bias in given]
-        by_kernel = self.framework.linear_marginals
-        found: tuple[Array, Array] = by_kernel(activation, (mu, var), (weight, spread), biases, parameters)
+        found: tuple[Array, Array] = kernel(activation, (mu, var), (weight, spread), biases, parameters)
         return found
 
     def _factors(self) -> tuple[Array, Array, Array, Array]:
@@ -141,14 +129,6 @@ class Layer:
     def transposed(self, matrix: Array) -> Array:
         """(..., m, n) -> (..., n, m)."""
         return self.xp.swapaxes(matrix, -1, -2)
-
-    def _plus_diagonal(self, full: Array, vector: Array) -> Array:
-        """Full, which is overwritten where nobody can tell, with numbers added to its diagonal."""
-        if self.framework.is_bare(full, vector):
-            self.diagonal(full)[...] += vector
-            return full
-        i = self.framework.to_arrays(self.plan, {"i": np.arange(vector.shape[-1])})["i"]
-        return full + self.xp.where(i[:, None] == i, vector[..., None], 0.0)
 
     def _covariance(self, matrix: Array, product: Array) -> Array:
         """A cov A^T of A and A cov."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-from fastmoments.dispatch import framework_of
+from fastmoments.frameworks import framework_of
 from fastmoments.frameworks.products import finite
 from fastmoments.layer_steps import Layer, plan_of_given
 from fastmoments.moments import gain, moments
@@ -153,12 +153,12 @@ def residual_moments(
     with layer.arithmetic():
         inner, spread, product = layer.affine("A", "b", "A_var", "b_var")
         mean, full = moments(activation, inner, spread)
-        gains = finite(layer.xp, gain(activation, inner, layer.diagonal(spread)))[..., None]
+        gains = finite(layer.xp, gain(activation, inner, layer.diagonal(spread)))
         del spread  # a matrix less to hold
-        cross = gains * product if return_cross else None
+        cross = gains[..., None] * product if return_cross else None
         if C is not None:
             through, across, matrix = layer.skip(product.shape[-2], identity)
-            mean, full = mean + through, layer.with_skip(full, gains, product, across, matrix)
+            mean, full = mean + through, layer.framework.with_skip(full, gains, product, across, matrix)
             cross = None if cross is None else cross + across
         if d is not None:
             mean = mean + layer.vector("d", mean.shape[-1])
@@ -275,12 +275,13 @@ def bayes_linear_marginals(
     given |= {"mu": mu, "var": var, "weight_mean": weight_mean, "weight_var": weight_var}
     name, parameters = (None, {}) if activation is None else of_neurons(activation)
     plan = plan_of_given(given | parameters)
-    if plan.backend in ("cpu", "gpu") and framework_of(plan).is_one_kernel(name, given, parameters):
+    kernel = framework_of(plan).linear_kernel(plan, name, given, parameters)
+    if kernel is not None:
         # bfloat16 is multiplied as it is; float16's squares might overflow
         lowered = plan.backend == "gpu" and plan.result == "bfloat16"
         layer = Layer(plan._replace(compute="bfloat16") if lowered else plan, ("var",), **given)
         with layer.arithmetic():
-            found = layer.by_kernel(name, parameters)
+            found = layer.by_kernel(kernel, name, parameters)
         return Marginals(*(layer.result(x) for x in found))
     layer = Layer(**given)
     with layer.arithmetic():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-from fastmoments.dispatch import Named, framework_of, plan_of
+from fastmoments.dispatch import Named, plan_of
+from fastmoments.frameworks import framework_of
 from fastmoments.frameworks.options import of_ufunc
 from fastmoments.parameters import by_name, of_neurons, of_pairs
 from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, MomentsVjpParameters, T

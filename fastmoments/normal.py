@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastmoments.dispatch import framework_of, plan_of
+from fastmoments.dispatch import plan_of
+from fastmoments.frameworks import framework_of
 from fastmoments.frameworks.options import of_ufunc
 from fastmoments.results import CdfPartials, T
 from fastmoments.signatures import Operand

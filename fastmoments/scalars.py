@@ -2,10 +2,10 @@
 
 from fastmoments_kernels.catalogue import CATALOGUE
 from fastmoments_kernels.formulas.bivariate_normal import NORMAL
+from fastmoments_kernels.formulas.scalars import SCALARS
 
-KINDS = ("mean", "var", "gain", "marginals", "cov", "cov_partials")
 # a mixture has as many inputs as its parameters have components
-NAMES = {f"{row.name}_{kind}": (row.name, kind) for row in CATALOGUE if not row.components for kind in KINDS}
+NAMES = {f"{row.name}_{kind}": (row.name, kind) for row in CATALOGUE if not row.components for kind in SCALARS}
 
 
 def parts_of(module: str, name: str) -> tuple[str | None, str]:

@@ -14,7 +14,7 @@ import fastmoments as fm
 from fastmoments.frameworks import torch_ops
 from fastmoments_kernels import gpu
 from fastmoments_kernels.catalogue import CATALOGUE
-from fastmoments_kernels.cpu.elementwise import outputs_of
+from fastmoments_kernels.kinds import outputs_of
 from tests import conformance, points
 from tests.card import DEVICE, as_on_a_card
 from tests.matrices import REAL, Expected, alive_neurons, draw, expected, single

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastmoments as fm
-from fastmoments.dispatch import framework_of
+from fastmoments.frameworks import framework_of
 from tests.test_inputs import gaussian
 
 torch = pytest.importorskip("torch")

@@ -28,10 +28,12 @@ from triton.backends.nvidia.compiler import get_ptxas
 from triton.compiler import ASTSource
 
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
-from fastmoments_kernels.gpu.elementwise import BODIES, NORMAL
+from fastmoments_kernels.gpu.elementwise import LAUNCHED
+from fastmoments_kernels.gpu.elementwise import arrays_of as elementwise_arrays
 from fastmoments_kernels.gpu.launch import OPTIONS, Variant, elementwise_variant, normal_variant
 from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, shape_of, skip_variant
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
+from fastmoments_kernels.kinds import OF_NORMAL
 
 ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
 DTYPES = ("float32", "float64")
@@ -96,7 +98,7 @@ def approximations(ptx: str) -> list[str]:
 
 def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
     """The kernel `name` as it is launched for that activation and dtype."""
-    if name in NORMAL:
+    if name in OF_NORMAL:
         return normal_variant(name, dtype)
     if name == "skip":
         return skip_variant(dtype)
@@ -105,7 +107,7 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
         own = None if activation == NO_ACTIVATION else activation
         shape = shape_of(dtype, rows == "aligned", target)
         return linear_variant(own, dtype, shape, precision)
-    if name in BODIES:
+    if name in LAUNCHED:
         return elementwise_variant(activation, name, dtype)
     return matrix_variant(activation, name, dtype, parameters_of(activation))
 
@@ -113,8 +115,7 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
 def arrays_of(activation: str, name: str) -> dict[str, int]:
     """How many arrays of parameters and of outputs the kernel `name` takes as tuples."""
     parameters = 0 if activation == NO_ACTIVATION else parameters_of(activation)
-    body = (BODIES | NORMAL).get(name)
-    given, outputs = (parameters, 0) if body is None else body.arrays(parameters)
+    given, outputs = elementwise_arrays(name, parameters) if name in LAUNCHED else (parameters, 0)
     return {"parameter_ptrs": given, "out_ptrs": outputs}
 
 
@@ -127,14 +128,15 @@ def parameters_of(activation: str) -> int:
 def kernels_of(activation: str) -> list[tuple[str, str]]:
     """(kernel, dtype) of every kernel of an activation, and of none those that know no activation."""
     if activation == NO_ACTIVATION:
-        return [*product((*NORMAL, "skip"), DTYPES), *LINEAR]
-    plain = [name for name, body in BODIES.items() if body.outputs is not None or parameters_of(activation)]
+        return [*product((*OF_NORMAL, "skip"), DTYPES), *LINEAR]
+    has_parameters = parameters_of(activation) > 0
+    plain = [name for name, kind in LAUNCHED.items() if kind.neurons and (has_parameters or kind.outputs)]
     return [*product((*plain, *MATRIX_KERNELS), DTYPES), *LINEAR]
 
 
 def sizes_of(name: str, wanted: list[str]) -> list[str]:
     """What may be known of the sides of a kernel's arrays, of what is wanted; elementwise kernels' have none."""
-    return ["any"] if name in BODIES or name in NORMAL else wanted
+    return ["any"] if name in LAUNCHED else wanted
 
 
 def _known(name: str, size: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import dask_blocks as blocks
 from fastmoments.frameworks import numpy, options, products, shapes
 from fastmoments.results import Moments
+from fastmoments_kernels.kinds import outputs_of
 
 Array = Any
 Key = tuple[Any, ...]  # a block's name and indices
@@ -32,8 +33,6 @@ arithmetic = numpy.arithmetic
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
     """Call the ufunc `name` of an activation, or of the bivariate normal where that is None, on every block."""
-    from fastmoments_kernels.cpu.elementwise import outputs_of
-
     options.refuse("Dask arrays", **given)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
@@ -190,14 +189,17 @@ def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) 
     return products.without_rounding(xp, 0.5 * (full + da.swapaxes(full, -1, -2)), rounding())
 
 
-def is_bare(*arguments: Any) -> bool:
-    """Whether values can be written over: they are not there yet."""
-    return False
+def plus_diagonal(full: Array, vector: Array) -> Array:
+    """The matrix with numbers added to its diagonal."""
+    is_diagonal = da.from_array(np.eye(vector.shape[-1], dtype=bool), chunks=full.chunks[-2:])
+    return full + da.where(is_diagonal, vector[..., None], 0.0)
 
 
-def is_one_kernel(*given: Any) -> bool:
-    """Layers are products of Dask's own."""
-    return False
+with_skip = products.plus_skip
+
+
+def linear_kernel(plan: Plan, activation: Any, arguments: Named, parameters: Named) -> None:
+    """There is none: layers are Dask's own products."""
 
 
 def check_variances(name: str, var: Array, what: str = "it") -> None:

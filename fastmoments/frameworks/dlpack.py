@@ -24,12 +24,7 @@ Tensor = Any
 _lend: Callable[[Array], Tensor] = tensors.xp.from_dlpack  # type: ignore[attr-defined]
 # layers are written in PyTorch's functions
 xp, symmetric, symmetric_product = tensors.xp, tensors.symmetric, tensors.symmetric_product
-check_variances, is_one_kernel, is_bare, with_skip = (
-    tensors.check_variances,
-    tensors.is_one_kernel,
-    tensors.is_bare,
-    tensors.with_skip,
-)
+check_variances, plus_diagonal, with_skip = tensors.check_variances, tensors.plus_diagonal, tensors.with_skip
 
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
@@ -69,11 +64,12 @@ def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:
     return tensors.vector_and_matrix(plan, mu, cov)
 
 
-def linear_marginals(
-    activation: str | None, inputs: Any, weights: Any, biases: Any, parameters: Named
-) -> tuple[Tensor, Tensor]:
-    """Mean and variance of f(W X + b) in one kernel, of tensors but for the parameters."""
-    return tensors.linear_marginals(activation, inputs, weights, biases, _lent(parameters))
+def linear_kernel(
+    plan: Plan, activation: Any, arguments: Named, parameters: Named
+) -> Callable[..., tuple[Tensor, Tensor]] | None:
+    """PyTorch's kernel, which takes tensors but for the parameters."""
+    kernel = tensors.linear_kernel(plan, activation, arguments, parameters)
+    return kernel and (lambda *given: kernel(*given[:-1], _lent(given[-1])))
 
 
 def result(plan: Plan, value: Tensor) -> Array:

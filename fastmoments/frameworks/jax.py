@@ -33,7 +33,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         _check_covariance(cov)
-    per_neuron = _per_neuron(plan, parameters, mu)
+    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, jnp.broadcast_to)
     return Moments(*result(plan, xla.moments(_traceable(activation), mu, cov, *per_neuron)))
 
 
@@ -44,7 +44,7 @@ def moments_vjp(
     mu, cov = vector_and_matrix(plan, **inputs)
     bars = to_arrays(plan, bars)
     shapes.check_bars(bars, mu, cov)
-    per_neuron = _per_neuron(plan, parameters, mu)
+    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, jnp.broadcast_to)
     found = xla.moments_vjp(_traceable(activation), mu, cov, *bars.values(), *per_neuron)
     return tuple(result(plan, found if along_parameters else found[:2]))
 
@@ -54,13 +54,6 @@ def _may_be_covariance(matrix: Array) -> bool:
     if isinstance(matrix, jax.core.Tracer):
         return False
     return bool((matrix == matrix.mT).all() & (matrix != matrix[..., :1, :1]).any())
-
-
-def _per_neuron(plan: Plan, parameters: Named, mu: Array) -> list[Array]:
-    """Parameters in mu's shape, one number a neuron."""
-    arrays = to_arrays(plan, parameters)
-    shapes.check_parameters(arrays, mu.shape)
-    return [jnp.broadcast_to(array, mu.shape) for array in arrays.values()]
 
 
 def _traceable(activation: Any) -> str:
@@ -92,9 +85,16 @@ def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) 
     return products.without_rounding(jnp, 0.5 * (full + full.mT), rounding())
 
 
-def is_bare(*arguments: Any) -> bool:
-    """Whether values are all that is wanted: nobody knows."""
-    return False
+def plus_diagonal(full: Array, vector: Array) -> Array:
+    """The matrix with numbers added to its diagonal."""
+    return full + jnp.where(jnp.eye(vector.shape[-1], dtype=bool), vector[..., None], 0.0)
+
+
+with_skip = products.plus_skip
+
+
+def linear_kernel(plan: Plan, activation: Any, arguments: Named, parameters: Named) -> None:
+    """There is none: XLA fuses products and formulas."""
 
 
 def check_variances(name: str, var: Array, what: str = "it") -> None:

@@ -14,6 +14,7 @@ from fastmoments.frameworks import products, shapes
 from fastmoments.results import Moments
 from fastmoments_kernels import custom
 from fastmoments_kernels.custom import Custom
+from fastmoments_kernels.kinds import slack_of
 
 Array = Any
 xp = np  # the functions that layers are written in
@@ -61,7 +62,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         check_covariance(cov)
-    per_neuron = _per_neuron(plan, parameters, mu)
+    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded)
     mean_out, cov_out = _outputs(plan, out, mu.shape, cov.shape)
     mean, full = mean_out, cov_out
     if out is not None or plan.result != plan.compute:
@@ -83,7 +84,7 @@ def moments_vjp(
     mu, cov = vector_and_matrix(plan, **inputs)
     bars = to_arrays(plan, bars)
     shapes.check_bars(bars, mu, cov)
-    per_neuron = _per_neuron(plan, parameters, mu)
+    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded)
     along = per_neuron if along_parameters else ()
     shapes_out = (mu.shape, cov.shape, *(mu.shape for _ in along))
     if not mu.size:
@@ -97,13 +98,9 @@ def moments_vjp(
     return tuple(array.reshape(shape).astype(plan.result, copy=False) for array, shape in pairs)
 
 
-def _per_neuron(plan: Plan, parameters: Named, mu: Array) -> tuple[Array, ...]:
-    """Parameters as (batch, n), one number a neuron, or a number for all."""
-    if not parameters:
-        return ()
-    arrays = to_arrays(plan, parameters)
-    shapes.check_parameters(arrays, mu.shape)
-    return tuple(flat(np.broadcast_to(x, mu.shape), 1) if x.ndim else x for x in arrays.values())
+def _expanded(parameter: Array, shape: tuple[int, ...]) -> Array:
+    """(batch, n), or a number for all, which the kernels take as it is."""
+    return flat(np.broadcast_to(parameter, shape), 1) if parameter.ndim else parameter
 
 
 def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
@@ -127,17 +124,21 @@ def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) 
     return products.mend(np, products.by_panels(left, right, out), rounding)
 
 
-def is_bare(*arguments: Any) -> bool:
-    """Whether values are all that is wanted."""
-    return True
+def plus_diagonal(full: Array, vector: Array) -> Array:
+    """Full, which is overwritten, with numbers added to its diagonal."""
+    np.einsum("...ii->...i", full)[...] += vector
+    return full
 
 
-with_skip = products.with_skip
+with_skip = products.add_skip
 
 
-def is_one_kernel(activation: Any, arguments: Named, parameters: Named) -> bool:
-    """Whether a linear layer and its activation are one kernel: parameters are one number a neuron."""
-    return isinstance(activation, str | None) and all(np.ndim(value) <= 1 for value in parameters.values())
+def linear_kernel(
+    plan: Plan, activation: Any, arguments: Named, parameters: Named
+) -> Callable[..., tuple[Array, Array]] | None:
+    """The kernel of a linear layer and its activation, whose parameters have to be one number a neuron."""
+    is_one = isinstance(activation, str | None) and all(np.ndim(value) <= 1 for value in parameters.values())
+    return linear_marginals if is_one else None
 
 
 def linear_marginals(
@@ -198,7 +199,7 @@ def check_covariance(cov: Array) -> None:
     _raise_at_worst(~np.isfinite(cov), "cov: expected finite numbers", cov)
     sd = np.sqrt(np.einsum("...ii->...i", cov))
     scale = sd[..., :, None] * sd[..., None, :]
-    skew = np.abs(cov - np.swapaxes(cov, -1, -2)) - 64 * n * eps * scale
+    skew = np.abs(cov - np.swapaxes(cov, -1, -2)) - slack_of(n, eps) * scale
     _raise_at_worst(skew, "cov: expected a symmetric matrix, but cov[i, j] and cov[j, i] differ", cov)
     excess = np.abs(cov) - scale * (1.0 + 32 * n * eps)
     _raise_at_worst(excess, "cov: a covariance exceeds sqrt(var_i var_j)", cov)

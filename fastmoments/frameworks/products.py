@@ -57,8 +57,15 @@ def finite(xp: Any, gains: Array) -> Array:
     return xp.where(xp.isinf(gains), xp.zeros_like(gains), gains)
 
 
-def with_skip(full: Array, gains: Array, product: Array, across: Array, matrix: Array | None) -> Array:
-    """Full, which is overwritten, plus H + H^T, H = (G product + across / 2) matrix^T; gains (..., n)."""
+def plus_skip(full: Array, gains: Array, product: Array, across: Array, matrix: Array | None) -> Array:
+    """Full plus H + H^T, H = (G product + across / 2) matrix^T; gains (..., n)."""
+    half = gains[..., None] * product + 0.5 * across
+    half = half if matrix is None else half @ matrix.T
+    return full + (half + half.swapaxes(-1, -2))
+
+
+def add_skip(full: Array, gains: Array, product: Array, across: Array, matrix: Array | None) -> Array:
+    """What `plus_skip` does, in place of full."""
     for rows in _panels(full):
         half = gains[..., rows, None] * product[..., rows, :] + 0.5 * across[..., rows, :]
         panel = full[..., rows, :]

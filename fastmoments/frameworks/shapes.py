@@ -67,6 +67,14 @@ def check_parameters(parameters: dict[str, Array], mu: Shape) -> None:
             raise ValueError(f"{name}: {expected}, got {tuple(shape)}")
 
 
+def per_neuron(
+    parameters: dict[str, Array], mu: Shape, expanded: Callable[[Array, Shape], Array]
+) -> tuple[Array, ...]:
+    """The parameters, one number or one a neuron, in mu's shape: `expanded` is how their library does it."""
+    check_parameters(parameters, mu)
+    return tuple(expanded(array, mu) for array in parameters.values())
+
+
 def check_bars(bars: dict[str, Array], *outputs: Array) -> None:
     """A gradient with respect to an output has its shape; outputs have those of mu and cov."""
     for (name, bar), like in zip(bars.items(), outputs, strict=True):

@@ -14,7 +14,6 @@ from fastmoments.frameworks import torch_formulas as formulas
 from fastmoments.frameworks import torch_kernels as kernels
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.frameworks.torch_layers import as_tensor
-from fastmoments.frameworks.torch_layers import linear_marginals as linear_marginals
 from fastmoments.results import Moments
 
 Tensor = Any
@@ -73,7 +72,8 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     if check:
         _check_covariance(cov)
     functions = rules.moments, kernels.moments, torch_ops.moments
-    found = _on_matrices(functions, activation, (mu, cov), _per_neuron(plan, parameters, mu))
+    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded)
+    found = _on_matrices(functions, activation, (mu, cov), per_neuron)
     return Moments(*(result(plan, x) for x in found))
 
 
@@ -88,7 +88,8 @@ def moments_vjp(
     bars = to_arrays(plan, bars)
     shapes.check_bars(bars, *tensors)
     functions: tuple[Any, ...] = rules.moments_vjp, kernels.moments_vjp, torch_ops.moments_vjp
-    arrays, per_neuron = (*tensors, *bars.values()), _per_neuron(plan, parameters, tensors[0])
+    arrays = *tensors, *bars.values()
+    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), tensors[0].shape, _expanded)
     found = _on_matrices(functions, activation, arrays, per_neuron)
     if along_parameters and per_neuron:
         functions = rules.parameter_vjp, kernels.parameter_vjp, torch_ops.parameter_vjp
@@ -142,13 +143,6 @@ def _on_matrices(
     return values
 
 
-def _per_neuron(plan: Plan, parameters: Named, mu: Tensor) -> tuple[Tensor, ...]:
-    """Parameters in mu's shape, one number a neuron."""
-    tensors = to_arrays(plan, parameters)
-    shapes.check_parameters(tensors, mu.shape)
-    return tuple(_expanded(tensor, mu.shape) for tensor in tensors.values())
-
-
 def _refuse_custom(activation: Any) -> None:
     if not isinstance(activation, str | None):
         raise TypeError("activation: a Custom function cannot be compiled; call it outside torch.compile")
@@ -195,18 +189,30 @@ def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
 
 
 def with_skip(full: Tensor, gains: Tensor, product: Tensor, across: Tensor, matrix: Tensor | None) -> Tensor:
-    """What `products.with_skip` does; on CUDA one kernel, if there is no product to take."""
+    """Full plus H + H^T of `products.plus_skip`; on CUDA one kernel, if there is no product to take."""
+    if not is_bare(full, gains, product, across, matrix):
+        return products.plus_skip(full, gains, product, across, matrix)
     if kernels.kernels_for(None, full) == "gpu" and matrix is None:
-        return torch_layers.with_skip(full, gains, product, across)
-    return products.with_skip(full, gains, product, across, matrix)
+        return torch_layers.add_skip(full, gains, product, across)
+    return products.add_skip(full, gains, product, across, matrix)
 
 
-def is_one_kernel(activation: Any, arguments: Named, parameters: Named) -> bool:
-    """Whether a linear layer and its activation go to the gpu together: parameters are one number a neuron."""
+def plus_diagonal(full: Tensor, vector: Tensor) -> Tensor:
+    """Full, which may be overwritten, with numbers added to its diagonal."""
+    if not is_bare(full, vector):
+        return full + torch.diag_embed(vector)
+    torch.diagonal(full, dim1=-2, dim2=-1).add_(vector)
+    return full
+
+
+def linear_kernel(
+    plan: Plan, activation: Any, arguments: Named, parameters: Named
+) -> Callable[..., tuple[Tensor, Tensor]] | None:
+    """The kernel of a linear layer and its activation for tensors on the CPU or CUDA without derivatives."""
     # first, for torch.compile does not see through the rest
-    if not is_bare(*arguments.values(), *parameters.values()):
-        return False
-    return isinstance(activation, str | None) and all(np.ndim(value) <= 1 for value in parameters.values())
+    if plan.backend not in ("cpu", "gpu") or not is_bare(*arguments.values(), *parameters.values()):
+        return None
+    return numpy.linear_kernel(plan, activation, arguments, parameters) and torch_layers.linear_marginals
 
 
 def is_bare(*arguments: Any) -> bool:

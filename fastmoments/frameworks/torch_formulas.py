@@ -7,6 +7,7 @@ import torch
 
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.eager import on_torch
+from fastmoments_kernels.kinds import slack_of
 
 Tensor = Any
 
@@ -33,7 +34,7 @@ def _with_formula(activation: Any) -> Any:
 def moments_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
     """(mu, cov, *parameters) -> moments on torch operations."""
     functions = on_torch.functions(_with_formula(activation), like.dtype)
-    slack = 64 * like.shape[-1] * torch.finfo(like.dtype).eps
+    slack = slack_of(like.shape[-1], torch.finfo(like.dtype).eps)
     return lambda mu, cov, *parameters: functions.moments(mu, cov, slack, *parameters)
 
 

@@ -10,9 +10,9 @@ from fastmoments.frameworks import torch_formulas as formulas
 from fastmoments.frameworks import triton_kernels
 from fastmoments.frameworks.torch_formulas import as_tuple
 from fastmoments_kernels import cpu, custom
-from fastmoments_kernels.cpu.elementwise import outputs_of
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.eager import on_torch
+from fastmoments_kernels.kinds import outputs_of
 
 Tensor = Any
 

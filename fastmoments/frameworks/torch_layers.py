@@ -49,7 +49,7 @@ def linear_marginals(
     return mean.reshape(*lead, columns), var.reshape(*lead, columns)
 
 
-def with_skip(cov: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Tensor:
+def add_skip(cov: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Tensor:
     """Cov, which is overwritten, with G mixed, its transpose and `skipped` added; gains (..., n)."""
     n = gains.shape[-1]
     if not cov.numel():

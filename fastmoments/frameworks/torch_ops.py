@@ -7,7 +7,7 @@ import torch
 from fastmoments.frameworks import torch_kernels as kernels
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.frameworks.torch_formulas import symmetric
-from fastmoments_kernels.cpu.elementwise import outputs_of
+from fastmoments_kernels.kinds import outputs_of
 
 Tensor = Any
 

@@ -1,7 +1,7 @@
 """How autograd, torch.func and forward mode differentiate what the kernels compute.
 
-An element-wise function's derivatives are other element-wise functions (SLOPES), those of the matrix are the vjp
-kernel; both are differentiated again, and where SLOPES ends, through the formulas on torch operations.
+Derivatives of elementwise functions are other elementwise functions (the slopes of KINDS); those of the matrix are
+the vjp kernel. They are differentiated again, functions without slopes through the formulas on torch operations.
 """
 
 from collections.abc import Callable
@@ -20,19 +20,10 @@ from fastmoments.frameworks.torch_formulas import (
     push,
     symmetric,
 )
-from fastmoments_kernels.cpu.elementwise import outputs_of
 from fastmoments_kernels.eager import on_torch
+from fastmoments_kernels.kinds import ALL, outputs_of
 
 Tensor = Any
-
-# The functions that are the derivatives along each argument
-SLOPES = {
-    "mean": ("gain", "mean_dvar", "mean_dparameters"),
-    "var": ("var_partials", "var_dparameters"),
-    "cov": ("cov_partials", "cov_dparameters"),
-    "bivariate_normal_cdf": ("bivariate_normal_cdf_partials",),
-    "log_bivariate_normal_cdf": ("log_bivariate_normal_cdf_partials",),
-}
 
 
 def _batched(info: Any, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -66,7 +57,7 @@ class _Elementwise(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         (activation, kind), inputs, tangents = ctx.key, ctx.saved_tensors, tangents[2:]
-        if kind not in SLOPES:
+        if not ALL[kind].slopes:
             return as_tuple(push(elementwise_of(activation, kind, inputs[0]), inputs, tangents))
         along = zip(slopes(elementwise, activation, kind, inputs), tangents, strict=True)
         return (sum(on_torch.weigh(t, slope) for slope, t in along if t is not None),)
@@ -78,17 +69,17 @@ class _Elementwise(torch.autograd.Function):
 
 
 def slopes(call: Callable[..., Any], activation: str, kind: str, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-    """The derivatives along each input, of a kind in SLOPES."""
-    names = [name for name in SLOPES[kind] if outputs_of(name, len(inputs))]
+    """The derivatives along each input, of a kind that has slopes."""
+    names = [name for name in ALL[kind].slopes if outputs_of(name, len(inputs))]
     return [slope for name in names for slope in call(activation, name, *inputs)]
 
 
 def elementwise_gradients(
     call: Callable[..., Any], key: tuple[str, str], inputs: tuple[Tensor, ...], bars: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """Gradients of sum(bars * outputs) of the function (activation, kind); `call` evaluates its SLOPES."""
+    """Gradients of sum(bars * outputs) of the function (activation, kind); `call` evaluates slopes."""
     activation, kind = key
-    if kind not in SLOPES:
+    if not ALL[kind].slopes:
         return pull(elementwise_of(activation, kind, inputs[0]), inputs, bars)
     return tuple(on_torch.weigh(bars[0], slope) for slope in slopes(call, activation, kind, inputs))
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.formulas import bivariate_normal
 from fastmoments_kernels.formulas.identity import interface_of
-from fastmoments_kernels.formulas.scalars import OF_PAIR
+from fastmoments_kernels.formulas.scalars import SCALARS
 
 Array = Any
 # (function, partials) -> the function with its derivatives; partials(*arguments) returns one array an argument, or
@@ -45,7 +45,7 @@ class ArrayFunctions:
         for name, function in interface_of(formula).items():
             setattr(self.formula, name, binding(function))
         self._cov_partials: Callable[..., tuple[Array, ...]] = Binding({"formula": self.formula})(
-            OF_PAIR["cov_partials"]
+            SCALARS["cov_partials"]
         )
 
     @cached_property
@@ -142,5 +142,5 @@ class NormalFunctions:
         return differentiated
 
     def elementwise(self, name: str) -> Callable[..., Any]:
-        """The function `name` of NORMAL."""
+        """The function `name` of OF_NORMAL."""
         return self._functions[name]

@@ -6,7 +6,7 @@ Of one neuron in the arrays' dtype, float32 or float64; of pairs and of the biva
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -29,24 +29,12 @@ from fastmoments_kernels.formulas.bivariate_normal import (
     log_bivariate_cdf_partials,
 )
 from fastmoments_kernels.formulas.identity import has_routes
+from fastmoments_kernels.kinds import ALL, FIXED, KINDS, OF_NORMAL, outputs_of, slack_of
 
 Array = Any
 
 INPUTS = 2  # bound per ufunc
 PARAMETERS: tuple[float, ...] = ()
-
-
-class Body(NamedTuple):
-    """A ufunc's chunk loop, its numbers of neurons and outputs (None: one a parameter), and its arguments.
-
-    One neuron is (mu, var, *parameters), a pair (mu_1, mu_2, var_1, var_2, cov_12, *parameters in pairs), and none
-    are the three arguments of the bivariate normal.
-    """
-
-    loop: Callable[..., None]
-    neurons: int
-    outputs: int | None
-    doc: str
 
 
 def _one(x: Array, i: int) -> Any:
@@ -168,55 +156,45 @@ def _cdf_routes(x: Array, count: int, slack: float) -> None:
         store_block(x, INPUTS, i, bivariate_route(h, k, rho))
 
 
-BODIES = {
-    "mean": Body(_mean, 1, 1, "(mu, var, ...) -> E f(X)"),
-    "var": Body(_var, 1, 1, "(mu, var, ...) -> Var f(X)"),
-    "gain": Body(_gain, 1, 1, "(mu, var, ...) -> E f'(X)"),
-    "marginals": Body(_marginals, 1, 2, "(mu, var, ...) -> (E f(X), Var f(X))"),
-    "mean_dvar": Body(_mean_dvar, 1, 1, "(mu, var, ...) -> d E f(X) / d var"),
-    "var_partials": Body(_var_partials, 1, 2, "(mu, var, ...) -> (d Var f(X) / d mu, d Var f(X) / d var)"),
-    "mean_dparameters": Body(_mean_dparameters, 1, None, "(mu, var, ...) -> d E f(X) along each parameter"),
-    "var_dparameters": Body(_var_dparameters, 1, None, "(mu, var, ...) -> d Var f(X) along each parameter"),
-    "cov": Body(_cov, 2, 1, "(mu_1, mu_2, var_1, var_2, cov_12, ...) -> Cov(f(X_1), f(X_2))"),
-    "cov_partials": Body(_cov_partials, 2, 5, "the derivatives of cov along its first five arguments"),
-    "cov_dparameters": Body(_cov_dparameters, 2, None, "the derivatives of cov along its parameters"),
+BODIES: dict[str, Callable[..., None]] = {
+    "mean": _mean,
+    "var": _var,
+    "gain": _gain,
+    "marginals": _marginals,
+    "mean_dvar": _mean_dvar,
+    "var_partials": _var_partials,
+    "mean_dparameters": _mean_dparameters,
+    "var_dparameters": _var_dparameters,
+    "cov": _cov,
+    "cov_partials": _cov_partials,
+    "cov_dparameters": _cov_dparameters,
+    "bivariate_normal_cdf": _cdf,
+    "log_bivariate_normal_cdf": _log_cdf,
+    "bivariate_normal_cdf_partials": _cdf_partials,
+    "log_bivariate_normal_cdf_partials": _log_cdf_partials,
 }
-NORMAL_BODIES = {
-    "bivariate_normal_cdf": Body(_cdf, 0, 1, "(h, k, rho) -> P(X <= h, Y <= k)"),
-    "log_bivariate_normal_cdf": Body(_log_cdf, 0, 1, "(h, k, rho) -> log P(X <= h, Y <= k)"),
-    "bivariate_normal_cdf_partials": Body(_cdf_partials, 0, 3, "(h, k, rho) -> d P(X <= h, Y <= k) along each"),
-    "log_bivariate_normal_cdf_partials": Body(
-        _log_cdf_partials, 0, 3, "(h, k, rho) -> d log P(X <= h, Y <= k) along each"
-    ),
-}
-FIXED = {0: 3, 1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
-
-
-def outputs_of(kind: str, inputs: int) -> int:
-    """How many outputs a function of BODIES or NORMAL_BODIES has with that many inputs."""
-    body = (BODIES | NORMAL_BODIES)[kind]
-    return inputs - FIXED[body.neurons] if body.outputs is None else body.outputs
 
 
 def _loops(
     name: str,
-    kind: Body,
+    kind: str,
     inputs: int,
-    outputs: int,
     names_in: Callable[[str], Mapping[str, Any]],
     routes: Callable[..., None] | None = None,
 ) -> dict[str, Any]:
     """A ufunc's inner loop for every dtype, cached on disk by its name and number of inputs: a mixture's vary."""
     loops = {}
     for dtype in ("float32", "float64"):
-        real = dtype if kind.neurons == 1 else "block"
-        # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
-        slack = 128 * float(np.finfo(dtype).eps)
+        real = dtype if ALL[kind].neurons == 1 else "block"
         number = np.float32 if real == "float32" else np.float64
-        constants = {"INPUTS": inputs, "OPERANDS": inputs + outputs, "SLACK": slack, "REAL": number}
-        constants["SIZE"] = np.dtype(dtype).itemsize
+        constants: dict[str, Any] = {
+            "INPUTS": inputs,
+            "OPERANDS": inputs + outputs_of(kind, inputs),
+            "REAL": number,
+        }
+        constants |= {"SIZE": np.dtype(dtype).itemsize, "SLACK": slack_of(2, float(np.finfo(dtype).eps))}
         bound = binding(real, {**names_in(real), "INPUTS": inputs}, jit)
-        names = {"load": LOAD[dtype], "store": STORE[dtype], "body": bound(kind.loop), **constants}
+        names = {"load": LOAD[dtype], "store": STORE[dtype], "body": bound(BODIES[kind]), **constants}
         if routes:
             names["routes"] = bound(routes)
         loops[dtype] = ufunc_loop(loop_by_routes if routes else loop, names, f"{name}_{inputs}_{dtype}")
@@ -225,7 +203,7 @@ def _loops(
 
 @cache
 def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc | Wide:
-    kind, formula = BODIES[name], row_of(row_name).formula
+    kind, formula = KINDS[name], row_of(row_name).formula
     fixed, outputs = FIXED[kind.neurons], outputs_of(name, inputs)
     is_wide = inputs + outputs > MOST
     whole = fixed + len(padded(row_name, range(inputs - fixed), kind.neurons)) if is_wide else inputs
@@ -239,24 +217,25 @@ def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc | Wide:
 
     routes = _routes if kind.neurons == 2 and has_routes(formula) else None
     of = f"{row_name}_{name}"
-    loops = _loops(of, kind, whole, outputs_of(name, whole), names_in, routes)
+    loops = _loops(of, name, whole, names_in, routes)
     if is_wide:
         return Wide(row_name, kind.neurons, fixed, outputs, loops)
     return make_ufunc(of, kind.doc, loops, inputs, outputs)
 
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufunc | Wide:
-    """The ufunc `name` of BODIES for an activation, with `inputs` inputs, compiled on first use.
+    """The ufunc `name` of KINDS for an activation, with `inputs` inputs, compiled on first use.
 
     The activation's parameters are inputs, one number each unless `inputs` says that some have several.
     """
-    row, neurons = row_of(activation), BODIES[name].neurons
+    row, neurons = row_of(activation), KINDS[name].neurons
     return _of_row(row.name, name, inputs or FIXED[neurons] + neurons * len(fields(row.activation)))
 
 
 @cache
 def normal(name: str) -> np.ufunc:
-    """The ufunc `name` of NORMAL_BODIES, compiled on first use."""
+    """The ufunc `name` of OF_NORMAL, compiled on first use."""
     names = {formula.__name__: INLINED["block"](formula) for formula in (*NORMAL.values(), bivariate_route)}
-    kind, outputs = NORMAL_BODIES[name], outputs_of(name, 3)
-    return make_ufunc(name, kind.doc, _loops(name, kind, 3, outputs, lambda real: names, _cdf_routes), 3, outputs)
+    kind = OF_NORMAL[name]
+    loops = _loops(name, name, FIXED[0], lambda real: names, _cdf_routes)
+    return make_ufunc(name, kind.doc, loops, FIXED[0], outputs_of(name, FIXED[0]))

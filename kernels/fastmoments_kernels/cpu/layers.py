@@ -49,7 +49,7 @@ def _kernel(activation: str | None, parameters: int, real: str, vectors: int) ->
     if activation is not None:
         names |= {"INPUTS": 2 + parameters, "OPERANDS": 4 + parameters}
         of_formula = formula_binding(row_of(activation).formula, parameters, real).names
-        names["body"] = binding(real, {**of_formula, "INPUTS": 2 + parameters}, inline)(BODIES["marginals"].loop)
+        names["body"] = binding(real, {**of_formula, "INPUTS": 2 + parameters}, inline)(BODIES["marginals"])
     given, result, counts, task = _given(real, 2), _array(real, 2), _array("int64", 1), (types.int64,) * 3
     signature = (given, given, _given(real, 4), given, given, result, result, counts, *task)
     name = f"{activation or 'alone'}_linear_{parameters}_{vectors}_{real}"

@@ -17,6 +17,7 @@ from fastmoments_kernels.cpu import dense, dense_vjp, neurons, serial, tiles
 from fastmoments_kernels.cpu.compiled import block_binding, entry, formula_binding
 from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
+from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
 
@@ -110,7 +111,7 @@ def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
 def rounding(dtype: np.dtype[Any], n: int) -> tuple[float, float]:
     """(slack, log tolerance): how far a determinant may lie below 0, and what a series may leave out of K."""
     eps = float(np.finfo(dtype).eps)
-    return 64 * n * eps, math.log(0.5 * eps)
+    return slack_of(n, eps), math.log(0.5 * eps)
 
 
 def moments(

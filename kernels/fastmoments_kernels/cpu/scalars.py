@@ -18,9 +18,10 @@ from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu.compiled import compiled_formula, disk_cache, formula_binding, jit
 from fastmoments_kernels.formulas.bivariate_normal import NORMAL
-from fastmoments_kernels.formulas.scalars import OF_NEURON, OF_PAIR
+from fastmoments_kernels.formulas.scalars import SCALARS
+from fastmoments_kernels.kinds import is_of_pair, slack_of
 
-function: Callable[..., Any] = OF_NEURON["mean"]  # bound to each in turn
+function: Callable[..., Any] = SCALARS["mean"]  # bound to each in turn
 
 
 @intrinsic
@@ -53,9 +54,9 @@ def rounded(context: Any, value: Any, numbers: Any) -> Any:
 
 
 @intrinsic
-def slack_of(context: Any, numbers: Any) -> Any:
-    """How far a pair's determinant may lie below 0 by rounding, of var_1 var_2: 64 n eps, n = 2."""
-    slack = 128 * float(np.finfo(str(_type_of(numbers))).eps)
+def pair_slack(context: Any, numbers: Any) -> Any:
+    """`slack_of` two neurons, in the type that the arguments ask for."""
+    slack = slack_of(2, float(np.finfo(str(_type_of(numbers))).eps))
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return lowering.get_constant(types.float64, slack)
@@ -72,7 +73,7 @@ def _of_neuron(mu: float, var: float, *parameters: float) -> Any:
 def _of_pair(mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12: float, *parameters: float) -> Any:
     numbers = (mu_1, mu_2, var_1, var_2, cov_12) + parameters
     x = doubles(numbers)
-    return rounded(function(x[0], x[1], x[2], x[3], x[4], x[5:], slack_of(numbers)), numbers)
+    return rounded(function(x[0], x[1], x[2], x[3], x[4], x[5:], pair_slack(numbers)), numbers)
 
 
 def _of_normal(h: float, k: float, rho: float) -> Any:
@@ -88,12 +89,12 @@ def _callable(template: Callable[..., Any], names: Mapping[str, Any], name: str)
 
 @cache
 def scalar(activation: str, name: str) -> Any:
-    """The function `name` of OF_NEURON or OF_PAIR for an activation, its parameters positional, a number each."""
+    """The function `name` of SCALARS for an activation, its parameters positional, a number each."""
     row = row_of(activation)
-    names = formula_binding(row.formula, len(fields(row.activation))).names
-    own = (OF_NEURON | OF_PAIR)[name]
-    template = _of_neuron if name in OF_NEURON else _of_pair
-    return _callable(template, {**names, "function": Binding(names, compile=jit)(own)}, f"{row.name}_{name}")
+    names = dict(formula_binding(row.formula, len(fields(row.activation))).names)
+    template = _of_pair if is_of_pair(name) else _of_neuron
+    names["function"] = Binding(names, compile=jit)(SCALARS[name])
+    return _callable(template, names, f"{row.name}_{name}")
 
 
 @cache

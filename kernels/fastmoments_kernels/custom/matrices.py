@@ -19,6 +19,7 @@ from fastmoments_kernels.custom.series import (
     settled,
     var_partials,
 )
+from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.weighing import weigh
 
 Array = np.ndarray[Any, Any]
@@ -172,7 +173,7 @@ def _rho(var_1: Array, var_2: Array, cov_12: Array, slack: float) -> Array:
 
 
 def _slack(cov: Array, n: int) -> float:
-    return 64 * n * float(np.finfo(cov.dtype).eps)
+    return slack_of(n, float(np.finfo(cov.dtype).eps))
 
 
 def _columns(neurons: Neurons) -> Neurons:

@@ -13,6 +13,7 @@ import numpy as np
 from fastmoments_kernels.custom.activation import Custom, ToleranceError
 from fastmoments_kernels.custom.evaluation import ROUNDING
 from fastmoments_kernels.custom.hermite import Neurons, differentiable, neurons_of
+from fastmoments_kernels.kinds import slack_of
 
 Array = np.ndarray[Any, Any]
 
@@ -148,7 +149,7 @@ def _pairs_call(activation: Custom, name: str, *arrays: Array) -> Any:
     dtype = np.result_type(*arrays)
     mu_1, mu_2, var_1, var_2, cov_12 = (np.ravel(x).astype(np.float64) for x in arrays)
     mu, var = np.concatenate([mu_1, mu_2]), np.concatenate([var_1, var_2])
-    rho, m = rho_of(var_1, var_2, cov_12, 128 * float(np.finfo(dtype).eps)), mu_1.size
+    rho, m = rho_of(var_1, var_2, cov_12, slack_of(2, float(np.finfo(dtype).eps))), mu_1.size
 
     def worst(neurons: Neurons, terms: int) -> tuple[float, str]:
         left = np.nan_to_num(left_out(rho, neurons.tail[:m], neurons.tail[m:], terms))

@@ -9,6 +9,7 @@ import numpy as np
 from fastmoments_kernels import vocabulary
 from fastmoments_kernels.arrays import ArrayFunctions, NormalFunctions, Words
 from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.kinds import is_of_pair, slack_of
 
 Array = Any
 
@@ -34,11 +35,11 @@ def _normal_functions() -> NormalFunctions:
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
     """The function `name` (mean, var, gain, marginals, cov, cov_partials ...) on NumPy arrays that broadcast."""
-    return partial(_call, functions(row_of(activation).name).elementwise(name), name.startswith("cov"))
+    return partial(_call, functions(row_of(activation).name).elementwise(name), is_of_pair(name))
 
 
 def normal(name: str) -> Callable[..., Any]:
-    """The function `name` of NORMAL on NumPy arrays that broadcast."""
+    """The function `name` of OF_NORMAL on NumPy arrays that broadcast."""
     return partial(_call, _normal_functions().elementwise(name), False)
 
 
@@ -46,7 +47,7 @@ def _call(function: Callable[..., Any], has_slack: bool, *arguments: Any) -> Any
     """In float64 whatever the arrays' dtype, which the result has."""
     arrays = np.broadcast_arrays(*arguments)
     dtype = np.result_type(*arrays)
-    slack = (128 * float(np.finfo(dtype).eps),) if has_slack else ()
+    slack = (slack_of(2, float(np.finfo(dtype).eps)),) if has_slack else ()
     with np.errstate(all="ignore"):
         value = function(*(array.astype(np.float64) for array in arrays), *slack)
     return tuple(v.astype(dtype) for v in value) if isinstance(value, tuple) else value.astype(dtype)

@@ -15,6 +15,7 @@ from fastmoments_kernels import vocabulary
 from fastmoments_kernels.arrays import ArrayFunctions, NormalFunctions, Words
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.kinds import is_of_pair, slack_of
 
 Tensor = Any
 
@@ -127,9 +128,9 @@ def function(name: str | None, kind: str, dtype: torch.dtype) -> Callable[..., A
     if name is None:
         return _normal_functions(dtype).elementwise(kind)
     found = functions(name, dtype).elementwise(kind)
-    if not kind.startswith("cov"):
+    if not is_of_pair(kind):
         return found
-    slack = 128 * torch.finfo(dtype).eps  # 64 n eps of a pair
+    slack = slack_of(2, torch.finfo(dtype).eps)
     return lambda *arguments: found(*arguments, slack)
 
 
@@ -139,7 +140,7 @@ def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callab
 
 
 def normal(name: str) -> Callable[..., Any]:
-    """The function `name` of NORMAL on NumPy arrays, in their dtype."""
+    """The function `name` of OF_NORMAL on NumPy arrays, in their dtype."""
     return partial(_call, None, name)
 
 

@@ -3,6 +3,9 @@
 Parameters are a tuple of numbers, those of a pair of neurons in turn: (tau_1, tau_2, ...).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from fastmoments_kernels.formulas import identity as formula
 from fastmoments_kernels.vocabulary import Real, Reals
 
@@ -50,5 +53,11 @@ def _cov_partials(
     )
 
 
-OF_NEURON = {"mean": _mean, "var": _var, "gain": _gain, "marginals": _marginals}
-OF_PAIR = {"cov": _cov, "cov_partials": _cov_partials}
+SCALARS: dict[str, Callable[..., Any]] = {
+    "mean": _mean,
+    "var": _var,
+    "gain": _gain,
+    "marginals": _marginals,
+    "cov": _cov,
+    "cov_partials": _cov_partials,
+}

@@ -5,9 +5,6 @@ memory, for users write into one and keep another. Each body is written against 
 activation.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
@@ -17,6 +14,7 @@ from fastmoments_kernels.formulas.bivariate_normal import (
     log_bivariate_cdf,
     log_bivariate_cdf_partials,
 )
+from fastmoments_kernels.kinds import ALL, Kind
 from fastmoments_kernels.vocabulary import Real, Reals
 
 
@@ -88,40 +86,39 @@ def _log_bivariate_normal_cdf_partials(h: Real, k: Real, rho: Real) -> Reals:
     return log_bivariate_cdf_partials(h, k, rho)
 
 
-class Body(NamedTuple):
-    """A function of one or two neurons: how many, and its number of outputs (None: one a parameter)."""
-
-    function: Callable[..., Any]
-    neurons: int
-    outputs: int | None
-
-    def arrays(self, parameters: int) -> tuple[int, int]:
-        """How many arrays of parameters and of outputs a kernel takes for so many parameters of a neuron."""
-        return self.neurons * parameters, parameters if self.outputs is None else self.outputs
-
-
+# cov_partials and cov_dparameters are launched in parts: together their results would spill registers
+PARTS = {
+    "cov_10": Kind(2, 1, "Cov(f'(X_1), f(X_2))"),
+    "half_cov_20": Kind(2, 1, "Cov(f''(X_1), f(X_2)) / 2"),
+    "product_11": Kind(2, 1, "E f'(X_1) f'(X_2)"),
+    "cov_1_dparameters": Kind(2, None, "the derivatives of cov along the first neuron's parameters"),
+}
 BODIES = {
-    "mean": Body(_mean, 1, 1),
-    "var": Body(_var, 1, 1),
-    "gain": Body(_gain, 1, 1),
-    "marginals": Body(_marginals, 1, 2),
-    "mean_dvar": Body(_mean_dvar, 1, 1),
-    "var_partials": Body(_var_partials, 1, 2),
-    "mean_dparameters": Body(_mean_dparameters, 1, None),
-    "var_dparameters": Body(_var_dparameters, 1, None),
-    "cov": Body(_cov, 2, 1),
-    "cov_10": Body(_cov_10, 2, 1),
-    "half_cov_20": Body(_half_cov_20, 2, 1),
-    "product_11": Body(_product_11, 2, 1),
-    "cov_1_dparameters": Body(_cov_dparameters, 2, None),
+    "mean": _mean,
+    "var": _var,
+    "gain": _gain,
+    "marginals": _marginals,
+    "mean_dvar": _mean_dvar,
+    "var_partials": _var_partials,
+    "mean_dparameters": _mean_dparameters,
+    "var_dparameters": _var_dparameters,
+    "cov": _cov,
+    "cov_10": _cov_10,
+    "half_cov_20": _half_cov_20,
+    "product_11": _product_11,
+    "cov_1_dparameters": _cov_dparameters,
+    "bivariate_normal_cdf": _bivariate_normal_cdf,
+    "log_bivariate_normal_cdf": _log_bivariate_normal_cdf,
+    "bivariate_normal_cdf_partials": _bivariate_normal_cdf_partials,
+    "log_bivariate_normal_cdf_partials": _log_bivariate_normal_cdf_partials,
 }
-NORMAL = {
-    "bivariate_normal_cdf": Body(_bivariate_normal_cdf, 0, 1),
-    "log_bivariate_normal_cdf": Body(_log_bivariate_normal_cdf, 0, 1),
-    "bivariate_normal_cdf_partials": Body(_bivariate_normal_cdf_partials, 0, 3),
-    "log_bivariate_normal_cdf_partials": Body(_log_bivariate_normal_cdf_partials, 0, 3),
-}
-FIXED = {1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
+LAUNCHED = {name: (ALL | PARTS)[name] for name in BODIES}
+
+
+def arrays_of(name: str, parameters: int) -> tuple[int, int]:
+    """How many arrays of parameters and of outputs a kernel takes if a neuron has so many parameters."""
+    kind = LAUNCHED[name]
+    return kind.neurons * parameters, parameters if kind.outputs is None else kind.outputs
 
 
 def of_neurons(

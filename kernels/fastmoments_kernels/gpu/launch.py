@@ -14,7 +14,8 @@ import torch
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.compiled import device_function, kernel
 from fastmoments_kernels.gpu.elementary import INTERPRETED
-from fastmoments_kernels.gpu.elementwise import BODIES, FIXED, NORMAL, of_neurons, of_normal, of_pairs
+from fastmoments_kernels.gpu.elementwise import BODIES, LAUNCHED, arrays_of, of_neurons, of_normal, of_pairs
+from fastmoments_kernels.kinds import FIXED, slack_of
 
 Array = Any
 
@@ -23,7 +24,6 @@ Array = Any
 # the sake of occupancy and spills.
 OPTIONS = {"enable_fp_fusion": False, "maxnreg": 255}
 ELEMENTS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time is that of programs, not elements
-PAIR_SLACK = 128  # a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
 
 
 class Variant(NamedTuple):
@@ -49,25 +49,24 @@ def dtype_name(tensor: Array) -> str:
 
 def elementwise_variant(activation: str, name: str, dtype: str) -> Variant:
     """An elementwise kernel: an element a thread, which may need all the registers there are."""
-    kind = BODIES[name]
-    template = of_neurons if kind.neurons == 1 else of_pairs
-    constants = {"BODY": device_function(kind.function, activation, dtype), "BLOCK": ELEMENTS}
+    template = of_neurons if LAUNCHED[name].neurons == 1 else of_pairs
+    constants = {"BODY": device_function(BODIES[name], activation, dtype), "BLOCK": ELEMENTS}
     return Variant(kernel(template, activation, dtype), constants, warps=4)
 
 
 def normal_variant(name: str, dtype: str) -> Variant:
     """A kernel of the bivariate normal; what the kernel calls is no activation's."""
-    body = device_function(NORMAL[name].function, CATALOGUE[0].name, dtype)
+    body = device_function(BODIES[name], CATALOGUE[0].name, dtype)
     return Variant(kernel(of_normal, CATALOGUE[0].name, dtype), {"BODY": body, "BLOCK": ELEMENTS}, warps=4)
 
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
-    """The function `name` (BODIES, cov_partials, cov_dparameters) on tensors or NumPy arrays that broadcast."""
+    """The function `name` of KINDS on tensors or NumPy arrays that broadcast."""
     return partial(_of_either, partial(_on_tensors, row_of(activation).name, name))
 
 
 def normal(name: str) -> Callable[..., Any]:
-    """The function `name` of NORMAL on tensors or NumPy arrays that broadcast."""
+    """The function `name` of OF_NORMAL on tensors or NumPy arrays that broadcast."""
     return partial(_of_either, partial(_normal, name))
 
 
@@ -97,7 +96,7 @@ def _on_tensors(activation: str, name: str, *inputs: Array) -> Any:
         of_one, of_two = (_launch(activation, "cov_1_dparameters", pair) for pair in (inputs, _mirrored(inputs)))
         return tuple(row for pair in zip(of_one, of_two, strict=True) for row in pair)
     out = _launch(activation, name, inputs)
-    return out[0] if BODIES[name].outputs == 1 else out
+    return out[0] if LAUNCHED[name].outputs == 1 else out
 
 
 def _mirrored(inputs: Sequence[Array]) -> list[Array]:
@@ -115,18 +114,18 @@ def _cov_partials(activation: str, *inputs: Array) -> tuple[Array, ...]:
 
 
 def _launch(activation: str, name: str, inputs: Sequence[Array]) -> tuple[Array, ...]:
-    """Results of a function of BODIES on contiguous tensors of one shape."""
-    kind, like = BODIES[name], inputs[0]
-    fixed, parameters = inputs[: FIXED[kind.neurons]], tuple(inputs[FIXED[kind.neurons] :])
-    _, count = kind.arrays(len(parameters) // kind.neurons)
-    slack = () if kind.neurons == 1 else (PAIR_SLACK * torch.finfo(like.dtype).eps,)
+    """The results of a kernel on contiguous tensors of one shape."""
+    neurons, like = LAUNCHED[name].neurons, inputs[0]
+    fixed, parameters = inputs[: FIXED[neurons]], tuple(inputs[FIXED[neurons] :])
+    _, count = arrays_of(name, len(parameters) // neurons)
+    slack = () if neurons == 1 else (slack_of(2, torch.finfo(like.dtype).eps),)
     return _filled(elementwise_variant(activation, name, dtype_name(like)), count, (*fixed, parameters), slack)
 
 
 def _normal(name: str, *inputs: Array) -> Any:
-    kind = NORMAL[name]
-    out = _filled(normal_variant(name, dtype_name(inputs[0])), kind.arrays(0)[1], inputs)
-    return out[0] if kind.outputs == 1 else out
+    outputs = arrays_of(name, 0)[1]
+    out = _filled(normal_variant(name, dtype_name(inputs[0])), outputs, inputs)
+    return out[0] if outputs == 1 else out
 
 
 def _filled(

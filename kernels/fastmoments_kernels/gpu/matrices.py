@@ -16,6 +16,7 @@ from fastmoments_kernels.gpu.compiled import device_function, kernel
 from fastmoments_kernels.gpu.dense import neurons, pairs
 from fastmoments_kernels.gpu.dense_vjp import along_cov, along_neuron, collect, pair_10, pair_20
 from fastmoments_kernels.gpu.launch import Variant, dtype_name, on_device_of
+from fastmoments_kernels.kinds import slack_of
 
 Array = Any
 
@@ -115,7 +116,7 @@ def _prepare(
     coefficients = mu.new_empty((batch, terms + 2, n))
     rests = mu.new_empty((batch, tiles, max(terms // SWEEP, 1)))
     variant(batch * tiles, mu, cov, rows, *outputs, features, coefficients, rests, n, tiles, terms)
-    return _Prepared(rows, features, coefficients, rests, tiles, terms, 64 * n * torch.finfo(cov.dtype).eps)
+    return _Prepared(rows, features, coefficients, rests, tiles, terms, slack_of(n, torch.finfo(cov.dtype).eps))
 
 
 def moments(

@@ -9,16 +9,16 @@ import triton.language as tl
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import CATALOGUE
 from fastmoments_kernels.formulas.bivariate_normal import NORMAL
-from fastmoments_kernels.formulas.scalars import OF_NEURON, OF_PAIR
+from fastmoments_kernels.formulas.scalars import SCALARS
 from fastmoments_kernels.gpu.compiled import BASE, as_device, device_function
 from fastmoments_kernels.gpu.elementary import constant
+from fastmoments_kernels.kinds import is_of_pair, slack_of
 from fastmoments_kernels.vocabulary import Real, Reals
 
 # bound to each in turn, in either arithmetic
-in_32: Callable[..., Any] = OF_NEURON["mean"]
-in_64: Callable[..., Any] = OF_NEURON["mean"]
-# a pair's determinant may lie below 0 by 64 n eps of var_1 var_2, n = 2: rounding
-SLACK_32, SLACK_64 = 128 * 2.0**-23, 128 * 2.0**-52
+in_32: Callable[..., Any] = SCALARS["mean"]
+in_64: Callable[..., Any] = SCALARS["mean"]
+SLACK_32, SLACK_64 = slack_of(2, 2.0**-23), slack_of(2, 2.0**-52)
 
 
 def blocks(numbers: Reals, like: Real) -> Reals:
@@ -61,9 +61,8 @@ def _callable(template: Callable[..., Any], function: Callable[..., Any], activa
 
 @cache
 def scalar(activation: str, name: str) -> Any:
-    """The function `name` of OF_NEURON or OF_PAIR for an activation, its parameters a tuple of numbers."""
-    template = of_neuron if name in OF_NEURON else of_pair
-    return _callable(template, (OF_NEURON | OF_PAIR)[name], activation)
+    """The function `name` of SCALARS for an activation, its parameters a tuple of numbers."""
+    return _callable(of_pair if is_of_pair(name) else of_neuron, SCALARS[name], activation)
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastmoments_kernels.arrays import ArrayFunctions, NormalFunctions
 from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.kinds import is_of_pair, slack_of
 from fastmoments_kernels.xla.vocabulary import WORDS
 
 Array = Any
@@ -30,7 +31,7 @@ def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callab
 
 
 def normal(name: str) -> Callable[..., Any]:
-    """The function `name` of NORMAL on arrays that broadcast, as `elementwise` does."""
+    """The function `name` of OF_NORMAL on arrays that broadcast, as `elementwise` does."""
     return partial(_of_either, _normal(name))
 
 
@@ -40,7 +41,7 @@ def _elementwise(activation: str, name: str) -> Callable[..., Any]:
 
     def call(*arguments: Array) -> Any:
         arrays = jnp.broadcast_arrays(*arguments)
-        slack = (128 * _eps(*arrays),) if name.startswith("cov") else ()
+        slack = (slack_of(2, _eps(*arrays)),) if is_of_pair(name) else ()
         return function(*arrays, *slack)
 
     return jax.jit(call)
@@ -84,7 +85,7 @@ def moments_vjp(
 def _moments(activation: str) -> Callable[..., tuple[Array, Array]]:
     def call(mu: Array, cov: Array, *parameters: Array) -> tuple[Array, Array]:
         n = mu.shape[-1]
-        return functions(activation).moments(mu, cov, 64 * n * _eps(mu, cov), *parameters)
+        return functions(activation).moments(mu, cov, slack_of(n, _eps(mu, cov)), *parameters)
 
     return jax.jit(call)
 
