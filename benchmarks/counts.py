@@ -8,8 +8,9 @@ import numba
 import numpy as np
 
 from fastmoments_kernels.catalogue import parameters_of, row_of
-from fastmoments_kernels.cpu import dense, matrices
-from fastmoments_kernels.cpu.squares import HEIGHT, VECTOR, load
+from fastmoments_kernels.cpu import covariance, matrices
+from fastmoments_kernels.cpu.machine import LINE
+from fastmoments_kernels.cpu.patches import HEIGHT, load
 from fastmoments_kernels.cpu.vocabulary import binding, inline
 from fastmoments_kernels.formulas import bivariate, bivariate_normal
 
@@ -24,18 +25,18 @@ FEW_NODES = 6.0  # and from here on those by the rules, the shortest last
 def _counting() -> Any:
     """The kernel of covariance matrices, with how many terms a pair takes in place of its covariance.
 
-    Which squares take how many is its own choice; what it would compute of them is taken out, and with it whatever
+    Which patches take how many is its own choice; what it would compute of them is taken out, and with it whatever
     depends on the activation.
     """
 
     def terms_of(rho: Any, rows: Array, columns: Array, terms: int, i: int, j: int) -> Any:
-        return load(np.full((HEIGHT, VECTOR // rows.itemsize), terms, rows.dtype), 0, 0)
+        return load(np.full((HEIGHT, LINE // rows.itemsize), terms, rows.dtype), 0, 0)
 
     formula = ModuleType("formula")
     vars(formula)["cov"] = numba.njit(lambda one, two, cov_12, slack: BY_FORMULA)
     nothing = numba.njit(lambda features, first, *rest: 0.0)
     names = {"series": numba.njit(terms_of), "formula": formula, "coefficients": nothing, "neuron_at": nothing}
-    return numba.njit(binding("float64", names, inline).copy(dense.pairs), error_model="numpy")
+    return numba.njit(binding("float64", names, inline).copy(covariance.pairs), error_model="numpy")
 
 
 def series_terms(name: str, mu: Array, cov: Array) -> tuple[float, float]:
@@ -43,8 +44,8 @@ def series_terms(name: str, mu: Array, cov: Array) -> tuple[float, float]:
     row, counted = row_of(name), np.zeros_like(cov)
     parameters = tuple(map(np.asarray, parameters_of(row.activation()).values()))
     neurons = matrices.prepare(name, mu[None], np.diagonal(cov)[None], parameters)
-    arrays = neurons.variance, neurons.features, neurons.inverse_sd, neurons.table.astype(cov.dtype), neurons.rests
-    _counting()(*arrays, cov[None], counted[None], 0, *matrices.rounding(cov.dtype, len(mu)), 0, 1)
+    known = neurons.known._replace(table=neurons.known.table.astype(cov.dtype))
+    _counting()(known, cov[None], counted[None], 0, *matrices.rounding(cov.dtype, len(mu)), 0, 1)
     pairs = counted[np.triu_indices_from(counted, 1)]
     by_series = pairs[pairs != BY_FORMULA]
     return float(by_series.mean()), 1 - len(by_series) / len(pairs)

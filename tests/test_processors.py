@@ -13,9 +13,9 @@ SETTINGS = {
 }
 others = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 WIDTHS = """
-from fastmoments_kernels.cpu import machine, products, squares
-from fastmoments_kernels.cpu.block import LANES
-print(machine.AVX512, products.VECTOR, products.SUMS, squares.HEIGHT, LANES)
+from fastmoments_kernels.cpu import machine, patches, products
+from fastmoments_kernels.cpu.packs import LANES
+print(machine.AVX512, machine.VECTOR, products.SUMS, patches.HEIGHT, LANES)
 """
 
 

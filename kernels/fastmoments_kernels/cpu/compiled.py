@@ -57,12 +57,12 @@ def formula_binding(formula: ModuleType, parameters: int, real: str = "float64")
     return binding(real, names | {"HAS_SERIES": has_series(formula)}, inline)
 
 
-def block_binding(formula: ModuleType, parameters: int) -> Binding:
-    """What loops over Blocks find under `formula` and PARAMETERS."""
+def pack_binding(formula: ModuleType, parameters: int) -> Binding:
+    """What loops over packs find under `formula` and PARAMETERS."""
     compiled = ModuleType(formula.__name__)
     for name, function in interface_of(formula).items():
-        setattr(compiled, name, (COMPILED if name in OF_PAIRS else INLINED)["block"](function))
-    return binding("block", {"formula": compiled, "PARAMETERS": (0.0,) * parameters}, jit)
+        setattr(compiled, name, (COMPILED if name in OF_PAIRS else INLINED)["pack"](function))
+    return binding("pack", {"formula": compiled, "PARAMETERS": (0.0,) * parameters}, jit)
 
 
 def entry(template: Callable[..., Any], binding: Binding, name: str, signature: Any) -> Any:

@@ -1,6 +1,6 @@
 """The elementwise functions as NumPy ufuncs, a chunk at a time.
 
-Of one neuron in the arrays' dtype, float32 or float64; of pairs and of the bivariate normal in Blocks of float64.
+Of one neuron in the arrays' dtype, float32 or float64; of pairs and of the bivariate normal in packs of float64.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu.block import LANES, load_block, load_blocks, store_block, store_blocks
-from fastmoments_kernels.cpu.compiled import INLINED, block_binding, formula_binding, jit, ufunc_loop
+from fastmoments_kernels.cpu.compiled import INLINED, formula_binding, jit, pack_binding, ufunc_loop
 from fastmoments_kernels.cpu.components import padded
 from fastmoments_kernels.cpu.loops import loop, loop_by_routes
 from fastmoments_kernels.cpu.memory import LOAD, STORE, column
 from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
+from fastmoments_kernels.cpu.packs import LANES, load_pack, load_packs, store_pack, store_packs
 from fastmoments_kernels.cpu.vocabulary import binding
 from fastmoments_kernels.cpu.wide import MOST, Wide
 from fastmoments_kernels.formulas import identity as formula
@@ -42,13 +42,13 @@ def _one(x: Array, i: int) -> Any:
 
 
 def _pair(x: Array, i: int) -> Any:
-    first = formula.neuron(load_block(x, 0, i), load_block(x, 2, i), load_blocks(PARAMETERS, x, 5, 2, i))
-    second = formula.neuron(load_block(x, 1, i), load_block(x, 3, i), load_blocks(PARAMETERS, x, 6, 2, i))
-    return first, second, load_block(x, 4, i)
+    first = formula.neuron(load_pack(x, 0, i), load_pack(x, 2, i), load_packs(PARAMETERS, x, 5, 2, i))
+    second = formula.neuron(load_pack(x, 1, i), load_pack(x, 3, i), load_packs(PARAMETERS, x, 6, 2, i))
+    return first, second, load_pack(x, 4, i)
 
 
 def _limits(x: Array, i: int) -> Any:
-    return load_block(x, 0, i), load_block(x, 1, i), load_block(x, 2, i)
+    return load_pack(x, 0, i), load_pack(x, 1, i), load_pack(x, 2, i)
 
 
 def _mean(x: Array, count: int, slack: float) -> None:
@@ -100,60 +100,60 @@ def _var_dparameters(x: Array, count: int, slack: float) -> None:
 def _cov(x: Array, count: int, slack: float) -> None:
     for i in range(0, count, LANES):
         first, second, cov_12 = _pair(x, i)
-        store_block(x, INPUTS, i, formula.cov(first, second, cov_12, slack))
+        store_pack(x, INPUTS, i, formula.cov(first, second, cov_12, slack))
 
 
 def _cov_partials(x: Array, count: int, slack: float) -> None:
     for i in range(0, count, LANES):
         first, second, cov_12 = _pair(x, i)
-        store_block(x, INPUTS, i, formula.cov_10(first, second, cov_12, slack))
-        store_block(x, INPUTS + 1, i, formula.cov_10(second, first, cov_12, slack))
-        store_block(x, INPUTS + 2, i, 0.5 * formula.cov_20(first, second, cov_12, slack))
-        store_block(x, INPUTS + 3, i, 0.5 * formula.cov_20(second, first, cov_12, slack))
-        store_block(x, INPUTS + 4, i, formula.product_11(first, second, cov_12, slack))
+        store_pack(x, INPUTS, i, formula.cov_10(first, second, cov_12, slack))
+        store_pack(x, INPUTS + 1, i, formula.cov_10(second, first, cov_12, slack))
+        store_pack(x, INPUTS + 2, i, 0.5 * formula.cov_20(first, second, cov_12, slack))
+        store_pack(x, INPUTS + 3, i, 0.5 * formula.cov_20(second, first, cov_12, slack))
+        store_pack(x, INPUTS + 4, i, formula.product_11(first, second, cov_12, slack))
 
 
 def _cov_dparameters(x: Array, count: int, slack: float) -> None:
     for i in range(0, count, LANES):
         first, second, cov_12 = _pair(x, i)
-        store_blocks(x, INPUTS, 2, i, formula.cov_dparameters(first, second, cov_12, slack))
-        store_blocks(x, INPUTS + 1, 2, i, formula.cov_dparameters(second, first, cov_12, slack))
+        store_packs(x, INPUTS, 2, i, formula.cov_dparameters(first, second, cov_12, slack))
+        store_packs(x, INPUTS + 1, 2, i, formula.cov_dparameters(second, first, cov_12, slack))
 
 
 def _routes(x: Array, count: int, slack: float) -> None:
     for i in range(0, count, LANES):
         first, second, cov_12 = _pair(x, i)
-        store_block(x, INPUTS, i, formula.route(first, second, cov_12, slack))
+        store_pack(x, INPUTS, i, formula.route(first, second, cov_12, slack))
 
 
 def _cdf(x: Array, count: int, slack: float) -> None:
     for i in range(0, count, LANES):
         h, k, rho = _limits(x, i)
-        store_block(x, INPUTS, i, bivariate_cdf(h, k, rho))
+        store_pack(x, INPUTS, i, bivariate_cdf(h, k, rho))
 
 
 def _log_cdf(x: Array, count: int, slack: float) -> None:
     for i in range(0, count, LANES):
         h, k, rho = _limits(x, i)
-        store_block(x, INPUTS, i, log_bivariate_cdf(h, k, rho))
+        store_pack(x, INPUTS, i, log_bivariate_cdf(h, k, rho))
 
 
 def _cdf_partials(x: Array, count: int, slack: float) -> None:
     for i in range(0, count, LANES):
         h, k, rho = _limits(x, i)
-        store_blocks(x, INPUTS, 1, i, bivariate_cdf_partials(h, k, rho))
+        store_packs(x, INPUTS, 1, i, bivariate_cdf_partials(h, k, rho))
 
 
 def _log_cdf_partials(x: Array, count: int, slack: float) -> None:
     for i in range(0, count, LANES):
         h, k, rho = _limits(x, i)
-        store_blocks(x, INPUTS, 1, i, log_bivariate_cdf_partials(h, k, rho))
+        store_packs(x, INPUTS, 1, i, log_bivariate_cdf_partials(h, k, rho))
 
 
 def _cdf_routes(x: Array, count: int, slack: float) -> None:
     for i in range(0, count, LANES):
         h, k, rho = _limits(x, i)
-        store_block(x, INPUTS, i, bivariate_route(h, k, rho))
+        store_pack(x, INPUTS, i, bivariate_route(h, k, rho))
 
 
 BODIES: dict[str, Callable[..., None]] = {
@@ -185,7 +185,7 @@ def _loops(
     """A ufunc's inner loop for every dtype, cached on disk by its name and number of inputs: a mixture's vary."""
     loops = {}
     for dtype in ("float32", "float64"):
-        real = dtype if ALL[kind].neurons == 1 else "block"
+        real = dtype if ALL[kind].neurons == 1 else "pack"
         number = np.float32 if real == "float32" else np.float64
         constants: dict[str, Any] = {
             "INPUTS": inputs,
@@ -210,9 +210,7 @@ def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc | Wide:
     parameters = (whole - fixed) // kind.neurons
 
     def names_in(real: str) -> Mapping[str, Any]:
-        bound = (
-            block_binding(formula, parameters) if real == "block" else formula_binding(formula, parameters, real)
-        )
+        bound = pack_binding(formula, parameters) if real == "pack" else formula_binding(formula, parameters, real)
         return bound.names
 
     routes = _routes if kind.neurons == 2 and has_routes(formula) else None
@@ -235,7 +233,7 @@ def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufu
 @cache
 def normal(name: str) -> np.ufunc:
     """The ufunc `name` of OF_NORMAL, compiled on first use."""
-    names = {formula.__name__: INLINED["block"](formula) for formula in (*NORMAL.values(), bivariate_route)}
+    names = {formula.__name__: INLINED["pack"](formula) for formula in (*NORMAL.values(), bivariate_route)}
     kind = OF_NORMAL[name]
     loops = _loops(name, name, FIXED[0], lambda real: names, _cdf_routes)
     return make_ufunc(name, kind.doc, loops, FIXED[0], outputs_of(name, FIXED[0]))

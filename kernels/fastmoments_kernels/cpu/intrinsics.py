@@ -1,4 +1,4 @@
-"""Single instructions that Python has no words for: of Blocks, of float32 if all numbers are, else of float64."""
+"""Single instructions that Python has no words for: of packs, of float32 if all numbers are, else of float64."""
 
 from typing import Any
 
@@ -7,18 +7,19 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from fastmoments_kernels.cpu.block import BITS as BLOCK_BITS
-from fastmoments_kernels.cpu.block import DOUBLES, Lanes, block, emit_fma, emit_sqrt, mask, spread
+from fastmoments_kernels.cpu.packs import BITS as PACK_BITS
+from fastmoments_kernels.cpu.packs import DOUBLES, LANES, Packed, emit_fma, emit_sqrt, mask, pack
+from fastmoments_kernels.cpu.vectors import splat
 
 SQRT_HALF = 0.7071067811865476
-RUN = 8  # coefficients of a Block's polynomial
+RUN = 8  # coefficients of a pack's polynomial
 # of a float type: the integer of its size, bits of the mantissa, what is added to the exponent
 BITS = {types.float32: (types.int32, 23, 127), types.float64: (types.int64, 52, 1023)}
 
 
 def _real(*numbers: Any) -> Any:
-    if any(isinstance(number, Lanes) for number in numbers):
-        return block
+    if any(isinstance(number, Packed) for number in numbers):
+        return pack
     return types.float32 if all(number == types.float32 for number in numbers) else types.float64
 
 
@@ -27,11 +28,11 @@ def _integer(bits: Any) -> Any:
 
 
 def _number(real: Any) -> Any:
-    return types.float64 if real == block else real
+    return types.float64 if real == pack else real
 
 
 def _patterns(value: Any, bits: Any) -> Any:
-    return BLOCK_BITS if value.type == DOUBLES else _integer(bits)
+    return PACK_BITS if value.type == DOUBLES else _integer(bits)
 
 
 def _all(kind: Any, number: Any) -> Any:
@@ -49,7 +50,7 @@ def fma(context: Any, a: Any, b: Any, c: Any) -> Any:
 @intrinsic
 def where(context: Any, condition: Any, a: Any, b: Any) -> Any:
     """A selection, not a branch: LLVM would thread branches on one condition into code that has no vectors."""
-    real = _real(a, b) if condition != mask else block
+    real = _real(a, b) if condition != mask else pack
     return real(
         mask if condition == mask else types.boolean, real, real
     ), lambda _, builder, s, arguments: builder.select(*arguments)
@@ -59,17 +60,17 @@ def where(context: Any, condition: Any, a: Any, b: Any) -> Any:
 def polynomial(context: Any, coefficients: Any, x: Any) -> Any:
     """Horner's rule written out: a loop over the constants would stay a loop and keep others from vectorising.
 
-    Of Blocks, which wait for what is before, in runs side by side: the high coefficients hardly count.
+    Of packs, which wait for what is before, in runs side by side: the high coefficients hardly count.
     """
     real = _real(*coefficients, x)
     count = len(coefficients)
-    number, run = (types.float64, RUN) if real == block else (real, count)
+    number, run = (types.float64, RUN) if real == pack else (real, count)
 
     def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values, x = arguments
         terms = [builder.extract_value(values, i) for i in range(count)]
-        if real == block:
-            terms = [spread(builder, term, DOUBLES) for term in terms]
+        if real == pack:
+            terms = [splat(builder, term, LANES) for term in terms]
         runs = [_horner(builder, terms[max(end - run, 0) : end], x) for end in range(count, 0, -run)][::-1]
         power = x
         for _ in range(3 if len(runs) > 1 else 0):  # x^RUN

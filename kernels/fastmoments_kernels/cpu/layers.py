@@ -17,8 +17,8 @@ from fastmoments_kernels.threads import run
 
 Array = np.ndarray[Any, Any]
 
-BLOCK = 8 * products.SUMS  # rows whose sums use a panel of weights before the next one is read
-SERIAL = 2**22  # weights times rows that are done before a second thread has started
+CHUNK = 8 * products.SUMS  # rows whose sums use a panel of weights before the next one is read
+SMALL = 2**22  # weights times rows that are done before a second thread has started
 
 
 def _shape(real: str, vectors: int) -> dict[str, int]:
@@ -82,9 +82,9 @@ def linear_marginals(
     width = vectors * products.lanes(real)
     panels = -(-columns // width)
     packed = aligned((panels, depth, 3, width), offsets)
-    parallel = rows * columns * depth > SERIAL
+    parallel = rows * columns * depth > SMALL
     run(_packing(real, vectors), (*map(np.ascontiguousarray, weights), packed), panels if parallel else 1)
-    tasks = -(-rows // BLOCK) if parallel else 1
+    tasks = -(-rows // CHUNK) if parallel else 1
     negative = np.zeros(max(tasks, 1), np.int64)
-    run(kernel, (*inputs, packed, offsets, own, *outputs, negative, BLOCK), tasks)
+    run(kernel, (*inputs, packed, offsets, own, *outputs, negative, CHUNK), tasks)
     return int(negative.sum())

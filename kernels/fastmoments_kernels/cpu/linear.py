@@ -30,25 +30,25 @@ def linear(
     mean_out: Array,
     var_out: Array,
     negative: Array,
-    block: int,
+    chunk: int,
     first: int,
     step: int,
 ) -> None:
     """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + c, then the activation's, into (rows, columns).
 
     mu and var are (rows, depth), weights those of `by_panels`, biases (2, columns), parameters (count, columns).
-    Every `step`th block of rows is done, from `first` on. Counts negative variances.
+    Every `step`th chunk of rows is done, from `first` on. Counts negative variances.
     """
     (rows, depth), columns, panels = mu.shape, mean_out.shape[1], len(weights)
     offsets, x = aligned((panels, 2, WIDTH), mu), aligned((panels, OPERANDS, ROWS * WIDTH), mu)
-    square = np.empty((block, depth), mu.dtype)
+    square = np.empty((chunk, depth), mu.dtype)
     for p in range(panels):
         for c in range(min(WIDTH, columns - p * WIDTH)):
             offsets[p, 0, c], offsets[p, 1, c] = biases[0, p * WIDTH + c], biases[1, p * WIDTH + c]
             for k in range(len(parameters)):
                 x[p, 2 + k, c::WIDTH] = parameters[k, p * WIDTH + c]
-    for start in range(first * block, rows, step * block):
-        some_mu, some_var = mu[start : start + block], var[start : start + block]
+    for start in range(first * chunk, rows, step * chunk):
+        some_mu, some_var = mu[start : start + chunk], var[start : start + chunk]
         negative[first] += prepare(some_mu.reshape(-1), some_var.reshape(-1), square.reshape(-1))
         for p in range(panels):
             for i in range(0, len(some_mu), ROWS):

@@ -1,18 +1,18 @@
-"""NumPy's inner loops, for any function: inputs to chunks of Blocks, what is computed back to where it belongs."""
+"""NumPy's inner loops, for any function: inputs to chunks of packs, what is computed back to where it belongs."""
 
 from typing import Any
 
 import numpy as np
 from numba import carray, types
 
-from fastmoments_kernels.cpu.block import LANES
 from fastmoments_kernels.cpu.memory import LOAD, STORE
+from fastmoments_kernels.cpu.packs import LANES
 from fastmoments_kernels.formulas.identity import ROUTES
 
 Array = Any
 
 CHUNK = 128  # elements of every operand in the first cache level
-LONG_CHUNK = 8192  # in the second, so that the last Blocks of all routes are few among them
+LONG_CHUNK = 8192  # in the second, so that the last packs of all routes are few among them
 APART = 8  # how many neighbours are counted apart
 # bound per ufunc and dtype
 INPUTS, OPERANDS, SLACK, REAL, SIZE = 2, 3, 0.0, np.float64, 8
@@ -46,9 +46,9 @@ def loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
 
 
 def loop_by_routes(args: Array, dims: Array, steps: Array, data: Array) -> None:
-    """The same with the elements of a chunk in the order of their routes, each of which begins a Block."""
+    """The same with the elements of a chunk in the order of their routes, each of which begins a pack."""
     address, step = carray(args, OPERANDS), carray(steps, OPERANDS)
-    width = max(LANES, min(LONG_CHUNK, _to_block(dims[0])))
+    width = max(LANES, min(LONG_CHUNK, _to_pack(dims[0])))
     given, x = np.empty((INPUTS + 1, width)), np.empty((OPERANDS, width + ROUTES * LANES))
     # unsigned: an index that may be negative is looked at first
     kinds, order = np.empty(width, np.uint8), np.empty(width + ROUTES * LANES, np.uint32)
@@ -77,7 +77,7 @@ def _say_nothing() -> None:
 
 
 def _sort(order: Array, kinds: Array, count: int) -> int:
-    """Elements in the order of their routes, the last of a route again to the end of its Block; how many in all."""
+    """Elements in the order of their routes, the last of a route again to the end of its pack; how many in all."""
     # to count one route twice in a row is to wait
     places, ends, total = np.zeros((APART, ROUTES), np.uint32), np.empty(ROUTES, np.int64), 0
     for i in range(count):
@@ -86,27 +86,27 @@ def _sort(order: Array, kinds: Array, count: int) -> int:
         for j in range(APART):
             places[j, route], total = total, total + places[j, route]
         ends[route] = total
-        total = _to_block(total)
+        total = _to_pack(total)
     for i in range(count):
         place = places[i % APART, kinds[i]]
         order[place] = i
         places[i % APART, kinds[i]] = place + 1
     for route in range(ROUTES):
-        for i in range(ends[route], _to_block(ends[route])):
+        for i in range(ends[route], _to_pack(ends[route])):
             order[i] = order[ends[route] - 1]
     return total
 
 
 # Of neighbours in memory vectors are made
 def _gather(address: int, step: int, count: int, x: Array) -> None:
-    """Read so many numbers, and the last again to the end of its Block."""
+    """Read so many numbers, and the last again to the end of its pack."""
     if step == SIZE:
         for i in range(count):
             x[i] = load(address, i)
     else:
         for i in range(count):
             x[i] = load(address + i * step, 0)
-    for i in range(count, _to_block(count)):
+    for i in range(count, _to_pack(count)):
         x[i] = x[count - 1]
 
 
@@ -120,6 +120,6 @@ def _scatter(x: Array, count: int, address: int, step: int) -> None:
             store(address + i * step, 0, x[i])
 
 
-def _to_block(count: int) -> int:
-    """The end of the Block that many elements end in."""
+def _to_pack(count: int) -> int:
+    """The end of the pack that many elements end in."""
     return (count + LANES - 1) // LANES * LANES

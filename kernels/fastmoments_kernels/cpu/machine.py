@@ -1,4 +1,4 @@
-"""The processor that Numba compiles for, asked in one place, for the loops' widths and the cache's folder.
+"""The processor that Numba compiles for, asked in one place: the loops' widths and the cache's folder follow it.
 
 It need not be the one at hand: NUMBA_CPU_NAME, NUMBA_CPU_FEATURES and NUMBA_ENABLE_AVX choose another.
 """
@@ -8,3 +8,5 @@ from numba.core.registry import cpu_target
 # LLVM's triple, the processor's name, and its features as LLVM lists them: "+avx2,-avx512f,..."
 TARGET: tuple[str, str, str] = cpu_target.target_context.codegen().magic_tuple()
 AVX512 = "+avx512f" in TARGET[2].split(",")
+VECTOR = 64 if AVX512 else 32  # bytes of the widest vector register
+LINE = 64  # bytes of a line of the caches

@@ -13,16 +13,16 @@ from numba import types
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cautions import warn_of_pairs
-from fastmoments_kernels.cpu import dense, dense_vjp, neurons, serial, tiles
-from fastmoments_kernels.cpu.compiled import block_binding, entry, formula_binding
+from fastmoments_kernels.cpu import covariance, covariance_vjp, neurons, serial, tiles
+from fastmoments_kernels.cpu.compiled import entry, formula_binding, pack_binding
 from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
 from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
 
-PART = 4096  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
-SERIAL = 128  # a single matrix up to this size is done before a second thread has started
+AT_ONCE = 4096  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
+SMALL = 128  # rows of all matrices that are done before a second thread has started
 
 Array = np.ndarray[Any, Any]
 
@@ -31,28 +31,32 @@ def _input(real: Any, ndim: int) -> Any:
     return types.Array(real, ndim, "C", readonly=True)  # writable arrays convert to it, so one signature serves all
 
 
+def _known(table: Any) -> Any:
+    """The type of what `neurons.neurons` returns, its table in one dtype."""
+    double = types.float64
+    fields = (types.Array(double, 2, "C"), types.Array(double, 3, "C"), types.Array(double, 2, "C"))
+    return types.NamedTuple((*fields, types.Array(table, 4, "C"), types.Array(double, 3, "C")), neurons.Known)
+
+
 @cache
 def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
     """A compiled loop for one dtype of the matrices; everything per neuron is float64."""
     double, real = types.float64, types.float32 if dtype == np.float32 else types.float64
     neuron, matrix, result = _input(double, 2), _input(real, 3), types.Array(real, 3, "C")
-    features, parts, task = _input(double, 3), types.Array(double, 3, "C"), (types.int64, types.int64)
-    wide, table = _input(double, 4), _input(real, 4)
+    parameters_in, gradients = _input(double, 3), types.Array(double, 3, "C")
+    parts, options, task = types.Array(double, 4, "C"), (types.int64, double, double), (types.int64, types.int64)
     signatures = {
-        "neurons": (neuron, neuron, features),
-        "pairs": (neuron, features, neuron, table, features, matrix, result, types.int64, double, double, *task),
-        "pair_gradients": (
-            *(features, neuron, wide, features, neuron, matrix, matrix, result, parts, parts),
-            *(types.int64, double, double, *task),
-        ),
-        "parameter_gradients": (features, matrix, matrix, parts, double, *task),
+        "neurons": (neuron, neuron, parameters_in),
+        "pairs": (_known(real), matrix, result, *options, *task),
+        "pair_gradients": (_known(double), neuron, matrix, matrix, result, parts, *options, *task),
+        "parameter_gradients": (_input(double, 3), matrix, matrix, gradients, double, *task),
     }
-    module = {"neurons": neurons, "pairs": dense}.get(name, dense_vjp)
+    module = {"neurons": neurons, "pairs": covariance}.get(name, covariance_vjp)
     formula = row_of(row_name).formula
     binding = formula_binding(formula, parameters)
     if module is neurons:
-        measured = block_binding(formula, parameters)(neurons.measure)
-        binding = Binding({**binding.names, "measure_blocks": measured}, binding.compile, binding.constant)
+        measured = pack_binding(formula, parameters)(neurons.measure)
+        binding = Binding({**binding.names, "measure_packs": measured}, binding.compile, binding.constant)
     return entry(getattr(module, name), binding, f"{row_name}_{name}_{parameters}_{dtype.name}", signatures[name])
 
 
@@ -67,28 +71,25 @@ def _whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
     return entry(serial.whole, binding, f"{row_name}_whole_{parameters}_{dtype.name}", signature)
 
 
-def _blocks(n: int) -> int:
+def _tiles(n: int) -> int:
     return -(-n // tiles.TILE)
 
 
 def _tasks(batch: int, rows: int, columns: int) -> int:
     """How many tiles there are to share, at most."""
-    return 1 if batch * max(rows, columns) <= SERIAL else batch * _blocks(rows) * _blocks(columns)
+    return 1 if batch * max(rows, columns) <= SMALL else batch * _tiles(rows) * _tiles(columns)
 
 
 class _Neurons(NamedTuple):
-    """What is known of every neuron, in float64: the arguments and what `neurons.neurons` makes of them."""
+    """Every neuron in float64: mu, var and the parameters, (batch, n) each, the mean of f(X), and what is known."""
 
-    arguments: tuple[Array, ...]  # mu, var and the parameters, each (batch, n)
-    mean: Array  # of f(X), (batch, n)
-    variance: Array
-    features: Array  # (batch, FEATURES, n)
-    inverse_sd: Array
-    table: Array  # Hermite coefficients (batch, blocks, BASE + 2, width of a block)
-    rests: Array  # (batch, blocks, orders) of `series.log_rests`
+    arguments: tuple[Array, ...]
+    mean: Array
+    known: neurons.Known
 
 
 def prepare(name: str, mu: Array, var: Array, parameters: tuple[Array, ...]) -> _Neurons:
+    """`neurons.neurons` of mu, var and parameters (batch, n) in any dtype."""
     mu, var = mu.astype(np.float64, copy=False), var.astype(np.float64)
     stacked = _stacked(parameters, mu.shape)
     return _Neurons((mu, var, *stacked), *_kernel("neurons", name, len(parameters), mu.dtype)(mu, var, stacked))
@@ -135,7 +136,7 @@ def moments(
         warn_of_pairs(_whole(name, len(parameters), cov.dtype)(*given, *rounding(cov.dtype, n)))
         return
     everywhere = [np.broadcast_to(parameter, mu.shape) for parameter in parameters]
-    step, beyond = max(PART // max(width, 1), 1), False
+    step, beyond = max(AT_ONCE // max(width, 1), 1), False
     for first in range(0, batch, step):
         part = slice(first, first + step)
         own = tuple(parameter[part] for parameter in everywhere)
@@ -159,7 +160,7 @@ def block(
 
 def _start(cov: Array) -> int:
     """Where the neurons of a rectangle's columns begin: at the first whole tile beyond the rows'."""
-    return _blocks(cov.shape[1]) * tiles.TILE
+    return _tiles(cov.shape[1]) * tiles.TILE
 
 
 def _abreast(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> list[Array]:
@@ -172,10 +173,9 @@ def _abreast(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> list[Array]
 
 
 def _pairs(name: str, neurons: _Neurons, cov: Array, cov_out: Array, start: int, n: int) -> bool:
-    table = neurons.table.astype(cov.dtype, copy=False)
-    arrays = neurons.variance, neurons.features, neurons.inverse_sd, table, neurons.rests, cov, cov_out
+    known = neurons.known._replace(table=neurons.known.table.astype(cov.dtype, copy=False))
     kernel = _kernel("pairs", name, len(neurons.arguments) - 2, cov.dtype)
-    return any(run(kernel, (*arrays, start, *rounding(cov.dtype, n)), _tasks(*cov.shape)))
+    return any(run(kernel, (known, cov, cov_out, start, *rounding(cov.dtype, n)), _tasks(*cov.shape)))
 
 
 def moments_vjp(
@@ -226,18 +226,19 @@ def _pair_gradients(
     name: str, neurons: _Neurons, gain: Array, cov: Array, cov_bar: Array, start: int, n: int
 ) -> tuple[Array, Array, Array]:
     """What flows into mu, var and cov off the diagonal."""
-    mu_parts, var_parts = np.zeros((2, *neurons.rests.shape[:2], gain.shape[1]))
+    batch, n_all = gain.shape
+    parts = np.zeros((batch, _tiles(n_all), 2, n_all))
     cov_grad = np.empty_like(cov)
     slack, log_tolerance = rounding(cov.dtype, n)
-    gains = np.zeros_like(neurons.inverse_sd)
-    gains[:, : gain.shape[1]] = gain
-    given = neurons.features, neurons.inverse_sd, neurons.table, neurons.rests, gains, cov, cov_bar
+    gains = np.zeros_like(neurons.known.inverse_sd)
+    gains[:, :n_all] = gain
     kernel = _kernel("pair_gradients", name, len(neurons.arguments) - 2, cov.dtype)
     # derivatives' series converge later
     later = log_tolerance + math.log(1e-3)
-    arguments = *given, cov_grad, mu_parts, var_parts, start, slack, later
+    arguments = neurons.known, gains, cov, cov_bar, cov_grad, parts, start, slack, later
     warn_of_pairs(any(run(kernel, arguments, _tasks(*cov.shape))))
-    return mu_parts.sum(axis=1), var_parts.sum(axis=1), cov_grad
+    mu_grad, var_grad = np.moveaxis(parts.sum(axis=1), 1, 0)
+    return mu_grad, var_grad, cov_grad
 
 
 def parameter_vjp(
@@ -252,7 +253,7 @@ def parameter_vjp(
     neurons = prepare(name, mu, cov.diagonal(0, 1, 2), parameters)
     slack, _ = rounding(cov.dtype, n)
     kernel = _kernel("parameter_gradients", name, count, cov.dtype)
-    run(kernel, (neurons.features, cov, cov_bar, gradients, slack), _tasks(batch, n, n))
+    run(kernel, (neurons.known.features, cov, cov_bar, gradients, slack), _tasks(batch, n, n))
     with np.errstate(all="ignore"):
         ufuncs = (elementwise(name, kind, 2 + count) for kind in ("mean_dparameters", "var_dparameters"))
         of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)

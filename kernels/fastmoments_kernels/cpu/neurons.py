@@ -1,13 +1,13 @@
-"""What a matrix asks of every neuron by itself: in Blocks over all matrices of a batch, in float64."""
+"""What the matrix kernels need to know of every neuron, in float64, computed in packs over a whole batch."""
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments_kernels.cpu.block import LANES, load_block, load_blocks, store_block, store_blocks
 from fastmoments_kernels.cpu.memory import at
+from fastmoments_kernels.cpu.packs import LANES, load_pack, load_packs, store_pack, store_packs
 from fastmoments_kernels.cpu.series import BASE, coefficients, log_rests
 from fastmoments_kernels.cpu.tiles import TILE, aligned, filled
 from fastmoments_kernels.formulas import identity as formula
@@ -20,28 +20,34 @@ NEURON = (0.0, 0.0, 0.0)
 HAS_SERIES = True
 
 
+class Known(NamedTuple):
+    """What is known of the neurons of a batch of matrices."""
+
+    variance: Array  # of f(X), (batch, n)
+    features: Array  # of formula.neuron, (batch, features, n)
+    inverse_sd: Array  # 1 / sd in whole lines, 0 for a neuron without variance, whose rho is 0, and beyond the last
+    table: Array  # Hermite coefficients, (batch, tiles, BASE + 2, columns of a tile)
+    rests: Array  # `series.log_rests` of every tile, (batch, tiles, BASE + 1)
+
+
 def measure(given: Array, known: Array) -> None:
-    """Of neurons, one a column: rows mu, var and the parameters to rows mean and variance of f(X), and features."""
+    """Rows mu, var and the parameters, a neuron a column, to rows mean and variance of f(X) and features."""
     for i in range(0, given.shape[1], LANES):
         neuron = formula.neuron(
-            load_block(given, 0, i), load_block(given, 1, i), load_blocks(PARAMETERS, given, 2, 1, i)
+            load_pack(given, 0, i), load_pack(given, 1, i), load_packs(PARAMETERS, given, 2, 1, i)
         )
-        store_block(known, 0, i, formula.mean(neuron))
-        store_block(known, 1, i, formula.var(neuron))
-        store_blocks(known, 2, 1, i, neuron)
+        store_pack(known, 0, i, formula.mean(neuron))
+        store_pack(known, 1, i, formula.var(neuron))
+        store_packs(known, 2, 1, i, neuron)
 
 
-measure_blocks: Callable[[Array, Array], None] = measure  # bound to be of Blocks, where `neurons` is of numbers
+measure_packs: Callable[[Array, Array], None] = measure  # bound to packs, where `neurons` is bound to numbers
 
 
-def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """What is known of every neuron (batch, n): mean and variance of f(X), features, and for the series.
-
-    That is 1 / sd, 0 for one without variance, whose rho is 0, and beyond the last; the first coefficients; and
-    `log_rests`, by blocks.
-    """
+def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, Known]:
+    """The mean of f(X), (batch, n), and what else is known of neurons with mu and var (batch, n)."""
     batch, n = mu.shape
-    count, blocks = batch * n, (n + TILE - 1) // TILE
+    count, tiles = batch * n, (n + TILE - 1) // TILE
     whole = (count + LANES - 1) // LANES * LANES
     given, known = np.empty((2 + len(PARAMETERS), whole)), np.empty((2 + len(NEURON), whole))
     given[0, :count], given[1, :count] = mu.reshape(count), var.reshape(count)
@@ -49,11 +55,11 @@ def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, Array, Arr
         given[2 + k, :count] = parameters[k].reshape(count)
     for i in range(count, whole):
         given[:, i] = given[:, count - 1]
-    measure_blocks(given, known)
+    measure_packs(given, known)
     mean, variance = known[0, :count].reshape(batch, n), known[1, :count].reshape(batch, n)
-    inverse_sd, rests = np.zeros((batch, filled(n))), np.empty((batch, blocks, BASE + 1))
+    inverse_sd, rests = np.zeros((batch, filled(n))), np.empty((batch, tiles, BASE + 1))
     features = np.empty((batch, len(NEURON), n))
-    table = aligned((batch, blocks, BASE + 2, min(TILE, filled(n))), mu)
+    table = aligned((batch, tiles, BASE + 2, min(TILE, filled(n))), mu)
     for m in range(batch):
         for f in range(len(NEURON)):
             features[m, f] = known[2 + f, m * n : (m + 1) * n]
@@ -62,10 +68,10 @@ def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, Array, Arr
             scale = 0.0 if own == 0.0 else 1.0 / math.sqrt(own)
             # the coefficients of a constant are 0 whatever its mean
             inverse_sd[m, i] = scale if at(mu, (m, i)) == at(mu, (m, i)) else math.nan
-        for block in range(blocks):
+        for t in range(tiles):
             if HAS_SERIES:
-                coefficients(features[m], block * TILE, BASE, table[m, block])
-                log_rests(table[m, block], variance[m], block * TILE, rests[m, block])
+                coefficients(features[m], t * TILE, BASE, table[m, t])
+                log_rests(table[m, t], variance[m], t * TILE, rests[m, t])
             else:
-                rests[m, block] = math.inf
-    return mean, variance, features, inverse_sd, table, rests
+                rests[m, t] = math.inf
+    return mean, Known(variance, features, inverse_sd, table, rests)

@@ -7,10 +7,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastmoments_kernels.cpu.machine import AVX512
+from fastmoments_kernels.cpu.machine import AVX512, VECTOR
+from fastmoments_kernels.cpu.vectors import splat, vector_function, vector_type
 
-# Bytes of a vector, and how many vectors of either sum the registers hold beside those of weights
-VECTOR, SUMS = (64, 12) if AVX512 else (32, 4)
+SUMS = 12 if AVX512 else 4  # vectors of either sum that the registers hold beside those of weights
 
 
 def lanes(real: str) -> int:
@@ -19,38 +19,31 @@ def lanes(real: str) -> int:
 
 
 class _Vectors:
-    """Vectors of a number type in a function being built."""
+    """Vectors of a number type, one after another in memory, in a function being built."""
 
     def __init__(self, builder: Any, real: Any) -> None:
         self.builder, self.size, self.lanes = builder, real.bitwidth // 8, lanes(str(real))
-        number = ir.FloatType() if self.size == 4 else ir.DoubleType()
-        self.type = ir.VectorType(number, self.lanes)
-        self._first = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
-        kind = ir.FunctionType(self.type, [self.type] * 3)
-        name = f"llvm.fma.v{self.lanes}f{real.bitwidth}"
-        self._fma = cgutils.get_or_insert_function(builder.module, kind, name)
+        self.type = vector_type(real, self.lanes)
 
-    def _address(self, base: Any, vectors: int) -> Any:
-        address = self.builder.gep(base, [ir.IntType(64)(vectors * self.lanes)])
+    def _address(self, base: Any, k: int) -> Any:
+        address = self.builder.gep(base, [ir.IntType(64)(k * self.lanes)])
         return self.builder.bitcast(address, self.type.as_pointer())
 
-    def load(self, base: Any, vectors: int) -> Any:
-        """The vector that so many follow `base`."""
-        return self.builder.load(self._address(base, vectors), align=self.size)
+    def load(self, base: Any, k: int) -> Any:
+        """The k-th vector from `base` on."""
+        return self.builder.load(self._address(base, k), align=self.size)
 
-    def store(self, value: Any, base: Any, vectors: int) -> None:
-        """Write it there."""
-        self.builder.store(value, self._address(base, vectors), align=self.size)
+    def store(self, value: Any, base: Any, k: int) -> None:
+        """Write the k-th vector from `base` on."""
+        self.builder.store(value, self._address(base, k), align=self.size)
 
-    def filled(self, base: Any, index: Any) -> Any:
-        """The number at an index everywhere."""
-        undefined, number = ir.Constant(self.type, ir.Undefined), self.builder.load(self.builder.gep(base, [index]))
-        single = self.builder.insert_element(undefined, number, ir.IntType(32)(0))
-        return self.builder.shuffle_vector(single, undefined, self._first)
+    def splat(self, base: Any, index: Any) -> Any:
+        """The vector of base[index] in every lane."""
+        return splat(self.builder, self.builder.load(self.builder.gep(base, [index])), self.lanes)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """A b + c."""
-        return self.builder.call(self._fma, [a, b, c])
+        return self.builder.call(vector_function(self.builder, "llvm.fma", self.type, 3), [a, b, c])
 
 
 def _views(lowering: Any, builder: Any, kinds: Any, values: Any) -> list[Any]:
@@ -92,11 +85,11 @@ def add_products(
             own = [[vectors.load(of_k, m * number + v) for v in range(number)] for m in range(3)]
             for r in range(SUMS // number):
                 at = builder.add(begin[r], loop.index)
-                x, spread, squared = (vectors.filled(factor.data, at) for factor in factors)
+                x, variance_in, squared = (vectors.splat(factor.data, at) for factor in factors)
                 for v in range(number):
                     mean, variance = means[r * number + v], variances[r * number + v]
                     builder.store(vectors.fma(x, own[0][v], builder.load(mean)), mean)
-                    total = vectors.fma(spread, own[1][v], builder.load(variance))
+                    total = vectors.fma(variance_in, own[1][v], builder.load(variance))
                     builder.store(vectors.fma(squared, own[2][v], total), variance)
         second = builder.gep(of_out.data, [builder.extract_value(of_out.shape, 1)])
         for sums, base in ((means, of_out.data), (variances, second)):

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.dense import pairs
-from fastmoments_kernels.cpu.neurons import neurons
+from fastmoments_kernels.cpu.covariance import pairs
+from fastmoments_kernels.cpu.neurons import Known, neurons
 
 Array = np.ndarray[Any, Any]
 
@@ -24,10 +24,10 @@ def whole(
     for m in range(len(mu)):
         for i in range(mu.shape[1]):
             wide[m, i], var[m, i] = mu[m, i], cov[m, i, i]
-    mean, variance, features, inverse_sd, table, rests = neurons(wide, var, parameters)
-    coefficients = table.astype(cov.dtype)
-    known = variance, features, inverse_sd, coefficients, rests
-    beyond: bool = pairs(*known, cov, cov_out, 0, slack, log_tolerance, 0, 1)
+    mean, known = neurons(wide, var, parameters)
+    table = known.table.astype(cov.dtype)
+    rounded = Known(known.variance, known.features, known.inverse_sd, table, known.rests)
+    beyond: bool = pairs(rounded, cov, cov_out, 0, slack, log_tolerance, 0, 1)
     for m in range(len(mu)):
         for i in range(mu.shape[1]):
             mean_out[m, i] = mean[m, i]

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmoments_kernels.cpu.intrinsics import as_float, as_integer, where
 from fastmoments_kernels.cpu.memory import at, column, put
-from fastmoments_kernels.cpu.squares import how_many_below
+from fastmoments_kernels.cpu.patches import how_many_below
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
 from fastmoments_kernels.formulas import identity as formula
 
@@ -20,7 +20,7 @@ Array = Any
 
 exp, log, minimum = (VOCABULARY["float64"][word] for word in ("exp", "log", "minimum"))
 
-BASE = 48  # orders that are tabulated for every neuron, enough for most blocks
+BASE = 48  # orders that are tabulated for every neuron, enough for most patches
 TERMS = 512  # the longest series
 ROUNDED = 1e-13  # of the variance: what is left of it is known no better
 ROOT = np.sqrt(np.arange(TERMS + 4.0))
@@ -33,7 +33,7 @@ def neuron_at(features: Array, j: int) -> Any:
 
 
 def coefficients(features: Array, first: int, terms: int, table: Array) -> None:
-    """Hermite coefficients b_n of the neurons from `first` on that fill a block, order n in row top - n.
+    """Hermite coefficients b_n of the neurons from `first` on that fill a tile, order n in row top - n.
 
     So series run upwards through the table. Row top, the last but one, has a_0 on the way and 0 in the end, the
     last row zeros.
@@ -59,7 +59,7 @@ def coefficients(features: Array, first: int, terms: int, table: Array) -> None:
 
 
 def log_rests(table: Array, variance: Array, first: int, rests: Array) -> None:
-    """rests[n] = log of the largest t(n) / sd of the block's neurons."""
+    """rests[n] = log of the largest t(n) / sd of the tile's neurons."""
     top, width = table.shape[0] - 2, min(table.shape[1], variance.shape[0] - first)
     total = np.zeros(width)
     for n in range(rests.shape[0]):

@@ -1,17 +1,37 @@
-"""Blocks of a matrix in aligned scratch: correlations in, covariances and their mirror image out."""
+"""Tiles of a matrix in aligned scratch: covariances in, results and their mirror image out."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmoments_kernels.cpu.machine import LINE
 from fastmoments_kernels.cpu.memory import at, put
-from fastmoments_kernels.cpu.squares import HEIGHT, VECTOR, load, store, store_transposed, to_read, to_write
+from fastmoments_kernels.cpu.patches import HEIGHT, load, store, store_transposed, to_read, to_write
 
 Array = Any
 
-TILE = 64  # 64 x 64 float64 scratch stays in the second cache level
-LANES = VECTOR // 4  # float32 in the widest vector; what a block does not fill of them holds zeros
+TILE = 64  # rows and columns: 64 x 64 float64 of scratch stay in the second cache level
+SINGLES = LINE // 4  # float32 in a line; scratch has whole lines, and zeros where a tile does not fill them
 PADDING = 16  # rows a multiple of 512 bytes apart would share few lines of the first cache level
+
+
+class Tile(NamedTuple):
+    """Where a tile lies: matrix[i : i + height, j : j + width].
+
+    Rows are neurons i, i + 1, ..., columns k, k + 1, ... In a symmetric matrix k = j; in a rectangle off the
+    diagonal the columns' neurons come after the rows', and there is no mirror image.
+    """
+
+    i: int
+    j: int
+    k: int
+    height: int
+    width: int
+
+
+def tile_at(matrix: Array, i: int, j: int, start: int) -> Any:
+    """The tile at matrix[i, j], where column 0 is neuron `start`."""
+    return Tile(i, j, start + j, min(TILE, matrix.shape[0] - i), min(TILE, matrix.shape[1] - j))
 
 
 def aligned(shape: tuple[int, ...], like: Array) -> Array:
@@ -19,108 +39,101 @@ def aligned(shape: tuple[int, ...], like: Array) -> Array:
     size = 1
     for length in shape:
         size *= length
-    raw = np.zeros(size + VECTOR // like.itemsize, like.dtype)
-    offset = (-raw.ctypes.data) % VECTOR // like.itemsize
+    raw = np.zeros(size + LINE // like.itemsize, like.dtype)
+    offset = (-raw.ctypes.data) % LINE // like.itemsize
     return raw[offset : offset + size].reshape(shape)
 
 
 def filled(n: int) -> int:
-    """n columns, rounded up to whole vectors."""
-    return (n + LANES - 1) // LANES * LANES
+    """n columns, rounded up to whole lines."""
+    return (n + SINGLES - 1) // SINGLES * SINGLES
 
 
-def prepared(matrix: Array, i: int, j: int, start: int, inverse_sd: Array, block: Array) -> None:
-    """The block at (i, j), column j being neuron start + j; 0 for constants, whatever it is, and by `clear`."""
-    height, width = extent(matrix, i, j)
-    read(matrix, i, j, block)
-    for a in range(height):
-        scale = inverse_sd[i + a]
-        for b in range(width):
-            constant = scale * at(inverse_sd, (start + j + b,)) == 0.0
-            block[a, b] = 0.0 if constant else block[a, b]
-    clear(block, height, width, i == start + j)
+def prepared(matrix: Array, tile: Tile, inverse_sd: Array, out: Array) -> None:
+    """Copy a tile to `out`: 0 for neurons without variance, whatever is given, and by `clear`."""
+    read(matrix, tile.i, tile.j, tile.height, tile.width, out)
+    for a in range(tile.height):
+        scale = inverse_sd[tile.i + a]
+        for b in range(tile.width):
+            constant = scale * at(inverse_sd, (tile.k + b,)) == 0.0
+            out[a, b] = 0.0 if constant else out[a, b]
+    clear(out, tile)
 
 
-def both_sides(matrix: Array, i: int, j: int, start: int, image: Array, block: Array) -> None:
-    """The block at (i, j) plus its mirror image, if it has one (start = 0); 0 by `clear`."""
-    height, width = extent(matrix, i, j)
-    if start > 0:
-        read(matrix, i, j, block)
+def both_sides(matrix: Array, tile: Tile, image: Array, out: Array) -> None:
+    """Copy a tile plus its mirror image, if it has one, to `out`; 0 by `clear`."""
+    i, j, _, height, width = tile
+    if tile.k != j:
+        read(matrix, i, j, height, width, out)
     else:
-        ahead(matrix, j, i)
-        ahead(matrix, i, j)
-        read(matrix, j, i, image)
+        ahead(matrix, j, i, width, height)
+        ahead(matrix, i, j, height, width)
+        read(matrix, j, i, width, height, image)
         for b in range(0, width, HEIGHT):
-            for a in range(0, height, VECTOR // block.itemsize):
-                store_transposed(load(image, b, a), block, a, b)
+            for a in range(0, height, LINE // out.itemsize):
+                store_transposed(load(image, b, a), out, a, b)
         for a in range(height):
             for b in range(width):
-                block[a, b] += at(matrix, (i + a, j + b))
-    clear(block, height, width, i == start + j)
+                out[a, b] += at(matrix, (i + a, j + b))
+    clear(out, tile)
 
 
-def ahead(matrix: Array, i: int, j: int) -> None:
-    """Have the block at (i, j) fetched, which will be read."""
-    height, width = extent(matrix, i, j)
+def ahead(matrix: Array, i: int, j: int, height: int, width: int) -> None:
+    """Have matrix[i : i + height, j : j + width] fetched, which will be read."""
     for a in range(0, height, HEIGHT):
-        for b in range(0, width, VECTOR // matrix.itemsize):
+        for b in range(0, width, LINE // matrix.itemsize):
             to_read(matrix, i + a, j + b)
 
 
-def clear(block: Array, height: int, width: int, diagonal: bool) -> None:
-    """0 in what a block does not fill and, of a diagonal block, up to the diagonal."""
-    for a in range(height):
-        for b in range(width, block.shape[1]):
-            block[a, b] = 0.0
-        for b in range(a + 1 if diagonal else 0):
-            block[a, b] = 0.0
-    for a in range(height, block.shape[0]):
-        for b in range(block.shape[1]):
-            block[a, b] = 0.0
-
-
-def read(matrix: Array, i: int, j: int, block: Array) -> None:
-    """Copy the block at (i, j)."""
-    height, width = extent(matrix, i, j)
+def read(matrix: Array, i: int, j: int, height: int, width: int, out: Array) -> None:
+    """Copy matrix[i : i + height, j : j + width] to the beginning of `out`."""
     for a in range(height):
         for b in range(width):
-            block[a, b] = at(matrix, (i + a, j + b))
+            out[a, b] = at(matrix, (i + a, j + b))
 
 
-def place_made(block: Array, mirror: Array, matrix: Array, i: int, j: int, start: int) -> None:
-    """The block at (i, j) and its mirror image, both made; in a rectangle (start > 0) the block alone."""
-    if extent(matrix, i, j) == (TILE, TILE) and i != start + j:
+def clear(out: Array, tile: Tile) -> None:
+    """0 in what a tile does not fill and, of a tile on the diagonal, up to the diagonal."""
+    for a in range(tile.height):
+        for b in range(tile.width, out.shape[1]):
+            out[a, b] = 0.0
+        for b in range(a + 1 if tile.i == tile.k else 0):
+            out[a, b] = 0.0
+    for a in range(tile.height, out.shape[0]):
+        for b in range(out.shape[1]):
+            out[a, b] = 0.0
+
+
+def place_made(made: Array, mirror: Array, matrix: Array, tile: Tile) -> None:
+    """Write a tile and its mirror image, if it has one, to the matrix."""
+    i, j = tile.i, tile.j
+    if tile.height == TILE and tile.width == TILE and i != tile.k:
         for a in range(0, TILE, HEIGHT):
-            for b in range(0, TILE, VECTOR // block.itemsize):
+            for b in range(0, TILE, LINE // made.itemsize):
                 to_write(matrix, i + a + HEIGHT, j + b)
-                store(load(block, a, b), matrix, i + a, j + b)
-        place_image(mirror, matrix, i, j, start)
+                store(load(made, a, b), matrix, i + a, j + b)
+        place_image(mirror, matrix, tile)
     else:
-        place(block, mirror, matrix, i, j, start)
+        place(made, mirror, matrix, tile)
 
 
-def place(block: Array, mirror: Array, matrix: Array, i: int, j: int, start: int) -> None:
-    """The same, the mirror image made; of a diagonal block what lies above the diagonal and its image."""
-    height, width = extent(matrix, i, j)
-    diagonal = i == start + j
+def place(made: Array, mirror: Array, matrix: Array, tile: Tile) -> None:
+    """`place_made` for a tile of any size; of one on the diagonal what lies above the diagonal and its image."""
+    i, j, k, height, width = tile
     for a in range(height):
-        for b in range(a + 1 if diagonal else 0, width):
-            put(matrix, (i + a, j + b), at(block, (a, b)))
-    if start == 0:
+        for b in range(a + 1 if i == k else 0, width):
+            put(matrix, (i + a, j + b), at(made, (a, b)))
+    if k == j:
         for b in range(width):
-            for a in range(b if diagonal else height):
+            for a in range(b if i == k else height):
                 put(matrix, (j + b, i + a), at(mirror, (b, a)))
 
 
-def place_image(mirror: Array, matrix: Array, i: int, j: int, start: int) -> None:
-    """A whole block's mirror image, if it has one, lines asked for ahead: its rows are far apart."""
-    if start == 0:
+def place_image(mirror: Array, matrix: Array, tile: Tile) -> None:
+    """Write a whole tile's mirror image, if it has one; its lines are fetched ahead, for its rows are far apart."""
+    i, j = tile.i, tile.j
+    if tile.k == j:
         for b in range(0, TILE, HEIGHT):
-            for a in range(0, TILE, VECTOR // mirror.itemsize):
+            for a in range(0, TILE, LINE // mirror.itemsize):
                 to_write(matrix, j + b + HEIGHT, i + a)
                 store(load(mirror, b, a), matrix, j + b, i + a)
-
-
-def extent(matrix: Array, i: int, j: int) -> tuple[int, int]:
-    """Height and width of the block at (i, j)."""
-    return min(TILE, matrix.shape[0] - i), min(TILE, matrix.shape[1] - j)

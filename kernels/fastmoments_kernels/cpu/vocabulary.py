@@ -11,8 +11,8 @@ from numba.cpython.unsafe.tuple import tuple_setitem
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.cpu import elementary
-from fastmoments_kernels.cpu.block import LANES, chosen, lane, somewhere, with_lane
 from fastmoments_kernels.cpu.intrinsics import as_integer, polynomial, single, unit, where
+from fastmoments_kernels.cpu.packs import LANES, chosen, lane, somewhere, with_lane
 from fastmoments_kernels.vocabulary import Real, Reals
 
 Array = Any
@@ -44,7 +44,7 @@ def single_constant(value: Any) -> Any:
 
 
 def binding(real: str, names: Mapping[str, Any], compile: Callable[[FunctionType], Any]) -> Binding:
-    """Functions over these names, their numbers and compiled code in one of the two dtypes, or of Blocks."""
+    """Functions over these names, their numbers and compiled code in one of the two dtypes, or of packs."""
     if real != "float32":
         return Binding(names, compile, constant)
     return Binding(names, compile, single_constant, literal=np.float32)
@@ -205,7 +205,7 @@ def _cos_by_lanes(x: Any) -> Any:
 
 
 _bound = binding("float64", {}, inline)
-VOCABULARY["block"] = VOCABULARY["float64"] | {
+VOCABULARY["pack"] = VOCABULARY["float64"] | {
     "sin": _sin_by_lanes,
     "cos": _cos_by_lanes,
     "gauss_legendre": _bound(_gauss_legendre_by_lanes),

@@ -6,7 +6,7 @@ Written against the identity and bound to an activation, which is named nowhere 
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.gpu.dense import is_above, place, store_both
+from fastmoments_kernels.gpu.covariance import is_above, place, store_both
 from fastmoments_kernels.gpu.elementary import IS_INTERPRETED
 from fastmoments_kernels.vocabulary import Real, Reals
 

@@ -13,8 +13,8 @@ import torch
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import has_series
 from fastmoments_kernels.gpu.compiled import device_function, kernel
-from fastmoments_kernels.gpu.dense import neurons, pairs
-from fastmoments_kernels.gpu.dense_vjp import along_cov, along_neuron, collect, pair_10, pair_20
+from fastmoments_kernels.gpu.covariance import neurons, pairs
+from fastmoments_kernels.gpu.covariance_vjp import along_cov, along_neuron, collect, pair_10, pair_20
 from fastmoments_kernels.gpu.launch import Variant, dtype_name, on_device_of
 from fastmoments_kernels.kinds import slack_of
 

@@ -22,7 +22,7 @@ SLACK_32, SLACK_64 = slack_of(2, 2.0**-23), slack_of(2, 2.0**-52)
 
 
 def blocks(numbers: Reals, like: Real) -> Reals:
-    """Blocks or bare numbers as blocks of one shape at least, in one dtype."""
+    """packs or bare numbers as blocks of one shape at least, in one dtype."""
     values: Reals = ()
     for k in tl.static_range(len(numbers)):
         values = values + (tl.zeros_like(like) + numbers[k],)

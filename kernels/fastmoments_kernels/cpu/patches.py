@@ -1,4 +1,4 @@
-"""Squares of a matrix in registers, HEIGHT rows of a vector each: correlations to covariances and their image.
+"""Patches of a matrix in registers, HEIGHT rows of a vector each: correlations to covariances and their image.
 
 What stays in registers between reading rho and writing K costs two operations a term and nothing else; LLVM makes
 vectors of inner loops only, and would keep the sums in memory.
@@ -11,94 +11,52 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from fastmoments_kernels.cpu.machine import AVX512
+from fastmoments_kernels.cpu.machine import AVX512, LINE
 from fastmoments_kernels.cpu.memory import element
+from fastmoments_kernels.cpu.vectors import (
+    load_vector,
+    plus,
+    shuffled,
+    splat,
+    store_vector,
+    vector_function,
+    vector_type,
+)
 
-VECTOR = 64  # bytes: a line of the caches, the widest vector there is, two or four of others
 HEIGHT = 8 if AVX512 else 4  # with rho, as many vectors as half the registers
 
-WIDE = VECTOR // 8  # float64 in a vector
+WIDE = LINE // 8  # float64 in a vector
 LIMITS = 56  # numbers that `how_many_below` takes
 
 
-class Square(types.Type):  # type: ignore[misc]
+class Patch(types.Type):  # type: ignore[misc]
     """HEIGHT vectors of float32 or float64."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
-        super().__init__(name=f"Square({dtype})")
+        super().__init__(name=f"Patch({dtype})")
 
 
 def lanes(dtype: Any) -> int:
     """Elements of a vector."""
-    return int(8 * VECTOR // dtype.bitwidth)
+    return int(8 * LINE // dtype.bitwidth)
 
 
-def _vector(dtype: Any, count: int) -> Any:
-    return ir.VectorType(ir.FloatType() if dtype == types.float32 else ir.DoubleType(), count)
-
-
-@register_model(Square)
+@register_model(Patch)
 class _Model(models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, kind: Square) -> None:
-        super().__init__(manager, kind, ir.ArrayType(_vector(kind.dtype, lanes(kind.dtype)), HEIGHT))
+    def __init__(self, manager: Any, kind: Patch) -> None:
+        super().__init__(manager, kind, ir.ArrayType(vector_type(kind.dtype, lanes(kind.dtype)), HEIGHT))
 
 
-def rows_of(builder: Any, square: Any) -> list[Any]:
-    return [builder.extract_value(square, k) for k in range(HEIGHT)]
+def rows_of(builder: Any, patch: Any) -> list[Any]:
+    return [builder.extract_value(patch, k) for k in range(HEIGHT)]
 
 
-def square_of(builder: Any, rows: list[Any]) -> Any:
+def patch_of(builder: Any, rows: list[Any]) -> Any:
     result = ir.Constant(ir.ArrayType(rows[0].type, HEIGHT), ir.Undefined)
     for k, row in enumerate(rows):
         result = builder.insert_value(result, row, k)
     return result
-
-
-def _place(lowering: Any, builder: Any, kind: Any, array: Any, index: list[Any], count: int) -> Any:
-    """Where `count` elements of a row begin."""
-    pointer = element(lowering, builder, kind, array, index)
-    return builder.bitcast(pointer, _vector(kind.dtype, count).as_pointer())
-
-
-def load_vector(
-    lowering: Any, builder: Any, kind: Any, array: Any, index: list[Any], dtype: Any, count: int
-) -> Any:
-    """So many elements of a row, as `dtype`."""
-    values = builder.load(_place(lowering, builder, kind, array, index, count), align=kind.dtype.bitwidth // 8)
-    if kind.dtype.bitwidth == dtype.bitwidth:
-        return values
-    convert = builder.fpext if kind.dtype.bitwidth < dtype.bitwidth else builder.fptrunc
-    return convert(values, _vector(dtype, count))
-
-
-def store_vector(lowering: Any, builder: Any, values: Any, kind: Any, array: Any, index: list[Any]) -> None:
-    """A vector to a row, rounded if that is float32."""
-    place = _place(lowering, builder, kind, array, index, values.type.count)
-    if values.type != place.type.pointee:
-        values = builder.fptrunc(values, place.type.pointee)
-    builder.store(values, place, align=kind.dtype.bitwidth // 8)
-
-
-def spread(builder: Any, value: Any, count: int) -> Any:
-    nothing = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
-    one = builder.insert_element(nothing, value, ir.IntType(32)(0))
-    return _shuffled(builder, one, one, [0] * count)
-
-
-def _shuffled(builder: Any, a: Any, b: Any, places: list[int]) -> Any:
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
-
-
-def llvm_function(builder: Any, name: str, vector: Any, arguments: int) -> Any:
-    """LLVM's own of a vector."""
-    bits = 32 if vector.element == ir.FloatType() else 64
-    kind = ir.FunctionType(vector, [vector] * arguments)
-    return cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{vector.count}f{bits}")
-
-
-def plus(builder: Any, index: Any, k: int) -> Any:
-    return builder.add(index, ir.Constant(index.type, k))
 
 
 def _loader(dtype_of: Any) -> Any:
@@ -110,20 +68,20 @@ def _loader(dtype_of: Any) -> Any:
             matrix, row, column = arguments
             places = ([plus(builder, row, k), column] for k in range(HEIGHT))
             rows = [load_vector(lowering, builder, array, matrix, place, dtype, lanes(dtype)) for place in places]
-            return square_of(builder, rows)
+            return patch_of(builder, rows)
 
-        return Square(dtype)(array, types.intp, types.intp), emit
+        return Patch(dtype)(array, types.intp, types.intp), emit
 
     return load
 
 
-# the square that begins at array[i, j], in the array's dtype or in float64
+# the patch that begins at array[i, j], in the array's dtype or in float64
 load, load_wide = _loader(lambda array: array.dtype), _loader(lambda array: types.float64)
 
 
 @intrinsic
-def store(context: Any, square: Any, array: Any, i: Any, j: Any) -> Any:
-    """array[i + k, j + l] = square[k, l]."""
+def store(context: Any, patch: Any, array: Any, i: Any, j: Any) -> Any:
+    """array[i + k, j + l] = patch[k, l]."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values, matrix, row, column = arguments
@@ -131,27 +89,27 @@ def store(context: Any, square: Any, array: Any, i: Any, j: Any) -> Any:
             store_vector(lowering, builder, vector, array, matrix, [plus(builder, row, k), column])
         return lowering.get_dummy_value()
 
-    return types.void(square, array, types.intp, types.intp), emit
+    return types.void(patch, array, types.intp, types.intp), emit
 
 
 @intrinsic
-def store_transposed(context: Any, square: Any, array: Any, i: Any, j: Any) -> Any:
-    """array[i + l, j + k] = square[k, l]."""
+def store_transposed(context: Any, patch: Any, array: Any, i: Any, j: Any) -> Any:
+    """array[i + l, j + k] = patch[k, l]."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values, matrix, row, column = arguments
         vectors = rows_of(builder, values)
-        for first in range(0, lanes(square.dtype), HEIGHT):
-            part = [_shuffled(builder, v, v, list(range(first, first + HEIGHT))) for v in vectors]
+        for first in range(0, lanes(patch.dtype), HEIGHT):
+            part = [shuffled(builder, v, v, list(range(first, first + HEIGHT))) for v in vectors]
             for k, vector in enumerate(_transposed(builder, part)):
                 store_vector(lowering, builder, vector, array, matrix, [plus(builder, row, first + k), column])
         return lowering.get_dummy_value()
 
-    return types.void(square, array, types.intp, types.intp), emit
+    return types.void(patch, array, types.intp, types.intp), emit
 
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """Of as many rows as columns: halves off the diagonal exchanged, in squares of half the size, and so on."""
+    """Of as many rows as columns: halves off the diagonal exchanged, in patches of half the size, and so on."""
     rows, places, distance = list(rows), range(HEIGHT), HEIGHT // 2
     while distance:
         left = [k if not k & distance else HEIGHT + k - distance for k in places]
@@ -159,7 +117,7 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
         for k in places:
             if not k & distance:
                 pair = rows[k], rows[k + distance]
-                rows[k], rows[k + distance] = (_shuffled(builder, *pair, mask) for mask in (left, right))
+                rows[k], rows[k + distance] = (shuffled(builder, *pair, mask) for mask in (left, right))
         distance //= 2
     return rows
 
@@ -188,47 +146,47 @@ to_read, to_write = _asker(0), _asker(1)
 
 
 @intrinsic
-def correlated(context: Any, square: Any, inverse_sd: Any, i: Any, j: Any) -> Any:
-    """square[k, l] * inverse_sd[i + k] * inverse_sd[j + l]."""
+def correlated(context: Any, patch: Any, inverse_sd: Any, i: Any, j: Any) -> Any:
+    """patch[k, l] * inverse_sd[i + k] * inverse_sd[j + l]."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values, per_sd, row, column = arguments
-        count, dtype = lanes(square.dtype), square.dtype
+        count, dtype = lanes(patch.dtype), patch.dtype
         across = load_vector(lowering, builder, inverse_sd, per_sd, [column], dtype, count)
         result = []
         for k, vector in enumerate(rows_of(builder, values)):
             scale = builder.load(element(lowering, builder, inverse_sd, per_sd, [plus(builder, row, k)]))
             if dtype != inverse_sd.dtype:
                 scale = builder.fptrunc(scale, vector.type.element)
-            result.append(builder.fmul(builder.fmul(vector, spread(builder, scale, count)), across))
-        return square_of(builder, result)
+            result.append(builder.fmul(builder.fmul(vector, splat(builder, scale, count)), across))
+        return patch_of(builder, result)
 
-    return square(square, inverse_sd, types.intp, types.intp), emit
+    return patch(patch, inverse_sd, types.intp, types.intp), emit
 
 
 @intrinsic
-def largest_of(context: Any, square: Any) -> Any:
+def largest_of(context: Any, patch: Any) -> Any:
     """The largest magnitude, nan aside."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         def larger(a: Any, b: Any) -> Any:
             return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
-        count = lanes(square.dtype)
+        count = lanes(patch.dtype)
         rows = rows_of(builder, arguments[0])
         vector = rows[0].type
-        absolute = llvm_function(builder, "llvm.fabs", vector, 1)
+        absolute = vector_function(builder, "llvm.fabs", vector, 1)
         total = ir.Constant(vector, [0.0] * count)
         for row in rows:
             total = larger(builder.call(absolute, [row]), total)
         while count > 1:
             count //= 2
-            halves = (_shuffled(builder, total, total, list(range(k, k + count))) for k in (0, count))
+            halves = (shuffled(builder, total, total, list(range(k, k + count))) for k in (0, count))
             total = larger(*halves)
         value = builder.extract_element(total, ir.IntType(32)(0))
-        return value if square.dtype == types.float64 else builder.fpext(value, ir.DoubleType())
+        return value if patch.dtype == types.float64 else builder.fpext(value, ir.DoubleType())
 
-    return types.float64(square), emit
+    return types.float64(patch), emit
 
 
 @intrinsic
@@ -240,7 +198,7 @@ def how_many_below(context: Any, ascending: Any, limit: Any) -> Any:
         values = load_vector(
             lowering, builder, ascending, array, [ir.Constant(ir.IntType(64), 0)], types.float64, LIMITS
         )
-        below = builder.fcmp_ordered("<", values, spread(builder, value, LIMITS))
+        below = builder.fcmp_ordered("<", values, splat(builder, value, LIMITS))
         return builder.ctpop(builder.zext(builder.bitcast(below, ir.IntType(LIMITS)), ir.IntType(64)))
 
     return types.int64(ascending, types.float64), emit
@@ -251,8 +209,8 @@ def mean_of(context: Any, one: Any, two: Any) -> Any:
     """(one + two) / 2."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pairs = list(zip(*(rows_of(builder, square) for square in arguments), strict=True))
+        pairs = list(zip(*(rows_of(builder, patch) for patch in arguments), strict=True))
         half = ir.Constant(pairs[0][0].type, [0.5] * pairs[0][0].type.count)
-        return square_of(builder, [builder.fmul(half, builder.fadd(a, b)) for a, b in pairs])
+        return patch_of(builder, [builder.fmul(half, builder.fadd(a, b)) for a, b in pairs])
 
     return one(one, two), emit

@@ -1,4 +1,4 @@
-"""The sums over a series' terms for a square of pairs, in registers from the first term to the last."""
+"""The sums over a series' terms for a patch of pairs, in registers from the first term to the last."""
 
 from typing import Any
 
@@ -8,17 +8,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastmoments_kernels.cpu.memory import element
-from fastmoments_kernels.cpu.squares import (
-    HEIGHT,
-    lanes,
-    llvm_function,
-    load_vector,
-    plus,
-    rows_of,
-    spread,
-    square_of,
-    store_vector,
-)
+from fastmoments_kernels.cpu.patches import HEIGHT, lanes, patch_of, rows_of
+from fastmoments_kernels.cpu.vectors import load_vector, plus, splat, store_vector, vector_function
 
 
 @intrinsic
@@ -31,7 +22,7 @@ def series(context: Any, rho: Any, rows: Any, columns: Any, terms: Any, i: Any, 
         values, of_1, of_2, count, row, column = arguments
         powers, width = rows_of(builder, values), lanes(rho.dtype)
         vector = powers[0].type
-        fma = llvm_function(builder, "llvm.fma", vector, 3)
+        fma = vector_function(builder, "llvm.fma", vector, 3)
         height = builder.extract_value(lowering.make_array(rows)(lowering, builder, of_1).shape, 0)
         first = builder.sub(plus(builder, height, -2), count)
         sums = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * width)) for _ in powers]
@@ -40,10 +31,10 @@ def series(context: Any, rho: Any, rows: Any, columns: Any, terms: Any, i: Any, 
             across = load_vector(lowering, builder, columns, of_2, [n, column], rho.dtype, width)
             for k, (total, power) in enumerate(zip(sums, powers, strict=True)):
                 down = builder.load(element(lowering, builder, rows, of_1, [n, plus(builder, row, k)]))
-                term = builder.fmul(spread(builder, down, width), across)
+                term = builder.fmul(splat(builder, down, width), across)
                 builder.store(builder.call(fma, [builder.load(total), power, term]), total)
         pairs = zip(sums, powers, strict=True)
-        return square_of(builder, [builder.fmul(builder.load(total), power) for total, power in pairs])
+        return patch_of(builder, [builder.fmul(builder.load(total), power) for total, power in pairs])
 
     return rho(rho, rows, columns, types.intp, types.intp, types.intp), emit
 
@@ -63,7 +54,7 @@ def gradients(
 ) -> Any:
     """With a_d = of_1[d, n - 1, i + k], c_d = of_2[d, n - 1, j + l], p = weight rho^n, summed over n up to `terms`:
 
-    returns the square of p a_1 c_1; by_row[d - 1, i + k, l] gains p a_d c_0, by_column[d - 1, j + l] the sum over k
+    returns the patch of p a_1 c_1; by_row[d - 1, i + k, l] gains p a_d c_0, by_column[d - 1, j + l] the sum over k
     of p a_0 c_d, d = 1 and 2.
     """
 
@@ -72,7 +63,7 @@ def gradients(
         real, width, slopes = types.float64, lanes(types.float64), []
         rhos, weights = rows_of(builder, values), rows_of(builder, weights)
         vector = rhos[0].type
-        fma, zero = llvm_function(builder, "llvm.fma", vector, 3), ir.Constant(vector, [0.0] * width)
+        fma, zero = vector_function(builder, "llvm.fma", vector, 3), ir.Constant(vector, [0.0] * width)
         order = [ir.Constant(count.type, d) for d in range(3)]
 
         def gain(total: Any, a: Any, b: Any) -> None:
@@ -95,7 +86,7 @@ def gradients(
                 for k in half:
                     places = ([d, n, plus(builder, row, k)] for d in order)
                     a = [builder.load(element(lowering, builder, of_1, tables_1, place)) for place in places]
-                    a = [spread(builder, x, width) for x in a]
+                    a = [splat(builder, x, width) for x in a]
                     p = builder.fmul(builder.load(power[k]), rhos[k])
                     builder.store(p, power[k])
                     total = builder.call(fma, [a[0], p, total])
@@ -111,6 +102,6 @@ def gradients(
                     start = ir.Constant(count.type, 0)
                     gather(down[d][k], by_row, rows, [order[d], plus(builder, row, k), start])
             slopes += [builder.load(slope[k]) for k in half]
-        return square_of(builder, slopes)
+        return patch_of(builder, slopes)
 
     return rho(rho, weight, of_1, of_2, types.intp, types.intp, types.intp, by_row, by_column), emit

@@ -1,6 +1,6 @@
-"""LANES float64 at once as one of Numba's numbers: a formula compiled for Blocks is vectors, whatever it does.
+"""LANES float64 at once as one of Numba's numbers: a formula compiled for packs is vectors, whatever it does.
 
-A loop left to LLVM is one of vectors only without routes, loops over nodes and calls. Numbers beside a Block stand
+A loop left to LLVM is one of vectors only without routes, loops over nodes and calls. Numbers beside a pack stand
 for all of its lanes. A comparison is a Mask.
 """
 
@@ -20,31 +20,31 @@ from numba.extending import (
     register_model,
 )
 
-from fastmoments_kernels.cpu.machine import AVX512
+from fastmoments_kernels.cpu.machine import VECTOR
+from fastmoments_kernels.cpu.vectors import splat, vector_function
 
-# four vectors that do not wait for each other
-LANES = 32 if AVX512 else 16
+LANES = 4 * VECTOR // 8  # four vectors that do not wait for each other
 DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
 BITS = ir.VectorType(ir.IntType(64), LANES)
 FLAGS = ir.VectorType(ir.IntType(1), LANES)
 
 
-class Lanes(types.Type):  # type: ignore[misc]
-    """Block or Mask."""
+class Packed(types.Type):  # type: ignore[misc]
+    """pack or Mask."""
 
     def unify(self, typingctx: Any, other: Any) -> Any:
         return self if isinstance(other, types.Number | types.Boolean) else None
 
 
-class BlockType(Lanes):
+class PackType(Packed):
     pass
 
 
-class MaskType(Lanes):
+class MaskType(Packed):
     pass
 
 
-block, mask = BlockType("block"), MaskType("mask")
+pack, mask = PackType("pack"), MaskType("mask")
 
 
 def _model(of: type, representation: Any) -> None:
@@ -55,26 +55,20 @@ def _model(of: type, representation: Any) -> None:
     register_model(of)(Model)
 
 
-_model(BlockType, DOUBLES)
+_model(PackType, DOUBLES)
 _model(MaskType, FLAGS)
 
 
-def spread(builder: Any, value: Any, vector: Any) -> Any:
-    """The vector whose lanes are all `value`."""
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
-    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
-
-
-@lower_cast(types.Float, block)
-@lower_cast(types.Integer, block)
-@lower_cast(types.Boolean, block)
-def _to_block(context: Any, builder: Any, given: Any, wanted: Any, value: Any) -> Any:
-    return spread(builder, context.cast(builder, value, given, types.float64), DOUBLES)
+@lower_cast(types.Float, pack)
+@lower_cast(types.Integer, pack)
+@lower_cast(types.Boolean, pack)
+def _to_pack(context: Any, builder: Any, given: Any, wanted: Any, value: Any) -> Any:
+    return splat(builder, context.cast(builder, value, given, types.float64), LANES)
 
 
 @lower_cast(types.Boolean, mask)
 def _to_mask(context: Any, builder: Any, given: Any, wanted: Any, value: Any) -> Any:
-    return spread(builder, builder.trunc(value, ir.IntType(1)), FLAGS)
+    return splat(builder, builder.trunc(value, ir.IntType(1)), LANES)
 
 
 Emit = Callable[..., Any]
@@ -99,12 +93,7 @@ def _operation(key: Any, operand: Any, result: Any, emit: Emit) -> None:
 
 
 def _absolute(builder: Any, x: Any) -> Any:
-    return builder.call(_declared(builder, "llvm.fabs", 1), [x])
-
-
-def _declared(builder: Any, name: str, count: int) -> Any:
-    kind = ir.FunctionType(DOUBLES, [DOUBLES] * count)
-    return cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{LANES}f64")
+    return builder.call(vector_function(builder, "llvm.fabs", DOUBLES, 1), [x])
 
 
 _arithmetic: dict[Any, Emit] = {
@@ -117,7 +106,7 @@ _arithmetic: dict[Any, Emit] = {
     abs: _absolute,
 }
 for _key, _emit in _arithmetic.items():
-    _operation(_key, block, block, _emit)
+    _operation(_key, pack, pack, _emit)
 
 
 def _comparison(sign: str) -> Emit:
@@ -135,7 +124,7 @@ for _key, _sign in {
     operator.eq: "==",
     operator.ne: "!=",
 }.items():
-    _operation(_key, block, mask, _comparison(_sign))
+    _operation(_key, pack, mask, _comparison(_sign))
 for _key, _emit in {
     operator.and_: lambda builder, a, b: builder.and_(a, b),
     operator.or_: lambda builder, a, b: builder.or_(a, b),
@@ -145,34 +134,34 @@ _operation(operator.invert, mask, mask, lambda builder, a: builder.not_(a))
 
 
 def emit_fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """a b + c with one rounding, of numbers or Blocks."""
+    """a b + c with one rounding, of numbers or packs."""
     if a.type == DOUBLES:
-        return builder.call(_declared(builder, "llvm.fma", 3), [a, b, c])
+        return builder.call(vector_function(builder, "llvm.fma", DOUBLES, 3), [a, b, c])
     return builder.fma(a, b, c)
 
 
 def emit_sqrt(builder: Any, x: Any) -> Any:
-    """sqrt(x) of a number or a Block."""
+    """sqrt(x) of a number or a pack."""
     if x.type == DOUBLES:
-        return builder.call(_declared(builder, "llvm.sqrt", 1), [x])
+        return builder.call(vector_function(builder, "llvm.sqrt", DOUBLES, 1), [x])
     return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [x.type]), [x])
 
 
 @intrinsic
 def lane(context: Any, x: Any, index: Any) -> Any:
-    """One of a Block's numbers."""
-    return types.float64(block, types.int32), lambda _, builder, s, a: builder.extract_element(*a)
+    """One of a pack's numbers."""
+    return types.float64(pack, types.int32), lambda _, builder, s, a: builder.extract_element(*a)
 
 
 @intrinsic
 def with_lane(context: Any, x: Any, index: Any, value: Any) -> Any:
-    """The Block with another number in one lane."""
+    """The pack with another number in one lane."""
 
     def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector, position, number = arguments
         return builder.insert_element(vector, number, position)
 
-    return block(block, types.int32, types.float64), emit
+    return pack(pack, types.int32, types.float64), emit
 
 
 def _reduced_flags(builder: Any, value: Any) -> Any:
@@ -190,19 +179,19 @@ def somewhere(context: Any, condition: Any) -> Any:
 
 
 @intrinsic
-def load_block(context: Any, array: Any, row: Any, start: Any) -> Any:
+def load_pack(context: Any, array: Any, row: Any, start: Any) -> Any:
     """array[row, start : start + LANES]."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(_address(lowering, builder, array, *arguments), align=8)
 
-    return block(array, types.intp, types.intp), emit
+    return pack(array, types.intp, types.intp), emit
 
 
 @intrinsic
-def load_blocks(context: Any, like: Any, array: Any, row: Any, step: Any, start: Any) -> Any:
-    """A tuple as long as `like` of the Blocks at array[row, start], array[row + step, start], ..."""
-    result: Any = types.UniTuple(block, len(like)) if len(like) else types.Tuple(())
+def load_packs(context: Any, like: Any, array: Any, row: Any, step: Any, start: Any) -> Any:
+    """A tuple as long as `like` of the packs at array[row, start], array[row + step, start], ..."""
+    result: Any = types.UniTuple(pack, len(like)) if len(like) else types.Tuple(())
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, matrix, position, stride, first = arguments
@@ -216,14 +205,14 @@ def load_blocks(context: Any, like: Any, array: Any, row: Any, step: Any, start:
 
 
 @intrinsic
-def store_block(context: Any, array: Any, row: Any, start: Any, value: Any) -> Any:
+def store_pack(context: Any, array: Any, row: Any, start: Any, value: Any) -> Any:
     """array[row, start : start + LANES] = value."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.store(arguments[3], _address(lowering, builder, array, *arguments[:3]), align=8)
         return lowering.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, block), emit
+    return types.void(array, types.intp, types.intp, pack), emit
 
 
 def _address(lowering: Any, builder: Any, array: Any, matrix: Any, row: Any, start: Any) -> Any:
@@ -234,9 +223,9 @@ def _address(lowering: Any, builder: Any, array: Any, matrix: Any, row: Any, sta
 
 @intrinsic
 def chosen(context: Any, condition: Any, yes: Any, no: Any) -> Any:
-    """Of each lane of a Block, or of a tuple of them, the one its condition asks for."""
+    """Of each lane of a pack, or of a tuple of them, the one its condition asks for."""
     tuples = isinstance(yes, types.BaseTuple)
-    result: Any = types.UniTuple(block, len(yes)) if tuples else block
+    result: Any = types.UniTuple(pack, len(yes)) if tuples else pack
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         flags, first, second = arguments
@@ -249,10 +238,10 @@ def chosen(context: Any, condition: Any, yes: Any, no: Any) -> Any:
 
 
 @intrinsic
-def store_blocks(context: Any, array: Any, row: Any, step: Any, start: Any, values: Any) -> Any:
-    """A tuple of Blocks to array[row, start : start + LANES], array[row + step, ...] and so on."""
+def store_packs(context: Any, array: Any, row: Any, step: Any, start: Any, values: Any) -> Any:
+    """A tuple of packs to array[row, start : start + LANES], array[row + step, ...] and so on."""
     count = len(values)
-    blocks: Any = types.UniTuple(block, count) if count else types.Tuple(())
+    packs: Any = types.UniTuple(pack, count) if count else types.Tuple(())
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         matrix, position, stride, first, numbers = arguments
@@ -262,4 +251,4 @@ def store_blocks(context: Any, array: Any, row: Any, step: Any, start: Any, valu
             position = builder.add(position, stride)
         return lowering.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, types.intp, blocks), emit
+    return types.void(array, types.intp, types.intp, types.intp, packs), emit

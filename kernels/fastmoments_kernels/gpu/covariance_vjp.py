@@ -8,7 +8,7 @@ Together the derivatives of a pair would spill registers.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.gpu.dense import correlations, largest_of, load_neuron, load_neurons, place
+from fastmoments_kernels.gpu.covariance import correlations, largest_of, load_neuron, load_neurons, place
 from fastmoments_kernels.gpu.series import load_rests, reach, terms_for
 from fastmoments_kernels.vocabulary import Real, sqrt, where
 
