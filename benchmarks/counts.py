@@ -45,7 +45,7 @@ def series_terms(name: str, mu: Array, cov: Array) -> tuple[float, float]:
     parameters = tuple(map(np.asarray, parameters_of(row.activation()).values()))
     neurons = matrices.prepare(name, mu[None], np.diagonal(cov)[None], parameters)
     known = neurons.known._replace(table=neurons.known.table.astype(cov.dtype))
-    _counting()(known, cov[None], counted[None], 0, *matrices.rounding(cov.dtype, len(mu)), 0, 1)
+    _counting()(tuple(known), cov[None], counted[None], 0, *matrices.rounding(cov.dtype, len(mu)), 0, 1)
     pairs = counted[np.triu_indices_from(counted, 1)]
     by_series = pairs[pairs != BY_FORMULA]
     return float(by_series.mean()), 1 - len(by_series) / len(pairs)

@@ -62,7 +62,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         check_covariance(cov)
-    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded)
+    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded) if parameters else ()
     mean_out, cov_out = _outputs(plan, out, mu.shape, cov.shape)
     mean, full = mean_out, cov_out
     if out is not None or plan.result != plan.compute:
@@ -84,7 +84,7 @@ def moments_vjp(
     mu, cov = vector_and_matrix(plan, **inputs)
     bars = to_arrays(plan, bars)
     shapes.check_bars(bars, mu, cov)
-    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded)
+    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded) if parameters else ()
     along = per_neuron if along_parameters else ()
     shapes_out = (mu.shape, cov.shape, *(mu.shape for _ in along))
     if not mu.size:

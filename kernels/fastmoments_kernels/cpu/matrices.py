@@ -32,10 +32,10 @@ def _input(real: Any, ndim: int) -> Any:
 
 
 def _known(table: Any) -> Any:
-    """The type of what `neurons.neurons` returns, its table in one dtype."""
+    """The type of the fields of `neurons.Known`, the table in one dtype."""
     double = types.float64
-    fields = (types.Array(double, 2, "C"), types.Array(double, 3, "C"), types.Array(double, 2, "C"))
-    return types.NamedTuple((*fields, types.Array(table, 4, "C"), types.Array(double, 3, "C")), neurons.Known)
+    before = (types.Array(double, 2, "C"), types.Array(double, 3, "C"), types.Array(double, 2, "C"))
+    return types.Tuple((*before, types.Array(table, 4, "C"), types.Array(double, 3, "C")))
 
 
 @cache
@@ -92,7 +92,8 @@ def prepare(name: str, mu: Array, var: Array, parameters: tuple[Array, ...]) -> 
     """`neurons.neurons` of mu, var and parameters (batch, n) in any dtype."""
     mu, var = mu.astype(np.float64, copy=False), var.astype(np.float64)
     stacked = _stacked(parameters, mu.shape)
-    return _Neurons((mu, var, *stacked), *_kernel("neurons", name, len(parameters), mu.dtype)(mu, var, stacked))
+    mean, known = _kernel("neurons", name, len(parameters), mu.dtype)(mu, var, stacked)
+    return _Neurons((mu, var, *stacked), mean, neurons.Known(*known))
 
 
 def _stacked(parameters: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
@@ -175,7 +176,7 @@ def _abreast(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> list[Array]
 def _pairs(name: str, neurons: _Neurons, cov: Array, cov_out: Array, start: int, n: int) -> bool:
     known = neurons.known._replace(table=neurons.known.table.astype(cov.dtype, copy=False))
     kernel = _kernel("pairs", name, len(neurons.arguments) - 2, cov.dtype)
-    return any(run(kernel, (known, cov, cov_out, start, *rounding(cov.dtype, n)), _tasks(*cov.shape)))
+    return any(run(kernel, (tuple(known), cov, cov_out, start, *rounding(cov.dtype, n)), _tasks(*cov.shape)))
 
 
 def moments_vjp(
@@ -235,10 +236,10 @@ def _pair_gradients(
     kernel = _kernel("pair_gradients", name, len(neurons.arguments) - 2, cov.dtype)
     # derivatives' series converge later
     later = log_tolerance + math.log(1e-3)
-    arguments = neurons.known, gains, cov, cov_bar, cov_grad, parts, start, slack, later
+    arguments = tuple(neurons.known), gains, cov, cov_bar, cov_grad, parts, start, slack, later
     warn_of_pairs(any(run(kernel, arguments, _tasks(*cov.shape))))
-    mu_grad, var_grad = np.moveaxis(parts.sum(axis=1), 1, 0)
-    return mu_grad, var_grad, cov_grad
+    total = parts.sum(axis=1)
+    return total[:, 0], total[:, 1], cov_grad
 
 
 def parameter_vjp(

@@ -44,8 +44,8 @@ def measure(given: Array, known: Array) -> None:
 measure_packs: Callable[[Array, Array], None] = measure  # bound to packs, where `neurons` is bound to numbers
 
 
-def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, Known]:
-    """The mean of f(X), (batch, n), and what else is known of neurons with mu and var (batch, n)."""
+def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, tuple[Array, ...]]:
+    """The mean of f(X), (batch, n), and the fields of Known, for mu and var (batch, n)."""
     batch, n = mu.shape
     count, tiles = batch * n, (n + TILE - 1) // TILE
     whole = (count + LANES - 1) // LANES * LANES
@@ -74,4 +74,4 @@ def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, Known]:
                 log_rests(table[m, t], variance[m], t * TILE, rests[m, t])
             else:
                 rests[m, t] = math.inf
-    return mean, Known(variance, features, inverse_sd, table, rests)
+    return mean, (variance, features, inverse_sd, table, rests)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels.cpu.covariance import pairs
-from fastmoments_kernels.cpu.neurons import Known, neurons
+from fastmoments_kernels.cpu.neurons import neurons
 
 Array = np.ndarray[Any, Any]
 
@@ -24,10 +24,9 @@ def whole(
     for m in range(len(mu)):
         for i in range(mu.shape[1]):
             wide[m, i], var[m, i] = mu[m, i], cov[m, i, i]
-    mean, known = neurons(wide, var, parameters)
-    table = known.table.astype(cov.dtype)
-    rounded = Known(known.variance, known.features, known.inverse_sd, table, known.rests)
-    beyond: bool = pairs(rounded, cov, cov_out, 0, slack, log_tolerance, 0, 1)
+    mean, (variance, features, inverse_sd, table, rests) = neurons(wide, var, parameters)
+    known = variance, features, inverse_sd, table.astype(cov.dtype), rests
+    beyond: bool = pairs(known, cov, cov_out, 0, slack, log_tolerance, 0, 1)
     for m in range(len(mu)):
         for i in range(mu.shape[1]):
             mean_out[m, i] = mean[m, i]
