@@ -29,6 +29,7 @@ def _erf(x):
 
 MPMATH = {
     "exp": mp.exp,
+    "exp2": lambda x: mp.mpf(2) ** x,
     "expm1": mp.expm1,
     "log": mp.log,
     "log1p": mp.log1p,

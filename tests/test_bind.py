@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from fastmoments_kernels import vocabulary
 from fastmoments_kernels.bind import Binding, bind
 from fastmoments_kernels.catalogue import CATALOGUE
 from fastmoments_kernels.cpu import elementwise
@@ -112,11 +111,3 @@ def test_float32_stays_float32_on_numba(row):
     neuron = type_of(formula.neuron, float32, float32, types.UniTuple(float32, count) if count else types.Tuple(()))
     assert set(neuron) == {float32}
     assert {type_of(getattr(formula, name), neuron) for name in ("mean", "var", "gain")} == {float32}
-
-
-def test_every_word_has_a_meaning_on_numba():
-    from fastmoments_kernels.cpu.vocabulary import VOCABULARY
-
-    words = {name for name, value in vars(vocabulary).items() if callable(value) and not name.startswith("_")}
-    for real in VOCABULARY.values():
-        assert words - {"Callable", "Sequence", "Any", "Real", "Reals"} == real.keys()

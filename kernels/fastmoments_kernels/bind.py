@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
+from fastmoments_kernels.reads import libraries, reads
+
 
 class Binding:
     """Gives functions other globals, and whatever they call with them, each function once.
 
     Only globals and literals change, so line numbers, tracebacks and `inspect.getsource` (which Triton reads) still
-    point at the one source.
+    point at the one source. What could not be exchanged is an error: `reads` says what.
 
     Parameters
     ----------
@@ -46,14 +48,18 @@ class Binding:
 
     def named(self, function: Callable[..., Any]) -> FunctionType:
         """The function bound and not compiled, named by what it is bound to."""
-        return self.copy(function, f"{function.__qualname__}_{_digest(self.scope(function), self.literal)}")
+        assert isinstance(function, FunctionType)
+        digest = _digest(function, self.scope(function), self.literal)
+        return self.copy(function, f"{function.__qualname__}_{digest}")
 
     def copy(self, function: Callable[..., Any], name: str | None = None) -> FunctionType:
         """The function bound and not compiled, under another qualified name if one is given."""
         assert isinstance(function, FunctionType)
         scope = {"__builtins__": builtins, "__name__": function.__module__, **self.scope(function)}
         code = function.__code__ if self.literal is None else _with_literals(function.__code__, self.literal)
-        copy = FunctionType(code, scope, function.__name__, function.__defaults__)
+        defaults = _with_literals(function.__defaults__, self.literal) if self.literal else function.__defaults__
+        copy = FunctionType(code, scope, function.__name__, defaults)
+        copy.__kwdefaults__ = function.__kwdefaults__
         copy.__qualname__ = name or function.__qualname__
         copy.__doc__, copy.__annotations__ = function.__doc__, function.__annotations__
         copy.__module__ = function.__module__
@@ -62,14 +68,13 @@ class Binding:
     def scope(self, function: Callable[..., Any]) -> dict[str, Any]:
         """The globals `function` reads, bound."""
         assert isinstance(function, FunctionType)
-        package = function.__module__.partition(".")[0]
-        return {name: self._meaning(name, function.__globals__[name], package) for name in _reads(function)}
+        package = libraries(function)
+        return {name: self._meaning(name, value, package) for name, value in reads(function, self.names).items()}
 
-    def _meaning(self, name: str, value: Any, package: str) -> Any:
+    def _meaning(self, name: str, value: Any, package: tuple[str, ...]) -> Any:
         if name in self.names:
             return self.names[name]
-        # another library's functions are left alone
-        if isinstance(value, FunctionType) and value.__module__.partition(".")[0] == package:
+        if isinstance(value, FunctionType) and value.__module__.partition(".")[0] in package:
             return self(value)
         return self.constant(value)
 
@@ -88,10 +93,11 @@ def _with_literals(value: Any, literal: Callable[[float], Any]) -> Any:
     return literal(value) if isinstance(value, float) else value
 
 
-def _digest(scope: Mapping[str, Any], literal: Any) -> str:
-    """A short name for what globals and literals are bound to."""
+def _digest(function: FunctionType, scope: Mapping[str, Any], literal: Any) -> str:
+    """A short name for what a function's globals and literals are bound to."""
     meaning = " ".join(f"{name}={_identity(scope[name])}" for name in sorted(scope))
     meaning += "" if literal is None else f" {literal.__name__}"
+    meaning += "" if function.__defaults__ is None else f" {function.__defaults__}"
     return hashlib.sha256(meaning.encode()).hexdigest()[:12]
 
 
@@ -100,14 +106,3 @@ def _identity(value: Any) -> str:
     function = getattr(value, "py_func", getattr(value, "fn", value))
     is_function = isinstance(function, FunctionType)
     return f"{function.__module__}.{function.__qualname__}" if is_function else repr(value)
-
-
-def _reads(function: FunctionType) -> list[str]:
-    """Globals that the function, code nested in it or its annotations name (Triton looks up the last)."""
-    blocks: list[CodeType] = [function.__code__]
-    names = {"Real", "Reals"}
-    while blocks:
-        block = blocks.pop()
-        names.update(block.co_names)
-        blocks.extend(constant for constant in block.co_consts if isinstance(constant, CodeType))
-    return sorted(name for name in names if name in function.__globals__)
