@@ -3,8 +3,8 @@ BIN := .venv/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check gpu-registers accuracy frameworks bench bench-peers gpu-bench \
-	experiments docs lint clean
+.PHONY: help demo test test-full gpu-check gpu-registers activation accuracy frameworks bench bench-peers \
+	gpu-bench experiments docs lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -13,7 +13,9 @@ help:
 	@echo "make gpu-check  compile every GPU kernel for sm_80, sm_90 and sm_100, no card needed; fails if one spills registers"
 	@echo "                or approximates."
 	@echo "                Half a minute to three of processor time an activation and target; again, only what has changed"
-	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure"
+	@echo "make activation NAME=relu draws an activation's truth, judges it on the cpu and says what is missing"
+	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure;"
+	@echo "                names=relu chooses activations"
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make bench-peers error and time beside SciPy, the published quadrature and approximations: docs/peers.md"
@@ -62,8 +64,11 @@ gpu-registers: .venv/.installed-test
 		--kernels linear,neurons,pairs,skip,along,collect --output benchmarks/results/gpu-registers.json
 	$(BIN)/python -m benchmarks.page
 
+activation: .venv/.installed-test
+	$(BIN)/python -m tests.new_activation $(NAME)
+
 accuracy: .venv/.installed-test
-	$(BIN)/python -m tests.record_accuracy
+	$(BIN)/python -m tests.record_accuracy $(names)
 	$(BIN)/python tools/accuracy_page.py
 
 frameworks: .venv/.installed-test

@@ -25,6 +25,12 @@ FUNCTIONS = {
     "marginals.var": ("marginals", 1, "var"),
     "cov": ("cov", None, "cov"),
 } | {name: ("cov_partials", i, name) for i, name in enumerate(PARTIALS)}
+# What a gradient needs beside them. The tables have no truth of these; whole gradients are judged in test_matrices.
+SLOPES = {
+    "mean_d_var": ("mean_dvar", None, "mean_d_var"),
+    "var_d_mu": ("var_partials", 0, "var_d_mu"),
+    "var_d_var": ("var_partials", 1, "var_d_var"),
+}
 
 NORMAL = {
     "cdf": ("bivariate_normal_cdf", None, "cdf"),
@@ -69,17 +75,17 @@ def error(got, value, cond, dtype):
 
 
 def worst(row, backend, dtype, function, cases):
-    """Judge a function of FUNCTIONS on those of the cases that have its truth."""
-    cases = [case for case in cases if FUNCTIONS[function][2] in case.truth]
-    results = _results(row, backend, dtype, FUNCTIONS[function][0], cases)
-    what = f"{row.name} {function} on {backend}"
-    return _judge(what, dtype, FUNCTIONS[function], row.kinks, cases, results)
+    """Judge a function of FUNCTIONS or SLOPES on those of the cases that have its truth."""
+    name, output, truth = (FUNCTIONS | SLOPES)[function]
+    cases = [case for case in cases if truth in case.truth]
+    results = _results(row, backend, dtype, name, cases)
+    return _judge(f"{row.name} {function} on {backend}", dtype, (name, output, truth), row.kinks, cases, results)
 
 
-def errors(row, backend, sources=tuple(SOURCES)):
+def errors(row, backend, sources=tuple(SOURCES), progress=iter):
     """Judge every function on the cases of sources: Worst by key. One call serves them, and all outputs."""
     found, known = {}, {}
-    for dtype, (function, (name, _, truth)) in product(DTYPES, FUNCTIONS.items()):
+    for dtype, (function, (name, _, truth)) in progress(list(product(DTYPES, FUNCTIONS.items()))):
         # d_mu_1 has the truth of one side of a pair, d_mu_2 of the other
         neurons = 2 if truth in PAIR else 1
         if (dtype, name) not in known:
@@ -89,12 +95,13 @@ def errors(row, backend, sources=tuple(SOURCES)):
             known[dtype, name] = [(*case, got) for case, got in zip(cases, results, strict=True)]
         for source in sources:
             chosen = [(case, got) for of, case, got in known[dtype, name] if of == source and truth in case.truth]
-            if source and not chosen:
-                continue  # an activation that no rows were drawn of yet
+            if not chosen:
+                continue  # the reference tables lack what came after them, and unseen rows what is not drawn yet
             what = f"{row.name} {function} on {backend}"
             judged = _judge(what, dtype, FUNCTIONS[function], row.kinks, *zip(*chosen, strict=True))
             assert judged.judged > 0.6 * (judged.judged + sum(judged.excluded.values())), judged.excluded
             found[key(row.name, backend, dtype, function, source)] = judged
+    assert found, f"{row.name} has no rows in tests/data: run python -m tests.draw_unseen {row.name}"
     return found
 
 
@@ -172,3 +179,9 @@ def key(name, backend, dtype, function, source=""):
 def recorded():
     """Read accuracy.json."""
     return json.loads(RECORD.read_text()) if RECORD.exists() else {}
+
+
+def record(found):
+    """Add errors, numbers by key, to accuracy.json; it is read again, for several processes may record at once."""
+    known = recorded() | found
+    RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")

@@ -30,17 +30,19 @@ def main(arguments):
         print(json.dumps(measured(chosen[0], backends[0], sources)))
         return
     for name, backend in tqdm(list(product(chosen, backends)), unit="backend"):
-        found = {key: error for key, (error, _) in in_its_process(name, backend, sources).items()}
-        # read again: several of these may run at once
-        record = conformance.recorded() | found
-        conformance.RECORD.write_text(json.dumps(dict(sorted(record.items())), indent=1) + "\n")
+        conformance.record({key: error for key, (error, _) in in_its_process(name, backend, sources).items()})
 
 
 def measured(name, backend, sources=tuple(conformance.SOURCES)):
     """Errors and where they are, by key."""
     is_normal = name == NORMAL
     found = conformance.normal_errors(backend) if is_normal else conformance.errors(row_of(name), backend, sources)
-    return {key: (float(f"{worst.error:.3g}"), worst.where) for key, worst in found.items()}
+    return {key: (rounded(worst), worst.where) for key, worst in found.items()}
+
+
+def rounded(worst):
+    """The error as it is recorded."""
+    return float(f"{worst.error:.3g}")
 
 
 def in_its_process(name, backend, sources=tuple(conformance.SOURCES)):

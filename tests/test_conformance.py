@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from fastmoments_kernels.catalogue import CATALOGUE
 from tests import conformance
 from tests.record_accuracy import NAMES, NORMAL, in_its_process
 
@@ -33,3 +34,8 @@ def test_conformance(name, backend):
         limit = min(conformance.BOUND, max(conformance.SLACK * recorded[key], conformance.floor(backend)))
         failures += [f"recorded {recorded[key]}, limit {limit:.3g}\n{where}"] if error > limit else []
     assert not failures, "\n".join(failures)
+
+
+def test_an_activation_without_rows_is_told_where_they_come_from():
+    with pytest.raises(AssertionError, match="python -m tests.draw_unseen absent"):
+        conformance.errors(CATALOGUE[0]._replace(name="absent"), "eager")

@@ -124,24 +124,6 @@ class GaussianMixture(Parameters):
     centers: Any = 0.0
 
 
-Activation = (
-    ReLU
-    | LeakyReLU
-    | Abs
-    | Heaviside
-    | Probit
-    | BernoulliProbit
-    | Erf
-    | GELU
-    | Sin
-    | Cos
-    | NPN
-    | Gaussian
-    | GaussianMixture
-    | NPNLinear
-)
-
-
 class Row(NamedTuple):
     """An activation: public name, parameter class, formula module, points where f or f' breaks.
 
