@@ -41,15 +41,21 @@ def figure_path(experiment: Any, docs: Path) -> Path:
 
 
 def run(experiment: Any, docs: Path, fast: bool = False, again: bool = False) -> None:
-    """Compute what is missing; results of another size are missing too."""
+    """Compute what is missing; results of another size are missing too, where more differs than the activations."""
     size, path = experiment.FAST if fast else experiment.FULL, results_path(experiment, docs)
-    kept = json.loads(path.read_text()) if path.exists() and not again else {}
-    results = kept["results"] if kept.get("size") == size else {}
+    kept = json.loads(path.read_text()) if path.exists() and not again else {"size": {}, "results": {}}
+    results = kept["results"] if _of_a_case(kept["size"]) == _of_a_case(size) else {}
     path.parent.mkdir(parents=True, exist_ok=True)
-    for case, compute in tqdm(experiment.cases(size).items(), desc=name_of(experiment), unit="case"):
+    cases = experiment.cases(size)
+    for case, compute in tqdm(cases.items(), desc=name_of(experiment), unit="case"):
         if case not in results:
             results[case] = rounded(compute())
-            _store(path, {"size": size, "results": results})
+            _store(path, {"size": size, "results": {name: results[name] for name in cases if name in results}})
+
+
+def _of_a_case(size: dict[str, Any]) -> dict[str, Any]:
+    """A size without the list of activations, which says which cases there are and not how much each computes."""
+    return {name: value for name, value in size.items() if name != "activations"}
 
 
 def write(experiment: Any, docs: Path) -> None:

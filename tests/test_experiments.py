@@ -1,6 +1,8 @@
 """The experiments run, in little; their pages and figures say what their results say."""
 
 import json
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from matplotlib.image import imread
@@ -36,6 +38,26 @@ def test_an_experiment_runs(name, tmp_path, one_thread):
     assert page_path(experiment, tmp_path).read_text().startswith("# ")
     assert imread(figure_path(experiment, tmp_path)).std() > 0.05
     CHECKS[name](results_of(name, tmp_path))
+
+
+def test_a_new_activation_is_computed_alone(tmp_path):
+    """In the order of the list, wherever it is put; a larger size computes all anew."""
+    computed = []
+
+    def case(name):
+        computed.append(name)
+        return 0
+
+    def cases(size):
+        return {name: partial(case, name) for name in size["activations"]}
+
+    for names, neurons, new in ((["a", "c"], 1, ["a", "c"]), (["a", "b", "c"], 1, ["b"]), (["a"], 2, ["a"])):
+        experiment = SimpleNamespace(__name__="experiments.made", FULL={"activations": names, "neurons": neurons})
+        experiment.cases = cases
+        run(experiment, tmp_path)
+        assert computed == new
+        assert list(json.loads(results_path(experiment, tmp_path).read_text())["results"]) == names
+        computed.clear()
 
 
 def is_exact(results):
