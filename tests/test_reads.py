@@ -68,7 +68,12 @@ REFUSED = {
     "NamedTuple": (
         "from typing import NamedTuple\nclass Two(NamedTuple):\n    g: object\n"
         "two = Two(helper)\ndef f(x): return two.g(x)",
-        r"reads `two`, in which .*made\.Two",
+        "reads `two`, in which .*helper",
+    ),
+    "NamedTuple with a method": (
+        "from typing import NamedTuple\nclass Two(NamedTuple):\n    x: float\n    def g(self): return exp(self.x)\n"
+        "def f(x): return Two(x).g()",
+        r"reads .*made\.Two",
     ),
     "class": (
         "class Two:\n    g = staticmethod(helper)\ndef f(x): return Two.g(x)",
@@ -124,6 +129,13 @@ def test_what_would_stay_unbound_is_an_error(way, made):
     source, message = REFUSED[way]
     with pytest.raises(ValueError, match=f"^bind: fastmoments_kernels.formulas.*{message}"):
         bind(made(source).f, {"exp": min})
+
+
+def test_a_kernel_may_read_a_record(made):
+    """A NamedTuple without methods, of which compilers make a structure."""
+    source = "from typing import NamedTuple\nclass Two(NamedTuple):\n    x: float\ndef f(x): return exp(Two(x).x)"
+    kernel = made(source, "fastmoments_kernels.cpu.made").f
+    assert bind(kernel, {"exp": lambda x: -x})(2.0) == -2.0
 
 
 def test_a_users_function_is_bound_with_what_it_calls_of_the_package(made):

@@ -125,9 +125,22 @@ def _held(value: Any, package: tuple[str, ...], is_formula: bool) -> Any:
     if any(hasattr(value, attribute) for attribute in COMPILED):
         return None
     kind = value if isinstance(value, FunctionType | ModuleType | type) else type(value)
+    if _is_record(kind, package):
+        return (
+            None
+            if isinstance(value, type)
+            else next(filter(None, (_held(x, package, is_formula) for x in value)), None)
+        )
     if _belongs(kind, package) or any(value is word for word in WORDS.values()):
         return value
     return next((held for part in _parts(value) if (held := _held(part, package, is_formula)) is not None), None)
+
+
+def _is_record(kind: Any, package: tuple[str, ...]) -> bool:
+    """Whether a class is a NamedTuple without methods: compilers make structures of those."""
+    if not (isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")):
+        return False
+    return not any(isinstance(own, FunctionType) and _belongs(own, package) for own in vars(kind).values())
 
 
 def _parts(value: Any) -> Iterator[Any]:
