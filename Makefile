@@ -1,15 +1,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
+OLDEST := .venv-oldest/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full gpu-check gpu-registers activation accuracy frameworks bench bench-peers \
-	gpu-bench experiments docs lint clean
+.PHONY: help demo test test-full test-oldest gpu-check gpu-check-one gpu-registers activation accuracy frameworks \
+	bench bench-peers gpu-bench experiments docs lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
 	@echo "make test       lint, types and tests"
 	@echo "make test-full  the same with the slow tests, in random order"
+	@echo "make test-oldest the tests with the lowest versions that pyproject.toml admits, in .venv-oldest"
 	@echo "make gpu-check  compile every GPU kernel for sm_80, sm_90 and sm_100, no card needed; fails if one spills registers"
 	@echo "                or approximates."
 	@echo "                Half a minute to three of processor time an activation and target; again, only what has changed"
@@ -40,20 +42,33 @@ help:
 demo: .venv/.installed-demo
 	$(BIN)/python examples/california_housing.py
 
-# A representative of the GPU kernels; gpu-check has all.
-test: lint
+test: lint gpu-check-one
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
-	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any,16 relu --kernels neurons,pairs,along,collect,cov,product
-	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any npn --kernels "linear tf32x3"
 
 test-full: lint gpu-check
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow" -p randomly
+
+# uv leaves what is installed and satisfies; UV_TORCH_BACKEND=cpu has it take PyTorch's CPU build.
+.venv-oldest/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	$(OLDEST)/python -m pip install --disable-pip-version-check uv
+	$(OLDEST)/uv pip install --python .venv-oldest --resolution lowest-direct -e ".[test]"
+	@touch $@
+
+# Old releases call what newer ones of their own requirements deprecate.
+test-oldest: .venv-oldest/.installed
+	OPENBLAS_NUM_THREADS=1 $(OLDEST)/python -m pytest -n 2 -W ignore::DeprecationWarning
 
 lint: .venv/.installed-test
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
+
+# A representative of the GPU kernels.
+gpu-check-one: .venv/.installed-test
+	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any,16 relu --kernels neurons,pairs,along,collect,cov,product
+	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any npn --kernels "linear tf32x3"
 
 gpu-check: .venv/.installed-test
 	$(BIN)/python tools/gpu_check.py
@@ -96,5 +111,5 @@ docs: .venv/.installed-docs
 	@echo "docs/_build/index.html"
 
 clean:
-	rm -rf .venv docs/_build .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-oldest docs/_build .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

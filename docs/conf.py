@@ -15,6 +15,7 @@ from fastmoments_kernels.custom import READY
 FULL = re.compile(r"^(\S.{80,}\S)\n +(?=\S)", re.M)  # a docstring's line that the next, indented one continues
 
 project = "fastmoments"
+version = release = fm.__version__
 author = copyright = "fastmoments maintainers"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]

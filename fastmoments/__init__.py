@@ -4,6 +4,8 @@
 >>> mean, cov = fm.relu_moments([0.0, 1.0], [[1.0, 0.5], [0.5, 2.0]])
 """
 
+__version__ = "0.1.0"
+
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
