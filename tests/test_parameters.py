@@ -213,7 +213,7 @@ def _twice_differentiated(library, function):
         value = function(tau)
         (first,) = torch.autograd.grad(value, tau, create_graph=True)
         (second,) = torch.autograd.grad(first, tau)
-        return [float(x) for x in (value, first, second)]
+        return [float(x.detach()) for x in (value, first, second)]
     import jax
 
     with jax.enable_x64(True):

@@ -58,6 +58,9 @@ def _in_child(queue):
 
 @pytest.mark.feature("NumPy", "threads, fork, spawn")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+# JAX, if a test before this one used it, and Python from 3.12 on warn of every fork beside threads
+@pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_computes_after_its_parent_did(threads):
     threads(2)
     mu, cov = gaussian(200)
