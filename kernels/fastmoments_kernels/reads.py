@@ -125,13 +125,8 @@ def _held(value: Any, package: tuple[str, ...], is_formula: bool) -> Any:
     if any(hasattr(value, attribute) for attribute in COMPILED):
         return None
     kind = value if isinstance(value, FunctionType | ModuleType | type) else type(value)
-    if _is_record(kind, package):
-        return (
-            None
-            if isinstance(value, type)
-            else next(filter(None, (_held(x, package, is_formula) for x in value)), None)
-        )
-    if _belongs(kind, package) or any(value is word for word in WORDS.values()):
+    is_own = _belongs(kind, package) and not _is_record(kind, package)
+    if is_own or any(value is word for word in WORDS.values()):
         return value
     return next((held for part in _parts(value) if (held := _held(part, package, is_formula)) is not None), None)
 
