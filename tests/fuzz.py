@@ -178,7 +178,7 @@ def _by_even_power(var):
 def _weighed(*pairs):
     # a slope below the smallest normal number is known to that number only
     least = np.finfo(float).tiny
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return sum(np.nan_to_num(np.abs(x) * (np.abs(slope) + least), nan=0.0) for x, slope in pairs)
 
 

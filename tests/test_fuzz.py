@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from tests.fuzz import MISTAKES, assert_moments, gaussians, laid_out, outcome
 from tests.rows import function
 
+# which matrices are warned of, test_not_a_covariance.py says
+pytestmark = pytest.mark.filterwarnings("ignore:cov. not positive semidefinite:RuntimeWarning")
 # the same cases each time, so that what fails fails for everybody; the many are new ones
 FEW = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 MANY = settings(max_examples=10**4, deadline=None)
