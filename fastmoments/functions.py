@@ -7,50 +7,42 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
-from fastmoments.signatures import (
-    CovFunction,
-    CovPartialsFunction,
-    MarginalsFunction,
-    MomentsFunction,
-    MomentsVjpFunction,
-    NeuronFunction,
-)
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import READY
 
-# What an activation's own parameters may be: of one neuron or of a pair, numbers or a mixture's
+# The docstrings' text on parameters, by (function of a pair, mixture)
 OWN = {
-    (False, False): "numbers, or one per neuron",
-    (True, False): "numbers, or a pair of them, one a neuron",
-    (False, True): "one number a component, (K,), or each neuron's own, (n, K)",
-    (True, True): "one number a component, (K,), or a pair of those, one a neuron",
+    (False, False): "numbers, or arrays (n,) with one number per neuron",
+    (True, False): "numbers, or tuples (first neuron's, second neuron's)",
+    (False, True): "one number per component, (K,), or arrays (n, K) with each neuron's",
+    (True, True): "one number per component, (K,), or tuples (first neuron's, second neuron's)",
 }
-BY_QUADRATURE = """|error| <= {tol:g} sqrt(E (f(X) - f(mu))^2) for means, {tol:g} of the product of standard
-    deviations for covariances, besides the dtype's rounding; `fm.ToleranceError` where that cannot be had."""
-NO_UFUNC = "refused, for it is no ufunc"
+BY_QUADRATURE = """|error| <= {tol:g} sqrt(E (f(X) - f(mu))^2) for means, and {tol:g} of the product of standard
+    deviations for covariances, plus the dtype's rounding; `fm.ToleranceError` if the tolerance cannot be met."""
+NO_UFUNC = "refused, because the function is no ufunc"
 
 
 class Functions(NamedTuple):
-    """The public functions of one activation, in the order its names are assigned."""
+    """The public functions of one activation, in the order in which __init__.py names them."""
 
-    moments: MomentsFunction
-    marginals: MarginalsFunction
-    mean: NeuronFunction
-    var: NeuronFunction
-    gain: NeuronFunction
-    cov: CovFunction
-    cov_partials: CovPartialsFunction
-    moments_vjp: MomentsVjpFunction
+    moments: Callable[..., Any]
+    marginals: Callable[..., Any]
+    mean: Callable[..., Any]
+    var: Callable[..., Any]
+    gain: Callable[..., Any]
+    cov: Callable[..., Any]
+    cov_partials: Callable[..., Any]
+    moments_vjp: Callable[..., Any]
 
 
 def functions_of(activation: type) -> Functions:
-    """The functions above for one activation, named after it: relu_moments(mu, cov) is moments(ReLU(), mu, cov)."""
+    """Return the public functions of an activation of the catalogue."""
     row = row_of(activation)
     return _functions(row.name, activation, activation.__doc__ or "", is_mixture=bool(row.components))
 
 
 def functions_to_tolerance(name: str, definition: str) -> Functions:
-    """The functions above for a ready-made activation without a closed form."""
+    """Return the public functions of a ready-made activation without a closed form."""
     tol = READY[name].tol
     return _functions(name, lambda: READY[name], f"{definition}, by quadrature to {tol:g}", tol=tol)
 
@@ -79,7 +71,7 @@ def _bound_to(
     function.__module__ = "fastmoments"
     function.__doc__ = _documentation(generic, name, definition, parameters, **kind)
     kept = list(inspect.signature(generic).parameters.values())[1:]
-    # bare: `help` shows what there is to pass, type checkers look at Functions
+    # bare: `help` shows what there is to pass, type checkers read __init__.pyi
     shown = [parameter.replace(annotation=parameter.empty) for parameter in kept + own]
     function.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     required = sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in shown)
@@ -88,7 +80,7 @@ def _bound_to(
 
 
 def _check(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-    """Raise for arguments that a function does not have, in its own name and with those that it has."""
+    """Raise for arguments that the function does not take; the error shows its signature."""
     try:
         function.__signature__.bind(*arguments, **keywords)
     except TypeError as error:
@@ -105,7 +97,7 @@ def _documentation(
     is_mixture: bool = False,
     tol: float | None = None,
 ) -> str:
-    """The generic docstring for one f: its name for f, its definition and parameters for `activation`."""
+    """Return the generic docstring with the activation's name for f, its definition and its parameters."""
     lines = (generic.__doc__ or "").splitlines()
     lines = [line for line in lines if not line.strip().startswith("activation :")]
     if parameters:
@@ -114,7 +106,7 @@ def _documentation(
         lines[at[0] + 1 if at else 1 : at[0] + 1 if at else 1] = [own] if at else ["", own]
     text = "\n".join(lines)
     if tol is not None:
-        # in place of a multiple of eps: an error reads "|error| <= 8 eps ...", up to its period
+        # an error of several eps reads "|error| <= 8 eps ..." up to its period
         text = re.sub(r"\|error(_ij)?\| <= 8 eps[^.]*\.", BY_QUADRATURE.format(tol=tol), text)
         text = text.replace("by closed forms", "by a series to a tolerance")
         text = text.replace(", relative to itself in the tails too", "")

@@ -1,4 +1,4 @@
-"""What the public functions return, generic in the arrays: NumPy's of NumPy's, tensors of tensors."""
+"""The named tuples that the public functions return, generic in the type of their arrays."""
 
 import sys
 import typing
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import TypeVar
 
-    # lists and numbers alone become NumPy arrays
+    # the result for lists and numbers alone
     T = TypeVar("T", default=NDArray[Any])
 else:
     T = typing.TypeVar("T")
@@ -16,7 +16,7 @@ else:
 if sys.version_info < (3, 11):
 
     class _OnlyBase:
-        """NamedTuple, which refuses a second base before Python 3.11; Generic is there for type checkers."""
+        """NamedTuple without Generic: before Python 3.11 it refuses a second base, which type checkers need."""
 
         def __mro_entries__(self, bases: tuple[Any, ...]) -> Any:
             return typing.NamedTuple.__mro_entries__((typing.NamedTuple,))
@@ -40,11 +40,11 @@ class MomentsCross(NamedTuple, Generic[T]):
 
 
 class MomentsBound(NamedTuple, Generic[T]):
-    """Mean (..., n), covariance (..., n, n) and an error bound (batch,), or a number; unpacks as three."""
+    """Mean (..., n), covariance (..., n, n) and error bound (batch,) or (); unpacks as three."""
 
     mean: T
     cov: T
-    bound: Any
+    bound: T
 
 
 class Marginals(NamedTuple, Generic[T]):
@@ -82,8 +82,8 @@ class MomentsVjp(NamedTuple, Generic[T]):
 class MomentsVjpParameters(NamedTuple, Generic[T]):
     """Gradients with respect to mu (..., n), cov (..., n, n) and, by name, an activation's parameters.
 
-    Those are each neuron's own, (..., n), of a mixture's components (..., n, K): a parameter that neurons share has
-    their sum.
+    The parameters' gradients are (..., n), each neuron's, and (..., n, K) for a mixture. The gradient of a
+    parameter that neurons share is their sum.
     """
 
     mu_bar: T

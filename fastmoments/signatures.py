@@ -1,18 +1,26 @@
-"""Types of the public functions: the array type that goes in is the one that comes out."""
+"""Types of arrays: users' arguments, whose type decides the result's, and the arrays that layers compute with."""
 
-from typing import Any, Literal, Protocol, TypeVar, overload
+from __future__ import annotations
 
-from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, MomentsVjpParameters, T
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from fastmoments.results import T
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T_co = TypeVar("T_co", covariant=True)
 
 
 class ArrayOf(Protocol[T_co]):
-    """An array, known by what its negative is: of torch's Parameter that is a Tensor, of a list there is none."""
+    """An array whose results have type T_co, the type of its negative: Tensor for a torch Parameter.
+
+    Lists and tuples have no negative, and Python's numbers no dtype: they are not matched.
+    """
 
     @property
     def dtype(self) -> Any:
-        """Its element type, which numbers do not have."""
+        """The element type."""
 
     def __neg__(self) -> T_co: ...
 
@@ -21,120 +29,54 @@ Numbers = float | list[Any] | tuple[Any, ...]
 Operand = ArrayOf[T] | Numbers
 
 
-class MomentsFunction(Protocol):
-    """relu_moments and its like; an activation's own parameters are keywords."""
+class Array(Protocol):
+    """What the arrays of NumPy, PyTorch, JAX and Dask have in common, as far as layers use it."""
 
-    def __call__(
-        self,
-        mu: Operand[T],
-        cov: Operand[T],
-        *,
-        out: Any = None,
-        check: bool = False,
-        precision: str | None = None,
-        **parameters: Any,
-    ) -> Moments[T]:
-        """Mean and covariance."""
+    @property
+    def dtype(self) -> Any:
+        """The element type."""
 
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
 
-class MomentsVjpFunction(Protocol):
-    """relu_moments_vjp and its like."""
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each dimension."""
 
-    @overload
-    def __call__(
-        self,
-        mu: Operand[T],
-        cov: Operand[T],
-        mean_bar: Operand[T],
-        cov_bar: Operand[T],
-        *,
-        return_parameters: Literal[False] = False,
-        precision: str | None = None,
-        **parameters: Any,
-    ) -> MomentsVjp[T]: ...
-    @overload
-    def __call__(
-        self,
-        mu: Operand[T],
-        cov: Operand[T],
-        mean_bar: Operand[T],
-        cov_bar: Operand[T],
-        *,
-        return_parameters: Literal[True],
-        precision: str | None = None,
-        **parameters: Any,
-    ) -> MomentsVjpParameters[T]: ...
+    @property
+    def T(self) -> Self:  # noqa: N802
+        """The transpose of a matrix."""
+
+    def sum(self, axis: Any, /) -> Self:
+        """Sum along a dimension."""
+
+    def swapaxes(self, one: Any, other: Any, /) -> Self:
+        """Exchange two dimensions."""
+
+    def __neg__(self) -> Self: ...
+    def __getitem__(self, key: Any, /) -> Self: ...
+    def __add__(self, other: Any, /) -> Self: ...
+    def __radd__(self, other: Any, /) -> Self: ...
+    def __sub__(self, other: Any, /) -> Self: ...
+    def __mul__(self, other: Any, /) -> Self: ...
+    def __rmul__(self, other: Any, /) -> Self: ...
+    def __matmul__(self, other: Any, /) -> Self: ...
+    def __eq__(self, other: Any, /) -> Any: ...
+    def __ne__(self, other: Any, /) -> Any: ...
+    def __gt__(self, other: Any, /) -> Any: ...
+    def __le__(self, other: Any, /) -> Any: ...
 
 
-class MarginalsFunction(Protocol):
-    """relu_marginals and its like."""
+class Buffer(Array, Protocol):
+    """An array of NumPy or PyTorch, whose elements can be written."""
 
-    def __call__(
-        self,
-        mu: Operand[T],
-        var: Operand[T],
-        *,
-        out: Any = None,
-        where: Any = True,
-        dtype: Any = None,
-        precision: str | None = None,
-        **parameters: Any,
-    ) -> Marginals[T]:
-        """Mean and variance."""
+    @property
+    def mT(self) -> Self:  # noqa: N802
+        """The matrices transposed."""
+
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
 
 
-class NeuronFunction(Protocol):
-    """relu_mean, relu_var, relu_gain and their like."""
-
-    def __call__(
-        self,
-        mu: Operand[T],
-        var: Operand[T],
-        *,
-        out: Any = None,
-        where: Any = True,
-        dtype: Any = None,
-        precision: str | None = None,
-        **parameters: Any,
-    ) -> T:
-        """One array."""
-
-
-class CovFunction(Protocol):
-    """relu_cov and its like."""
-
-    def __call__(
-        self,
-        mu_1: Operand[T],
-        mu_2: Operand[T],
-        var_1: Operand[T],
-        var_2: Operand[T],
-        cov_12: Operand[T],
-        *,
-        out: Any = None,
-        where: Any = True,
-        dtype: Any = None,
-        precision: str | None = None,
-        **parameters: Any,
-    ) -> T:
-        """One array."""
-
-
-class CovPartialsFunction(Protocol):
-    """relu_cov_partials and its like."""
-
-    def __call__(
-        self,
-        mu_1: Operand[T],
-        mu_2: Operand[T],
-        var_1: Operand[T],
-        var_2: Operand[T],
-        cov_12: Operand[T],
-        *,
-        out: Any = None,
-        where: Any = True,
-        dtype: Any = None,
-        precision: str | None = None,
-        **parameters: Any,
-    ) -> CovPartials[T]:
-        """Five arrays."""
+A = TypeVar("A", bound=Array)
+B = TypeVar("B", bound=Buffer)

@@ -1,8 +1,17 @@
-"""What a type checker sees of the public functions."""
+"""What a type checker sees of the public functions and of the frameworks' modules."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
 
 import pytest
 
-from tests.processes import python
+import fastmoments as fm
+from tests.processes import ROOT, python
+
+STUB = Path(fm.__file__).with_suffix(".pyi")
+MODULES = {"compare", "nn", "njit", "triton", "ufuncs"}
 
 
 @pytest.mark.feature("NumPy", "types, mypy --strict")
@@ -12,4 +21,31 @@ def test_users_code_passes_mypy_strict():
     """In the repository's own cache, which `make lint` has filled."""
     for library in ("torch", "jax"):
         pytest.importorskip(library)
-    python("-m", "mypy", "--strict", "tests/typed_user.py")
+    python("-m", "mypy", "--strict", "tests/typed_user.py", "tests/typed_frameworks.py")
+
+
+def stub():
+    """The stub's imports, and the first definition of each function."""
+    nodes = ast.parse(STUB.read_text()).body
+    imported = {alias.asname for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    functions = {node.name: node for node in reversed(nodes) if isinstance(node, ast.FunctionDef)}
+    return imported - {None}, functions
+
+
+def test_the_stub_is_what_the_tool_writes(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    assert importlib.import_module("public_types").text() == STUB.read_text(), "run python tools/public_types.py"
+
+
+def test_the_stub_has_every_public_name_and_no_other():
+    imported, functions = stub()
+    public = {name for name, value in vars(fm).items() if not (name.startswith("_") or inspect.ismodule(value))}
+    assert imported | set(functions) == public | MODULES
+
+
+def test_the_stub_has_the_parameters_that_functions_take():
+    _, functions = stub()
+    for name, definition in functions.items():
+        for argument in definition.args.args + definition.args.kwonlyargs:
+            argument.annotation = None
+        assert f"({ast.unparse(definition.args)})" == str(inspect.signature(getattr(fm, name))), name

@@ -16,6 +16,7 @@ matrix: NDArray[np.float64] = np.eye(3)
 assert_type(fm.relu_moments(vector, matrix), fm.Moments[NDArray[np.float64]])
 assert_type(fm.moments(fm.NPN(tau=2.0), vector, matrix).cov, NDArray[np.float64])
 assert_type(fm.npn_mean(vector, 1.0, tau=2.0), NDArray[np.float64])
+assert_type(fm.gaussian_mixture_mean(vector, 1.0, weights=[1.0, 2.0], taus=(1.0, 1.0)), NDArray[np.float64])
 assert_type(fm.relu_moments([0.0, 1.0], [[1.0, 0.5], [0.5, 1.0]]), fm.Moments[NDArray[Any]])
 assert_type(fm.bivariate_normal_cdf(0.5, 0.25, 0.5), NDArray[Any])
 
@@ -23,6 +24,8 @@ x, square = torch.zeros(3), torch.eye(3)
 mean, cov = fm.relu_moments(x, square)
 assert_type(cov, torch.Tensor)
 assert_type(fm.gelu_mean(torch.nn.Parameter(x), torch.nn.Parameter(x)), torch.Tensor)
+assert_type(fm.npn_mean(0.0, 1.0, tau=torch.nn.Parameter(x)), torch.Tensor)
+assert_type(fm.npn_cov(x, 0.0, 1.0, 1.0, 0.5, tau=(x, 2.0)), torch.Tensor)
 assert_type(fm.relu_moments_vjp(x, square, x, square), fm.MomentsVjp[torch.Tensor])
 with_parameters = fm.npn_moments_vjp(x, square, x, square, return_parameters=True, tau=x)
 assert_type(with_parameters, fm.MomentsVjpParameters[torch.Tensor])
@@ -32,9 +35,41 @@ assert_type(fm.residual_moments("relu", x, square, square, C="identity").mean, t
 assert_type(fm.bayes_linear_moments(x, square, square, square, return_cross=True).cross, torch.Tensor)
 assert_type(fm.bayes_linear_marginals(x, x, square, square), fm.Marginals[torch.Tensor])
 
+model = torch.nn.Sequential(fm.nn.BayesLinear(3, 2), fm.nn.Activation(fm.NPN(), learnable=("tau",)))
+assert_type(fm.nn.propagate(model, x, square), fm.Moments[torch.Tensor])
+assert_type(fm.nn.propagate(model, x, square, "full", bound=True), fm.MomentsBound[torch.Tensor])
+assert_type(fm.nn.propagate(model, x, x, covariance="diagonal"), fm.Marginals[torch.Tensor])
+assert_type(fm.nn.propagate(model, x, x, covariance="hybrid").cov, torch.Tensor)
+assert_type(fm.nn.BayesLinear(3, 2).moments(x, square), fm.Moments[torch.Tensor])
+assert_type(fm.nn.BayesLinear(3, 2).marginals(x, x).var, torch.Tensor)
+assert_type(fm.nn.kl_divergence(model), torch.Tensor)
+assert_type(fm.nn.class_probabilities(x, square, link="argmax"), torch.Tensor)
+assert_type(fm.nn.condition(x, square, observed=[0], values=[1.0]), fm.Moments[torch.Tensor])
+
+layers: list[fm.compare.Affine | fm.compare.Residual] = [
+    fm.compare.Residual("relu", matrix, C="identity"),
+    fm.compare.Affine([[1.0, 0.0, 0.0]]),
+]
+assert_type(fm.compare.linearise(layers, vector, matrix), fm.Moments[NDArray[np.float64]])
+assert_type(fm.compare.monte_carlo(layers, vector, matrix).cov, NDArray[np.float64])
+assert_type(fm.compare.monte_carlo(layers, vector, matrix, return_error=True), fm.compare.MomentsWithError)
+assert_type(fm.compare.analytic(layers, x, square), fm.Moments[torch.Tensor])
+assert_type(float(fm.compare.wasserstein(fm.relu_moments(x, square), fm.relu_moments(vector, matrix))), float)
+
 assert_type(fm.npn_marginals(jnp.zeros(3), jnp.ones(3)), fm.Marginals[Array])
 assert_type(fm.relu_cov_partials(jnp.zeros(3), 0.0, 1.0, 1.0, 0.5).d_cov_12, Array)
 assert_type(fm.bivariate_normal_cdf_partials(jnp.zeros(3), 0.0, 0.5), fm.CdfPartials[Array])
 
 fm.relu_moments("mu", matrix)  # type: ignore[arg-type]
 fm.relu_moments(vector)  # type: ignore[call-arg]
+fm.leaky_relu_moments(vector, matrix, slope=0.1)  # type: ignore[call-arg]
+fm.leaky_relu_mean(vector, 1.0, negative_slop=0.1)  # type: ignore[call-arg]
+fm.relu_cov(vector, 0.0, 1.0, 1.0, 0.5, negative_slope=0.1)  # type: ignore[call-arg]
+fm.gaussian_mixture_var(vector, 1.0, weights=[1.0])  # type: ignore[call-arg]
+fm.relu_momens(vector, matrix)  # type: ignore[attr-defined]
+fm.compare.linearize(layers, vector, matrix)  # type: ignore[attr-defined]
+fm.compare.unscented(layers, vector, matrix, weights="1996")  # type: ignore[arg-type]
+fm.nn.propagate(model, x, x, covariance="diag")  # type: ignore[call-overload]
+fm.nn.propagate(model, x, x, covariance="diagonal", bound=True)  # type: ignore[call-overload]
+fm.nn.propagate(model, vector, matrix)  # type: ignore[call-overload]
+fm.nn.BayesLinear(3, 2, prior=1.0)  # type: ignore[call-arg]

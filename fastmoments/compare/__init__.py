@@ -1,4 +1,15 @@
-"""What others do, on the same networks: the methods fastmoments is checked against, and two distances."""
+"""Other methods for a network's output mean and covariance, to compare with fastmoments, and two distances.
+
+A network is a list of `Affine` and `Residual` layers (`networks.py`). A call such as `linearise(layers, mu, cov)`
+passes through these files:
+
+1. `networks.py` checks the layers and the Gaussian, and converts them to float64 arrays: each layer becomes a Step,
+   f(A x + b) + C x + d. Its `value` evaluates the network at points.
+2. `methods.py` has the methods without samples: `analytic` (fastmoments itself), `linearise`, `unscented`,
+   `mean_field`. `sampling.py` has `monte_carlo`, with standard errors. Both return `Moments`.
+3. `gaussians.py` compares two results by `kl_divergence` or `wasserstein`, and has the square root of a covariance
+   that `unscented` and `monte_carlo` need.
+"""
 
 from fastmoments.compare.gaussians import kl_divergence, wasserstein
 from fastmoments.compare.methods import analytic, linearise, mean_field, unscented

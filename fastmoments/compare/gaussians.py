@@ -1,4 +1,4 @@
-"""Gaussians given by mean and cov: a square root of cov, and distances between two of them."""
+"""Two distances between Gaussians, and a square root of a covariance."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from fastmoments.results import Moments
 
 
 def square_root(cov: ArrayLike, name: str = "cov") -> FloatArray:
-    """Lower triangular L with L @ L.T = cov: Cholesky's up to the columns' signs, and there for singular cov.
+    """Return a lower triangular L with L @ L.T = cov, also for singular cov.
 
-    The upper triangle is read. Raises ValueError where an eigenvalue is negative beyond rounding.
+    It is Cholesky's factor up to the signs of columns. The upper triangle of cov is read. A ValueError says that an
+    eigenvalue is negative by more than rounding.
     """
     given = np.asarray(cov)
     eps = np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps
@@ -28,21 +29,20 @@ def square_root(cov: ArrayLike, name: str = "cov") -> FloatArray:
     return np.asarray(np.swapaxes(upper, -1, -2))
 
 
-def kl_divergence(p: Moments, q: Moments) -> Any:
+def kl_divergence(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
     """Kullback-Leibler divergence KL(p || q) of two Gaussians, in nats.
 
     Parameters
     ----------
     p, q : Moments
         ``mean`` (..., n) and ``cov`` (..., n, n), as the functions of fastmoments return them; the batch
-        dimensions broadcast. p is the truth, q what stands in for it.
+        dimensions broadcast. p is the truth, q its approximation.
 
     Returns
     -------
     ndarray or float, shape (...)
-        Never negative. inf where either covariance is numerically singular, that is where a neuron's variance
-        given the ones before it is below n eps times its variance: no density exists. nan where an entry is
-        nan.
+        Never negative. inf where one covariance is numerically singular, so that no density exists: a neuron's
+        variance given the neurons before it is below n eps times its variance. nan where an entry is nan.
 
     Raises
     ------
@@ -61,10 +61,11 @@ def kl_divergence(p: Moments, q: Moments) -> Any:
     Kullback, "Information Theory and Statistics", 1959, chapter 9, section 1.
     """
     divergence = np.vectorize(_kl, signature="(n),(n,n),(n),(n,n)->()")
-    return divergence(*_gaussian(p, "p"), *_gaussian(q, "q"))[()]
+    result: np.float64 | FloatArray = divergence(*_gaussian(p, "p"), *_gaussian(q, "q"))[()]
+    return result
 
 
-def _gaussian(moments: Any, name: str) -> tuple[FloatArray, NDArray[Any]]:
+def _gaussian(moments: Moments[Any], name: str) -> tuple[FloatArray, NDArray[Any]]:
     try:
         return gaussian(moments.mean, moments.cov)
     except ValueError as error:
@@ -88,18 +89,18 @@ def _is_singular(root: FloatArray) -> bool:
     return bool(np.any(np.square(np.diagonal(root)) <= len(root) * np.finfo(np.float64).eps * var))
 
 
-def wasserstein(p: Moments, q: Moments) -> Any:
-    """2-Wasserstein distance of two Gaussians (their covariances' part is the Bures distance).
+def wasserstein(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
+    """2-Wasserstein distance of two Gaussians; for equal means it is the Bures distance of the covariances.
 
     Parameters
     ----------
     p, q : Moments
-        ``mean`` (..., n) and ``cov`` (..., n, n); the batch dimensions broadcast. Singular is allowed.
+        ``mean`` (..., n) and ``cov`` (..., n, n); the batch dimensions broadcast. cov may be singular.
 
     Returns
     -------
     ndarray or float, shape (...)
-        The distance, not its square, in the units of the mean; nan where an entry is nan.
+        The distance, in the units of the mean; nan where an entry is nan.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def wasserstein(p: Moments, q: Moments) -> Any:
     Notes
     -----
     W^2 = |mean_p - mean_q|^2 + tr(P + Q - 2 (P^1/2 Q P^1/2)^1/2). The trace is the smallest |L_p O - L_q|_F^2
-    over orthogonal O and is computed as that: the difference of traces would lose half the digits when P is
+    over orthogonal O and is computed in that form: the difference of traces would lose half the digits when P is
     close to Q.
 
     References
@@ -120,7 +121,8 @@ def wasserstein(p: Moments, q: Moments) -> Any:
     root_p, root_q = square_root(cov_p, "p.cov"), square_root(cov_q, "q.cov")
     product = np.swapaxes(root_p, -1, -2) @ root_q
     finite = np.isfinite(product).all(axis=(-2, -1), keepdims=True)
-    # LAPACK's SVD fails on nan: leave these entries out.
+    # LAPACK's SVD fails on nan
     left, _, right = np.linalg.svd(np.where(finite, product, 0))
     bures = np.square(root_p @ left @ right - root_q).sum(axis=(-2, -1))
-    return np.sqrt(np.square(mean_p - mean_q).sum(axis=-1) + bures)
+    result: np.float64 | FloatArray = np.sqrt(np.square(mean_p - mean_q).sum(axis=-1) + bures)
+    return result

@@ -1,4 +1,4 @@
-"""Mean and covariance of a network's output without sampling: exact per layer, and as others approximate."""
+"""Mean and covariance of a network's output without samples, by fastmoments and by other methods."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from fastmoments.compare.gaussians import square_root
 from fastmoments.compare.networks import Affine, FloatArray, Layer, Step, gaussian, steps, value
 from fastmoments.layers import affine_moments, residual_moments
 from fastmoments.moments import gain, marginals
-from fastmoments.results import Moments
+from fastmoments.results import Moments, T
+from fastmoments.signatures import Operand
 
 
-def analytic(layers: Sequence[Layer], mu: Any, cov: Any) -> Moments:
-    """Exact mean and covariance, layer by layer: what fastmoments is for.
+def analytic(layers: Sequence[Layer], mu: Operand[T], cov: Operand[T]) -> Moments[T]:
+    """Exact mean and covariance, layer by layer: the method of fastmoments.
 
     Parameters
     ----------
@@ -40,25 +41,26 @@ def analytic(layers: Sequence[Layer], mu: Any, cov: Any) -> Moments:
     Notes
     -----
     Each layer is `fastmoments.affine_moments` or `fastmoments.residual_moments`. One layer with an
-    activation, and affine layers around it, are exact. Before every further activation the distribution is
-    replaced by the Gaussian of the same mean and covariance, and that is the only approximation made.
+    activation, and affine layers around it, are exact. The only approximation comes before every further
+    activation, where a Gaussian of the same mean and covariance replaces the distribution.
 
     References
     ----------
     Kuang & Lin, arXiv 2601.22307, section 3.
     """
-    steps(layers, gaussian(mu, cov)[0].shape[-1])  # for messages that name the layer
+    moments: tuple[Any, Any] = mu, cov
+    steps(layers, gaussian(*moments)[0].shape[-1])  # for messages that name the layer
     for layer in layers:
         parameters: list[Any] = list(layer)
         if isinstance(layer, Affine):
-            mu, cov = affine_moments(mu, cov, *parameters)
+            moments = affine_moments(*moments, *parameters)
         else:
-            mu, cov = residual_moments(parameters[0], mu, cov, *parameters[1:])
-    return Moments(mu, cov)
+            moments = residual_moments(parameters[0], *moments, *parameters[1:])
+    return Moments(*moments)
 
 
-def linearise(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments:
-    """First order: the network's value and its Jacobian J at the mean of the input.
+def linearise(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments[FloatArray]:
+    """First-order approximation by the network's value and its Jacobian J at the mean of the input.
 
     Parameters
     ----------
@@ -102,15 +104,15 @@ def _jacobian(step: Step, x: FloatArray) -> FloatArray:
     if step.A is None:
         return J
     z = x @ step.A.T + step.b
-    # The gain E f'(Z) without variance is f'(z).
+    # without variance the gain E f'(Z) is f'(z)
     slope = gain(step.activation, z, np.zeros_like(z))
     return np.asarray(slope[..., None] * step.A + J)
 
 
 def unscented(
     layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike, weights: Literal["1995", "2002"] = "1995"
-) -> Moments:
-    """Unscented transform: the network at 2n + 1 sigma points around the mean, weighted.
+) -> Moments[FloatArray]:
+    """Unscented transform: weighted moments of the network's values at 2n + 1 sigma points around the mean.
 
     Parameters
     ----------
@@ -144,8 +146,8 @@ def unscented(
       kappa = 3 - n for a Gaussian input, but from n = 4 on the centre's weight is then negative and
       variances can come out negative too; kappa = 0 reproduces the table of Kuang & Lin.
     * "2002": lambda = alpha^2 (n + kappa) - n, alpha = 1e-3, beta = 2, kappa = 0: the points are
-      1e-3 sqrt(n) standard deviations from the centre, so that a piecewise linear network gives what
-      linearise gives unless a kink is as close.
+      1e-3 sqrt(n) standard deviations from the centre, so that a piecewise linear network gives the result of
+      linearise, unless a kink is that close.
 
     References
     ----------
@@ -161,7 +163,7 @@ def unscented(
     offsets = np.sqrt(spread) * np.swapaxes(square_root(cov_x), -1, -2)
     centre = value(network, x)
     points = x[..., None, :] + np.concatenate([offsets, -offsets], axis=-2)
-    # In differences from the centre: w_0 is -1e6 for alpha = 1e-3, and would cost six digits.
+    # differences from the centre: w_0 is -1e6 for alpha = 1e-3, which would cost six digits
     difference = value(network, points) - centre[..., None, :]
     shift = difference.sum(axis=-2) / (2 * spread)
     centred = difference - shift[..., None, :]
@@ -170,7 +172,7 @@ def unscented(
     return Moments(centre + shift, cov_out + c_0 * shift[..., :, None] * shift[..., None, :])
 
 
-def mean_field(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments:
+def mean_field(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments[FloatArray]:
     """Exact mean and variance of every neuron, layer by layer, as if the neurons before it were independent.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Networks as lists of layers, and their values at points."""
+"""Networks as lists of layers: their checks, and their values at points."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Layer = Affine | Residual
 
 
 class Step(NamedTuple):
-    """Any layer as ``f(A x + b) + C x + d`` in float64; an affine one has no activation, a plain one no C."""
+    """A layer ``f(A x + b) + C x + d`` in float64; an affine layer has no A, and C may be None for 0."""
 
     activation: Any
     A: FloatArray | None
@@ -47,7 +47,7 @@ class Step(NamedTuple):
 
 
 def steps(layers: Sequence[Layer], width: int) -> list[Step]:
-    """Check that the layers fit each other and an input of `width` numbers, and convert them."""
+    """Convert the layers to steps; raise unless they fit each other and an input of `width` numbers."""
     if not layers:
         raise ValueError("layers: expected at least one layer, got none")
     result = []
@@ -100,7 +100,7 @@ def _vector(value: ArrayLike | None, name: str, length: int) -> FloatArray:
 def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
     """Check and broadcast an input's mu (..., n) and cov (..., n, n).
 
-    mu becomes float64; cov keeps its dtype, which says how large its rounding is.
+    mu becomes float64; cov keeps its dtype, on which its rounding errors depend.
     """
     mu, cov = np.asarray(mu, dtype=np.float64), np.asarray(cov)
     if mu.ndim < 1:
@@ -116,7 +116,7 @@ def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
 
 
 def evaluate(activation: Any, x: FloatArray) -> FloatArray:
-    """f(x), neurons along the last axis; of a stochastic activation its mean given x."""
+    """Return f(x) with neurons along the last axis; for a stochastic activation, its mean given x."""
     name, parameters = of_neurons(activation)
     if isinstance(name, Custom):
         return custom.evaluate(name, x)

@@ -1,4 +1,4 @@
-"""Monte Carlo and randomised quasi-Monte Carlo: slow, and right within an error they can name."""
+"""Monte Carlo and randomised quasi-Monte Carlo, with standard errors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fastmoments.compare.gaussians import square_root
 from fastmoments.compare.networks import FloatArray, Layer, Step, gaussian, is_stochastic, steps, value
 from fastmoments.results import Moments
 
-# Repetitions; their scatter gives the standard errors, known in turn to 1 / sqrt(2 * 15) = 18 %.
+# Repetitions; their scatter gives the standard errors, with a relative error of 1 / sqrt(2 * 15) = 18 %.
 _REPLICATES = 16
-# Numbers in a chunk's widest array, 1 MiB: measured twice as fast as 16 MiB, which leaves the cache.
+# Numbers in a chunk's widest array, 1 MiB: measured twice as fast as 16 MiB, which exceeds the cache.
 _CHUNK_NUMBERS = 2**17
 
 Method = Literal["random", "sobol"]
@@ -39,7 +39,7 @@ def monte_carlo(
     method: Method = ...,
     seed: int | None = ...,
     return_error: Literal[False] = ...,
-) -> Moments: ...
+) -> Moments[FloatArray]: ...
 @overload
 def monte_carlo(
     layers: Sequence[Layer],
@@ -59,7 +59,7 @@ def monte_carlo(
     method: Method = "random",
     seed: int | None = None,
     return_error: bool = False,
-) -> Moments | MomentsWithError:
+) -> Moments[FloatArray] | MomentsWithError:
     """Mean and covariance of the network's output over sampled inputs.
 
     Parameters
@@ -77,7 +77,7 @@ def monte_carlo(
     seed : int, optional
         The same seed gives the same result.
     return_error : bool
-        Return standard errors too.
+        Also return standard errors.
 
     Returns
     -------
@@ -94,9 +94,9 @@ def monte_carlo(
 
     Notes
     -----
-    The samples are 16 independent repetitions (for Sobol points 16 scramblings: their error cannot be read
-    off one); their averages are returned, and their scatter gives the standard errors. Memory does not grow
-    with samples.
+    The samples are 16 independent repetitions; for Sobol points 16 scramblings, because one gives no error
+    estimate. The result is the average over repetitions, and their scatter gives the standard errors. Memory does
+    not grow with samples.
 
     References
     ----------
@@ -109,7 +109,7 @@ def monte_carlo(
     (*batch, n), m = x.shape, len(network[-1].d)
     mean, covariance = np.empty((_REPLICATES, *batch, m)), np.empty((_REPLICATES, *batch, m, m))
     jobs = list(np.ndindex(_REPLICATES, *batch))
-    # A stream for every repetition and input: their errors are independent.
+    # one stream per repetition and input, so that their errors are independent
     streams = np.random.default_rng(seed).spawn(len(jobs))
     for job, rng in _progress(zip(jobs, streams, strict=True), len(jobs)):
         replicate, index = job[0], job[1:]
@@ -140,7 +140,7 @@ def _check_certain(network: Sequence[Step]) -> None:
 
 def _progress(items: Iterable[Any], total: int) -> Any:
     try:
-        from tqdm import tqdm  # here, so that importing fastmoments does not need it
+        from tqdm import tqdm  # not at the top: tqdm is optional
     except ImportError as error:
         raise ImportError("fastmoments.compare.monte_carlo needs tqdm: pip install 'fastmoments[demo]'") from error
     return tqdm(items, total=total, desc="Monte Carlo", delay=1)
@@ -148,7 +148,7 @@ def _progress(items: Iterable[Any], total: int) -> Any:
 
 def _chunk_rows(network: Sequence[Step], width: int) -> int:
     widest = max(width, *(len(step.d) for step in network))
-    # A power of two, so that Sobol points are taken in balanced blocks.
+    # a power of two: Sobol points are balanced in blocks of that size
     return 1 << (max(_CHUNK_NUMBERS // widest, 1).bit_length() - 1)
 
 
@@ -163,7 +163,7 @@ def _standard_normal(
 
 
 def _sample_moments(network: Sequence[Step], chunks: Iterable[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Merge the chunks' means and scatters (Chan, Golub & LeVeque 1979, eq. 2.1): nothing cancels."""
+    """Merge the chunks' means and scatters without cancellation (Chan, Golub & LeVeque 1979, eq. 2.1)."""
     count, mean, scatter = 0, np.zeros(()), np.zeros(())
     for x in chunks:
         y = value(network, x)
@@ -177,7 +177,7 @@ def _sample_moments(network: Sequence[Step], chunks: Iterable[FloatArray]) -> tu
     return mean, scatter / (count - 1)
 
 
-def _summary(mean: FloatArray, cov: FloatArray, return_error: bool) -> Moments | MomentsWithError:
+def _summary(mean: FloatArray, cov: FloatArray, return_error: bool) -> Moments[FloatArray] | MomentsWithError:
     estimate = mean.mean(axis=0), cov.mean(axis=0)
     if not return_error:
         return Moments(*estimate)
