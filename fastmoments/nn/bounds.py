@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fastmoments.moments import gain
-from fastmoments.nn.gaussians import Joint, features_of, flat
+from fastmoments.nn.gaussians import Joint, features_of, flat, total
 from fastmoments.nn.rules import Affine
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import Custom
-
-Tensor = Any
 
 
 class BoundedJoint(Joint):
@@ -68,7 +67,7 @@ class BoundedJoint(Joint):
     def combine(self, new: str, terms: Sequence[tuple[float, str]], constant: Tensor | float = 0.0) -> None:
         """New = sum of factor * value, plus a constant."""
         super().combine(new, terms, constant)
-        self.bounds[new] = sum(_scaled(self.bounds[name], abs(a)) for a, name in terms)
+        self.bounds[new] = total(_scaled(self.bounds[name], abs(a)) for a, name in terms)
 
     def _var(self, name: str) -> Tensor:
         return torch.diagonal(self.cov(name, name), dim1=-2, dim2=-1)
@@ -86,7 +85,7 @@ def _norm(affine: Affine, value: Tensor) -> Tensor | float:
     n = features_of(value)
     basis = torch.eye(n, dtype=value.dtype, device=value.device).reshape(n, *value.shape[1:])
     matrix = affine.linear(basis).reshape(n, -1)
-    norm = torch.linalg.matrix_norm(matrix, 2)
+    norm: Tensor = torch.linalg.matrix_norm(matrix, 2)
     if affine.own is None:
         return norm
     spread = flat(affine.own(basis) - affine.own(torch.zeros_like(basis))).sum(-1)

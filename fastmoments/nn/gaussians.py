@@ -4,17 +4,16 @@ Values keep their own shape behind one batch dimension, (batch, ...); covariance
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from fastmoments.frameworks.products import finite
 from fastmoments.frameworks.torch import covariance, is_bare, symmetric_product
 from fastmoments.moments import gain, marginals, moments
 from fastmoments.nn.rules import Affine, Map
-
-Tensor = Any
 
 
 def flat(value: Tensor) -> Tensor:
@@ -25,6 +24,11 @@ def flat(value: Tensor) -> Tensor:
 def features_of(value: Tensor) -> int:
     """Elements of one row of the batch."""
     return math.prod(value.shape[1:])
+
+
+def total(tensors: Iterable[Tensor]) -> Tensor:
+    """Add at least one tensor."""
+    return cast(Tensor, sum(tensors))
 
 
 class Joint:
@@ -116,9 +120,9 @@ class Joint:
         shapes = {tuple(self.means[name].shape) for _, name in terms}
         if len(shapes) > 1:
             raise ValueError(f"{new}: expected values of one shape, got {sorted(shapes)}")
-        self._link(new, {other: sum(a * self.cov(name, other) for a, name in terms) for other in self.kept})
+        self._link(new, {other: total(a * self.cov(name, other) for a, name in terms) for other in self.kept})
         self.covs[new, new] = self._of_sum(terms)
-        self.means[new] = sum(a * self.means[name] for a, name in terms) + constant
+        self.means[new] = total(a * self.means[name] for a, name in terms) + constant
 
     def _of_sum(self, terms: Sequence[tuple[float, str]]) -> Tensor:
         """Cov of the sum of factor * value; pairs once, for `covariance` takes both triangles' mean."""
@@ -129,15 +133,15 @@ class Joint:
         ]
         add = torch.Tensor.add_ if is_bare(*(cov for _, cov in pairs)) else torch.add
         (factor, first), *others = pairs
-        total = factor * first
+        full = factor * first
         for factor, cov in others:
-            total = add(total, cov, alpha=factor)
+            full = add(full, cov, alpha=factor)
 
         def rounding() -> Tensor:
             traces = (a * a * torch.einsum("bii->b", self.cov(name, name)) for a, name in terms)
-            return len(terms) * total.shape[-1] * torch.finfo(total.dtype).eps * sum(traces)
+            return len(terms) * full.shape[-1] * torch.finfo(full.dtype).eps * total(traces)
 
-        return covariance(total, rounding)
+        return covariance(full, rounding)
 
     def _link(self, new: str, covs: dict[str, Tensor]) -> None:
         for other, cov in covs.items():
@@ -184,8 +188,8 @@ class Diagonal:
         factors: dict[str, float] = {}
         for factor, name in terms:
             factors[name] = factors.get(name, 0.0) + factor
-        self.means[new] = sum(a * self.means[name] for name, a in factors.items()) + constant
-        self.vars[new] = sum(a * a * self.vars[name] for name, a in factors.items())
+        self.means[new] = total(a * self.means[name] for name, a in factors.items()) + constant
+        self.vars[new] = total(a * a * self.vars[name] for name, a in factors.items())
 
     def drop(self, name: str) -> None:
         """Forget a value that nothing reads any more."""

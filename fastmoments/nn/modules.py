@@ -5,19 +5,17 @@ from dataclasses import fields
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 import fastmoments.layers as layers
 from fastmoments.moments import marginals
 from fastmoments.parameters import of_neurons
-from fastmoments.results import Marginals
+from fastmoments.results import Marginals, Moments
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import READY, Custom, evaluate
 from fastmoments_kernels.eager.on_torch import words
-
-Tensor = Any
 
 
 class Activation(nn.Module):
@@ -67,9 +65,11 @@ class Activation(nn.Module):
             raise TypeError(f"x: expected real numbers in floating point, got {x.dtype}")
         dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
         numbers = [torch.as_tensor(value, dtype=dtype, device=x.device) for value in parameters.values()]
-        return bind(row_of(name).formula.function, words(dtype).vocabulary)(x.to(dtype), *numbers).to(x.dtype)
+        function = bind(row_of(name).formula.function, words(dtype).vocabulary)
+        value: Tensor = function(x.to(dtype), *numbers).to(x.dtype)
+        return value
 
-    def marginals(self, mu: Tensor, var: Tensor) -> Marginals:
+    def marginals(self, mu: Tensor, var: Tensor) -> Marginals[Tensor]:
         """Mean and variance of f(X), X ~ N(mu, var)."""
         return marginals(self.current(), mu, var)
 
@@ -137,11 +137,11 @@ class BayesLinear(nn.Module):
         bias_var = None if self.bias_rho is None else F.softplus(self.bias_rho) ** 2
         return self.weight_mean, F.softplus(self.weight_rho) ** 2, self.bias_mean, bias_var
 
-    def marginals(self, mu: Tensor, var: Tensor) -> Marginals:
+    def marginals(self, mu: Tensor, var: Tensor) -> Marginals[Tensor]:
         """`fm.bayes_linear_marginals` of this layer."""
         return layers.bayes_linear_marginals(mu, var, *self.distribution())
 
-    def moments(self, mu: Tensor, cov: Tensor) -> Any:
+    def moments(self, mu: Tensor, cov: Tensor) -> Moments[Tensor]:
         """`fm.bayes_linear_moments` of this layer."""
         return layers.bayes_linear_moments(mu, cov, *self.distribution())
 
@@ -149,7 +149,7 @@ class BayesLinear(nn.Module):
         """KL(weights || prior) in nats, summed over weights and biases."""
         mean, var, bias_mean, bias_var = self.distribution()
         total = _kl(mean, var, self.prior_sd)
-        return total if bias_mean is None else total + _kl(bias_mean, bias_var, self.prior_sd)
+        return total if bias_mean is None or bias_var is None else total + _kl(bias_mean, bias_var, self.prior_sd)
 
     def extra_repr(self) -> str:
         """What the module prints."""

@@ -1,9 +1,9 @@
 """A Gaussian through a whole PyTorch network: the graph is traced, and every node's rule applied in turn."""
 
-from typing import Any, Literal
+from typing import Literal, overload
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fastmoments.dispatch import plan_of
 from fastmoments.frameworks.torch import arithmetic, check_variances, symmetric
@@ -12,9 +12,24 @@ from fastmoments.nn.gaussians import Diagonal, Joint, features_of
 from fastmoments.nn.walk import Walk
 from fastmoments.results import Marginals, Moments, MomentsBound
 
-Tensor = Any
 
-
+@overload
+def propagate(
+    model: nn.Module,
+    mu: Tensor,
+    cov: Tensor,
+    covariance: Literal["full", "hybrid"] = "full",
+    *,
+    bound: Literal[False] = False,
+) -> Moments[Tensor]: ...
+@overload
+def propagate(
+    model: nn.Module, mu: Tensor, cov: Tensor, covariance: Literal["diagonal"], *, bound: Literal[False] = False
+) -> Marginals[Tensor]: ...
+@overload
+def propagate(
+    model: nn.Module, mu: Tensor, cov: Tensor, covariance: Literal["full"] = "full", *, bound: Literal[True]
+) -> MomentsBound[Tensor]: ...
 def propagate(
     model: nn.Module,
     mu: Tensor,
@@ -22,7 +37,7 @@ def propagate(
     covariance: Literal["full", "diagonal", "hybrid"] = "full",
     *,
     bound: bool = False,
-) -> Moments | MomentsBound | Marginals:
+) -> Moments[Tensor] | MomentsBound[Tensor] | Marginals[Tensor]:
     """Mean and covariance of model(X) for X ~ N(mu, cov), layer by layer, each output taken as Gaussian.
 
     Parameters

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fastmoments.nn.modules import Activation, BayesLinear
 from fastmoments_kernels.catalogue import GELU, LeakyReLU, ReLU
 from fastmoments_kernels.custom import Custom
 
-Tensor = Any
 Map = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
 
@@ -127,7 +126,8 @@ def _average(module: Any) -> Affine:
         ones = torch.ones_like(x[:1])
         sums = nn.AvgPool2d(module.kernel_size, module.stride, module.padding, module.ceil_mode, divisor_override=1)
         # mean of x times 1 / divisor: the divisor is smaller at the border in some modes
-        return module(x) * (module(ones) / sums(ones))
+        mean: Tensor = module(x) * (module(ones) / sums(ones))
+        return mean
 
     return Affine(module, module, squared)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fastmoments.nn import functions
@@ -23,7 +23,6 @@ from fastmoments.nn.rules import (
     shape_of,
 )
 
-Tensor = Any
 Node = Any
 
 FEATURES = 4096  # full covariance of more is 128 MB a value in float64 and more
@@ -172,9 +171,9 @@ class Walk:
 
     def _reshape(self, node: Node, old: str, args: Any, kwargs: Any) -> None:
         def reshaped(x: Tensor) -> Tensor:
-            if node.op == "call_method":
-                return getattr(x, node.target)(*args[1:], **kwargs)
-            return node.target(x, *args[1:], **kwargs)
+            function = getattr(torch.Tensor, node.target) if node.op == "call_method" else node.target
+            result: Tensor = function(x, *args[1:], **kwargs)
+            return result
 
         self._affine(node, node.name, old, shape_of(reshaped))
 

@@ -1,10 +1,12 @@
 """What a Gaussian over outputs says: class probabilities, and what is known of some given others."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from scipy.stats import qmc
+from torch import Tensor
 
 from fastmoments.dispatch import Plan, plan_of
 from fastmoments.frameworks import shapes
@@ -12,10 +14,10 @@ from fastmoments.frameworks.products import without_rounding
 from fastmoments.frameworks.torch import check_variances, is_tracked, result, symmetric, to_arrays
 from fastmoments.results import Moments
 
-Tensor = Any
 
-
-def class_probabilities(mean: Tensor, cov: Tensor, link: str = "softmax", samples: int = 4096) -> Tensor:
+def class_probabilities(
+    mean: Tensor, cov: Tensor, link: Literal["softmax", "argmax"] = "softmax", samples: int = 4096
+) -> Tensor:
     """Probabilities of classes from a Gaussian over logits.
 
     Parameters
@@ -73,7 +75,8 @@ def _of_samples(mean: Tensor, cov: Tensor, link: str, samples: int) -> Tensor:
         p = torch.softmax(logits, -1)
         return (p + _by_cov(p, cov) if is_tracked(cov) else p).mean(-2)
     largest = (logits == logits.amax(-1, keepdim=True)).to(mean)
-    return (largest / largest.sum(-1, keepdim=True)).mean(-2)
+    shares: Tensor = largest / largest.sum(-1, keepdim=True)
+    return shares.mean(-2)
 
 
 def _root(cov: Tensor) -> Tensor:
@@ -83,7 +86,8 @@ def _root(cov: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(torch.where(finite, cov, eye))
     slack = 64 * cov.shape[-1] * torch.finfo(cov.dtype).eps * values.sum(-1, keepdim=True)
     known = finite[..., 0] & (values >= -slack).all(-1, keepdim=True)
-    return vectors * torch.where(known, torch.sqrt(values.clamp_min(0.0)), math.nan)[..., None, :]
+    root: Tensor = vectors * torch.where(known, torch.sqrt(values.clamp_min(0.0)), math.nan)[..., None, :]
+    return root
 
 
 def _by_cov(p: Tensor, cov: Tensor) -> Tensor:
@@ -111,7 +115,8 @@ class _Change(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, bar: Tensor) -> Tensor:
-        return _Last.apply(bar, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
+        gradient: Tensor = _Last.apply(bar, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
+        return gradient
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor) -> Tensor:
@@ -137,8 +142,12 @@ class _Last(torch.autograd.Function):
 
 
 def condition(
-    mean: Tensor, cov: Tensor, observed: Tensor, values: Tensor, noise_cov: Tensor | None = None
-) -> Moments:
+    mean: Tensor,
+    cov: Tensor,
+    observed: Tensor | Sequence[int],
+    values: Tensor | Sequence[float],
+    noise_cov: Tensor | Sequence[Sequence[float]] | None = None,
+) -> Moments[Tensor]:
     """The Gaussian N(mean, cov) given that some of its entries were seen: a Kalman update, missing inputs.
 
     Parameters
