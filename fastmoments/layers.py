@@ -1,6 +1,6 @@
-"""Layers: what an affine map, a residual layer and a layer of Gaussian weights do to a mean and a covariance.
+"""Mean and covariance of the output of affine layers, residual layers and layers of Gaussian weights.
 
-Written once in the words NumPy, PyTorch and JAX share; `frameworks` brings their arrays in and out.
+Each layer is a sequence of the steps in `layer_steps`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 
 from fastmoments.frameworks import framework_of
 from fastmoments.frameworks.products import finite
-from fastmoments.layer_steps import Layer, plan_of_given
+from fastmoments.layer_steps import LayerCall, plan_of_given
 from fastmoments.moments import gain, moments
 from fastmoments.parameters import of_neurons
 from fastmoments.results import Marginals, Moments, MomentsCross, T
@@ -50,23 +50,23 @@ def affine_moments(
     cov : array (..., n, n), the covariance of X; its upper triangle is read.
     weight : array (m, n).
     bias : array (m,), or None for 0.
-    return_cross : return Cov(X, output) as well.
+    return_cross : also return Cov(X, output).
 
     Returns
     -------
     Moments or MomentsCross
-        `mean` (..., m) = weight mu + bias and `cov` (..., m, m) = weight cov weight^T, exactly symmetric; on
-        request `cross` (..., n, m) = cov weight^T.
+        `mean` (..., m) = weight mu + bias and `cov` (..., m, m) = weight cov weight^T, exactly symmetric; with
+        `return_cross` also `cross` (..., n, m) = cov weight^T.
 
     Raises
     ------
     TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
     ValueError : shapes that disagree, a negative variance.
     """
-    layer = Layer(mu=mu, cov=cov, weight=weight, bias=bias)
-    with layer.arithmetic():
-        out = layer.affine("weight", "bias")
-    return layer.results(out.mean, out.cov, layer.transposed(out.product) if return_cross else None)
+    call = LayerCall(mu=mu, cov=cov, weight=weight, bias=bias)
+    with call.arithmetic():
+        out = call.affine("weight", "bias")
+    return call.results(out.mean, out.cov, call.transposed(out.product) if return_cross else None)
 
 
 @overload
@@ -121,14 +121,15 @@ def residual_moments(
     b : array (m,) or None for 0.
     C : array (m, n), "identity" (m = n) or None for 0.
     d : array (m,) or None for 0.
-    A_var, b_var : arrays (m, n) and (m,), variances of independent Gaussian weights whose means are A and b. Then
-        A X + b is not Gaussian, and the result that of a Gaussian with its moments.
-    return_cross : return Cov(X, output) as well.
+    A_var, b_var : arrays (m, n) and (m,), variances of independent Gaussian weights whose means are A and b. A X +
+    b
+        is then not Gaussian; the result is that for a Gaussian with its mean and covariance.
+    return_cross : also return Cov(X, output).
 
     Returns
     -------
     Moments or MomentsCross
-        `mean` (..., m) and `cov` (..., m, m), exactly symmetric; on request `cross` (..., n, m).
+        `mean` (..., m) and `cov` (..., m, m), exactly symmetric; with `return_cross` also `cross` (..., n, m).
 
     Raises
     ------
@@ -138,9 +139,9 @@ def residual_moments(
     Notes
     -----
     With K the covariance of f and G its gains at A X + b, cov_out = K + G A cov C^T + (G A cov C^T)^T + C cov C^T
-    by Stein's lemma. A cov is formed once; the last three terms are (G A cov + C cov / 2) C^T and its transpose,
-    one product. A variance of A cov A^T below 0 by rounding, down to -n eps sum_i (sum_j |A_ij| sd_j)^2, becomes 0;
-    one further below is an error (nan on JAX).
+    by Stein's lemma. The last three terms are (G A cov + C cov / 2) C^T, one product, and its transpose. A variance
+    of A cov A^T that rounding made negative, down to -n eps sum_i (sum_j |A_ij| sd_j)^2, becomes 0. A variance
+    below that is an error (nan on JAX).
 
     References
     ----------
@@ -149,20 +150,20 @@ def residual_moments(
     identity = isinstance(C, str)
     if identity and C != "identity":
         raise ValueError(f'C: expected a matrix, "identity" or None, got {C!r}')
-    layer = Layer(mu=mu, cov=cov, A=A, b=b, C=None if identity else C, d=d, A_var=A_var, b_var=b_var)
-    with layer.arithmetic():
-        inner, spread, product = layer.affine("A", "b", "A_var", "b_var")
+    call = LayerCall(mu=mu, cov=cov, A=A, b=b, C=None if identity else C, d=d, A_var=A_var, b_var=b_var)
+    with call.arithmetic():
+        inner, spread, product = call.affine("A", "b", "A_var", "b_var")
         mean, full = moments(activation, inner, spread)
-        gains = finite(layer.xp, gain(activation, inner, layer.diagonal(spread)))
-        del spread  # a matrix less to hold
+        gains = finite(call.xp, gain(activation, inner, call.diagonal(spread)))
+        del spread  # to free its memory
         cross = gains[..., None] * product if return_cross else None
         if C is not None:
-            through, across, matrix = layer.skip(product.shape[-2], identity)
-            mean, full = mean + through, layer.framework.with_skip(full, gains, product, across, matrix)
+            through, across, matrix = call.skip(product.shape[-2], identity)
+            mean, full = mean + through, call.framework.with_skip(full, gains, product, across, matrix)
             cross = None if cross is None else cross + across
         if d is not None:
-            mean = mean + layer.vector("d", mean.shape[-1])
-    return layer.results(mean, full, None if cross is None else layer.transposed(cross))
+            mean = mean + call.vector("d", mean.shape[-1])
+    return call.results(mean, full, None if cross is None else call.transposed(cross))
 
 
 @overload
@@ -209,12 +210,12 @@ def bayes_linear_moments(
     weight_mean, weight_var : arrays (m, n).
     bias_mean, bias_var : arrays (m,), or None for 0.
     activation : an object such as ReLU(), its name, or None for the linear layer alone.
-    return_cross : return Cov(X, output) as well.
+    return_cross : also return Cov(X, output).
 
     Returns
     -------
     Moments or MomentsCross
-        `mean` (..., m) and `cov` (..., m, m), exactly symmetric; on request `cross` (..., n, m).
+        `mean` (..., m) and `cov` (..., m, m), exactly symmetric; with `return_cross` also `cross` (..., n, m).
 
     Raises
     ------
@@ -224,16 +225,16 @@ def bayes_linear_moments(
     Notes
     -----
     cov_out = M cov M^T + diag(sum_j V_ij (cov_jj + mu_j^2) + bias_var), exact for any X with these moments.
-    W X + b is not Gaussian; behind an activation the result is that of a Gaussian with these moments.
+    W X + b is not Gaussian. With an activation the result is that for a Gaussian with these moments.
     """
     if activation is not None:
         others: dict[str, Any] = {"A_var": weight_var, "b_var": bias_var, "return_cross": return_cross}
         return residual_moments(activation, mu, cov, weight_mean, bias_mean, **others)
     given: dict[str, Any] = {"bias_mean": bias_mean, "bias_var": bias_var}
-    layer = Layer(mu=mu, cov=cov, weight_mean=weight_mean, weight_var=weight_var, **given)
-    with layer.arithmetic():
-        out = layer.affine("weight_mean", "bias_mean", "weight_var", "bias_var")
-    return layer.results(out.mean, out.cov, layer.transposed(out.product) if return_cross else None)
+    call = LayerCall(mu=mu, cov=cov, weight_mean=weight_mean, weight_var=weight_var, **given)
+    with call.arithmetic():
+        out = call.affine("weight_mean", "bias_mean", "weight_var", "bias_var")
+    return call.results(out.mean, out.cov, call.transposed(out.product) if return_cross else None)
 
 
 def bayes_linear_marginals(
@@ -249,7 +250,7 @@ def bayes_linear_marginals(
 
     Parameters
     ----------
-    mu, var : arrays (..., n), mean and variance of the inputs; what correlates them is left out.
+    mu, var : arrays (..., n), mean and variance of the inputs, which count as uncorrelated.
     weight_mean, weight_var : arrays (m, n).
     bias_mean, bias_var : arrays (m,), or None for 0.
     activation : an object such as NPN(), its name, or None for the linear layer alone.
@@ -266,10 +267,10 @@ def bayes_linear_marginals(
 
     Notes
     -----
-    var_out = (M^2 + V) var + V mu^2 + bias_var, exact for independent inputs; behind an activation the result is
-    that of a Gaussian with these moments (Wang et al. 2016). It is one kernel on NumPy arrays, and on tensors of
-    the CPU or CUDA of which nobody asks for derivatives. On CUDA bfloat16 is multiplied as it is and added in
-    float32; float32 becomes tf32 only if torch.backends.cuda.matmul.fp32_precision says so.
+    var_out = (M^2 + V) var + V mu^2 + bias_var, exact for independent inputs. With an activation the result is that
+    for a Gaussian with these moments (Wang et al. 2016). One kernel computes it for NumPy arrays, and for tensors
+    on the CPU or CUDA that are not tracked by autograd. On CUDA, products of bfloat16 are added in float32, and
+    float32 is rounded to tf32 only if torch.backends.cuda.matmul.fp32_precision says so.
     """
     given: dict[str, Any] = {"bias_mean": bias_mean, "bias_var": bias_var}
     given |= {"mu": mu, "var": var, "weight_mean": weight_mean, "weight_var": weight_var}
@@ -277,13 +278,13 @@ def bayes_linear_marginals(
     plan = plan_of_given(given | parameters)
     kernel = framework_of(plan).linear_kernel(plan, name, given, parameters)
     if kernel is not None:
-        # bfloat16 is multiplied as it is; float16's squares might overflow
+        # the kernel multiplies bfloat16; squares of float16 might overflow
         lowered = plan.backend == "gpu" and plan.result == "bfloat16"
-        layer = Layer(plan._replace(compute="bfloat16") if lowered else plan, ("var",), **given)
-        with layer.arithmetic():
-            found = layer.by_kernel(kernel, name, parameters)
-        return Marginals(*(layer.result(x) for x in found))
-    layer = Layer(**given)
-    with layer.arithmetic():
-        found = layer.marginals(activation)
-    return Marginals(*(layer.result(x) for x in found))
+        call = LayerCall(plan._replace(compute="bfloat16") if lowered else plan, ("var",), **given)
+        with call.arithmetic():
+            found = call.by_kernel(kernel, name, parameters)
+        return Marginals(*(call.result(x) for x in found))
+    call = LayerCall(**given)
+    with call.arithmetic():
+        found = call.marginals(activation)
+    return Marginals(*(call.result(x) for x in found))

@@ -1,7 +1,21 @@
-"""Array libraries: one module each, which takes their arrays into and out of the kernels.
+"""Array libraries: one module each, which takes their arrays into the kernels and out of them.
 
-`Framework` says what such a module supplies, `framework_of` which of them serves a plan. Each is imported when its
-library's arrays first come: nobody pays for, or needs, a library that is not used.
+A call passes through in three steps:
+
+1. A public function of `moments.py`, `normal.py` or `layers.py` gives `dispatch.plan_of` its arguments. The plan
+   says which framework, device, kernels and dtype they ask for.
+2. `framework_of(plan)` returns the framework's module. Its `elementwise`, `moments` or `moments_vjp` checks shapes
+   and values, converts the arguments to arrays of the computation's dtype and calls the kernels. Layers call
+   more of its functions: `Framework` lists all.
+3. The module converts the kernels' results to the arguments' library and dtype.
+
+`numpy`, `jax` and `dask` each serve one library. `torch` computes the values of CPU tensors by `numpy` on the same
+memory. It needs a form of its own for all else: `torch_kernels` for values on any device, `torch_rules` for
+derivatives, `torch_ops` for torch.compile, `torch_formulas` for torch operations where there are no kernels and for
+second derivatives, `torch_layers` for layers in one kernel. `dlpack` lends CUDA arrays of other libraries, such as
+CuPy, to `torch`. All share `shapes` (checks), `options` (those of NumPy's ufuncs) and `products` (of matrices).
+
+A module is imported when its library's arrays first come: users need and wait for no other library.
 """
 
 from collections.abc import Callable
@@ -10,76 +24,81 @@ from typing import Any, Protocol
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.results import Moments
+from fastmoments.signatures import A
 
-Array = Any  # of whichever library
 
+class Framework(Protocol[A]):
+    """What a module of this folder supplies for its library's arrays, of type A.
 
-class Framework(Protocol):
-    """What a module of this folder supplies, for its own arrays.
-
-    Arguments come by name, as the user gave them, so that errors can name them. `plan` says in which dtype they are
-    computed and returned. An activation is a catalogue name or a Custom.
+    Arguments come by name, as the user gave them, so that errors can name them. `plan` says in which dtype to
+    compute and which to return. An activation is a name of the catalogue or a Custom.
     """
 
-    xp: Any  # the functions that layers are written in: swapaxes, einsum, where, abs, sqrt, finfo, stack ...
+    xp: Any  # the library's functions that layers call: swapaxes, einsum, where, abs, sqrt, finfo, stack ...
 
     def elementwise(
         self, plan: Plan, activation: Any, name: str, arguments: Named, given: Named
-    ) -> Array | tuple[Array, ...]:
-        """Evaluate the function `name` of an activation, or of the bivariate normal if that is None.
+    ) -> A | tuple[A, ...]:
+        """Call the function `name` of an activation; None stands for the bivariate normal.
 
         `given` are the options of NumPy's ufuncs that the user gave: out, where, dtype.
         """
 
     def moments(
         self, plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool
-    ) -> Moments[Any]:
-        """Mean and covariance of f(X) for mu (..., n) and cov (..., n, n)."""
+    ) -> Moments[A]:
+        """Compute the mean and covariance of f(X) for mu (..., n) and cov (..., n, n)."""
 
     def moments_vjp(
         self, plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
-    ) -> tuple[Array, ...]:
-        """Gradients along mu and cov and, if asked for, each neuron's parameters, for mean_bar and cov_bar."""
+    ) -> tuple[A, ...]:
+        """Compute the gradients along mu, cov and, with `along_parameters`, each neuron's parameters.
 
-    def to_arrays(self, plan: Plan, arguments: Named) -> dict[str, Array]:
-        """Arrays of the arguments in the dtype of the computation; None stays None."""
+        `bars` are the gradients along the results: mean_bar (..., n) and cov_bar (..., n, n).
+        """
 
-    def vector_and_matrix(self, plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
-        """Mu (..., n) and cov (..., n, n) with one batch shape, variances checked."""
+    def to_arrays(self, plan: Plan, arguments: Named) -> dict[str, A]:
+        """Return the arguments as arrays in the dtype of the computation."""
 
-    def check_variances(self, name: str, var: Array, what: str = "it") -> None:
-        """Raise for a negative variance, if values can be looked at without waiting."""
+    def vector_and_matrix(self, plan: Plan, mu: Any, cov: Any) -> tuple[A, A]:
+        """Return mu (..., n) and cov (..., n, n) as arrays with one batch shape; check the variances."""
 
-    def symmetric(self, cov: Array) -> Array:
-        """The symmetric matrix of cov's upper triangle."""
+    def check_variances(self, name: str, var: A, what: str = "it") -> None:
+        """Raise for a negative variance, if values can be read without waiting for a device."""
 
-    def symmetric_product(self, left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
-        """Left (m, n) times right (..., n, m), which is a covariance but for an error of `rounding()`."""
+    def symmetric(self, cov: A) -> A:
+        """Return the symmetric matrix of cov's upper triangle."""
 
-    def plus_diagonal(self, full: Array, vector: Array) -> Array:
-        """Full (..., n, n), which may be overwritten, with vector (..., n) added to its diagonal."""
+    def symmetric_product(self, left: A, right: A, rounding: Callable[[], A]) -> A:
+        """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
 
-    def with_skip(self, full: Array, gains: Array, product: Array, across: Array, matrix: Array | None) -> Array:
-        """Full, which may be overwritten, plus H + H^T, H = (G product + across / 2) matrix^T; gains (..., n)."""
+    def plus_diagonal(self, full: A, vector: A) -> A:
+        """Add vector (..., n) to the diagonal of full (..., n, n), which may be overwritten."""
+
+    def with_skip(self, full: A, gains: A, product: A, across: A, matrix: A | None) -> A:
+        """Return full + H + H^T, where H = (G product + across / 2) matrix^T and G = diag(gains).
+
+        `full` may be overwritten; without a matrix it is the identity.
+        """
 
     def linear_kernel(
         self, plan: Plan, activation: str | Any, arguments: Named, parameters: Named
-    ) -> Callable[..., tuple[Array, Array]] | None:
-        """One kernel for a layer of Gaussian weights and the activation behind it; None where there is none.
+    ) -> Callable[..., tuple[A, A]] | None:
+        """Return the kernel for a layer of Gaussian weights and its activation, or None if there is none.
 
-        (activation, (mu, var), (weight_mean, weight_var), (bias_mean, bias_var), parameters) -> (mean, var) of
-        f(W X + b), of arrays that `to_arrays` made.
+        It takes (activation, (mu, var), (weight_mean, weight_var), (bias_mean, bias_var), parameters), arrays of
+        `to_arrays`, and returns mean and variance of f(W X + b).
         """
 
     def arithmetic(self, plan: Plan) -> AbstractContextManager[Any]:
-        """A context in which products are taken in the arrays' own dtype."""
+        """Return a context in which the library multiplies in the arrays' own dtype."""
 
-    def result(self, plan: Plan, value: Array) -> Array:
-        """The value in the dtype that is returned."""
+    def result(self, plan: Plan, value: A) -> A:
+        """Return the value in the result's dtype."""
 
 
-def framework_of(plan: Plan) -> Framework:
-    """The module that takes this plan's arrays in and out."""
+def framework_of(plan: Plan) -> Framework[Any]:
+    """Return the module for the plan's arrays."""
     # import statements, because torch.compile traces through them and not through importlib
     if plan.framework == "torch":
         from fastmoments.frameworks import torch

@@ -1,7 +1,7 @@
-"""Dask arrays: lazy results, block by block through the cpu kernels.
+"""Dask arrays: lazy results, computed block by block by the cpu kernels.
 
-No value is looked at beforehand: a negative variance is an error of the block that holds it, raised when that is
-computed, with the index in the block. A task sees one block of a matrix, never a row of them.
+No value is read before the result is computed: the block that holds a negative variance then raises, with the index
+in the block. A task holds one block of a matrix.
 """
 
 import math
@@ -23,16 +23,16 @@ from fastmoments.frameworks import numpy, options, products, shapes
 from fastmoments.results import Moments
 from fastmoments_kernels.kinds import outputs_of
 
-Array = Any
+Array = da.Array
 Key = tuple[Any, ...]  # a block's name and indices
 Tasks = dict[Any, Any]  # by key
 Chunks = tuple[tuple[int, ...], ...]
-xp = SimpleNamespace(**vars(da) | {"finfo": np.finfo})  # the functions that layers are written in; Dask lacks one
+xp = SimpleNamespace(**vars(da) | {"finfo": np.finfo})  # Dask has no finfo
 arithmetic = numpy.arithmetic
 
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
-    """Call the ufunc `name` of an activation, or of the bivariate normal where that is None, on every block."""
+    """Call the function `name` of an activation on every block; None stands for the bivariate normal."""
     options.refuse("Dask arrays", **given)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
@@ -45,8 +45,8 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     return da.apply_gufunc(call, signature, *cut_alike, output_dtypes=dtypes)
 
 
-def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments:
-    """Mean and covariance of f(X): blocks of the upper triangle are computed, the others are mirror images."""
+def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments[Array]:
+    """Compute the mean and covariance of f(X); blocks below the diagonal are transposes of those above it."""
     options.refuse("Dask arrays", out=out)
     if check:
         raise TypeError("check: the values of Dask arrays are not looked at beforehand; leave check out")
@@ -59,7 +59,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     }
     full = _array(plan, name, tasks | _mirrored(tasks), given.arrays, given.cov.chunks)
     neurons = dict(zip(("mu", "var", *parameters), given.neurons, strict=True))
-    # like a matrix's kernel, which knows its neurons in float64 whatever its dtype
+    # a matrix's kernel computes its neurons in float64, whatever the matrix's dtype
     mean = elementwise(plan._replace(compute="float64"), activation, "mean", neurons, {})
     return Moments(mean, full)
 
@@ -67,7 +67,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
 def moments_vjp(
     plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
 ) -> tuple[Array, ...]:
-    """Gradients with respect to mu and cov; a neuron's are sums over its blocks, in their order."""
+    """Compute the gradients along mu and cov. A neuron's is a sum over its blocks, in their order."""
     if along_parameters:
         raise TypeError("return_parameters: there are no gradients along parameters of Dask arrays; leave it out")
     given = _Given(plan, inputs, parameters)
@@ -82,7 +82,7 @@ def moments_vjp(
     shared: Tasks = {}
     tasks: Tasks = {}
     for batch, i, j in _upper(given.cov):
-        # a visit has the gradients of the block, of its rows' neurons and of its columns'
+        # a visit holds the gradients of the block, of its rows' neurons and of its columns' neurons
         key, above = (visit, *batch, i, j), (cov_bar.name, *batch, i, j)
         weights = (above, (cov_bar.name, *batch, j, i)) if i < j else ((mean_bar.name, *batch, i), above)
         shared[key] = (function.vjp, i == j, (given.cov.name, *batch, i, j), *weights, *given.sides(batch, i, j))
@@ -100,7 +100,7 @@ def moments_vjp(
 
 
 class _Given:
-    """The arguments in one shape, (..., n) and (..., n, n), cut at the same neurons in rows and in columns."""
+    """The arguments with one batch shape; rows and columns of cov are cut into blocks at the same neurons."""
 
     def __init__(self, plan: Plan, inputs: Named, parameters: Named) -> None:
         self.mu, self.cov = vector_and_matrix(plan, **inputs)
@@ -115,44 +115,44 @@ class _Given:
         self.arrays = (*self.neurons, self.cov)
 
     def sides(self, batch: Key, i: int, j: int) -> tuple[list[Key], list[Key]]:
-        """The keys of the neurons of block row i and of block column j."""
+        """Return the keys of the neurons' blocks in block row i and in block column j."""
         rows, columns = ([(x.name, *batch, k) for x in self.neurons] for k in (i, j))
         return rows, columns
 
 
 def _upper(matrix: Array) -> Iterator[tuple[Key, int, int]]:
-    """The blocks on and above the diagonal: (batch, row, column)."""
+    """Yield (batch, row, column) of the blocks on and above the diagonal."""
     for *batch, i, j in product(*map(range, matrix.numblocks)):
         if i <= j:
             yield tuple(batch), i, j
 
 
 def _mirrored(tasks: Tasks) -> Tasks:
-    """The blocks below the diagonal."""
+    """Return the tasks of the blocks below the diagonal."""
     above = (key for key in tasks if key[-2] < key[-1])
     return {(*key[:-2], key[-1], key[-2]): (blocks.mirrored, key) for key in above}
 
 
 def _array(plan: Plan, name: str, tasks: Tasks, needed: tuple[Array, ...], chunks: Chunks) -> Array:
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=needed)
+    collections: Any = needed  # its annotation asks for a protocol that Dask's own arrays lack
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=collections)
     return da.Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), plan.result))
 
 
 def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
-    """The arguments in the dtype of the computation, NumPy's cut into blocks; None stays None."""
+    """Return the arguments as Dask arrays in the dtype of the computation."""
     arrays: dict[str, Array] = {}
     for name, value in arguments.items():
-        array = None if value is None else da.asarray(value).astype(plan.compute)
-        if array is not None and any(map(math.isnan, array.shape)):
+        arrays[name] = da.asarray(value).astype(plan.compute)
+        if any(map(math.isnan, arrays[name].shape)):
             raise ValueError(f"{name}: expected blocks of known sizes; call {name}.compute_chunk_sizes() first")
-        arrays[name] = array
     return arrays
 
 
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
-    """Mu (..., n) and cov (..., n, n), leading dimensions broadcast, in blocks of the same neurons.
+    """Return mu (..., n) and cov (..., n, n) with one batch shape, in blocks of the same neurons.
 
-    They are cov's own where its rows are cut as its columns are, else square ones of the largest block's size.
+    The blocks are cov's if its rows are cut where its columns are. Else they are squares as large as its largest.
     """
     mu, cov = to_arrays(plan, {"mu": mu, "cov": cov}).values()
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
@@ -167,45 +167,50 @@ def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
 
 
 def _labels(array: Array, core: str) -> tuple[Any, ...]:
-    """Leading dimensions count from the last one, -1."""
+    """Return a label for each dimension: -1, -2 ... for the leading ones, from the last, then those in `core`."""
     return (*range(len(core) - array.ndim, 0), *core)
 
 
 def _broadcast(array: Array, shape: tuple[int, ...], chunks: Chunks) -> Array:
-    """The array in this shape and these blocks."""
-    own = zip(array.shape, chunks[len(chunks) - array.ndim :], strict=True)
-    array = array.rechunk(tuple(cut if size == sum(cut) else (1,) for size, cut in own))
-    return array if array.shape == shape else da.broadcast_to(array, shape, chunks=chunks)
+    """Broadcast the array to a shape in given blocks."""
+    cuts = zip(array.shape, chunks[len(chunks) - array.ndim :], strict=True)
+    array = array.rechunk(tuple(cut if size == sum(cut) else (1,) for size, cut in cuts))
+    broadcast: Array = array if array.shape == shape else da.broadcast_to(array, shape, chunks=chunks)
+    return broadcast
 
 
 def symmetric(cov: Array) -> Array:
-    """The matrix by its upper triangle."""
-    return da.triu(cov) + da.swapaxes(da.triu(cov, 1), -1, -2)
+    """Return the symmetric matrix of cov's upper triangle."""
+    full: Array = da.triu(cov) + da.swapaxes(da.triu(cov, 1), -1, -2)
+    return full
 
 
 def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
-    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
+    """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
     full = left @ right
-    return products.without_rounding(xp, 0.5 * (full + da.swapaxes(full, -1, -2)), rounding())
+    mean: Array = 0.5 * (full + da.swapaxes(full, -1, -2))
+    return products.without_rounding(xp, mean, rounding())
 
 
 def plus_diagonal(full: Array, vector: Array) -> Array:
-    """The matrix with numbers added to its diagonal."""
+    """Return full with the vector added to its diagonal."""
     is_diagonal = da.from_array(np.eye(vector.shape[-1], dtype=bool), chunks=full.chunks[-2:])
-    return full + da.where(is_diagonal, vector[..., None], 0.0)
+    added: Array = full + da.where(is_diagonal, vector[..., None], 0.0)
+    return added
 
 
 with_skip = products.plus_skip
 
 
 def linear_kernel(plan: Plan, activation: Any, arguments: Named, parameters: Named) -> None:
-    """There is none: layers are Dask's own products."""
+    """Return None: there is no such kernel, layers are Dask's matrix products."""
 
 
 def check_variances(name: str, var: Array, what: str = "it") -> None:
-    """No value is looked at beforehand: an activation's blocks do."""
+    """Do nothing: each block checks its variances when it is computed."""
 
 
 def result(plan: Plan, value: Array) -> Array:
-    """The value in the dtype that is returned."""
-    return value.astype(plan.result)
+    """Return the value in the result's dtype."""
+    converted: Array = value.astype(plan.result)
+    return converted

@@ -1,47 +1,48 @@
-"""What a Dask task does with its blocks: NumPy arrays through the cpu kernels."""
+"""The tasks of a Dask graph: each gives blocks, NumPy arrays, to the cpu kernels."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import numpy
 from fastmoments.frameworks.numpy import flat, kernels_of
 
-Block = np.ndarray[Any, Any]
+Block = NDArray[Any]
 Side = list[Block]  # mu, var and the parameters of a block's neurons, (..., length) each
-Visit = tuple[Block, Block, Block | None]  # gradients: of the block, of (mu, var) of its rows, of its columns
+Visit = tuple[Block, Block, Block | None]  # gradients of the block, of (mu, var) of its rows and of its columns
 
 
 def elementwise(plan: Plan, activation: Any, name: str, keys: tuple[str, ...], *blocks: Block) -> Any:
-    """The ufunc `name` on a block of every argument."""
-    # of one shape: by its own a block might look like a matrix
+    """Call the function `name` of an activation on a block of every argument."""
+    # broadcast first: a block beside smaller ones might be taken for a covariance matrix
     given = dict(zip(keys, np.broadcast_arrays(*blocks), strict=True))
     return numpy.elementwise(plan, activation, name, given, {})
 
 
 def variances(diagonal: Block) -> Block:
-    """A block of cov's diagonal, if it holds variances."""
+    """Return a block of cov's diagonal; raise if it holds a negative variance."""
     numpy.check_variances("cov", diagonal, "its diagonal")
     return diagonal
 
 
 def mirrored(block: Block) -> Block:
-    """The block on the other side of the diagonal."""
+    """Return the block on the other side of the diagonal."""
     return np.swapaxes(block, -1, -2)
 
 
 @dataclass(frozen=True)
 class OfBlocks:
-    """Functions of an activation on a block of the covariance of n neurons, on the diagonal or above it."""
+    """An activation's functions of one block, on or above the diagonal, of the covariance of n neurons."""
 
     plan: Plan
     activation: Any
     n: int
 
     def moments(self, on_diagonal: bool, cov: Block, rows: Side, columns: Side) -> Block:
-        """The covariances of f of the rows' with f of the columns' neurons."""
+        """Compute the covariances of f between the rows' neurons and the columns' neurons."""
         kernels, cov = kernels_of(self.activation), np.ascontiguousarray(cov)
         out = np.empty_like(cov)
         if cov.size and on_diagonal:
@@ -54,7 +55,10 @@ class OfBlocks:
         return out.astype(self.plan.result, copy=False)
 
     def vjp(self, on_diagonal: bool, cov: Block, bar_1: Block, bar_2: Block, rows: Side, columns: Side) -> Visit:
-        """From mean_bar and cov_bar of a block on the diagonal, else by its cov_bar and its mirror image's."""
+        """Compute the block's gradients. `bar_1` and `bar_2` are mean_bar and cov_bar for a block on the diagonal.
+
+        For a block above it they are cov_bar of the block and of the one on the other side of the diagonal.
+        """
         kernels, cov = kernels_of(self.activation), np.ascontiguousarray(cov)
         if not cov.size:
             return cov, np.zeros((2, *rows[0].shape)), np.zeros((2, *columns[0].shape))
@@ -72,14 +76,14 @@ class OfBlocks:
         return cov_bar.reshape(cov.shape), of_rows, of_columns
 
     def cov_bar(self, visit: Visit, total: Block | None = None) -> Block:
-        """The gradient of the block; on the diagonal with the sums for its neurons' variances."""
+        """Return the gradient of the block; on the diagonal `total` holds its neurons' sums."""
         found = visit[0].astype(self.plan.result)
         if total is not None:
             np.einsum("...ii->...i", found)[...] = total[1]
         return found
 
     def mu_bar(self, total: Block) -> Block:
-        """The gradient of the neurons' means."""
+        """Return the gradient of the neurons' means."""
         found: Block = total[0].astype(self.plan.result)
         return found
 

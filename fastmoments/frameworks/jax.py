@@ -1,4 +1,4 @@
-"""JAX arrays and tracers: shapes, dtypes, and the way to the xla kernels. Under jit no value is looked at."""
+"""JAX arrays and tracers: shapes and dtypes around the xla kernels. Under jit no value is read."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -7,18 +7,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import numpy, options, products, shapes
 from fastmoments.results import Moments
 from fastmoments_kernels import xla
 
-Array = Any
-xp = jnp  # the functions that layers are written in
+xp = jnp
 
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
-    """Call the function `name` of an activation, or of the bivariate normal where that is None."""
+    """Call the function `name` of an activation; None stands for the bivariate normal."""
     options.refuse("JAX arrays", **given)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
@@ -27,8 +27,8 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     return result(plan, function(*arrays.values()))
 
 
-def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments:
-    """Mean and covariance of f(X); the gradient by cov lies in its upper triangle, which alone is read."""
+def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments[Array]:
+    """Compute the mean and covariance of f(X). They, and their gradient, depend on the upper triangle of cov."""
     options.refuse("JAX arrays", out=out)
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
@@ -40,7 +40,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
 def moments_vjp(
     plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
 ) -> tuple[Array, ...]:
-    """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
+    """Compute the gradients along mu, cov and, with `along_parameters`, each neuron's parameters."""
     mu, cov = vector_and_matrix(plan, **inputs)
     bars = to_arrays(plan, bars)
     shapes.check_bars(bars, mu, cov)
@@ -50,7 +50,7 @@ def moments_vjp(
 
 
 def _may_be_covariance(matrix: Array) -> bool:
-    """Whether a matrix is symmetric and not all one number, where values are at hand."""
+    """Whether a matrix is symmetric and has entries that differ; False for a tracer, which has no values."""
     if isinstance(matrix, jax.core.Tracer):
         return False
     return bool((matrix == matrix.mT).all() & (matrix != matrix[..., :1, :1]).any())
@@ -63,30 +63,30 @@ def _traceable(activation: Any) -> str:
 
 
 def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
-    """The arguments in the dtype of the computation; None stays None."""
+    """Return the arguments as arrays in the dtype of the computation."""
     if jax.dtypes.canonicalize_dtype(plan.compute) != plan.compute:
         raise ValueError('precision: JAX has float64 after jax.config.update("jax_enable_x64", True) only')
-    return {name: None if value is None else jnp.asarray(value, plan.compute) for name, value in arguments.items()}
+    return {name: jnp.asarray(value, plan.compute) for name, value in arguments.items()}
 
 
 def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
-    """Products are taken in the arrays' dtype."""
+    """Return a context that changes nothing: JAX multiplies in the arrays' dtype."""
     return nullcontext()
 
 
 def symmetric(cov: Array) -> Array:
-    """The matrix by its upper triangle."""
+    """Return the symmetric matrix of cov's upper triangle."""
     return jnp.triu(cov) + jnp.triu(cov, 1).mT
 
 
 def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
-    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
+    """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
     full = left @ right
     return products.without_rounding(jnp, 0.5 * (full + full.mT), rounding())
 
 
 def plus_diagonal(full: Array, vector: Array) -> Array:
-    """The matrix with numbers added to its diagonal."""
+    """Return full with the vector added to its diagonal."""
     return full + jnp.where(jnp.eye(vector.shape[-1], dtype=bool), vector[..., None], 0.0)
 
 
@@ -94,15 +94,15 @@ with_skip = products.plus_skip
 
 
 def linear_kernel(plan: Plan, activation: Any, arguments: Named, parameters: Named) -> None:
-    """There is none: XLA fuses products and formulas."""
+    """Return None: there is no such kernel, XLA fuses products and formulas."""
 
 
 def check_variances(name: str, var: Array, what: str = "it") -> None:
-    """No value is looked at: a negative variance gives nan."""
+    """Do nothing: values may be traced, and a negative variance gives nan."""
 
 
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
-    """Mu (..., n) and cov (..., n, n), leading dimensions broadcast."""
+    """Return mu (..., n) and cov (..., n, n) as arrays with one batch shape."""
     mu, cov = to_arrays(plan, {"mu": mu, "cov": cov}).values()
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
     return jnp.broadcast_to(mu, (*batch, n)), jnp.broadcast_to(cov, (*batch, n, n))
@@ -115,5 +115,5 @@ def _check_covariance(cov: Array) -> None:
 
 
 def result(plan: Plan, values: Any) -> Any:
-    """An array, or arrays, in the dtype that is returned."""
+    """Return an array, or a tuple of them, in the result's dtype."""
     return jax.tree.map(lambda value: value.astype(plan.result), values)

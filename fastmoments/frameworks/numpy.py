@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import products, shapes
@@ -16,23 +17,24 @@ from fastmoments_kernels import custom
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.kinds import slack_of
 
-Array = Any
-xp = np  # the functions that layers are written in
+Array = NDArray[Any]
+xp = np
 
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
-    """Call the ufunc `name` of an activation, or of the bivariate normal where that is None; options as `given`."""
+    """Call the function `name` of an activation; None stands for the bivariate normal."""
     function = _function(activation, name, len(arguments))
     arrays = {key: as_array(value, plan.compute) for key, value in arguments.items()}
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
-    # first: covariances may be negative
+    # before variances are checked: a covariance matrix may have negative entries
     shapes.doubt(activation, arrays, products.looks_like_covariance)
     for argument, array in arrays.items():
         if argument.startswith("var"):
             check_variances(argument, array)
     if given and not isinstance(function, np.ufunc):
-        why = "those without a closed form" if isinstance(activation, Custom) else "mixtures of so many components"
-        raise TypeError(f"{next(iter(given))}: functions of {why} are no ufuncs; leave it out")
+        is_custom = isinstance(activation, Custom)
+        which = "activations without a closed form" if is_custom else "mixtures with this many components"
+        raise TypeError(f"{next(iter(given))}: functions of {which} are no ufuncs; leave it out")
     if isinstance(given.get("out"), tuple):
         check_apart(given["out"])
     with np.errstate(all="ignore"):
@@ -51,14 +53,14 @@ def _function(activation: Any, name: str, inputs: int) -> Any:
 
 
 def kernels_of(activation: Any) -> ModuleType:
-    """The compiled kernels, or the series of an activation without a closed form."""
+    """Return the compiled kernels, or the series for an activation without a closed form."""
     from fastmoments_kernels import cpu
 
     return custom if isinstance(activation, Custom) else cpu
 
 
-def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments:
-    """Mean and covariance of f(X) in the arrays of `out`, or new ones."""
+def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments[Array]:
+    """Compute the mean and covariance of f(X), in the arrays of `out` if given."""
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         check_covariance(cov)
@@ -80,7 +82,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
 def moments_vjp(
     plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
 ) -> tuple[Array, ...]:
-    """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
+    """Compute the gradients along mu, cov and, with `along_parameters`, each neuron's parameters."""
     mu, cov = vector_and_matrix(plan, **inputs)
     bars = to_arrays(plan, bars)
     shapes.check_bars(bars, mu, cov)
@@ -99,33 +101,33 @@ def moments_vjp(
 
 
 def _expanded(parameter: Array, shape: tuple[int, ...]) -> Array:
-    """(batch, n), or a number for all, which the kernels take as it is."""
+    """Return the parameter as (batch, n); the kernels take one number for all neurons as it is."""
     return flat(np.broadcast_to(parameter, shape), 1) if parameter.ndim else parameter
 
 
 def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
-    """The arguments in the dtype of the computation; None stays None."""
-    return {name: None if value is None else as_array(value, plan.compute) for name, value in arguments.items()}
+    """Return the arguments as arrays in the dtype of the computation."""
+    return {name: as_array(value, plan.compute) for name, value in arguments.items()}
 
 
 def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
-    """Products are taken in the arrays' dtype."""
+    """Return a context that changes nothing: NumPy multiplies in the arrays' dtype."""
     return nullcontext()
 
 
 def symmetric(cov: Array) -> Array:
-    """The matrix by its upper triangle, itself where that is all there is to see."""
+    """Return the symmetric matrix of cov's upper triangle: cov itself if it is symmetric."""
     return cov if products.is_symmetric(cov) else np.triu(cov) + np.triu(cov, 1).mT
 
 
 def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
-    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
+    """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
     out = np.empty((*right.shape[:-2], len(left), len(left)), right.dtype)
     return products.mend(np, products.by_panels(left, right, out), rounding)
 
 
 def plus_diagonal(full: Array, vector: Array) -> Array:
-    """Full, which is overwritten, with numbers added to its diagonal."""
+    """Add the vector to the diagonal of full, in place."""
     np.einsum("...ii->...i", full)[...] += vector
     return full
 
@@ -136,9 +138,9 @@ with_skip = products.add_skip
 def linear_kernel(
     plan: Plan, activation: Any, arguments: Named, parameters: Named
 ) -> Callable[..., tuple[Array, Array]] | None:
-    """The kernel of a linear layer and its activation, whose parameters have to be one number a neuron."""
-    is_one = isinstance(activation, str | None) and all(np.ndim(value) <= 1 for value in parameters.values())
-    return linear_marginals if is_one else None
+    """Return the kernel if the activation has a closed form and each parameter is a number or one per neuron."""
+    has_kernel = isinstance(activation, str | None) and all(np.ndim(value) <= 1 for value in parameters.values())
+    return linear_marginals if has_kernel else None
 
 
 def linear_marginals(
@@ -148,7 +150,10 @@ def linear_marginals(
     biases: Sequence[Array | None],
     parameters: Named,
 ) -> tuple[Array, Array]:
-    """Mean and variance (..., m) of f(W X + b), or of W X + b, inputs (..., n) and weights (m, n) of one dtype."""
+    """Compute mean and variance (..., m) of f(W X + b); without an activation, of W X + b.
+
+    `inputs` are mean and variance (..., n) of X, `weights` mean and variance (m, n) of W, all of one dtype.
+    """
     from fastmoments_kernels import cpu
 
     (*lead, depth), columns, dtype = inputs[0].shape, len(weights[0]), inputs[0].dtype
@@ -164,17 +169,18 @@ def linear_marginals(
 
 
 def result(plan: Plan, value: Array) -> Array:
-    """The value in the dtype that is returned."""
-    return value.astype(plan.result, copy=False)
+    """Return the value in the result's dtype."""
+    converted: Array = value.astype(plan.result, copy=False)
+    return converted
 
 
 def as_array(value: Any, dtype: str) -> Array:
-    """The value as an array of a dtype."""
+    """Return the value as an array of a dtype."""
     return np.asarray(value, dtype)
 
 
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
-    """Mu (..., n) and cov (..., n, n), contiguous, leading dimensions broadcast, variances checked."""
+    """Return contiguous mu (..., n) and cov (..., n, n) with one batch shape; check the variances."""
     mu, cov = as_array(mu, plan.compute), as_array(cov, plan.compute)
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
     check_variances("cov", cov.diagonal(0, -2, -1), "its diagonal")
@@ -186,7 +192,7 @@ def _contiguous(array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def check_variances(name: str, var: Array, what: str = "it") -> None:
-    """Raise for a negative variance; nan passes."""
+    """Raise for a negative variance; nan is allowed."""
     if np.fmin.reduce(var, axis=None, initial=0.0) < 0.0:
         index = tuple(int(i) for i in np.unravel_index(np.nanargmin(var), var.shape))
         remedy = "where that is rounding, clip variances at 0 first: numpy.maximum(var, 0)"
@@ -194,7 +200,7 @@ def check_variances(name: str, var: Array, what: str = "it") -> None:
 
 
 def check_covariance(cov: Array) -> None:
-    """Raise, naming the worst pair, unless cov is symmetric and positive semidefinite to rounding."""
+    """Raise, with the worst pair, unless cov is symmetric and positive semidefinite to rounding."""
     n, eps = cov.shape[-1], float(np.finfo(cov.dtype).eps)
     _raise_at_worst(~np.isfinite(cov), "cov: expected finite numbers", cov)
     sd = np.sqrt(np.einsum("...ii->...i", cov))
@@ -215,7 +221,7 @@ def _raise_at_worst(excess: Array, message: str, cov: Array) -> None:
 
 
 def _outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """The arrays the result goes to: new ones, the covariance's alone, or both."""
+    """Return the arrays for mean and covariance: those of `out`, else new ones."""
     if out is None:
         return np.empty(mean_shape, plan.result), np.empty(cov_shape, plan.result)
     if isinstance(out, tuple) and len(out) != 2:
@@ -236,17 +242,16 @@ def _outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple
 
 
 def check_apart(outputs: Sequence[Any]) -> None:
-    """Raise where two of the arrays that results go to have memory in common."""
+    """Raise if two of the result's arrays share memory."""
     arrays = [array for array in outputs if isinstance(array, np.ndarray)]
     if any(np.shares_memory(one, two) for one, two in combinations(arrays, 2)):
         raise ValueError("out: two of the arrays have memory in common, one result would overwrite the other")
 
 
 def _writable(array: Array, dtype: str, own: Array, others: tuple[Array, ...]) -> Array:
-    """The array itself where a kernel can write to it, else a buffer like it.
+    """Return the array if a kernel can write to it, else a buffer like it.
 
-    A kernel writes over `own`, the input of the output's shape, if it is the very array, and over nothing else that
-    it reads.
+    A kernel may overwrite `own`, the input of the output's shape, if that is the same array, and no other input.
     """
     direct = array.flags.c_contiguous and array.dtype == dtype
     read = others if _address(array) == _address(own) else (own, *others)
@@ -261,6 +266,6 @@ def _address(array: Array) -> int:
 
 
 def flat(array: Array, core: int) -> Array:
-    """All leading dimensions as one."""
+    """Return the array with all leading dimensions as one; `core` is the number of the others."""
     lead = array.ndim - core
     return array[None] if lead == 0 else array.reshape(math.prod(array.shape[:lead]), *array.shape[lead:])

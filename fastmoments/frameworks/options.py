@@ -1,10 +1,10 @@
-"""Options of NumPy's ufuncs: those that are given, and the error that they get from every other array library."""
+"""The options of NumPy's ufuncs, and the error for them that all other array libraries raise."""
 
 from typing import Any
 
 
 def of_ufunc(out: Any, where: Any, dtype: Any) -> dict[str, Any]:
-    """Those that say something else than their defaults."""
+    """Return the options that differ from their defaults."""
     given = {} if out is None else {"out": out}
     if where is not True:
         given["where"] = where
@@ -14,7 +14,7 @@ def of_ufunc(out: Any, where: Any, dtype: Any) -> dict[str, Any]:
 
 
 def refuse(arrays: str, **options: Any) -> None:
-    """Raise, naming the first option that is given; `arrays` says whose arrays they are."""
+    """Raise for the first option that is given; `arrays` names the arrays' library."""
     for name, value in options.items():
         if value is not None:
             raise TypeError(f"{name}: {arrays} are returned, not written to; leave {name} out")

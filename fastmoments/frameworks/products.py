@@ -1,15 +1,15 @@
-"""Covariances of linear maps and of sums: one triangle is computed and mirrored, and rounding no longer shows.
+"""Covariances of linear maps and of sums: one triangle is computed and mirrored, and rounding errors are removed.
 
-What writes into its arguments is for NumPy's arrays and PyTorch's on the CPU whose derivatives nobody asks for: it
-goes by panels of rows, so that what it needs besides fits a cache.
+Functions of a Buffer write into it, panel of rows by panel, so that their temporary arrays fit a cache. They take
+NumPy's arrays, and tensors on the CPU that autograd does not track. Functions of an Array write nowhere.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-Array = Any
+from fastmoments.signatures import A, Array, B, Buffer
 
-PANEL = 128  # rows: enough for BLAS to run at full speed, few beside what is saved
+PANEL = 128  # rows: BLAS runs at full speed, and the square on the diagonal, computed twice, is small
 
 
 def _panels(matrix: Array) -> Iterator[slice]:
@@ -17,21 +17,21 @@ def _panels(matrix: Array) -> Iterator[slice]:
     return (slice(start, min(start + PANEL, m)) for start in range(0, m, PANEL))
 
 
-def looks_like_covariance(matrix: Array) -> bool:
-    """Whether a matrix is symmetric and its entries are not all one number."""
+def looks_like_covariance(matrix: Buffer) -> bool:
+    """Whether a matrix is symmetric and has entries that differ."""
     return is_symmetric(matrix) and bool((matrix != matrix[..., :1, :1]).any())
 
 
-def is_symmetric(matrix: Array) -> bool:
-    """Whether the triangles have the same bits; nan has not."""
+def is_symmetric(matrix: Buffer) -> bool:
+    """Whether both triangles are equal; a matrix with nan is not symmetric."""
     return all(
         bool((matrix[..., rows, rows.start :] == matrix[..., rows.start :, rows].mT).all())
         for rows in _panels(matrix)
     )
 
 
-def by_panels(left: Array, right: Array, out: Array) -> Array:
-    """Left (m, n) times right (..., n, m) into `out`, if the product is symmetric."""
+def by_panels(left: B, right: B, out: B) -> B:
+    """Write left (m, n) times right (..., n, m), a product that is symmetric, into `out`."""
     for rows in _panels(out):
         out[..., rows, rows.start :] = left[rows] @ right[..., rows.start :]
         out[..., rows.stop :, rows] = out[..., rows, rows.stop :].mT
@@ -40,8 +40,8 @@ def by_panels(left: Array, right: Array, out: Array) -> Array:
     return out
 
 
-def mend(xp: Any, spread: Array, rounding: Callable[[], Array]) -> Array:
-    """What `without_rounding` makes of a covariance, in its place."""
+def mend(xp: Any, spread: B, rounding: Callable[[], B]) -> B:
+    """Do what `without_rounding` does, in place."""
     sd, excess = _deviations(xp, spread)
     for rows in _panels(spread):
         upper, sides = spread[..., rows, rows.start :], (sd[..., rows], sd[..., rows.start :])
@@ -52,20 +52,21 @@ def mend(xp: Any, spread: Array, rounding: Callable[[], Array]) -> Array:
     return spread
 
 
-def finite(xp: Any, gains: Array) -> Array:
-    """0 for an infinite gain, that of a neuron without variance on a jump: its covariances with others are 0."""
-    return xp.where(xp.isinf(gains), xp.zeros_like(gains), gains)
+def finite(xp: Any, gains: A) -> A:
+    """Replace infinite gains by 0: a neuron without variance on a jump has covariances of 0."""
+    result: A = xp.where(xp.isinf(gains), xp.zeros_like(gains), gains)
+    return result
 
 
-def plus_skip(full: Array, gains: Array, product: Array, across: Array, matrix: Array | None) -> Array:
-    """Full plus H + H^T, H = (G product + across / 2) matrix^T; gains (..., n)."""
+def plus_skip(full: A, gains: A, product: A, across: A, matrix: A | None) -> A:
+    """Return full + H + H^T, where H = (G product + across / 2) matrix^T and G = diag(gains)."""
     half = gains[..., None] * product + 0.5 * across
     half = half if matrix is None else half @ matrix.T
     return full + (half + half.swapaxes(-1, -2))
 
 
-def add_skip(full: Array, gains: Array, product: Array, across: Array, matrix: Array | None) -> Array:
-    """What `plus_skip` does, in place of full."""
+def add_skip(full: B, gains: B, product: B, across: B, matrix: B | None) -> B:
+    """Do what `plus_skip` does, in place of full."""
     for rows in _panels(full):
         half = gains[..., rows, None] * product[..., rows, :] + 0.5 * across[..., rows, :]
         panel = full[..., rows, :]
@@ -74,8 +75,8 @@ def add_skip(full: Array, gains: Array, product: Array, across: Array, matrix: A
     return plus_transpose(full)
 
 
-def plus_transpose(half: Array) -> Array:
-    """Half + half^T, in place of half."""
+def plus_transpose(half: B) -> B:
+    """Write half + half^T into half."""
     for rows in _panels(half):
         total = half[..., rows, rows.start :] + half[..., rows.start :, rows].mT
         half[..., rows, rows.start :] = total
@@ -83,32 +84,34 @@ def plus_transpose(half: Array) -> Array:
     return half
 
 
-def without_rounding(xp: Any, spread: Array, rounding: Array) -> Array:
-    """A covariance with variances >= 0 and no entry beyond sqrt(var_i var_j), by an array library's functions `xp`.
+def without_rounding(xp: Any, spread: A, rounding: A) -> A:
+    """Move negative variances to 0 and entries beyond sqrt(var_i var_j) to that bound; `xp` is the array library.
 
-    Only what `rounding` (...,) explains is mended; the rest is left for the kernels to report.
+    Entries move by at most `rounding` (...,). Those further out stay as they are: the kernels report them.
     """
     sd, excess = _deviations(xp, spread)
     return _mended(xp, spread, _outer(sd, sd), excess, rounding)
 
 
-def _deviations(xp: Any, spread: Array) -> tuple[Array, float]:
-    """Standard deviations, and how far beyond their product kernels take a covariance for rounding."""
+def _deviations(xp: Any, spread: A) -> tuple[A, float]:
+    """Return standard deviations, and the multiple of their product up to which kernels accept a covariance."""
     eps = float(xp.finfo(spread.dtype).eps)
     return root(xp, xp.einsum("...ii->...i", spread)), 1.0 + 16 * spread.shape[-1] * eps
 
 
-def _outer(rows: Array, columns: Array) -> Array:
+def _outer(rows: A, columns: A) -> A:
     return rows[..., :, None] * columns[..., None, :]
 
 
-def _mended(xp: Any, spread: Array, limit: Array, excess: float, rounding: Array) -> Array:
+def _mended(xp: Any, spread: A, limit: A, excess: float, rounding: A) -> A:
     size = xp.abs(spread)
     explained = (size > excess * limit) & (size - limit <= rounding[..., None, None])
-    return xp.where(explained, xp.sign(spread) * limit, spread)
+    mended: A = xp.where(explained, xp.sign(spread) * limit, spread)
+    return mended
 
 
-def root(xp: Any, var: Array) -> Array:
-    """sqrt(var), 0 for what is not positive, there too with finite derivatives."""
+def root(xp: Any, var: A) -> A:
+    """Return sqrt(var), or 0 where var is not positive; its derivatives are finite in both cases."""
     positive = var > 0.0
-    return xp.where(positive, xp.sqrt(xp.where(positive, var, 1.0 + 0.0 * var)), 0.0 * var)
+    result: A = xp.where(positive, xp.sqrt(xp.where(positive, var, 1.0 + 0.0 * var)), 0.0 * var)
+    return result

@@ -1,17 +1,18 @@
-"""Shapes that disagree get the same error from every array library."""
+"""Checks of shapes, with one error text for all array libraries."""
 
 from collections.abc import Callable
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
+from fastmoments.signatures import A
 from fastmoments_kernels.cautions import warn
 
-Array = Any
+R = TypeVar("R")
 Shape = tuple[int, ...]
 
 
 def broadcast(shapes: dict[str, Shape]) -> Shape:
-    """The shape that arguments, given by name, have together."""
+    """Return the shape that arguments broadcast to; `shapes` has theirs by name."""
     first, *others = shapes.values()
     if all(shape == first for shape in others):
         return tuple(first)
@@ -25,8 +26,8 @@ def broadcast(shapes: dict[str, Shape]) -> Shape:
     return tuple(reversed(sizes))
 
 
-def doubt(activation: Any, arguments: dict[str, Array], may_be: Callable[[Array], bool]) -> None:
-    """Warn of a covariance matrix where variances are expected: it broadcasts, and few mean that."""
+def doubt(activation: Any, arguments: dict[str, A], may_be: Callable[[A], bool]) -> None:
+    """Warn if `var` may be a covariance matrix: it broadcasts with mu, but few users mean that."""
     mu, var = arguments.get("mu"), arguments.get("var")
     if mu is None or var is None or not 0 < mu.ndim == var.ndim - 1 or mu.shape[-1] < 2:
         return
@@ -40,7 +41,7 @@ def doubt(activation: Any, arguments: dict[str, Array], may_be: Callable[[Array]
 
 
 def batch_of(mu: Shape, cov: Shape) -> Shape:
-    """The leading dimensions that mu (..., n) and cov (..., n, n) have together."""
+    """Return the shape that the leading dimensions of mu (..., n) and cov (..., n, n) broadcast to."""
     if not mu:
         raise ValueError("mu: expected shape (..., n), got a scalar")
     n = mu[-1]
@@ -55,8 +56,8 @@ def batch_of(mu: Shape, cov: Shape) -> Shape:
         raise ValueError(f"cov: leading dimensions {leading}") from None
 
 
-def check_parameters(parameters: dict[str, Array], mu: Shape) -> None:
-    """An activation's parameter is one number, or one per neuron, in every batch or in each."""
+def check_parameters(parameters: dict[str, A], mu: Shape) -> None:
+    """Raise unless every parameter of the activation is a number or broadcasts to mu's shape."""
     for name, array in parameters.items():
         shape = array.shape
         broadcasts = len(shape) <= len(mu) and all(
@@ -67,16 +68,14 @@ def check_parameters(parameters: dict[str, Array], mu: Shape) -> None:
             raise ValueError(f"{name}: {expected}, got {tuple(shape)}")
 
 
-def per_neuron(
-    parameters: dict[str, Array], mu: Shape, expanded: Callable[[Array, Shape], Array]
-) -> tuple[Array, ...]:
-    """The parameters, one number or one a neuron, in mu's shape: `expanded` is how their library does it."""
+def per_neuron(parameters: dict[str, A], mu: Shape, expanded: Callable[[A, Shape], R]) -> tuple[R, ...]:
+    """Check the activation's parameters and give each mu's shape by the library's function `expanded`."""
     check_parameters(parameters, mu)
     return tuple(expanded(array, mu) for array in parameters.values())
 
 
-def check_bars(bars: dict[str, Array], *outputs: Array) -> None:
-    """A gradient with respect to an output has its shape; outputs have those of mu and cov."""
+def check_bars(bars: dict[str, A], *outputs: A) -> None:
+    """Raise unless the gradients of mean and covariance have the shapes of mu and cov, given as `outputs`."""
     for (name, bar), like in zip(bars.items(), outputs, strict=True):
         if bar.shape != like.shape:
             raise ValueError(f"{name}: expected shape {tuple(like.shape)}, got {tuple(bar.shape)}")

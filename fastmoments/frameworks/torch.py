@@ -1,4 +1,8 @@
-"""PyTorch tensors: checks, and the way to the kernels that autograd, torch.func or torch.compile ask for."""
+"""PyTorch tensors: checks, and the choice of the kernels' form.
+
+Tensors on the CPU that nothing tracks are computed by `numpy` on their own memory. Else `torch_kernels` computes
+values, `torch_rules` serves autograd, torch.func and forward mode, and `torch_ops` torch.compile.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -6,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
 
 from fastmoments.dispatch import Named, Plan
@@ -16,16 +21,15 @@ from fastmoments.frameworks import torch_rules as rules
 from fastmoments.frameworks.torch_layers import as_tensor
 from fastmoments.results import Moments
 
-Tensor = Any
-xp = torch  # the functions that layers are written in
+xp = torch
 
 _unpack_dual: Callable[..., Any] = forward_ad.unpack_dual
 
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
-    """Call the function `name` of an activation, or of the bivariate normal where that is None."""
+    """Call the function `name` of an activation; None stands for the bivariate normal."""
     options.refuse("torch tensors", **given)
-    if _is_numpys(plan, *arguments.values()):
+    if _runs_on_numpy(plan, *arguments.values()):
         found = numpy.elementwise(_computed(plan), activation, name, _arrays(plan, arguments), {})
         return _tensors(plan, found) if isinstance(found, tuple) else _tensor(plan, found)
     tensors = to_arrays(plan, arguments)
@@ -40,15 +44,15 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
 
 
 def _may_be_covariance(matrix: Tensor) -> bool:
-    """Whether a matrix looks like one; on other devices, where looking takes long, whether it may."""
+    """Whether a matrix looks like a covariance; True on other devices, where reading values takes long."""
     if torch.compiler.is_compiling() or _is_transformed():
         return False
-    return not _can_look(matrix) or products.looks_like_covariance(matrix)
+    return not _can_read(matrix) or products.looks_like_covariance(matrix)
 
 
 def _elementwise(activation: Any, name: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     tracked = is_tracked(*tensors)
-    if tracked and name == "marginals":  # has the derivatives of its parts
+    if tracked and name == "marginals":  # its derivatives are those of mean and var
         return tuple(_elementwise(activation, part, tensors)[0] for part in ("mean", "var"))
     if torch.compiler.is_compiling():
         _refuse_custom(activation)
@@ -58,14 +62,16 @@ def _elementwise(activation: Any, name: str, tensors: tuple[Tensor, ...]) -> tup
     return values
 
 
-def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments:
-    """Mean and covariance of f(X).
+def moments(
+    plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool
+) -> Moments[Tensor]:
+    """Compute the mean and covariance of f(X).
 
-    The upper triangle of cov is read, or with derivatives the mean of both triangles: the gradient is then
-    symmetric and that of what was computed. For a symmetric cov the two have the same bits.
+    They depend on the upper triangle of cov. With derivatives they depend on the mean of both triangles, so that
+    the gradient is symmetric. For a symmetric cov both give the same bits.
     """
     options.refuse("torch tensors", out=out)
-    if _is_numpys(plan, *inputs.values(), *parameters.values()):
+    if _runs_on_numpy(plan, *inputs.values(), *parameters.values()):
         given = _arrays(plan, inputs), _arrays(plan, parameters)
         return Moments(*_tensors(plan, numpy.moments(_computed(plan), activation, *given, None, check)))
     mu, cov = vector_and_matrix(plan, **inputs)
@@ -80,8 +86,8 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
 def moments_vjp(
     plan: Plan, activation: Any, inputs: Named, bars: Named, parameters: Named, along_parameters: bool
 ) -> tuple[Tensor, ...]:
-    """Gradients with respect to mu, cov and, where wanted, each neuron's parameters; batch dimensions stay."""
-    if _is_numpys(plan, *inputs.values(), *bars.values(), *parameters.values()):
+    """Compute the gradients along mu, cov and, with `along_parameters`, each neuron's parameters."""
+    if _runs_on_numpy(plan, *inputs.values(), *bars.values(), *parameters.values()):
         given = _arrays(plan, inputs), _arrays(plan, bars), _arrays(plan, parameters)
         return _tensors(plan, numpy.moments_vjp(_computed(plan), activation, *given, along_parameters))
     tensors = vector_and_matrix(plan, **inputs)
@@ -97,13 +103,13 @@ def moments_vjp(
     return tuple(result(plan, x) for x in found)
 
 
-def _is_numpys(plan: Plan, *arguments: Any) -> bool:
-    """Whether a call is NumPy's on the tensors' own memory: on the CPU, where nobody asks for more than values."""
+def _runs_on_numpy(plan: Plan, *arguments: Any) -> bool:
+    """Whether NumPy computes the call on the tensors' memory: on the CPU, where nothing tracks the arguments."""
     return plan.backend == "cpu" and is_bare(*arguments)
 
 
 def _computed(plan: Plan) -> Plan:
-    """The plan with results in the dtype of the computation: NumPy has no bfloat16."""
+    """Return the plan with results in the dtype of the computation, because NumPy has no bfloat16."""
     return plan if plan.result == plan.compute else plan._replace(result=plan.compute)
 
 
@@ -122,14 +128,14 @@ def _tensors(plan: Plan, arrays: tuple[Any, ...]) -> tuple[Tensor, ...]:
 
 
 def _tensor(plan: Plan, array: Any) -> Tensor:
-    # of no dimension NumPy makes numbers
+    # NumPy returns an array without dimensions as a number
     return result(plan, torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.as_tensor(array))
 
 
 def _on_matrices(
     functions: tuple[Any, ...], activation: Any, tensors: tuple[Tensor, ...], parameters: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """Call the one of a function's forms (differentiable, bare, operator) that is asked for."""
+    """Call one of a function's three forms: for autograd, for values alone, for torch.compile."""
     differentiable, bare, operator = functions
     tracked = is_tracked(*tensors, *parameters)
     if tracked:
@@ -149,47 +155,50 @@ def _refuse_custom(activation: Any) -> None:
 
 
 def to_arrays(plan: Plan, arguments: Named) -> dict[str, Tensor]:
-    """The arguments in the dtype of the computation, on the device of those that are tensors; None stays None."""
+    """Return the arguments as tensors on the plan's device in the dtype of the computation."""
     dtype, device = getattr(torch, plan.compute), torch.device(plan.device)
-    return {name: None if value is None else as_tensor(value, dtype, device) for name, value in arguments.items()}
+    return {name: as_tensor(value, dtype, device) for name, value in arguments.items()}
 
 
 def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
-    """Without autocast, which would take a layer's products in half precision."""
+    """Return a context without autocast, which would multiply in half precision."""
     device = torch.device(plan.device).type
     lowered = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     return torch.autocast(device, enabled=False) if lowered else nullcontext()
 
 
 def symmetric(cov: Tensor) -> Tensor:
-    """The matrix by its upper triangle, or with derivatives by the mean of both."""
+    """Return the symmetric matrix of cov's upper triangle; with derivatives, the mean of both triangles."""
     if is_tracked(cov):
         return formulas.symmetric(cov)
-    if _can_look(cov) and products.is_symmetric(cov):
+    if _can_read(cov) and products.is_symmetric(cov):
         return cov
     upper = torch.triu(cov)
     return upper + torch.triu(cov, 1).mT
 
 
 def symmetric_product(left: Tensor, right: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
-    """Left (m, n) times right (..., n, m), a covariance but for `rounding()`."""
+    """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
     if not is_bare(left, right):
         return covariance(left @ right, rounding)
     full = products.by_panels(left, right, right.new_empty((*right.shape[:-2], len(left), len(left))))
-    if _can_look(full):
+    if _can_read(full):
         return products.mend(torch, full, rounding)
     return products.without_rounding(torch, full, rounding())
 
 
 def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
-    """The mean of both triangles, a covariance but for `rounding()`; written over where nobody can tell."""
-    if _can_look(full) and is_bare(full):
+    """Return the mean of both triangles, a covariance, without errors of up to `rounding()`.
+
+    It overwrites `full` if that is on the CPU and not tracked.
+    """
+    if _can_read(full) and is_bare(full):
         return products.mend(torch, products.plus_transpose(full.mul_(0.5)), rounding)
     return products.without_rounding(torch, formulas.symmetric(full), rounding())
 
 
 def with_skip(full: Tensor, gains: Tensor, product: Tensor, across: Tensor, matrix: Tensor | None) -> Tensor:
-    """Full plus H + H^T of `products.plus_skip`; on CUDA one kernel, if there is no product to take."""
+    """Do what `products.plus_skip` does; on CUDA, without a matrix, by one kernel."""
     if not is_bare(full, gains, product, across, matrix):
         return products.plus_skip(full, gains, product, across, matrix)
     if kernels.kernels_for(None, full) == "gpu" and matrix is None:
@@ -198,7 +207,7 @@ def with_skip(full: Tensor, gains: Tensor, product: Tensor, across: Tensor, matr
 
 
 def plus_diagonal(full: Tensor, vector: Tensor) -> Tensor:
-    """Full, which may be overwritten, with numbers added to its diagonal."""
+    """Add the vector to the diagonal of full, in place unless one of them is tracked."""
     if not is_bare(full, vector):
         return full + torch.diag_embed(vector)
     torch.diagonal(full, dim1=-2, dim2=-1).add_(vector)
@@ -208,25 +217,25 @@ def plus_diagonal(full: Tensor, vector: Tensor) -> Tensor:
 def linear_kernel(
     plan: Plan, activation: Any, arguments: Named, parameters: Named
 ) -> Callable[..., tuple[Tensor, Tensor]] | None:
-    """The kernel of a linear layer and its activation for tensors on the CPU or CUDA without derivatives."""
-    # first, for torch.compile does not see through the rest
+    """Return the kernel for tensors on the CPU or CUDA that are not tracked."""
+    # before the rest, which torch.compile cannot trace
     if plan.backend not in ("cpu", "gpu") or not is_bare(*arguments.values(), *parameters.values()):
         return None
     return numpy.linear_kernel(plan, activation, arguments, parameters) and torch_layers.linear_marginals
 
 
 def is_bare(*arguments: Any) -> bool:
-    """Whether nobody asks for derivatives, transforms or compiles: values are all that is wanted."""
+    """Whether nothing tracks the arguments: neither autograd, forward mode, torch.func nor torch.compile."""
     if torch.compiler.is_compiling() or _is_transformed() or forward_ad._current_level >= 0:
         return False
     return not torch.is_grad_enabled() or not any(getattr(x, "requires_grad", False) for x in arguments)
 
 
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:
-    """Mu (..., n) and cov (..., n, n), leading dimensions broadcast, variances checked."""
+    """Return mu (..., n) and cov (..., n, n) as tensors with one batch shape; check the variances."""
     mu, cov = to_arrays(plan, {"mu": mu, "cov": cov}).values()
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
-    if _can_look(cov):
+    if _can_read(cov):
         numpy.check_variances("cov", cov.numpy(force=True).diagonal(0, -2, -1), "its diagonal")
     return _expanded(mu, (*batch, n)), _expanded(cov, (*batch, n, n))
 
@@ -236,18 +245,18 @@ def _expanded(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def result(plan: Plan, value: Tensor) -> Tensor:
-    """The value in the dtype that is returned."""
+    """Return the value in the result's dtype."""
     return value if plan.compute == plan.result else value.to(getattr(torch, plan.result))
 
 
 def _is_transformed() -> bool:
-    """Whether grad, vmap or jvp of torch.func is tracing: values cannot be looked at."""
+    """Whether grad, vmap or jvp of torch.func is tracing, so that values cannot be read."""
     active: bool = torch._C._are_functorch_transforms_active()
     return active
 
 
 def is_tracked(*tensors: Tensor) -> bool:
-    """Whether somebody may ask for derivatives, or hides values."""
+    """Whether autograd, forward mode or torch.func tracks the tensors."""
     transformed, compiling = _is_transformed(), torch.compiler.is_compiling()
     if transformed and compiling:
         # an operator knows nothing of torch.func: its derivative would be an error at best, silently 0 at worst
@@ -260,15 +269,15 @@ def is_tracked(*tensors: Tensor) -> bool:
     return any(_unpack_dual(tensor).tangent is not None for tensor in tensors)
 
 
-def _can_look(tensor: Tensor) -> bool:
-    """Whether values are at hand; elsewhere looking costs a synchronisation or is impossible."""
+def _can_read(tensor: Tensor) -> bool:
+    """Whether values can be read without waiting for a device: on the CPU, outside torch.compile and torch.func."""
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not _is_transformed()
 
 
 def check_variances(name: str, var: Tensor, what: str = "it") -> None:
-    """Raise for a negative variance where values are at hand."""
-    if _can_look(var):
-        var = var.float() if var.dtype == torch.bfloat16 else var  # which NumPy has not
+    """Raise for a negative variance if values can be read."""
+    if _can_read(var):
+        var = var.float() if var.dtype == torch.bfloat16 else var  # NumPy has no bfloat16
         numpy.check_variances(name, var.numpy(force=True), what)
 
 

@@ -1,27 +1,26 @@
-"""The formulas on torch operations, which autograd differentiates as often as one likes."""
+"""The formulas on torch operations, which autograd differentiates to any order."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.eager import on_torch
 from fastmoments_kernels.kinds import slack_of
 
-Tensor = Any
-
-# its annotation has two results or three
+# torch annotates two results or three; here there are two
 _vjp: Callable[..., Any] = torch.func.vjp
 
 
 def symmetric(matrix: Tensor) -> Tensor:
-    """The mean of both triangles."""
+    """Return the mean of both triangles."""
     return 0.5 * (matrix + matrix.mT)
 
 
 def elementwise_of(activation: Any, kind: str, like: Tensor) -> Callable[..., Any]:
-    """(*tensors) -> an element-wise function."""
+    """Return the element-wise function `kind` of an activation: (*tensors) -> tensors."""
     return on_torch.function(_with_formula(activation), kind, like.dtype)
 
 
@@ -32,14 +31,14 @@ def _with_formula(activation: Any) -> Any:
 
 
 def moments_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
-    """(mu, cov, *parameters) -> moments on torch operations."""
+    """Return the function (mu, cov, *parameters) -> (mean, cov_out)."""
     functions = on_torch.functions(_with_formula(activation), like.dtype)
     slack = slack_of(like.shape[-1], torch.finfo(like.dtype).eps)
     return lambda mu, cov, *parameters: functions.moments(mu, cov, slack, *parameters)
 
 
 def moments_vjp_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor, ...]]:
-    """(mu, cov, mean_bar, cov_bar, *parameters) -> gradients of mu, cov and the parameters on torch operations."""
+    """Return the function (mu, cov, mean_bar, cov_bar, *parameters) -> gradients of mu, cov and the parameters."""
 
     def vjp(mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
         _, pull = _vjp(moments_of(activation, like), mu, cov, *parameters)
@@ -50,16 +49,17 @@ def moments_vjp_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor,
 
 
 def pull(function: Callable[..., Any], inputs: tuple[Tensor, ...], bars: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The gradients of a function of tensors on torch operations."""
+    """Return the gradients of sum(bars * function(*inputs)) along the inputs."""
     values, back = _vjp(function, *inputs)
     gradients: tuple[Tensor, ...] = back(bars if isinstance(values, tuple) else bars[0])
     return gradients
 
 
 def push(function: Callable[..., Any], inputs: tuple[Tensor, ...], tangents: tuple[Any, ...]) -> Any:
-    """Its directional derivative, along tangents that may be None for 0.
+    """Return the derivative of a function along tangents; None stands for a tangent of 0.
 
-    Through reverse mode twice, the gradient being linear in what flows back: forward mode does not nest.
+    Reverse mode runs twice, because forward mode does not nest: the gradient J^T bars is linear in `bars`, and its
+    own gradient along them, for the tangents t, is J t.
     """
     values = as_tuple(function(*inputs))
     zeros = tuple(torch.zeros_like(value) for value in values)
@@ -70,5 +70,5 @@ def push(function: Callable[..., Any], inputs: tuple[Tensor, ...], tangents: tup
 
 
 def as_tuple(value: Any) -> tuple[Tensor, ...]:
-    """What is one tensor or a tuple of them as a tuple."""
+    """Return a tuple: the value, or one with the tensor that it is."""
     return value if isinstance(value, tuple) else (value,)

@@ -1,9 +1,11 @@
-"""What the kernels compute for tensors, on the tensors' own memory: values, without derivatives."""
+"""Values of functions of tensors, without derivatives, by the kernels of the tensors' device."""
 
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from fastmoments import dispatch
 from fastmoments.frameworks import torch_formulas as formulas
@@ -14,13 +16,11 @@ from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.eager import on_torch
 from fastmoments_kernels.kinds import outputs_of
 
-Tensor = Any
-
 
 def kernels_for(activation: Any, tensor: Tensor) -> str:
-    """What computes where a tensor lies: the cpu kernels, the gpu's, torch operations ("eager"), on meta nothing.
+    """Return what computes for a tensor's device: "cpu" or "gpu" kernels, torch operations ("eager"), or "meta".
 
-    An activation without a closed form is the user's NumPy function ("custom").
+    "meta" computes nothing but shapes. For an activation without a closed form it is "custom", NumPy code.
     """
     device = tensor.device.type
     if isinstance(activation, Custom):
@@ -37,12 +37,12 @@ def _module(kernels: str) -> Any:
 
 
 def gpu_kernels() -> Any:
-    """The Triton kernels."""
+    """Return the Triton kernels."""
     return triton_kernels.imported("tensors on CUDA need")
 
 
 def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor, ...]:
-    """An element-wise function's outputs: by kernels on the tensors' own memory, or by torch operations."""
+    """Return the outputs of the element-wise function `kind`; kernels read and write the tensors' memory."""
     kernels = kernels_for(activation, arguments[0])
     if kernels == "eager":
         return as_tuple(on_torch.function(activation, kind, arguments[0].dtype)(*arguments))
@@ -61,7 +61,7 @@ def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor,
 
 
 def moments(activation: str, mu: Tensor, cov: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and covariance, by the upper triangle of cov."""
+    """Compute the mean and covariance from the upper triangle of cov."""
     kernels = kernels_for(activation, mu)
     if kernels == "eager":
         mean, full = formulas.moments_of(activation, mu)(mu, cov, *parameters)
@@ -75,7 +75,7 @@ def moments(activation: str, mu: Tensor, cov: Tensor, *parameters: Tensor) -> tu
 def moments_vjp(
     activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, *parameters: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients with respect to mu and cov, that of cov symmetric as cov_bar has to be."""
+    """Compute the gradients along mu and cov for a symmetric cov_bar; that of cov is symmetric."""
     kernels, tensors = kernels_for(activation, mu), (mu, cov, mean_bar, cov_bar)
     if kernels == "eager":
         mu_bar, cov_in_bar, *_ = formulas.moments_vjp_of(activation, mu)(*tensors, *parameters)
@@ -88,7 +88,7 @@ def moments_vjp(
 
 
 def parameter_vjp(activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """Gradients with respect to the parameters, of (mu, cov, mean_bar, cov_bar, *parameters)."""
+    """Compute the gradients along the parameters; `tensors` are mu, cov, mean_bar, cov_bar and the parameters."""
     mu, parameters = tensors[0], tensors[4:]
     kernels = kernels_for(activation, mu)
     if kernels == "meta":
@@ -103,23 +103,23 @@ def _empty(like: Tensor) -> Tensor:
     return torch.empty_like(like, memory_format=torch.contiguous_format)
 
 
-def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = tensor.numpy(force=True)
+def _array(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.numpy(force=True)
     return array
 
 
 def _laid_out(kernels: str, tensors: tuple[Tensor, ...], parameters: tuple[Tensor, ...]) -> tuple[Any, ...]:
-    """Vectors and matrices, in turn, and the parameters, as the kernels take them."""
+    """Return the tensors, a vector and a matrix in turn, and the parameters in the kernels' layout."""
     flat, n = _flat if kernels == "gpu" else _flat_cpu, tensors[0].shape[-1]
     arrays = (flat(x, (n, n) if i % 2 else (n,)) for i, x in enumerate(tensors))
     return *arrays, tuple(flat(x, (n,)) for x in parameters)
 
 
 def _flat(tensor: Tensor, core: tuple[int, ...]) -> Tensor:
-    """All leading dimensions as one, the kernels' layout; contiguous tensors keep their memory."""
+    """Make one dimension of the leading ones. Contiguous tensors keep their memory."""
     flat: Tensor = gpu_kernels().laid_out(tensor).view(-1, *core)
     return flat
 
 
-def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> NDArray[Any]:
     return np.ascontiguousarray(_array(tensor)).reshape(-1, *core)

@@ -1,15 +1,14 @@
-"""The kernels as operators that torch.compile does not look into: one per kind of function, none per activation."""
+"""The kernels as torch operators, which torch.compile calls and does not trace: one per kind of function."""
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fastmoments.frameworks import torch_kernels as kernels
 from fastmoments.frameworks import torch_rules as rules
 from fastmoments.frameworks.torch_formulas import symmetric
 from fastmoments_kernels.kinds import outputs_of
-
-Tensor = Any
 
 
 @torch.library.custom_op(
@@ -18,7 +17,7 @@ Tensor = Any
     schema="(str? activation, str kind, Tensor[] arguments) -> Tensor[]",
 )
 def elementwise(activation: str | None, kind: str, arguments: list[Tensor]) -> list[Tensor]:
-    """Evaluate the function `kind` of an activation, or of the bivariate normal where there is none."""
+    """Call the function `kind` of an activation; None stands for the bivariate normal."""
     return list(kernels.elementwise(activation, kind, *arguments))
 
 
@@ -52,7 +51,7 @@ elementwise.register_autograd(_elementwise_backward, setup_context=_save_element
     schema="(str activation, Tensor mu, Tensor cov, Tensor[] parameters) -> (Tensor, Tensor)",
 )
 def moments(activation: str, mu: Tensor, cov: Tensor, parameters: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Evaluate the mean and covariance of f(X)."""
+    """Compute the mean and covariance of f(X)."""
     return kernels.moments(activation, mu, cov, *parameters)
 
 
@@ -63,7 +62,7 @@ BARS = "(str activation, Tensor mu, Tensor cov, Tensor mean_bar, Tensor cov_bar,
 def moments_vjp(
     activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Evaluate the gradients with respect to mu and cov."""
+    """Compute the gradients along mu and cov."""
     return kernels.moments_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters)
 
 
@@ -71,7 +70,7 @@ def moments_vjp(
 def parameter_vjp(
     activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor]
 ) -> list[Tensor]:
-    """Evaluate the gradients with respect to the parameters."""
+    """Compute the gradients along the parameters."""
     return list(kernels.parameter_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters))
 
 

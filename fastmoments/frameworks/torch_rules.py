@@ -1,7 +1,8 @@
-"""How autograd, torch.func and forward mode differentiate what the kernels compute.
+"""The kernels' derivatives for autograd, torch.func and forward mode.
 
-Derivatives of elementwise functions are other elementwise functions (the slopes of KINDS); those of the matrix are
-the vjp kernel. They are differentiated again, functions without slopes through the formulas on torch operations.
+An element-wise function's derivatives are other element-wise functions, its `slopes` in kinds.py. A matrix's are
+the vjp kernel. A function without slopes, and the vjp kernel itself, are differentiated by their formulas on torch
+operations.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fastmoments.frameworks import torch_kernels as kernels
 from fastmoments.frameworks.torch_formulas import (
@@ -23,11 +25,9 @@ from fastmoments.frameworks.torch_formulas import (
 from fastmoments_kernels.eager import on_torch
 from fastmoments_kernels.kinds import ALL, outputs_of
 
-Tensor = Any
-
 
 def _batched(info: Any, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The tensors with the batch as their leading dimension."""
+    """Return the tensors with vmap's dimension as their first."""
     return tuple(
         x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
         for x, dim in zip(tensors, dims, strict=True)
@@ -69,7 +69,7 @@ class _Elementwise(torch.autograd.Function):
 
 
 def slopes(call: Callable[..., Any], activation: str, kind: str, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-    """The derivatives along each input, of a kind that has slopes."""
+    """Return the derivatives along each input, for a kind that has slopes."""
     names = [name for name in ALL[kind].slopes if outputs_of(name, len(inputs))]
     return [slope for name in names for slope in call(activation, name, *inputs)]
 
@@ -77,7 +77,7 @@ def slopes(call: Callable[..., Any], activation: str, kind: str, inputs: tuple[T
 def elementwise_gradients(
     call: Callable[..., Any], key: tuple[str, str], inputs: tuple[Tensor, ...], bars: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """Gradients of sum(bars * outputs) of the function (activation, kind); `call` evaluates slopes."""
+    """Compute the gradients of sum(bars * outputs) for key = (activation, kind); `call` evaluates slopes."""
     activation, kind = key
     if not ALL[kind].slopes:
         return pull(elementwise_of(activation, kind, inputs[0]), inputs, bars)
@@ -97,7 +97,7 @@ class _MatrixMoments(torch.autograd.Function):
     def backward(ctx: Any, mean_bar: Tensor, cov_bar: Tensor) -> tuple[Tensor | None, ...]:
         mu, cov, *parameters = ctx.saved_tensors
         arguments = (*ctx.key, mu, cov, mean_bar, symmetric(cov_bar), *parameters)
-        # pairs are visited once more for the parameters: only for who asks
+        # the parameters' gradients need a second pass over all pairs
         wanted = any(ctx.needs_input_grad[3:])
         others = parameter_vjp(*arguments) if wanted else (None,) * len(parameters)
         return None, *moments_vjp(*arguments), *others
@@ -114,7 +114,7 @@ class _MatrixMoments(torch.autograd.Function):
 class _MatrixVjp(torch.autograd.Function):
     """(along_parameters, activation, mu, symmetric cov, mean_bar, symmetric cov_bar, *parameters) -> gradients.
 
-    They are those of the parameters, or those of mu and cov, the latter symmetric.
+    The gradients are those of the parameters, or else those of mu and cov; that of cov is symmetric.
     """
 
     setup_context = staticmethod(_save)
@@ -138,18 +138,18 @@ class _MatrixVjp(torch.autograd.Function):
 
 
 def _vjp_of(ctx: Any) -> Callable[..., tuple[Tensor, ...]]:
-    """The gradients of a context on torch operations."""
+    """Return the function of a context's gradients on torch operations."""
     along_parameters, activation = ctx.key
     every = moments_vjp_of(activation, ctx.saved_tensors[0])
     return lambda *tensors: every(*tensors)[2:] if along_parameters else every(*tensors)[:2]
 
 
 def _applied(function: Any) -> Callable[..., Any]:
-    """`function.apply`, which spends more time on names of arguments than a few neurons take."""
+    """Return `function.apply` without its handling of keywords, which takes longer than a few neurons."""
     nameless: Callable[..., Any] = super(torch.autograd.Function, function).apply
 
     def call(*arguments: Any) -> Any:
-        # torch.func, and torch.compile, have a way of their own
+        # torch.func and torch.compile replace `apply` itself
         named = torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling()
         return (function.apply if named else nameless)(*arguments)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def imported(who: str) -> Any:
-    """The package of the kernels, which `who` needs, such as "tensors on CUDA need"."""
+    """Return the package of the kernels; `who` starts the error, as in "tensors on CUDA need"."""
     try:
         from fastmoments_kernels import gpu
     except ImportError as error:
