@@ -2,6 +2,25 @@
 
 >>> import fastmoments as fm
 >>> mean, cov = fm.relu_moments([0.0, 1.0], [[1.0, 0.5], [0.5, 2.0]])
+
+The call passes through these files:
+
+1. `functions.py` makes `relu_moments` out of `moments` and ReLU when the package is imported.
+2. `moments.py` has the public functions with their documentation. `parameters.py` takes the activation apart into a
+   name of the catalogue and its parameters.
+3. `dispatch.py` decides from the arguments which framework, device, kernels and dtype the call has: its Plan.
+   `dtypes.py` refuses arguments without real numbers.
+4. `frameworks/` has a module for each array library. It checks shapes, and calls the kernels of
+   `fastmoments_kernels` on the arrays.
+5. `results.py` has the tuples that come back.
+
+`normal.py` (the bivariate normal distribution function) takes the same path. `layers.py` (affine, residual and
+Bayesian layers) is made of `layer_steps.py` and calls `moments.py`. `nn/` carries a Gaussian through PyTorch
+networks, layer by layer. `compare/` computes the same moments by other methods.
+
+`ufuncs.py`, `njit.py` and `triton.py` give the scalar functions, named in `scalars.py`, to users' own code without
+a Plan. `warming.py` compiles ahead of use. `signatures.py` has the types of arguments, and `__init__.pyi`, written
+by `tools/public_types.py`, what type checkers read instead of this file.
 """
 
 __version__ = "0.1.0"
@@ -247,7 +266,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
 
 
 def __getattr__(name: str) -> _ModuleType:
-    # fm.compare brings scipy.stats, seconds that most programs never need, fm.nn brings torch
+    # imported on first use: fm.compare imports scipy.stats, which takes seconds, and fm.nn imports torch
     if name in ("compare", "nn"):
         return _import_module(f"fastmoments.{name}")
     raise AttributeError(f"module 'fastmoments' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Arrays to a plan: which framework they come from and which kernels serve them. No mathematics."""
+"""The plan of a call: its arrays' framework, the kernels for their device, and the dtype of the arithmetic."""
 
 import sys
 from typing import Any, NamedTuple
@@ -9,9 +9,9 @@ from fastmoments.dtypes import LARGEST, REAL, dtype_of, is_weak
 
 PRECISIONS = ("float32", "float64")
 FRAMEWORKS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax", "dask": "dask", "cupy": "cupy"}
-MAIN, DEVICE, MANAGED = 1, 2, 13  # what DLPack calls main memory, a card's, and memory that both see
+MAIN, DEVICE, MANAGED = 1, 2, 13  # DLPack's numbers for main memory, CUDA memory, and memory of both
 CUDA = (DEVICE, MANAGED)
-KERNELS = {"cpu": "cpu", "cuda": "gpu", "meta": "meta"}  # by the kind of device; "eager" on others
+KERNELS = {"cpu": "cpu", "cuda": "gpu", "meta": "meta"}  # by kind of device; all others have "eager"
 WHY = {
     "cpu": "arrays in main memory are read and written in place by compiled Numba kernels",
     "gpu": "arrays on a CUDA device are read and written in place by Triton kernels",
@@ -25,10 +25,10 @@ Named = dict[str, Any]  # a call's arguments by the names that errors give them
 
 
 class Plan(NamedTuple):
-    """What runs where: the arrays' framework and device, the kernels, and the arithmetic's dtype.
+    """The arrays' framework and device, the kernels that compute, and the dtypes.
 
-    `result` is the dtype of what comes back, `compute` the one the kernels read; they differ for float16 and
-    bfloat16 and where `precision=` asks for it.
+    `compute` is the dtype of the arithmetic and `result` that of the result. They differ for float16 and bfloat16,
+    and where `precision=` asks for it.
     """
 
     framework: str
@@ -39,7 +39,7 @@ class Plan(NamedTuple):
 
     @property
     def why(self) -> tuple[str, str]:
-        """What decided on the kernels, and what on the arithmetic."""
+        """The reasons for the kernels and for the dtype of the arithmetic."""
         kernels = WHY.get(self.framework) or WHY[self.backend]
         if self.compute == self.result:
             return kernels, "the dtype of the arrays, or what stands for integers and Python's numbers"
@@ -54,17 +54,17 @@ class Plan(NamedTuple):
 
 
 def plan(*arrays: Any, precision: str | None = None) -> Plan:
-    """Say what would run for these arrays.
+    """Return what would run for these arrays.
 
     Parameters
     ----------
-    *arrays : the arrays a public function would be given. Python numbers and lists take the dtype of the others.
-    precision : "float32" or "float64" to compute in that type whatever the arrays' own.
+    *arrays : arguments of a public function. Python numbers and lists take the dtype of the others.
+    precision : "float32" or "float64" to compute in that type; default the arrays' own.
 
     Returns
     -------
     Plan
-        Printable: framework, device, backend and dtypes, and why.
+        Framework, device, backend and dtypes; printed, it also gives the reasons.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
 
 
 def plan_of(arguments: Named, precision: str | None = None) -> Plan:
-    """`plan` for named arguments, so that errors name them."""
+    """Return the plan of arguments given by name, so that errors name them."""
     kinds = _kinds(arguments)
     if kinds is None:
         return _decide(arguments, precision)
@@ -92,12 +92,12 @@ def plan_of(arguments: Named, precision: str | None = None) -> Plan:
     return plan
 
 
-# Plans by what they depend on: a call on a few neurons takes less time than to decide what runs
+# Plans already made, by `_kinds`: to decide one takes longer than a call on a few neurons
 _decided: dict[Any, Plan] = {}
 
 
 def _kinds(arguments: Named) -> tuple[Any, ...] | None:
-    """What a plan for NumPy's arrays, tensors and numbers depends on; None for others and under torch.compile."""
+    """Return what the plan depends on for NumPy arrays, tensors and numbers; None for others and when compiling."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.compiler.is_compiling():
         return None
@@ -123,7 +123,7 @@ def _decide(arguments: Named, precision: str | None) -> Plan:
     arrays = {name: value for name, value in arguments.items() if not is_weak(value)}
     frameworks = {name: _framework(value) for name, value in arrays.items()}
     if "dask" in frameworks.values():
-        # as in Dask's own functions, NumPy's arrays beside its become blocks
+        # Dask's own functions take NumPy arrays too, as blocks
         frameworks = {name: kind for name, kind in frameworks.items() if kind != "numpy"}
     framework = _the_one("from", frameworks, "numpy")
     device = _the_one("on", {name: _device(framework, value) for name, value in arrays.items()}, "cpu")
@@ -138,7 +138,7 @@ def _decide(arguments: Named, precision: str | None) -> Plan:
 
 
 def _the_one(relation: str, found: dict[str, str], default: str, told: dict[str, str] | None = None) -> str:
-    """The value all arguments share; an error names two that differ, as they are `told`, and the remedy."""
+    """Return the value that all arguments share; raise for two that differ, in the words of `told`."""
     first, kind = next(iter(found.items()), ("", default))
     for name, other in found.items():
         if other != kind:
@@ -149,8 +149,8 @@ def _the_one(relation: str, found: dict[str, str], default: str, told: dict[str,
 
 
 def _framework(value: Any) -> str:
-    """A library that is known, else one whose arrays DLPack says are on CUDA; NumPy takes in what is left."""
-    # of any class: those of users' own are defined elsewhere, and torch.compile does not see where
+    """Return the framework of an array: a known library, any library for CUDA memory by DLPack, else NumPy."""
+    # not by module: a user's subclass is defined elsewhere, and torch.compile cannot trace where
     if isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ())):
         return "torch"
     library = type(value).__module__.partition(".")[0]
@@ -160,7 +160,7 @@ def _framework(value: Any) -> str:
 
 
 def _device(framework: str, value: Any) -> str:
-    """Where an array is; JAX decides for itself where its arrays and tracers live."""
+    """Return the device of an array; "jax" for JAX, which places arrays and tracers itself."""
     if framework == "torch":
         return str(value.device)
     if framework in ("numpy", "dask"):
@@ -188,12 +188,12 @@ def backend_of(framework: str, device: str) -> str:
 
 
 def _is_rocm() -> bool:
-    """Whether PyTorch, if anybody uses it, was built for AMD's cards, which it calls cuda too."""
+    """Whether PyTorch, if imported, was built for AMD's cards, which it also calls cuda."""
     version = getattr(sys.modules.get("torch"), "version", None)
     return getattr(version, "hip", None) is not None
 
 
 def _default_dtype(framework: str) -> str:
-    """float64, but for JAX without x64, which has none."""
+    """Return float64, or float32 for JAX, which has float64 only in x64 mode."""
     jax = sys.modules.get("jax")
     return "float32" if framework == "jax" and jax is not None and not jax.config.jax_enable_x64 else "float64"

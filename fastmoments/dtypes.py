@@ -1,7 +1,4 @@
-"""The dtype that an argument asks for, and errors for arguments without real numbers.
-
-Errors say the argument's name, what came and the remedy.
-"""
+"""The dtype of an argument, and errors for arguments without real numbers: name, what came, and the remedy."""
 
 import sys
 from collections.abc import Sequence
@@ -11,16 +8,16 @@ import numpy as np
 
 REAL = ("float16", "bfloat16", "float32", "float64")
 LARGEST = int(np.finfo(np.float64).max)
-DENSE = ("to_dense", "toarray", "todense")  # by which lazy and sparse matrices make arrays
+DENSE = ("to_dense", "toarray", "todense")  # methods by which lazy and sparse matrices become arrays
 
 
 def is_weak(value: Any) -> bool:
-    """Whether an argument takes the others' dtype and library: it is a number or a sequence of Python's."""
+    """Whether an argument is a Python number or sequence, which takes the dtype and library of the others."""
     return isinstance(value, int | float) or (isinstance(value, Sequence) and not hasattr(value, "dtype"))
 
 
 def dtype_of(name: str, value: Any) -> str | None:
-    """The dtype of an argument, real or of integers, by name; None of a weak one."""
+    """Return the name of an argument's dtype, real or integer; None for a weak argument."""
     if isinstance(value, int) and abs(value) > LARGEST:
         got = f"an integer of {value.bit_length()} bits"
         raise ValueError(f"{name}: expected a number that float64 holds, at most 1.8e308, got {got}")
@@ -36,8 +33,8 @@ def dtype_of(name: str, value: Any) -> str | None:
 
 
 def _refuse(name: str, value: Any) -> None:
-    """Raise for a value with a dtype that is no dense array of its numbers."""
-    # Dask's arrays have one in small
+    """Raise for an array that is masked, sparse, quantized or otherwise without all its numbers."""
+    # a Dask array has an empty array of its blocks' type as _meta
     if isinstance(getattr(value, "_meta", value), np.ma.MaskedArray):
         raise TypeError(f"{name}: masks are not taken into account; pass {name}.filled(numpy.nan), or .data")
     got, remedy = "", None
@@ -57,7 +54,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _read(name: str, value: Any) -> Any:
-    """Convert an argument without a dtype to an array."""
+    """Return an argument without a dtype as an array."""
     kind = type(value).__name__
     try:
         return np.asarray(value)
@@ -71,19 +68,19 @@ def _read(name: str, value: Any) -> Any:
 
 
 def _name(dtype: Any) -> str:
-    """Name a dtype as str() does, which takes NumPy microseconds."""
+    """Return a dtype's name as str() does, which takes microseconds for NumPy's dtypes."""
     kind = {"f": "float", "i": "int", "u": "uint"}.get(getattr(dtype, "kind", ""))
     return f"{kind}{8 * dtype.itemsize}" if kind else str(dtype).removeprefix("torch.")
 
 
 def _told(name: str, value: Any, dtype: str) -> str:
-    """Describe what came, and what makes real numbers of it."""
+    """Return what came, and the call that makes real numbers of it."""
     if dtype.startswith("complex"):
         return f"{dtype}; pass {name}.real"
     if dtype == "bool":
         return f"{dtype}; pass 1.0 * {name}"
     if dtype == "object":
-        # of an array, or a list, the first of its elements
+        # the type of the first element, for an array or a list
         first = next(iter(np.asarray(value, object).flat), value)
         dtype = f"object, of type {type(first).__module__}.{type(first).__qualname__}".replace("builtins.", "")
     return f"{dtype}; " + (

@@ -1,4 +1,4 @@
-"""The public functions, generic in the activation: docstring and one dispatched call each."""
+"""The public functions for any activation: each makes a plan and calls the framework's module."""
 
 from __future__ import annotations
 
@@ -29,32 +29,34 @@ def moments(
     mu : array (..., n), the mean of X.
     cov : array (..., n, n), the covariance of X; its upper triangle is read. Leading dimensions broadcast.
     out : NumPy array (..., n, n) for the covariance, or a pair (mean, cov). It may be `cov` itself or share memory
-        with any input: the result is the one that it would have apart.
+        with any input, which does not change the result.
     check : verify that cov is symmetric and positive semidefinite; the error names the worst pair.
     precision : "float32" or "float64" to compute in that type; default the inputs' own.
 
     Returns
     -------
     Moments
-        `mean` (..., n) and `cov` (..., n, n), exactly symmetric, of the inputs' library and dtype. A neuron
-        without variance gives f(mu) and covariance 0; nan or inf in a neuron gives nan in what depends on it and
-        nowhere else.
+        `mean` (..., n) and `cov` (..., n, n), exactly symmetric, in the inputs' library and dtype. A neuron
+        without variance has mean f(mu) and covariances 0. A neuron with nan or inf gives nan for itself and its
+        pairs, and no others.
 
     Raises
     ------
     TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
-    ValueError : shapes that disagree, a negative variance (Dask: when computed; JAX, GPUs: nan); where that is
-        rounding, clip variances at 0 first: `numpy.maximum(var, 0)`.
+    ValueError : shapes that disagree, a negative variance (Dask: when computed; JAX, GPUs: nan). Clip variances
+    that
+        rounding made negative: `numpy.maximum(var, 0)`.
 
     Warns
     -----
-    RuntimeWarning : a pair with cov_ij^2 > var_i var_j (1 + 64 n eps), which no covariance has: nan comes back for
-        it, and `check` names the worst. JAX and GPUs say nothing; the matrix as a whole only `check` looks at. A
-        neuron without variance has covariances of 0, whatever is given.
+    RuntimeWarning : a pair with cov_ij^2 > var_i var_j (1 + 64 n eps), which no covariance matrix has. The result
+    is
+        nan for it, and `check` names the worst. JAX and GPUs do not warn. Only `check` tests whether the matrix is
+        positive semidefinite. A neuron without variance has covariances 0, whatever cov holds.
 
     Notes
     -----
-    |error_ij| <= 8 eps (sqrt(K_ii K_jj) + cond_ij |K_ij|), cond_ij the condition number of the pair.
+    |error_ij| <= 8 eps (sqrt(K_ii K_jj) + cond_ij |K_ij|), where cond_ij is the condition number of the pair.
 
     References
     ----------
@@ -107,18 +109,18 @@ def moments_vjp(
     mu : array (..., n), the mean of X.
     cov : array (..., n, n), the covariance of X; its upper triangle is read.
     mean_bar : array (..., n), the gradient with respect to the mean of f(X).
-    cov_bar : array (..., n, n), that with respect to the covariance of f(X), symmetric: both triangles count.
-    return_parameters : also return the gradients with respect to the activation's parameters, which visits the
-        pairs once more.
+    cov_bar : array (..., n, n), symmetric, the gradient with respect to the covariance of f(X).
+    return_parameters : also return the gradients with respect to the activation's parameters, which takes a second
+        pass over the pairs.
     precision : "float32" or "float64" to compute in that type; default the inputs' own.
 
     Returns
     -------
     MomentsVjp or MomentsVjpParameters
-        `mu_bar` (..., n) and `cov_bar` (..., n, n), symmetric: entry (i, j) is cov_bar_ij dK_ij / dcov_ij, the
-        diagonal collects the derivatives along the variances. Third, where asked for, `parameters_bar`: by name
-        each neuron's own gradient, (..., n), of a mixture (..., n, K); of a parameter that is one number it is
-        their sum.
+        `mu_bar` (..., n) and `cov_bar` (..., n, n), symmetric: entry (i, j) is cov_bar_ij dK_ij / dcov_ij, and the
+        diagonal has the derivatives along the variances. With `return_parameters` also `parameters_bar`, a dict by
+        name of each neuron's gradient, (..., n), for a mixture (..., n, K). The gradient of one number for all
+        neurons is their sum.
 
     Raises
     ------
@@ -132,7 +134,7 @@ def moments_vjp(
     Notes
     -----
     dK_ij/dcov_ij = E[f'(X_i) f'(X_j)], dK_ij/dmu_i = Cov(f'(X_i), f(X_j)), dK_ij/dvar_i = Cov(f''(X_i), f(X_j)) / 2
-    (Price). The same input gives the same bits, whatever the number of threads.
+    (Price). Equal inputs give equal bits, for any number of threads.
     """
     name, parameters = of_neurons(activation)
     inputs, bars = {"mu": mu, "cov": cov}, {"mean_bar": mean_bar, "cov_bar": cov_bar}
@@ -167,23 +169,24 @@ def marginals(
     Returns
     -------
     Marginals
-        `mean` and `var`, each in the broadcast shape, of the inputs' library and dtype.
+        `mean` and `var`, each in the broadcast shape, in the inputs' library and dtype.
 
     Raises
     ------
     TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
-    ValueError : shapes that do not broadcast, a negative variance (Dask: when computed; JAX, GPUs: nan); where that
-        is rounding, clip variances at 0 first: `numpy.maximum(var, 0)`.
+    ValueError : shapes that do not broadcast, a negative variance (Dask: when computed; JAX, GPUs: nan). Clip
+        variances that rounding made negative: `numpy.maximum(var, 0)`.
 
     Warns
     -----
-    UserWarning : `var` is a symmetric (..., n, n) beside `mu` (..., n), most likely a covariance matrix, which
-        `moments` takes; where they are variances all the same, `mu[..., None, :]` says so. On GPUs and of Dask's
-        arrays the shapes decide; where values are traced, nothing is said.
+    UserWarning : `var` is symmetric, (..., n, n), and `mu` is (..., n): `var` is probably a covariance matrix,
+    which
+        `moments` takes. If its entries are variances, pass `mu[..., None, :]`. For arrays on GPUs and Dask's arrays
+        the shapes alone decide; traced values give no warning.
 
     Notes
     -----
-    |error| <= 8 eps (1 + cond) |value|, cond the condition number, in the tails too.
+    |error| <= 8 eps (1 + cond) |value|, where cond is the condition number, in the tails too.
     """
     return Marginals(*_elementwise(activation, "marginals", {"mu": mu, "var": var}, out, where, dtype, precision))
 
@@ -200,7 +203,7 @@ def mean(
 ) -> T:
     """Mean of f(X) for X ~ N(mu, var), element by element.
 
-    Parameters, errors and accuracy are those of `marginals`; one array comes back, and `out` is one array.
+    Parameters, errors and accuracy are those of `marginals`. The result is one array, and so is `out`.
     """
     result: T = _elementwise(activation, "mean", {"mu": mu, "var": var}, out, where, dtype, precision)
     return result
@@ -218,7 +221,7 @@ def var(
 ) -> T:
     """Variance of f(X) for X ~ N(mu, var), element by element.
 
-    Parameters, errors and accuracy are those of `marginals`; one array comes back, and `out` is one array.
+    Parameters, errors and accuracy are those of `marginals`. The result is one array, and so is `out`.
     """
     result: T = _elementwise(activation, "var", {"mu": mu, "var": var}, out, where, dtype, precision)
     return result
@@ -236,10 +239,10 @@ def gain(
 ) -> T:
     """E f'(X) for X ~ N(mu, var), element by element.
 
-    Parameters, errors and accuracy are those of `marginals`; one array comes back, and `out` is one array.
+    Parameters, errors and accuracy are those of `marginals`. The result is one array, and so is `out`.
 
-    Cov(f(X_i), X_j) = gain_i cov_ij (Stein): the covariance with the input needs no more than this. At zero
-    variance it is f'(mu), and its mean over both sides on a kink.
+    By Stein's lemma it gives the covariance with the input: Cov(f(X_i), X_j) = gain_i cov_ij. At zero variance it
+    is f'(mu), and at a kink the mean of the slopes on both sides.
     """
     result: T = _elementwise(activation, "gain", {"mu": mu, "var": var}, out, where, dtype, precision)
     return result
@@ -270,7 +273,7 @@ def cov(
     Returns
     -------
     array
-        In the broadcast shape, of the inputs' library and dtype; nan where cov_12^2 > var_1 var_2 by more than
+        In the broadcast shape, in the inputs' library and dtype; nan where cov_12^2 > var_1 var_2 by more than
         rounding, 0 where a variance is 0.
 
     Raises
@@ -280,7 +283,7 @@ def cov(
 
     Notes
     -----
-    |error| <= 8 eps (1 + cond) |value|, cond the condition number: |rho| = 1 and exp(-huge) tails included.
+    |error| <= 8 eps (1 + cond) |value|, where cond is the condition number, at |rho| = 1 and in tails too.
 
     References
     ----------
@@ -304,11 +307,12 @@ def cov_partials(
     dtype: Any = None,
     precision: str | None = None,
 ) -> CovPartials[T]:
-    """Derivatives of `cov` along mu_1, mu_2, var_1, var_2 and cov_12, for those without autodiff.
+    """Derivatives of `cov` along mu_1, mu_2, var_1, var_2 and cov_12, for code without automatic differentiation.
 
-    Parameters, errors and accuracy are those of `cov`; `out` is five arrays. Five arrays come back:
+    Parameters, errors and accuracy are those of `cov`. The result is five arrays, and so is `out`:
     d_cov_12 = E[f'(X_1) f'(X_2)], d_mu_1 = Cov(f'(X_1), f(X_2)), d_var_1 = Cov(f''(X_1), f(X_2)) / 2 (Price), and
-    with the neurons exchanged. At |rho| = 1 an infinite derivative along cov_12 is returned as 0.
+    d_mu_2 and d_var_2 with the neurons exchanged. An infinite derivative along cov_12, at |rho| = 1, is returned as
+    0.
     """
     arguments = {"mu_1": mu_1, "mu_2": mu_2, "var_1": var_1, "var_2": var_2, "cov_12": cov_12}
     return CovPartials(*_elementwise(activation, "cov_partials", arguments, out, where, dtype, precision))

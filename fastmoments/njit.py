@@ -1,8 +1,8 @@
-"""The functions for Numba code: fm.njit.relu_cov(mu_1, mu_2, var_1, var_2, cov_12) inside @numba.njit.
+"""Functions for Numba code: fm.njit.relu_cov(mu_1, mu_2, var_1, var_2, cov_12) inside @numba.njit.
 
-They take and return numbers: float32 if all arguments are, else float64, computed in float64. Parameters are
-positional, those of a pair in turn: npn_mean(mu, var, r, q, tau, center), npn_cov(..., cov_12, r_1, r_2, q_1, ...).
-A negative variance gives nan. Built when first asked for.
+They take numbers and return a number: float32 if all arguments are float32, else float64; both are computed in
+float64. Parameters are positional: npn_mean(mu, var, r, q, tau, center), and for a pair, neuron by neuron,
+npn_cov(..., cov_12, r_1, r_2, q_1, ...). A negative variance gives nan. A function is built on first use.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The bivariate normal distribution function, which every kinked activation is made of."""
+"""The bivariate normal distribution function, its logarithm and their derivatives."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def bivariate_normal_cdf(
     Parameters
     ----------
     h, k : arrays that broadcast; +-inf is allowed.
-    rho : array, the correlation; nan comes back where |rho| > 1.
+    rho : array, the correlation; the result is nan where |rho| > 1.
     out, where, dtype : as for NumPy's ufuncs, with NumPy arrays only.
     precision : "float32" or "float64" to compute in that type; default the inputs' own.
 
     Returns
     -------
     array
-        In the broadcast shape, of the inputs' library and dtype, nan where an input is nan.
+        In the broadcast shape, in the inputs' library and dtype; nan where an input is nan.
 
     Raises
     ------
@@ -42,8 +42,9 @@ def bivariate_normal_cdf(
 
     Notes
     -----
-    |error| <= 8 eps (1 + cond) P down to the smallest normal number: Plackett's integral in
-    sqrt((1 - r) / (1 + r)), from the probability at correlation -1 where that is what is left.
+    |error| <= 8 eps (1 + cond) P down to the smallest normal number, where cond is the condition number. P is
+    Plackett's integral over the correlation r, in sqrt((1 - r) / (1 + r)), from 0, or from -1 where its terms would
+    cancel.
     """
     result: T = _call("bivariate_normal_cdf", h, k, rho, out, where, dtype, precision)
     return result
@@ -61,9 +62,9 @@ def log_bivariate_normal_cdf(
 ) -> T:
     """Logarithm of `bivariate_normal_cdf`, finite where the probability underflows.
 
-    Parameters, results and errors are those of `bivariate_normal_cdf`; where P > 1/2 the log is taken of 1 - P,
-    so that it keeps its digits as P -> 1. Autograd and JAX take its derivatives from
-    `log_bivariate_normal_cdf_partials`; second ones, made of the first, lose h^2 eps in tails.
+    Parameters, results and errors are those of `bivariate_normal_cdf`. For P > 1/2 it is computed from 1 - P, so
+    that it keeps its digits as P -> 1. Autograd and JAX take its derivatives from
+    `log_bivariate_normal_cdf_partials`. Second derivatives are computed from the first and lose h^2 eps in tails.
     """
     result: T = _call("log_bivariate_normal_cdf", h, k, rho, out, where, dtype, precision)
     return result
@@ -81,9 +82,9 @@ def bivariate_normal_cdf_partials(
 ) -> CdfPartials[T]:
     """Derivatives of `bivariate_normal_cdf` along h, k and rho.
 
-    Parameters and errors are those of `bivariate_normal_cdf`; `out` is three arrays. Three arrays come back:
-    d_h = phi(h) Phi((k - rho h) / sqrt(1 - rho^2)), d_k with h and k exchanged, and d_rho the bivariate density
-    (Plackett 1954). At |rho| = 1 an infinite d_rho is returned as 0.
+    Parameters and errors are those of `bivariate_normal_cdf`. The result is three arrays, and so is `out`:
+    d_h = phi(h) Phi((k - rho h) / sqrt(1 - rho^2)), d_k with h and k exchanged, and d_rho, the bivariate density
+    (Plackett 1954). An infinite d_rho, at |rho| = 1, is returned as 0.
     """
     return CdfPartials(*_call("bivariate_normal_cdf_partials", h, k, rho, out, where, dtype, precision))
 
@@ -100,9 +101,9 @@ def log_bivariate_normal_cdf_partials(
 ) -> CdfPartials[T]:
     """Derivatives of `log_bivariate_normal_cdf` along h, k and rho: those of P over P, also where both underflow.
 
-    Parameters and errors are those of `bivariate_normal_cdf`; `out` is three arrays. Three arrays come back, with
-    the accuracy of the function itself. They are nan where P is 0: at an infinite lower limit, and at rho = -1 for
-    h + k <= 0. At |rho| = 1 an infinite d_rho is returned as 0.
+    Parameters and errors are those of `bivariate_normal_cdf`. The result is three arrays, and so is `out`; they are
+    as accurate as the function. They are nan where P is 0: for h or k = -inf, and at rho = -1 for h + k <= 0. An
+    infinite d_rho, at |rho| = 1, is returned as 0.
     """
     return CdfPartials(*_call("log_bivariate_normal_cdf_partials", h, k, rho, out, where, dtype, precision))
 

@@ -1,20 +1,19 @@
-"""An activation given as an object, a class or a name: its row's name and its parameters as arrays."""
+"""The name and the parameters of an activation that is given as an object, a class or a name."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from fastmoments.signatures import A
 from fastmoments_kernels.catalogue import parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom
 
-Array = Any
 
+def of_neurons(activation: Any) -> tuple[str | Custom, dict[str, Any]]:
+    """Return the activation's name and its parameters by name; a mixture's have a name per component, `taus[0]` ...
 
-def of_neurons(activation: Any) -> tuple[str | Custom, dict[str, Array]]:
-    """(name, parameters by name), each one array: of a mixture's parameter one per component, `taus[0]` ...
-
-    An activation without a closed form is a Custom object instead of a name, and has no parameters.
+    For an activation without a closed form, return a Custom object instead of a name, and no parameters.
     """
     custom = _without_closed_form(activation)
     if custom is not None:
@@ -24,14 +23,14 @@ def of_neurons(activation: Any) -> tuple[str | Custom, dict[str, Array]]:
     if not row.components:
         return row.name, values
     count = _components(row.components, values)
-    found: dict[str, Array] = {}
+    found: dict[str, Any] = {}
     for name, value in values.items():
         found |= _entries(name, value, count) if name in row.components else {name: value}
     return row.name, found
 
 
-def of_pairs(activation: Any) -> tuple[str | Custom, dict[str, Array]]:
-    """(name, parameters by name) for a pair: `tau_1`, `tau_2`, equal unless a pair (p_1, p_2) is given."""
+def of_pairs(activation: Any) -> tuple[str | Custom, dict[str, Any]]:
+    """Return the name and parameters for a pair of neurons: `tau_1`, `tau_2`, which differ if `tau` is a tuple."""
     custom = _without_closed_form(activation)
     if custom is not None:
         return custom, {}
@@ -40,7 +39,7 @@ def of_pairs(activation: Any) -> tuple[str | Custom, dict[str, Array]]:
     pairs = {name: _pair(name, value, name in row.components) for name, value in values.items()}
     sides = [{name: pair[i] for name, pair in pairs.items()} for i in (0, 1)]
     count = max(_components(row.components, side) for side in sides)
-    found: dict[str, Array] = {}
+    found: dict[str, Any] = {}
     for name in values:
         entries = [
             _entries(name, side[name], count) if name in row.components else {name: side[name]} for side in sides
@@ -50,9 +49,9 @@ def of_pairs(activation: Any) -> tuple[str | Custom, dict[str, Array]]:
     return row.name, found
 
 
-def by_name(entries: dict[str, Array], stack: Callable[..., Array]) -> dict[str, Array]:
-    """What `of_neurons` took apart, one array a parameter again: of a mixture with its components last."""
-    found: dict[str, list[Array]] = {}
+def by_name(entries: dict[str, A], stack: Callable[..., A]) -> dict[str, A]:
+    """Undo `of_neurons`: return one array per parameter, with a mixture's components along the last axis."""
+    found: dict[str, list[A]] = {}
     for entry, array in entries.items():
         found.setdefault(entry.partition("[")[0], []).append(array)
     are_components = any("[" in entry for entry in entries)
@@ -66,16 +65,16 @@ def _without_closed_form(activation: Any) -> Custom | None:
 
 
 def _pair(name: str, value: Any, is_component: bool) -> tuple[Any, Any]:
-    """A value for each neuron; a mixture's shared (K,) is no pair, a tuple of two sequences is."""
+    """Return the two neurons' values. For a mixture a tuple of two sequences is a pair, and one (K,) is shared."""
     if isinstance(value, tuple) and not (is_component and np.ndim(value[0]) == 0):
         if len(value) != 2:
-            raise ValueError(f"{name}: expected a number or a pair of them, one a neuron, got {len(value)}")
+            raise ValueError(f"{name}: expected a number or a pair of them, one per neuron, got {len(value)}")
         return value[0], value[1]
     return value, value
 
 
 def _components(names: tuple[str, ...], values: dict[str, Any]) -> int:
-    """How many components a mixture has; parameters of one component count for all."""
+    """Return the number of components; a parameter with one component has it for all."""
     sizes = {name: len(_columns(values[name])) for name in names}
     for name, size in sizes.items():
         if size == 0:
@@ -87,17 +86,17 @@ def _components(names: tuple[str, ...], values: dict[str, Any]) -> int:
     return int(counts.pop())
 
 
-def _entries(name: str, value: Any, count: int) -> dict[str, Array]:
+def _entries(name: str, value: Any, count: int) -> dict[str, Any]:
     columns = _columns(value)
     return {f"{name}[{k}]": columns[k if len(columns) > 1 else 0] for k in range(count)}
 
 
 def _columns(value: Any) -> list[Any]:
-    """The entries along the last axis; Python's numbers stay weak in the dtype they are computed in."""
+    """Return the entries along the last axis; Python's numbers stay numbers, which take the arrays' dtype."""
     if hasattr(value, "dtype"):
         return [value[..., k] for k in range(value.shape[-1])] if value.ndim else [value]
     if not isinstance(value, Sequence):
         return [float(value)]
-    # torch.compile would make tensors of what NumPy makes of flat ones
+    # a flat sequence does without NumPy, whose results torch.compile would turn into tensors
     is_flat = not value or not isinstance(value[0], Sequence)
     return [float(entry) for entry in value] if is_flat else np.moveaxis(np.asarray(value, float), -1, 0).tolist()

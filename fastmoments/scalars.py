@@ -1,15 +1,15 @@
-"""The scalar functions by name, such as "relu_cov": what ufuncs, njit and triton each build."""
+"""The names of the scalar functions, such as "relu_cov", that ufuncs, njit and triton build."""
 
 from fastmoments_kernels.catalogue import CATALOGUE
 from fastmoments_kernels.formulas.bivariate_normal import NORMAL
 from fastmoments_kernels.formulas.scalars import SCALARS
 
-# a mixture has as many inputs as its parameters have components
+# not for mixtures, whose number of arguments depends on the number of components
 NAMES = {f"{row.name}_{kind}": (row.name, kind) for row in CATALOGUE if not row.components for kind in SCALARS}
 
 
 def parts_of(module: str, name: str) -> tuple[str | None, str]:
-    """(activation, kind) of a name; the activation of the bivariate normal's is None."""
+    """Return (activation, kind) for a name; the bivariate normal has activation None."""
     if name in NORMAL:
         return None, name
     if name not in NAMES:
@@ -18,5 +18,5 @@ def parts_of(module: str, name: str) -> tuple[str | None, str]:
 
 
 def names() -> list[str]:
-    """All there are."""
+    """Return all names."""
     return [*NAMES, *NORMAL]

@@ -1,11 +1,12 @@
-"""The functions for Triton kernels: fm.triton.relu_cov(mu_1, mu_2, var_1, var_2, cov_12) inside @triton.jit.
+"""Functions for Triton kernels: fm.triton.relu_cov(mu_1, mu_2, var_1, var_2, cov_12) inside @triton.jit.
 
-They take and return blocks of any shape, float32 or float64, computed in the dtype of the first argument, which has
-to be a block; the others are blocks that broadcast with it, or numbers. Parameters are a tuple, those of a pair in
-turn: npn_mean(mu, var, (r, q, tau, center)). A negative variance gives nan. Built when first asked for.
+They take and return blocks of any shape, float32 or float64. The first argument has to be a block, and its dtype is
+that of the computation; the others are blocks that broadcast with it, or numbers. Parameters are one tuple:
+npn_mean(mu, var, (r, q, tau, center)), and for a pair (r_1, r_2, q_1, ...). A negative variance gives nan. A
+function is built on first use.
 
-Products and sums are fused where the formulas say so and nowhere else: launch kernels with enable_fp_fusion=False
-for the accuracy of fastmoments' own.
+The formulas say which products and sums are fused: launch kernels with enable_fp_fusion=False, so that the compiler
+fuses no others, to get fastmoments' accuracy.
 """
 
 from typing import Any

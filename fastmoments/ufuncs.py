@@ -1,19 +1,22 @@
-"""The NumPy ufuncs themselves: fm.ufuncs.relu_mean(mu, var), built when first asked for.
+"""NumPy ufuncs: fm.ufuncs.relu_mean(mu, var).
 
-They take and return NumPy arrays, float32 or float64, with all of NumPy's keywords; parameters are positional,
-those of a pair in turn; a negative variance gives nan.
+They take and return NumPy arrays, float32 or float64, with all of NumPy's keywords. Parameters are positional:
+npn_mean(mu, var, r, q, tau, center), and for a pair npn_cov(..., cov_12, r_1, r_2, q_1, ...). A negative variance
+gives nan. A ufunc is built on first use.
 """
 
-from typing import Any
+from typing import cast
+
+import numpy as np
 
 from fastmoments.scalars import names, parts_of
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> np.ufunc:
     activation, kind = parts_of(__name__, name)
     from fastmoments_kernels import cpu
 
-    return cpu.normal(kind) if activation is None else cpu.elementwise(activation, kind)
+    return cast(np.ufunc, cpu.normal(kind) if activation is None else cpu.elementwise(activation, kind))
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Compiling ahead of use."""
+"""Compilation ahead of use."""
 
 from typing import Any
 
@@ -9,30 +9,30 @@ from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moment
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 
 FUNCTIONS = (mean, var, gain, marginals)
-OUTPUTS = (1, 32)  # of a layer: no more than a vector holds, and more
+OUTPUTS = (1, 32)  # a layer's outputs: fewer than a vector of the processor holds, and more
 
 
 def warm_up(*activations: Any, dtypes: str | tuple[str, ...] = ("float32", "float64")) -> None:
-    """Compile the CPU kernels now that would be compiled at their first call, and keep them on disk.
+    """Compile the CPU kernels now instead of at their first call, and keep them on disk.
 
     Parameters
     ----------
-    *activations : objects such as ReLU(), or names; default all without parameters that have several components.
-    dtypes : of the matrices.
+    *activations : objects such as ReLU(), or names; default all activations but mixtures.
+    dtypes : the dtypes of the matrices.
 
     Notes
     -----
-    Compiling an activation takes a while; every process after that reads what was kept, until fastmoments is
-    upgraded. Shows a progress bar where tqdm is installed.
+    Later processes read the compiled kernels from disk until fastmoments is upgraded. With tqdm installed a
+    progress bar is shown.
 
-    How many components a mixture has is compiled in: up to 8, and 20 in functions of one neuron, each number by
-    itself, beyond as the next power of two. A component adds half a second to what one alone takes.
+    Kernels are compiled for a number of components: each number up to 8 (up to 20 in functions of one neuron), then
+    powers of two. Each component adds about half a second to the compilation.
     """
     dtypes = (dtypes,) if isinstance(dtypes, str) else dtypes
     chosen = activations or tuple(row.name for row in CATALOGUE if not row.components)
     for activation in _progress(list(chosen)):
         row = row_of(activation)
-        # a mixture by its parameters, which have no defaults
+        # a mixture's parameters have no defaults
         name = activation if row.components else row.name
         for dtype in dtypes:
             x, matrix = np.ones(1, dtype), np.ones((1, 1), dtype)

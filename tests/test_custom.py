@@ -210,7 +210,7 @@ def test_what_cannot_be_met_is_said():
         fm.Custom(np.abs, kinks=(np.nan,))
     assert hash(fm.Custom(np.abs, kinks=[0])) == hash(fm.Custom(np.abs, kinks=(0.0,)))
     assert type(fm.tanh_mean(0.0, 1.0)) is np.float64
-    with pytest.raises(TypeError, match="out: functions of those without a closed form are no ufuncs"):
+    with pytest.raises(TypeError, match="out: functions of activations without a closed form are no ufuncs"):
         fm.tanh_mean(np.zeros(2), 1.0, out=np.zeros(2))
 
 

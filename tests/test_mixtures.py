@@ -70,7 +70,7 @@ def test_mean_of_many_components():
     assert np.array_equal(fm.gaussian_mixture_mean(MU, np.diag(COV), **own), found)
     assert type(fm.gaussian_mixture_mean(0.25, 1.0, **MIXTURE)) is np.float64
     assert fm.gaussian_mixture_mean(MU[:, None], np.ones((1, 2), np.float64), **MIXTURE).shape == (3, 2)
-    with pytest.raises(TypeError, match="where: functions of mixtures of so many components are no ufuncs"):
+    with pytest.raises(TypeError, match="where: functions of mixtures with this many components are no ufuncs"):
         fm.gaussian_mixture_mean(MU, np.diag(COV), **MIXTURE, where=MU > 0.0)
 
 

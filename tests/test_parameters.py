@@ -230,7 +230,7 @@ def test_bad_parameters_are_named():
     for weights in ([], np.zeros(0), np.zeros((3, 0))):
         with pytest.raises(ValueError, match="weights: expected at least one component, got none"):
             fm.gaussian_mixture_moments(mu, cov, weights=weights, taus=[1.0])
-    with pytest.raises(ValueError, match="omega: expected a number or a pair of them, one a neuron, got 3"):
+    with pytest.raises(ValueError, match="omega: expected a number or a pair of them, one per neuron, got 3"):
         fm.sin_cov(0.0, 0.0, 1.0, 1.0, 0.5, omega=(1.0, 2.0, 3.0))
     with pytest.raises(TypeError, match="'tau'"):
         fm.sin_moments(mu, cov, tau=1.0)

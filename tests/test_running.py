@@ -185,7 +185,7 @@ def test_ufuncs_do_not_warn_of_what_they_leave_out():
 
 
 def test_docstrings_promise_what_holds():
-    assert "8 eps" in fm.relu_cov.__doc__ and "numbers, or one per neuron" in fm.npn_moments.__doc__
+    assert "8 eps" in fm.relu_cov.__doc__ and "one number per neuron" in fm.npn_moments.__doc__
     for name in ("moments", "marginals", "cov", "moments_vjp"):
         text = getattr(fm, f"tanh_{name}").__doc__
         assert "8 eps" not in text and "as for NumPy's ufuncs" not in text
