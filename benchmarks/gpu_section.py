@@ -1,4 +1,4 @@
-"""The page's part on cards: what a run measured, or before there is one what was counted and compiled."""
+"""The page's part on cards: the times of a run, or without one the operations and registers of the kernels."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ SECTION = """## On a GPU
 
 ### Counted
 
-What a kernel moves and computes, by its code, in numbers of the arrays' dtype.
+The counts are read from the kernels' code, in numbers of the arrays' dtype.
 
 | kernel | for | read and written | computed |
 |---|---|---|---|
@@ -18,8 +18,8 @@ What a kernel moves and computes, by its code, in numbers of the arrays' dtype.
 
 ### Compiled
 
-By `tools/gpu_check.py` ({versions}), without a card: registers of a thread, of which none may be spilled, and bytes
-of shared memory of a program.
+`tools/gpu_check.py` ({versions}) compiles the kernels, which needs no card. The table shows the registers per
+thread, none of which may be spilled, and the bytes of shared memory per program.
 
 | kernel | activation | dtype | target | threads | registers | spilled bytes | shared bytes |
 |---|---|---|---|--:|--:|--:|--:|
@@ -30,31 +30,31 @@ COUNTED = (
         "neurons",
         "n neurons",
         "mu, variances; mean, variance, features and N + 2 coefficients each",
-        "a step of the recurrence a coefficient, in float64; N = n / 2, at most 64 (float32) or 128 (float64)",
+        "a step of the recurrence per coefficient, in float64; N = n / 2, at most 64 (float32) or 128 (float64)",
     ),
     (
         "pairs",
         "an n x n matrix",
         "n^2 / 2 and n^2",
-        "a multiply and a multiply-add a term and pair, 8 to N terms by the tile; beyond reach the formula",
+        "a multiply and a multiply-add per term and pair, 8 to N terms by the tile; else the formula",
     ),
     (
         "along_cov, along_mu, along_var",
         "its gradient",
         "cov and the gradient by both triangles; n^2, and n per tile of a row",
-        "two to five operations a term and pair",
+        "two to five operations per term and pair",
     ),
     (
         "linear",
         "B rows, n inputs, m outputs",
         "each tile of inputs and weights once for three products; 2 B m, bfloat16 by way of float32",
-        "6 B n m of the products; the activation's mean and variance an output",
+        "6 B n m of the products; the activation's mean and variance per output",
     ),
     (
         "skip",
         "an n x n matrix",
         "K and C cov C^T by one triangle, A cov C^T by both: 2 n^2; n^2 in place",
-        "two multiplies and three additions a pair",
+        "two multiplies and three additions per pair",
     ),
 )
 MEASURED = """{card}, {date}; {versions}. Medians after warm-up, both sides of a ratio in the same run.
@@ -69,11 +69,11 @@ Worst error of the element-wise functions over the 50-digit tables, in eps (1 + 
 |---|--:|--:|
 {errors}"""
 NO_CARD = """**No card has run this yet.** The kernels are interpreted against the 50-digit tables and compiled for
-three architectures; `make gpu-bench` measures them where a card is. Below is what is known without one."""
+three architectures; `make gpu-bench` measures them on a card. The tables below need no card."""
 
 
 def section(results: Path) -> str:
-    """From gpu-registers.json and the newest run of each card, whatever of them there is."""
+    """The section, from gpu-registers.json and the newest run of each card, if there is one."""
     runs = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
     newest = {run["card"]: run for run in runs if "card" in run}
     measured = "\n\n".join(_measured(run) for run in newest.values()) or NO_CARD

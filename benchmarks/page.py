@@ -14,8 +14,8 @@ PAGE = ROOT / "docs" / "performance.md"
 
 TEXT = """# Performance
 
-Written by `make bench` and `make gpu-bench`; do not edit. On the CPU: one thread, float64, random data, minimum of
-many calls, everything in the same run; processor time, in which other processes on the machine do not count.
+Written by `make bench` and `make gpu-bench`; do not edit. Times on the CPU are those of one thread, in float64, on
+random data: the minimum over many calls, all in one run. They are processor times, which exclude other processes.
 
 Machine: {machine}.
 
@@ -23,43 +23,43 @@ Machine: {machine}.
 
 {targets}
 
-Typical and strong are explained below; the network has Gaussian weights and NPN activations. What limits them, and
-what fell short:
+The data "typical" and "strong" are explained below. The network has Gaussian weights and NPN activations. The notes
+say what limits each time, and what fell short:
 
-* **relu, typical**: squares of pairs stay in registers from reading rho to writing K and its mirror image, with as
-  many terms as the square's largest |rho| asks for. "One term" is the same matrix with correlations so weak that
-  one serves: its share of the time is what reading, choosing the terms, transposing and writing take.
-* **n = 4096 over a copy**: the upper triangle is read, it and its mirror image are written, the latter by columns
-  of tiles. Lines to be written are asked for ahead. Stores that pass the caches by would spare reading them: they
-  need rows that begin with a line of the caches, which NumPy's arrays do not have.
-* **backward over forward**: both stay in registers. The backward pass sums five series, one a derivative, where the
-  forward sums one; it reads and writes more and, since the series of derivatives converge later, takes more terms.
-* **float32**: what does not depend on the width of numbers stays: choosing the terms and transposing, square by
-  square, the neurons (in float64) and the call.
+* **relu, typical**: a patch of pairs stays in registers from the reading of rho to the writing of K and its
+  transpose. It takes the number of terms that its largest |rho| needs. "One term" is the time for a matrix with
+  correlations so weak that one term is enough: the time to read, to choose the terms, to transpose and to write.
+* **n = 4096 over a copy**: the kernel reads the upper triangle, and writes it and its transpose, the latter by
+  columns of tiles. Cache lines to be written are prefetched. Non-temporal stores would not have to read them, but
+  they need rows that begin at a cache line, which NumPy's arrays do not have.
+* **backward over forward**: both stay in registers. The backward pass sums five series, one per derivative, where
+  the forward pass sums one. It reads and writes more, and takes more terms, because the derivatives' series
+  converge later.
+* **float32**: some costs do not depend on the width of numbers: the choice of terms and the transposes, patch by
+  patch, the neurons (in float64), and the call.
 * **two threads** share the memory and, on virtual machines, the core.
-* **bivariate_normal_cdf** keeps full relative accuracy in every tail; owens_t is absolute. Points of one route and
-  of one number of nodes are computed together, as vectors. Beside finding the route, sorting and moving, the time
-  goes to Phi(h), Phi(k), and an exponential and half a division a node.
-* **calls from PyTorch**: beside the kernel's own time the call is Python: dtypes, devices, shapes and variances are
-  looked at, memory is handed over and results are allocated.
-* **the network**: its three products a layer stay in registers, and the activation takes a vector of float32 at a
-  time. "Without activations" is the same network with linear layers alone.
+* **bivariate_normal_cdf** is accurate relative to the result in every tail; owens_t is accurate absolutely. Points
+  of one route and one number of nodes are computed together, as vectors. The time is spent on finding routes,
+  sorting and moving, on Phi(h) and Phi(k), and on an exponential and half a division per node.
+* **calls from PyTorch**: besides the kernel, the call is Python code that checks dtypes, devices, shapes and
+  variances, passes memory on and allocates results.
+* **the network**: the three products of a layer stay in registers, and the activation is computed on vectors of
+  float32. "Without activations" is the time of the network with linear layers alone.
 
 ## Beside other ways
 
 {table}
 
-* **two products**: `A @ cov @ A.T`, n x n each, of the linear layer before the activation; the ratios are to
-  this.
+* **two products**: `A @ cov @ A.T`, n x n each, of the linear layer before the activation. The ratios are over this
+  time.
 * **20-node quadrature**: the published formula, Gauss-Legendre in r, vectorised in NumPy over all pairs.
 * **SciPy**: `multivariate_normal.cdf` for one pair at a time, timed on {pairs} pairs and scaled to
   all n (n - 1) / 2.
 * **typical**: a wide random linear layer, correlations of a few 1/sqrt(n). **strong**: one common factor,
   |rho| spread over 0 to .95.
-* **limited by**, of the fastmoments column: "the call" if the same function on one neuron takes more than
-  half as long, "memory" if copying the n x n matrix does, otherwise "arithmetic". The shares are in brackets.
-  The quadrature is limited by its 20 exponentials a pair and as many passes over n x n temporaries, SciPy by
-  a Python call a pair.
+* **limited by**, for the column of fastmoments: "the call" if the function takes more than half of the time on one
+  neuron, "memory" if a copy of the n x n matrix does, else "arithmetic". The shares are in brackets. The quadrature
+  is limited by 20 exponentials per pair and 20 passes over n x n temporaries, SciPy by a Python call per pair.
 
 {gpu}"""
 

@@ -9,17 +9,18 @@ RESULTS, PAGE = ROOT / "benchmarks" / "results" / "peers.json", ROOT / "docs" / 
 
 TEXT = """# Beside others
 
-Written by `make bench-peers`; do not edit. Error and time of every method on the same inputs, in one run: float64,
-one thread, processor time, the shortest of many calls. Truth: 18 digits or more by integrals of the definition
-(`tests/truth.py`, `benchmarks/pair_truth.py`). Approximations are implemented here from their papers
-(`benchmarks/approximations.py`), and timed as NumPy expressions over all pairs at once.
+Written by `make bench-peers`; do not edit. The tables show the error and the time of every method on equal inputs,
+in one run: float64, one thread, processor time, the minimum over many calls. The truth has 18 digits or more, by
+integrals of the definition (`tests/truth.py`, `benchmarks/pair_truth.py`). The approximations are implemented from
+their papers (`benchmarks/approximations.py`), and timed as NumPy expressions over all pairs at once.
 
 Machine: {machine}.
 
 ## The covariance of two ReLUs
 
-Variances 1, {relu} pairs a column. Largest absolute error for means between -3 and 3, by the
-correlation; in the tail, means between -12 and -6 and correlations up to 0.9, the largest relative error.
+Each column has {relu} pairs with variances 1. The columns by correlation show the largest absolute error for means
+between -3 and 3. The tail column shows the largest relative error for means between -12 and -6 and correlations up
+to 0.9.
 
 {relu_table}
 
@@ -27,8 +28,8 @@ correlation; in the tail, means between -12 and -6 and correlations up to 0.9, t
 
 ## A whole covariance matrix
 
-ReLU, n = {n}; typical and strong correlations as on the [performance page](performance.md). Errors: the largest of
-{checked} random pairs, over the product of their standard deviations.
+The activation is ReLU and n = {n}; the [performance page](performance.md) explains typical and strong correlations.
+The error is the largest of {checked} random pairs, over the product of their standard deviations.
 
 {matrix_table}
 
@@ -36,29 +37,29 @@ ReLU, n = {n}; typical and strong correlations as on the [performance page](perf
 
 ## The covariance of two GELUs
 
-As the first table, {gelu} pairs a column. SciPy is `scipy.integrate.quad` over one neuron.
+The columns are those of the first table, with {gelu} pairs each. SciPy is `scipy.integrate.quad` over one neuron.
 
 {gelu_table}
 
 ## The bivariate normal distribution function
 
-P(X <= h, Y <= k), {cdf} points a column, as in the first table. botorch's `bvn` and SciPy's private
-ufunc have rows where they are installed.
+The function is P(X <= h, Y <= k), and the columns are those of the first table, with {cdf} points each. botorch's
+`bvn` and SciPy's private ufunc have rows if they are installed.
 
 {cdf_table}
 
 ## What the methods are
 
-* **quadrature, 20 nodes**: Kuang and Lin's exact formula, its integral over the correlation by Gauss-Legendre nodes
-  in r, as their code has it. Exact for weak correlations; the integrand is singular at |rho| = 1.
-* **SciPy**: one pair at a time, `multivariate_normal.cdf` in the textbook's formula. That subtracts the product of
-  the means: what is small against it loses its digits.
+* **quadrature, 20 nodes**: Kuang and Lin's exact formula, with Gauss-Legendre nodes in the correlation r as in
+  their code. It is exact for weak correlations; the integrand is singular at |rho| = 1.
+* **SciPy**: `multivariate_normal.cdf` in the textbook's formula, one pair at a time. The formula subtracts the
+  product of the means, so that a covariance that is small beside it loses its digits.
 * **DVI** (Wu et al. 2019): the logarithm of the integral to second order in the means.
-* **series** (Wright et al. 2024): powers of the correlation, 3 or 5.
-* **gain map**: covariance times both expected slopes, the first power alone.
-* **linearisation**: covariance times both slopes at the mean.
-* **zero-mean formula**: that of network_moments, for neurons of mean zero, at any mean.
-* **Monte Carlo**: samples of the layer's input, drawing included.
+* **series** (Wright et al. 2024): 3 or 5 powers of the correlation.
+* **gain map**: the covariance times both expected slopes, which is the first power of the correlation.
+* **linearisation**: the covariance times both slopes at the mean.
+* **zero-mean formula**: the formula of network_moments for neurons of mean 0, used at any mean.
+* **Monte Carlo**: samples of the layer's input; the time includes drawing them.
 """
 
 
@@ -79,7 +80,7 @@ def page(results: dict[str, Any]) -> str:
 def _table(found: dict[str, Any]) -> str:
     names = {"0.9": "up to 0.9", "0.99": "+-0.99", "0.9999": "+-0.9999", "1": "+-1", "tail": "tail, relative"}
     bands = {band: name for band, name in names.items() if band in found["fastmoments"]}
-    lines = ["| method | " + " | ".join(bands.values()) + " | ns a pair |", "|---|" + "--:|" * (len(bands) + 1)]
+    lines = ["| method | " + " | ".join(bands.values()) + " | ns per pair |", "|---|" + "--:|" * (len(bands) + 1)]
     for name, row in found.items():
         shown = f"**{name}**" if name == "fastmoments" else name
         lines.append(f"| {shown} | " + " | ".join(_error(row[band]) for band in bands) + f" | {row['ns']:,.0f} |")

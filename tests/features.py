@@ -1,7 +1,7 @@
 """The cells of docs/frameworks.md: which framework has which feature, and the tests that prove it.
 
-A test is marked `@pytest.mark.feature("PyTorch", "forward mode")`, with a third word where the feature is that
-something is refused or the like. The marks are read from the source: collecting imports every framework.
+A test is marked `@pytest.mark.feature("PyTorch", "forward mode")`. A third word, such as "refused", stands in the
+cell in place of yes. The marks are read from the source: collecting imports every framework.
 """
 
 import ast
@@ -20,9 +20,9 @@ TITLES = {
 }
 TEXT = """# Frameworks
 
-Written by `make frameworks`, which runs the tests and writes this page if all pass; do not edit. Each cell is a set
-of tests, listed below. A cell that says something else than yes says what happens instead, and that is tested as
-well; an empty one is not applicable or not there.
+Written by `make frameworks`, which runs the tests and writes this page if all pass; do not edit. Each cell stands
+for the tests that are listed below. A cell with another word than yes says what happens instead, which is tested
+too. An empty cell says that the feature does not apply or does not exist.
 
 {table}
 

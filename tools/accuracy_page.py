@@ -24,52 +24,55 @@ BACKENDS = {
 }
 TEXT = """# Accuracy
 
-Written by `make accuracy`; do not edit. Largest errors over the reference tables (tests/data, computed in 50 to
-60 digits), in eps of the dtype times (1 + cond), cond the condition number of the value; the contract is 8. Every
-activation, every function, tails down to the smallest numbers, |rho| = 1, duplicates and mixed scales. The tests
-recompute each of these numbers and fail if one exceeds twice what stands here.
+Written by `make accuracy`; do not edit. The tables show the largest errors over the reference tables (tests/data,
+computed in 50 to 60 digits), in eps of the dtype times (1 + cond), where cond is the condition number of the value;
+the contract is 8. The reference tables have every activation and function, |rho| = 1, tails down to the smallest
+numbers, duplicates and mixed scales. The tests recompute each number and fail if it is more than twice as large.
 
 ![Error of the covariance over h and rho](figures/accuracy.png)
 
-Relative error of Cov(f(X_1), f(X_2)) for two neurons of variance 1 and mean h, against 24 digits: fastmoments,
-SciPy (relu: its bivariate distribution function in the textbook's formula; gelu: its adaptive quadrature over one
-neuron), and the published 20-node quadrature in r. The red line of gelu lies along a zero of its covariance.
+The figure shows the relative error of Cov(f(X_1), f(X_2)) for two neurons of variance 1 and mean h, against 24
+digits: for fastmoments, for SciPy (relu: its bivariate distribution function in the textbook's formula; gelu: its
+adaptive quadrature over one neuron), and for the published 20-node quadrature in r. The red line of gelu lies along
+a zero of its covariance.
 
-## Worst of each backend
+## Largest error of each backend
 
 {summary}
 
-## Rows drawn anew
+## Rows drawn after the formulas
 
-The same over `tests/data/unseen.csv`: pairs of every regime, drawn from another seed after the formulas were
-written, parameters at their defaults, truth by integrating the definition of the activation. `-`: not judged there.
+Largest errors over `tests/data/unseen.csv`. Its pairs were drawn from another seed, in every regime, after the
+formulas were written. Parameters have their defaults, and the truth is the integral of the activation's definition.
+`-` stands for a backend that is not judged on these rows.
 
 {unseen}
 
 ## Bivariate normal distribution
 
-`fm.bivariate_normal_cdf`, its logarithm and its derivatives over `tests/data/bivariate_normal.csv`: {rows} points,
-probabilities from {most:.3g} down to {least:.0e}, correlations to {nearest:.0e} of +-1. |rho| = 1 and infinite
-limits have tests of their own.
+Largest errors of `fm.bivariate_normal_cdf`, its logarithm and its derivatives over
+`tests/data/bivariate_normal.csv`: {rows} points with probabilities from {most:.3g} down to {least:.0e} and
+correlations to within {nearest:.0e} of +-1. Separate tests judge |rho| = 1 and infinite limits.
 
 {bivariate}
 
 ## What is not judged
 
-Derivatives where a reference row has no condition number: along cov_12 at exactly |rho| = 1 with equal
-standardised means, where a jump's derivative is infinite (0 is returned), and where the two neurons pass a kink
-within rounding of each other at |rho| = 1 ("on a jump": the derivative has two values there). True zeros (the mean
-of gelu, the covariance of waves and bumps) have an infinite relative condition; rows near them count with it.
+Derivatives are not judged by a reference row without a condition number. There are two kinds of such rows, both at
+exactly |rho| = 1: along cov_12 with equal standardised means, where a jump's derivative is infinite (0 is
+returned); and where both neurons pass a kink within rounding of each other, so that the derivative has two values.
+True zeros (the mean of gelu, the covariance of waves and bumps) have an infinite relative condition number; rows
+near them count with it.
 
-A mixture is a sum, and sum |terms| / |sum| is part of its condition number.
+A mixture is a sum, and its condition number includes sum |terms| / |sum|.
 
 ## Where it falls short
 
-* gelu, d_var_1 far out in the tail of neuron 2's noisy input, near the derivative's true zeros: its three closed
-  terms cancel there while their condition along the inputs stays small. Rare pairs, whose derivatives are all
-  but 0, are beyond the bound.
-* tau = 0 exactly: the second derivative of a gain along tau, and in float32 every second derivative along tau, are
-  finite and not right, for the formulas are written in sqrt(tau).
+* gelu, d_var_1, far out in the tail of neuron 2's noisy input and near the derivative's true zeros: the three terms
+  of the closed form cancel there, while their condition number along the inputs stays small. Rare pairs, whose
+  derivatives are nearly 0, exceed the bound.
+* tau = 0 exactly: the second derivative of a gain along tau, and in float32 every second derivative along tau, is
+  finite but wrong, because the formulas are written in sqrt(tau).
 
 {tables}"""
 
@@ -143,7 +146,7 @@ def _tables(record: dict[str, float], functions: list[str]) -> str:
     """Activation x function, the worst of all backends, a table a dtype."""
     parts = []
     for dtype in ("float64", "float32"):
-        parts += [f"## Every function, {dtype}, worst of all backends\n"]
+        parts += [f"## Every function, {dtype}, largest error of all backends\n"]
         parts += ["| activation | " + " | ".join(functions) + " |", "|---|" + "--:|" * len(functions)]
         for row in CATALOGUE:
             errors = [

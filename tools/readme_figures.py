@@ -39,10 +39,10 @@ def table() -> str:
             f"{ratios['relu_moments n=1024, strong']:.3g} with strong correlations",
         ),
         (
-            "the published 20-node quadrature in NumPy, over the same products",
+            "the published 20-node quadrature in NumPy, over these products",
             f"{typical['quadrature_ratio']:.3g}; {strong['quadrature_ratio']:.3g}",
         ),
-        ("its gradient along means and covariances, over itself", f"{ratios['relu_moments_vjp n=1024']:.3g}"),
+        ("gradient along means and covariances, over the covariance", f"{ratios['relu_moments_vjp n=1024']:.3g}"),
         ("a Bayesian network in one pass, over 20 sampled passes", f"{sampled:.2g}"),
         (
             "covariance of two ReLUs at correlations of 0.9999, largest error",
