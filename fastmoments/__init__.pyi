@@ -9,6 +9,8 @@ from fastmoments import nn as nn
 from fastmoments.results import T
 from fastmoments.signatures import Operand
 
+__version__: str
+
 from fastmoments import njit as njit
 from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs

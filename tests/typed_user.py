@@ -11,6 +11,8 @@ from typing_extensions import assert_type
 
 import fastmoments as fm
 
+assert_type(fm.__version__, str)
+
 vector: NDArray[np.float64] = np.zeros(3)
 matrix: NDArray[np.float64] = np.eye(3)
 assert_type(fm.relu_moments(vector, matrix), fm.Moments[NDArray[np.float64]])

@@ -25,6 +25,8 @@ from fastmoments import compare as compare
 from fastmoments import nn as nn
 from fastmoments.results import T
 from fastmoments.signatures import Operand
+
+__version__: str
 '''
 
 
