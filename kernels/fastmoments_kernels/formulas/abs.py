@@ -6,7 +6,7 @@ from fastmoments_kernels.formulas.identity import cov_dparameters, mean_dparamet
 from fastmoments_kernels.formulas.leaky_relu import product_by_steps, sloped
 from fastmoments_kernels.vocabulary import Real, Reals, absolute
 
-# the derivatives of what has no parameter, unlike the family
+# unlike its family it has no parameter: the derivatives along parameters are identity's
 __all__ = [
     "cov_dparameters",
     "family",

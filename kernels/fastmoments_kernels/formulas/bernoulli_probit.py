@@ -1,7 +1,7 @@
 """bernoulli_probit: a neuron that is 1 with probability Phi(x) and else 0, independently of others given x.
 
-It is the step of its noisy input itself, where probit averages over the noise: between neurons they have the same
-moments; a neuron's own variance is m (1 - m), m = Phi(g) (Kuang & Lin 2026).
+It is the step of its noisy input, where probit is that step averaged over the noise: covariances of two neurons are
+those of probit, a neuron's own variance is m (1 - m), m = Phi(g) (Kuang & Lin 2026).
 """
 
 from fastmoments_kernels.formulas import smooth_step as family
@@ -13,12 +13,12 @@ __all__ = ["conditional_var", "family", "function", "lipschitz", "neuron", "var"
 
 
 def function(x: Real) -> Real:
-    """The probability Phi(x) of 1, and so the mean given x."""
+    """Phi(x), the probability of 1 and the mean given x."""
     return cdf(x)
 
 
 def lipschitz() -> Real:
-    """Infinite: the root mean square difference of two draws grows like the root of that of their inputs."""
+    """Infinite: the root mean square difference of two draws grows like the root of their inputs' difference."""
     return float("inf")
 
 
@@ -39,7 +39,7 @@ def var(neuron: Reals) -> Real:
 
 
 def var_partials(neuron: Reals) -> Reals:
-    """(dVar/dmu, dVar/dvar): phi(g) (Phi(-g) - Phi(g)) / S and -g / (2 S) of that."""
+    """(dVar/dmu, dVar/dvar): d_mu = phi(g) (Phi(-g) - Phi(g)) / S, and -g / (2 S) d_mu."""
     _, _, spread, g, _, pdf_g, _, _, _ = neuron
     d_mu = pdf_g / spread * cdf_excess(-g)
     return d_mu, -0.5 * (g / spread) * d_mu

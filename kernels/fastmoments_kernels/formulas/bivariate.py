@@ -1,14 +1,15 @@
-"""Integrals of the bivariate normal density over its correlation.
+"""Integrals of the bivariate normal density over its correlation, by quadrature, and the density.
 
 With r = (1 - e^2) / (1 + e^2), phi_2(h, k; r) dr = 2 / (1 + e^2) exp(-(M^2 + x^2) / 2) de / (2 pi) where
 x = a / e - b e, a = |h - k| / 2, b = |h + k| / 2, M = a + b = max(|h|, |k|): positive squares, no singularity,
 |rho| = 1 at e = 0. Callers pass h with the sign of the correlation, so that rho >= 0 here.
 
-Routes: the series where |rho| is near one (`near_one`, |rho| = 1 included), quadrature elsewhere, by few nodes
-where that is enough (`mild_integral`).
+Routes: the series of near_one.py where |rho| is near one, quadrature elsewhere, by few nodes where they are enough
+(`mild_integral`).
 """
 
-from fastmoments_kernels.formulas.normal import PDF_0, cdf, mills_1, pdf
+from fastmoments_kernels.formulas.near_one import half_distances, is_near_one, near_one
+from fastmoments_kernels.formulas.normal import PDF_0, cdf, pdf
 from fastmoments_kernels.tables import LEGENDRE_24, SYMMETRIC
 from fastmoments_kernels.vocabulary import (
     Real,
@@ -26,31 +27,22 @@ from fastmoments_kernels.vocabulary import (
     where,
 )
 
-# the series' terms fall like (NEAR^2 / 2)^m / m!; 12 of them reach 1e-17 at .25
-NEAR = 0.25
-# beyond this a / eta the near-one integral is exp(-1800) and nothing is lost by staying there
-FAR = 60.0
-# up to which `span` each rule of SYMMETRIC leaves out less than eps of the integral; and with ramp.py's weights
+# the largest `span` at which each rule of SYMMETRIC is off by less than eps, without and with ramp.py's weights
 REACHES = (0.28, 0.73, 1.12, 1.5, 2.08, 2.5, 2.8)
 RAMP_REACHES = (0.24, 0.59, 0.97, 1.33, 1.96, 2.39, 2.72)
-# further out x^2 / 2 may leave the exponents of the smallest numbers
+# beyond it exp(-x^2 / 2) may underflow
 MILD = 200.0
-LEAST = 1e-30  # stands for eta = 0, which is not mild
-PEAK = -2.0  # x at e = 1 up to which an interior peak is no place to split
+LEAST = 1e-30  # replaces eta = 0, which is not mild
+PEAK = -2.0  # an interior peak splits the interval if x at e = 1 is below this
 LONGEST = SYMMETRIC[-1]
 BELL = 0.8493218002880191  # sqrt(1 / (2 ln 2)): exp(-x^2 / 2) = 2^(-(BELL x)^2)
-
-
-def half_distances(h: Real, k: Real) -> Reals:
-    """a = |h - k| / 2 and b = |h + k| / 2."""
-    return 0.5 * absolute(h - k), 0.5 * absolute(h + k)
 
 
 def corner(h: Real, k: Real) -> Reals:
     """(a + b, a - b), which are max(|h|, |k|) and +-min(|h|, |k|), without rounding.
 
-    At h = +-k both are on the side of the kink that |h - k| and |h + k| take, or what differentiates a sum of them
-    would take one part of it on one side and one on the other.
+    At h = +-k they take the side of the kink that |h - k| and |h + k| take: the derivative of a sum of them must
+    not mix the sides.
     """
     falls, below = h < k, h + k < 0.0
     far = where(falls, where(below, -h, k), where(below, -k, h))
@@ -58,55 +50,12 @@ def corner(h: Real, k: Real) -> Reals:
 
 
 def at_eta(h: Real, k: Real, eta: Real, rest: Real) -> Real:
-    """x at e = eta, by that of two sums whose terms are smaller: the second begins at e = 1."""
+    """x at e = eta, as a / eta - b eta or from x at e = 1, whichever sum has the smaller terms."""
     a, b = half_distances(h, k)
     _, end = corner(h, k)
     rise, fall = a / where(eta > 0.0, eta, LEAST), b * eta
     change = rest * (rise + b)
     return where(absolute(end) + change < rise + fall, end + change, rise - fall)
-
-
-def is_near_one(h: Real, k: Real, eta: Real) -> Real:
-    """Whether the series converges: eta max(1, b) <= NEAR."""
-    return eta * maximum(1.0, 0.5 * absolute(h + k)) <= NEAR
-
-
-def steepness(a: Real, eta: Real) -> Real:
-    """u = a / eta as `near_one` takes it, FAR at most."""
-    return where(a < FAR * eta, a / where(eta > 0.0, eta, 1.0), where(a > 0.0, FAR, 0.0))
-
-
-def near_one(h: Real, k: Real, eta: Real) -> Reals:
-    """int_0^eta of (2 / (1 + e^2), 2 e^2 / (1 + e^2), rho - r) times the density: (exponent, P, Q, N), over
-    exp(exponent).
-
-    exp(-b^2 e^2 / 2) / (1 + e^2) is expanded in e^2; what remains are the moments of exp(-(a/e)^2 / 2),
-    m_0 = R_1(u), m_j = (1 - u^2 m_{j-1}) / (2 j + 1) with u = a / eta.
-    """
-    a, b = half_distances(h, k)
-    u = steepness(a, eta)
-    square = eta * eta
-    # further out nobody asks for the series, but its powers overflow where differentiation passes through it
-    ratio = maximum(-0.5 * b * b * square, -NEAR * NEAR)
-    term = 1.0 + 0.0 * u
-    moment = mills_1(u)
-    c = term
-    d = term
-    p = 0.0 * u
-    q = 0.0 * u
-    n = 0.0 * u
-    for j in range(1, 14):
-        following = (1.0 - u * u * moment) / (2.0 * j + 1.0)
-        p = p + c * moment
-        q = q + c * following
-        n = n + d * (moment - following)
-        term = term * ratio / j
-        c = term - square * c
-        d = c - square * d
-        moment = following
-    front = PDF_0 * PDF_0 * 2.0 * eta
-    exponent = -0.5 * (a * a + b * b + u * u)
-    return exponent, front * p, front * square * q, front * 2.0 * square / (1.0 + square) * n
 
 
 def weight(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
@@ -115,7 +64,7 @@ def weight(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
 
 
 def cut() -> Real:
-    """exp(-cut) is below eps beside the integrand's largest value; where weights grow, an activation binds more."""
+    """The integrand counts down to exp(-cut) of its largest value; an activation whose weights grow binds more."""
     return 36.5
 
 
@@ -123,21 +72,21 @@ def integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
     """int over r from 0 to rho of weight * phi_2(h, k; r), relative to its own size."""
     excess, value = scaled_integral(context, h, k, eta, rest)
     end = excess < 0.0
-    # where the upper end counts most the exponent is that of phi(h) phi(k), which callers add and subtract
+    # if the integrand is largest at the upper end, its exponent is that of phi(h) phi(k), which callers add
     a, b = half_distances(h, k)
     front = where(end, pdf(h) * pdf(k), PDF_0 * pdf(a + b))
     return front * where(end, 1.0, exp(-0.5 * excess * excess)) * value
 
 
 def mild_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
-    """`integral` where the span is within REACHES, over phi(M) / sqrt(2 pi), by nodes about sqrt(eta)."""
+    """`integral` divided by phi(M) / sqrt(2 pi), for a span within REACHES, by nodes around sqrt(eta)."""
     root, end, lean, rise, fall, front = _stretch(h, k, eta, rest)
     panel = _about(context, eta, root, end, lean, rise, fall, 0.0)
     return front * fitted_legendre(SYMMETRIC, REACHES, _span(end, rise, fall), _at_both, panel)
 
 
 def _stretch(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
-    """What `_about` takes for the interval [eta, 1] and its factor, by one division."""
+    """`_about`'s (root, end, lean, rise, fall) for [eta, 1], and the integral's factor, by one division."""
     a, b = half_distances(h, k)
     root = sqrt(maximum(eta, LEAST))
     sum_1 = 1.0 + eta
@@ -148,23 +97,23 @@ def _stretch(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
 
 
 def _span(end: Real, rise: Real, fall: Real) -> Real:
-    """What the number of nodes goes by: the interval's length times how fast the exponent changes on it."""
+    """The interval's length times the rate at which the exponent changes on it: it decides the number of nodes."""
     return end * (4.0 + (rise * rise + fall * fall))
 
 
 def span(h: Real, k: Real, eta: Real, rest: Real) -> Real:
-    """`_span`, inf where the integrand is not mild whatever it is."""
+    """`_span` of a pair, inf where the integrand is not mild."""
     _, end, _, rise, fall, _ = _stretch(h, k, eta, rest)
     return where(rise * rise + fall * fall <= MILD, _span(end, rise, fall), float("inf"))
 
 
 def tail_integral(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
-    """int over r from rho to 1 of phi_2(h, k; r), over phi(M) phi(x); after x >= 1, that at e = eta > 0.
+    """(x, integral over r from rho to 1 of phi_2(h, k; r), divided by phi(M) phi(x)), x >= 1 at e = eta > 0.
 
-    The integrand only falls off towards r = 1 and is integrated from where it matters, to 3e-16 by 24 nodes.
+    The integrand falls all the way to r = 1 and is integrated over the part that counts, to 3e-16 by 24 nodes.
     """
     a, b = half_distances(h, k)
-    # elsewhere nobody asks for the value, but differentiation passes through it
+    # the value for other x is not used, but derivatives are taken through it
     a, x = maximum(a, eta * (1.0 + b * eta)), maximum(at_eta(h, k, eta, rest), 1.0)
     lower, gap = fall(a, b, eta, x)
     low, high = sqrt(lower), sqrt(eta)
@@ -179,18 +128,18 @@ def tail_integral(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
 def _about(
     context: Reals, eta: Real, root: Real, end: Real, lean: Real, rise: Real, fall: Real, level: Real
 ) -> Reals:
-    """What `_at_both` needs for e = root (1 + w) / (1 - w), |w| <= end, rise = a / root and fall = b root.
+    """The arguments of `_at_both` for e = root (1 + w) / (1 - w), |w| <= end, rise = a / root and fall = b root.
 
-    The middle between e = 0 and e = inf, w = -+1, where the integrand ends; +-i are as far. There x =
-    ((rise - fall) (1 + w^2) - 2 (rise + fall) w) / (1 - w^2), and the integral is one over
-    exp(-x^2 / 2) dw / (1 + w^2 - 2 lean w) times 4 root / (1 + root^2), lean = (1 - root^2) / (1 + root^2).
+    w = 0 is the middle between e = 0 and e = inf, w = -+1, where the integrand ends; the poles +-i are as far. x =
+    ((rise - fall) (1 + w^2) - 2 (rise + fall) w) / (1 - w^2), and the integrand is 4 root / (1 + root^2) times
+    exp(-x^2 / 2) dw / (1 + w^2 - 2 lean w), lean = (1 - root^2) / (1 + root^2).
     """
     middle, slope = BELL * (rise - fall), (2.0 * BELL) * end * (rise + fall)
     return context, eta, root, end, middle, slope, 2.0 * end * lean, level
 
 
 def _at_both(node: Real, panel: Reals) -> Real:
-    """The integrand at w = node end and at -w, of one division."""
+    """The sum of the integrand at w = node end and at -w, by one division."""
     context, eta, root, end, middle, slope, tilt, level = panel
     w = node * end
     square = w * w
@@ -209,7 +158,7 @@ def _at_both(node: Real, panel: Reals) -> Real:
 
 
 def fitted_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
-    """`integral`, with a backend's leave by as many nodes as it needs."""
+    """`integral`, by no more nodes than it needs on backends that take shortcuts."""
     return shortcut(span(h, k, eta, rest) <= REACHES[-1], _mild, integral, (context, h, k, eta, rest))
 
 
@@ -220,11 +169,11 @@ def _mild(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
 
 
 def scaled_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Reals:
-    """`integral` over exp(-(M^2 + x^2) / 2) / (2 pi), x the smallest |x| on [eta, 1]: (x, value).
+    """(x, value): `integral` is exp(-(M^2 + x^2) / 2) / (2 pi) value, x the smallest |x| on [eta, 1].
 
-    x is returned as -x where the upper end e = 1 has it, M^2 + x^2 = h^2 + k^2. The interval is cut to where the
-    integrand exceeds exp(-cut) of its largest value, and split at an interior peak e^2 = a / b. Lengths are made of
-    differences of x: far out the interval is shorter than the rounding of its ends.
+    x is returned as -x if it is that of the upper end e = 1, where M^2 + x^2 = h^2 + k^2. The interval is cut to
+    where the integrand exceeds exp(-cut) of its largest value, and split at an interior peak e^2 = a / b. Lengths
+    come from differences of x: far out the interval is shorter than the rounding of its ends.
     """
     a, b = half_distances(h, k)
     _, end = corner(h, k)
@@ -252,12 +201,12 @@ def scaled_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> 
 
 
 def complement(context: Reals, h: Real, k: Real, eta: Real) -> Real:
-    """int over r from rho to 1 of weight * phi_2(h, k; r), over phi(h) phi(kappa); for x > 1 at e = eta > 0.
+    """The integral over r from rho to 1 of weight * phi_2(h, k; r), divided by phi(h) phi(kappa); x > 1, eta > 0.
 
-    The integrand then only falls off towards r = 1 and is integrated in two panels from where it matters.
+    The integrand falls all the way to r = 1 and is integrated over the part that counts, in two panels.
     """
     a, b = half_distances(h, k)
-    # elsewhere nobody asks for the value, but differentiation passes through it
+    # the value for other x is not used, but derivatives are taken through it
     a = maximum(a, eta * (1.0 + b * eta))
     x = a / eta - b * eta
     lower, gap = fall(a, b, eta, x)
@@ -269,15 +218,15 @@ def complement(context: Reals, h: Real, k: Real, eta: Real) -> Real:
 
 
 def fall(a: Real, b: Real, eta: Real, x: Real) -> Reals:
-    """(lower, eta - lower): from where exp(-x^2 / 2), x > 0 at e = eta, is seen, and how far that is."""
+    """(lower, eta - lower): exp(-x^2 / 2) counts from e = lower up to e = eta, where x > 0 is given."""
     lower, _ = interval(a, b, x)
-    lower = minimum(lower, eta)  # rounding may put it above, from where the integrand seems to grow
+    lower = minimum(lower, eta)  # rounding may put it above eta, where the integrand would grow
     change = 2.0 * cut() / (x + sqrt(x * x + 2.0 * cut()))
     return lower, between(lower, eta, change, a, b)
 
 
 def between(low: Real, high: Real, change: Real, a: Real, b: Real) -> Real:
-    """high - low, where x changes by `change`: by that where the two are near each other."""
+    """high - low, by the change of x between them where they are near each other."""
     near = low > 0.5 * high
     steep = a / where(near, low * high, 1.0) + b
     seen = near & (steep > 0.0)
@@ -285,20 +234,19 @@ def between(low: Real, high: Real, change: Real, a: Real, b: Real) -> Real:
 
 
 def interval(a: Real, b: Real, near: Real) -> Reals:
-    """Where |x| = |a / e - b e| is small enough for exp(-x^2 / 2) to be seen beside exp(-near^2 / 2)."""
+    """(lower, upper): exp(-x^2 / 2), x = a / e - b e, exceeds exp(-cut) exp(-near^2 / 2) at e between them."""
     reach = sqrt(near * near + 2.0 * cut())
     spread = reach + sqrt(reach * reach + 4.0 * a * b)
     return 2.0 * a / spread, 0.5 * spread / maximum(b, 1e-30)
 
 
 def panel(bounds: Reals) -> Real:
-    """int over [lower, lower + length] of weight 2 / (1 + e^2) exp(-x^2 / 2) de on nodes graded towards lower.
+    """The integral over [lower, lower + length] of weight 2 / (1 + e^2) exp(-x^2 / 2) de, by nodes graded to lower.
 
-    lead = lower - eta.
-    anchor = (point, x there, whether the point is above, distance from the panel's end up to it, whether it is
-    then eta, and lead not asked for); a point that is not above is the panel's beginning. The integral is over
-    exp(-x^2 / 2) at the point, and exponents are formed from distances to it, so that large squares never meet. A
-    negative x says that the peak, x = 0, lies in the panel: the integral is then over 1.
+    lead = lower - eta. anchor = (point, x at it, 1 if it is above the panel, the distance from the panel's end to
+    it, 1 if it is eta, which makes lead unused); a point that is not above is the panel's beginning. The result is
+    divided by exp(-x^2 / 2) at the point, and exponents are formed from distances to it, so that large squares are
+    never subtracted. A negative x says that the peak, x = 0, lies in the panel: the result is then not divided.
     """
     context, a, b, eta, lower, lead, length, anchor = bounds
     grading = length / (lower + 0.5 * (lower + length))
@@ -347,8 +295,8 @@ def _step_cov_apart(h: Real, k: Real, eta: Real, rest: Real) -> Real:
 def density(h: Real, k: Real, eta: Real) -> Real:
     """phi_2(h, k; rho). At |rho| = 1 it is 0 off h = k and infinite on it; 0 is returned for both.
 
-    phi(M) phi(kappa of the other) / sqrt(1 - rho^2): the larger of the two outside, so that a large exponent is
-    not the difference of two.
+    It is phi(outer) phi(kappa) / sqrt(1 - rho^2), outer the larger of h and k in size: a large exponent is then no
+    difference of two.
     """
     outer = where(absolute(h) > absolute(k), h, k)
     inner = where(absolute(h) > absolute(k), k, h)

@@ -11,7 +11,7 @@ from fastmoments_kernels.formulas.normal import PDF_0, cdf, pdf
 from fastmoments_kernels.formulas.orthant import INF, limits, orthant, scaled_cdf, scaled_orthant, sized_route
 from fastmoments_kernels.vocabulary import Real, Reals, absolute, exp, log, log1p, maximum, minimum, sqrt, where
 
-FAR = 1e8  # stands for +-inf: the distribution function is 0 or 1 there
+FAR = 1e8  # replaces inf: the distribution function is 0 or 1 there
 
 
 def bivariate_cdf(h: Real, k: Real, rho: Real) -> Real:
@@ -22,7 +22,8 @@ def bivariate_cdf(h: Real, k: Real, rho: Real) -> Real:
 def log_bivariate_cdf(h: Real, k: Real, rho: Real) -> Real:
     """log P(X <= h, Y <= k), also where P underflows; from 1 - P where P is more than 1/2.
 
-    Below -FAR the exponent, a quadratic form, is all of it to rounding, and taken from nearer to 0.
+    Below -FAR the logarithm is its exponent to rounding, a quadratic form: limits are scaled to -FAR, and the
+    exponent is scaled back.
     """
     beyond = _beyond(h, k)
     pair = _pair(h / beyond, k / beyond, rho)
@@ -47,9 +48,10 @@ def bivariate_cdf_partials(h: Real, k: Real, rho: Real) -> Reals:
 
 
 def log_bivariate_cdf_partials(h: Real, k: Real, rho: Real) -> Reals:
-    """(d/dh, d/dk, d/drho) of log P(X <= h, Y <= k): those of P over P, both over the same large exponent.
+    """(d/dh, d/dk, d/drho) of log P(X <= h, Y <= k): those of P divided by P, one large exponent taken out of both.
 
-    nan where P is 0: at an infinite lower limit, and at rho = -1 for h + k <= 0. At |rho| = 1 as of P.
+    They are nan where P is 0: at an infinite lower limit, and at rho = -1 for h + k <= 0. At |rho| = 1 the last is
+    0, as for P.
     """
     beyond = _beyond(h, k)
     pair = _pair(h / beyond, k / beyond, rho)
@@ -65,7 +67,7 @@ def log_bivariate_cdf_partials(h: Real, k: Real, rho: Real) -> Reals:
 
 
 def _precise_tail(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
-    """`tail_integral` without the x^2 eps that are within the condition number of P, not in that of its log."""
+    """`tail_integral` without its error x^2 eps, which is within the condition number of P but not of log P."""
     return at_eta(h, k, eta, rest), complement((), h, k, eta)
 
 
@@ -73,7 +75,7 @@ _precise_orthant = bind(scaled_orthant, {"tail_integral": _precise_tail})
 
 
 def _scaled_slope(pair: Reals, limit: Real, kappa: Real) -> Reals:
-    """(excess, value) of phi(limit) Phi(kappa), as `scaled_orthant` has those of P.
+    """(excess, value) of phi(limit) Phi(kappa), in the form that `scaled_orthant` has for P.
 
     limit^2 + kappa^2 is the quadratic form at the corner (h, k), far^2 + x^2 for either limit.
     """
@@ -85,7 +87,7 @@ def _scaled_slope(pair: Reals, limit: Real, kappa: Real) -> Reals:
 
 
 def _scaled_density(pair: Reals) -> Reals:
-    """(excess, value) of phi_2(h, k; rho), as `scaled_orthant` has those of P; 0 at |rho| = 1."""
+    """(excess, value) of phi_2(h, k; rho), in the form that `scaled_orthant` has for P; 0 at |rho| = 1."""
     _, h, k, _, eta, rest = pair
     _, _, beyond = limits(pair)
     x = at_eta(h, k, eta, rest)
@@ -94,13 +96,13 @@ def _scaled_density(pair: Reals) -> Reals:
 
 
 def _over(slope: Reals, excess: Real, value: Real) -> Real:
-    """A slope over the probability."""
-    own, size = slope
-    return where(size == 0.0, 0.0 * value, size * exp(own - excess) / value)
+    """A slope divided by the probability, both in the form (excess, value)."""
+    slope_excess, size = slope
+    return where(size == 0.0, 0.0 * value, size * exp(slope_excess - excess) / value)
 
 
 def cdf_curvatures(h: Real, k: Real, rho: Real, slopes: Reals) -> tuple[Reals, Reals, Reals]:
-    """The second derivatives of P by its first: rows d slope / d(h, k, rho)."""
+    """The second derivatives of P from its first: rows d slope / d(h, k, rho)."""
     d_h, d_k, d_rho = slopes
     x, y = _finite(h), _finite(k)
     square = (1.0 - rho) * (1.0 + rho)
@@ -116,9 +118,9 @@ def cdf_curvatures(h: Real, k: Real, rho: Real, slopes: Reals) -> tuple[Reals, R
 
 
 def log_cdf_curvatures(h: Real, k: Real, rho: Real, slopes: Reals) -> tuple[Reals, Reals, Reals]:
-    """The second derivatives of log P by its first: those of P over P, less products of two.
+    """The second derivatives of log P from its first: those of P divided by P, less products of two.
 
-    In tails they cancel, and h^2 eps of them is lost.
+    In tails the two cancel, and the result has an error of h^2 eps.
     """
     first, second, third = cdf_curvatures(h, k, rho, slopes)
     d_h, d_k, d_rho = slopes
@@ -130,14 +132,14 @@ def log_cdf_curvatures(h: Real, k: Real, rho: Real, slopes: Reals) -> tuple[Real
 
 
 def bivariate_route(h: Real, k: Real, rho: Real) -> Real:
-    """`orthant.route` of the distribution function's arguments."""
+    """`orthant.route` for the distribution function's arguments."""
     size = minimum(absolute(rho), 1.0)
     sign = where(rho < 0.0, -1.0, 1.0)
     return sized_route(sign, sign * _finite(h), _finite(k), size, sqrt((1.0 - size) * (1.0 + size)))
 
 
 def _pair(h: Real, k: Real, rho: Real) -> Reals:
-    """(sign, h, k, |rho|, eta, 1 - eta) of `correlation.correlate` from the correlation itself."""
+    """(sign, h, k, |rho|, eta, 1 - eta) as `correlation.correlate` returns them, from the correlation."""
     size = where(absolute(rho) <= 1.0, absolute(rho), NAN)
     eta = sqrt((1.0 - size) / (1.0 + size))
     rest = 2.0 * size / ((1.0 + size) * (1.0 + eta))
@@ -150,7 +152,7 @@ def _finite(x: Real) -> Real:
 
 
 def _beyond(h: Real, k: Real) -> Real:
-    """How many times the lower limit is farther out than -FAR, at least 1."""
+    """The lower limit divided by -FAR, at least 1."""
     low = minimum(h, k)
     return maximum(1.0, where(low > -INF, low, 0.0) / -FAR)
 

@@ -1,16 +1,17 @@
-"""A Gaussian bump s(x) = exp(-tau (x - center)^2 / 2), of which gaussian, npn, npn_linear and mixtures are made.
+"""A Gaussian bump s(x) = exp(-tau (x - center)^2 / 2), the part that gaussian, npn, npn_linear, mixtures are made
+of.
 
 With w = 1 / (1 + tau var), p = tau w, z = sqrt(p) (mu - center):  F = E s(X) = sqrt(w) exp(-z^2/2).
-tau >= 0: of a negative one, where s grows and its moments exist for small variances alone, all features are nan.
+For tau < 0, where s grows and has moments at small variances only, all features are nan.
 """
 
 from fastmoments_kernels.formulas.correlation import judged, root
 from fastmoments_kernels.vocabulary import Real, Reals, exp, expm1, maximum, minimum, sqrt, where
 
-# Added to p = 0: sqrt(p) then has a derivative at tau = 0, and what is made of it is 1 or 0 there. 0 in float32.
+# Replaces p = 0, so that sqrt(p) has a derivative at tau = 0; functions of it are 1 or 0 there. It is 0 in float32.
 FLAT = 2.0**-1022
-FAR = 64.0  # exp(-z^2 / 4) is 0 from here on in every dtype, and z^2 stays finite
-WIDE, FAINT = 2.0**60, 2.0**-60  # tau var and w from which on 1 + tau var is tau var, and w may leave the numbers
+FAR = 64.0  # exp(-z^2 / 4) is 0 beyond in every dtype, and z^2 stays finite
+WIDE, FAINT = 2.0**60, 2.0**-60  # above this tau var it equals 1 + tau var; below this w, w may underflow
 
 
 def log_bump(x: Real, tau: Real, center: Real) -> Real:
@@ -26,7 +27,7 @@ def steepest(tau: Real) -> Real:
 def level(offset: Real, amplitude: Real, scaled: Real, shortfall: Real) -> Real:
     """offset + scaled, where scaled = amplitude height and shortfall = 1 - height.
 
-    It is relative also where offset and -amplitude are equal.
+    Its relative error is small where offset = -amplitude too.
     """
     return where(shortfall < 0.5, (offset + amplitude) - amplitude * shortfall, offset + scaled)
 
@@ -47,20 +48,20 @@ def _flat(p: Real) -> Real:
 
 
 def precision(bump: Reals) -> Real:
-    """p, without the root that features have, also where w is below the numbers."""
+    """p without the rounding of the features' sqrt(p), also where w underflows."""
     _, _, _, _, tau, w, root_p, _ = bump
     return where(w < FAINT, root_p * root_p, tau * w)
 
 
 def root_weight(bump: Reals) -> Real:
-    """sqrt(w), also where w is below the numbers."""
+    """sqrt(w), also where w underflows."""
     _, _, _, _, tau, w, root_p, _ = bump
     faint = w < FAINT
     return where(faint, root_p / sqrt(where(faint, tau, 1.0)), sqrt(where(faint, 1.0, w)))
 
 
 def square(bump: Reals) -> Real:
-    """z^2, without the root that z takes."""
+    """z^2 without the rounding of sqrt(p)."""
     mu, _, _, center, _, _, _, _ = bump
     return minimum(precision(bump) * (mu - center) * (mu - center), FAR * FAR)
 
@@ -77,26 +78,26 @@ def reach(bump: Reals) -> Real:
 
 
 def halves(square: Real) -> Reals:
-    """Two factors of exp(-square / 2), neither below the numbers where an amplitude may lift the product."""
+    """Two factors of exp(-square / 2): neither underflows where a large amplitude makes the product a number."""
     far = square > 100.0
     first = exp(-where(far, 0.25, 0.5) * square)
     return first, where(far, first, 1.0)
 
 
 def scaled_height(bump: Reals, amplitude: Real) -> Real:
-    """amplitude F, where F alone may be below the numbers."""
+    """amplitude F, also where F alone underflows."""
     first, second = halves(square(bump))
     return amplitude * (root_weight(bump) * first) * second
 
 
 def shortfall(bump: Reals) -> Real:
-    """1 - F, by terms >= 0."""
+    """1 - F, as a sum of terms >= 0."""
     root_w = root_weight(bump)
     return filled(bump) / (1.0 + root_w) - root_w * expm1(-0.5 * square(bump))
 
 
 def filled(bump: Reals) -> Real:
-    """1 - w = tau var w, without that difference."""
+    """1 - w = tau var w, without the subtraction."""
     _, var, _, _, tau, w, _, _ = bump
     return where(w < FAINT, 1.0 + 0.0 * w, tau * w * var)
 
@@ -124,9 +125,9 @@ def slope(bump: Reals) -> Real:
 
 
 def scaled_slope(bump: Reals, amplitude: Real) -> Real:
-    """amplitude E s'(X), as `scaled_height`."""
+    """amplitude E s'(X), also where E s'(X) alone underflows."""
     mu, _, _, center, _, _, root_p, z = bump
-    # by z, against whose rounding this cancels in covariances of sums; 0 at tau = 0
+    # by z, so that in covariances of sums the same rounding cancels; 0 at tau = 0
     first, second = halves(z * z)
     flat = _flat(precision(bump))
     return -(root_p * z - flat * (mu - center)) * (amplitude * (root_weight(bump) * first) * second)
@@ -138,7 +139,7 @@ def bend(bump: Reals) -> Real:
 
 
 def scaled_bend(bump: Reals, amplitude: Real) -> Real:
-    """amplitude E s''(X), as `scaled_height`."""
+    """amplitude E s''(X), also where E s''(X) alone underflows."""
     z = bump[7]
     return precision(bump) * (z - 1.0) * (z + 1.0) * scaled_height(bump, amplitude)
 

@@ -5,8 +5,8 @@ kappa = sqrt(p_1 p_2) cov_12 is their correlation once 1 / tau is added to each 
 F_12 = E s_1 s_2 = sqrt(w_1 w_2 / (1 - kappa^2)) exp(-(z_1^2 - 2 kappa z_1 z_2 + z_2^2) / (2 (1 - kappa^2)))
 
 (Wang et al. 2016). The covariance is F_12 - F_1 F_2 = F_1 F_2 expm1(L), L = log(F_12 / (F_1 F_2)); its derivatives
-are differences of the same kind. Where a sum of bumps and others has an extremum, what is linear in cov_12 cancels;
-for such sums a covariance is split into that part, which is the product of the sums' gains, and the rest.
+are such differences too. Where a function with bumps has an extremum, the part linear in cov_12 cancels: for such
+functions a covariance is split into that part, the product of the functions' gains, and a remainder.
 """
 
 from fastmoments_kernels.formulas.bump import filled
@@ -85,44 +85,44 @@ def expectation_11(one: Reals, two: Reals, link: Reals) -> Real:
 
 
 def remainder_11(one: Reals, two: Reals, link: Reals) -> Real:
-    """`expectation_11` less E s_1' E s_2'."""
+    """`expectation_11` - E s_1' E s_2'."""
     overlap = overlap_of(one, two, link)
     return difference(one, two, overlap, _terms_11(one, two, link, overlap))
 
 
 def remainder(one: Reals, two: Reals, link: Reals) -> Real:
-    """`covariance` less cov_12 E s_1' E s_2'."""
+    """`covariance` - cov_12 E s_1' E s_2'."""
     _, rest, _ = parts(one, two, link)
     return rest
 
 
 def parts(one: Reals, two: Reals, link: Reals) -> Reals:
-    """(1 if all is small else 0, covariance less cov_12 E s_1' E s_2', covariance)."""
+    """(1 if `_small` else 0, covariance - cov_12 E s_1' E s_2', covariance)."""
     overlap = overlap_of(one, two, link)
     _, _, linear = _logs(overlap)
     return _parts(one, two, overlap, (1.0, 1.0, 0.0, 0.0, linear))
 
 
 def parts_10(one: Reals, two: Reals, link: Reals) -> Reals:
-    """The same of `covariance_10`, less cov_12 E s_1'' E s_2'."""
+    """`parts` for `covariance_10` and its linear part cov_12 E s_1'' E s_2'."""
     overlap = overlap_of(one, two, link)
     return _parts(one, two, overlap, _terms_10(one, two, link, overlap))
 
 
 def parts_20(one: Reals, two: Reals, link: Reals) -> Reals:
-    """The same of `covariance_20`, less cov_12 E s_1''' E s_2'."""
+    """`parts` for `covariance_20` and its linear part cov_12 E s_1''' E s_2'."""
     overlap = overlap_of(one, two, link)
     return _parts(one, two, overlap, _terms_20(one, two, link, overlap))
 
 
 def parts_dtau(one: Reals, two: Reals, link: Reals) -> Reals:
-    """The same of `covariance_dtau`, less cov_12 (d E s_1' / d tau_1) E s_2'."""
+    """`parts` for `covariance_dtau` and its linear part cov_12 (d E s_1' / d tau_1) E s_2'."""
     overlap = overlap_of(one, two, link)
     return _parts(one, two, overlap, _terms_dtau(one, two, link, overlap))
 
 
 def parts_11(one: Reals, two: Reals, link: Reals) -> Reals:
-    """The same of `expectation_11`, less E s_1' E s_2'."""
+    """`parts` for `expectation_11` and its part E s_1' E s_2'."""
     overlap = overlap_of(one, two, link)
     terms = _terms_11(one, two, link, overlap)
     log_ratio, _, first = _logs(overlap)
@@ -134,8 +134,8 @@ def parts_11(one: Reals, two: Reals, link: Reals) -> Reals:
 
 
 # A derivative is joint F_12 - separate F_1 F_2. Its terms are (joint, separate, change, beyond, linear): change =
-# joint - separate; linear F_1 F_2 is the part linear in cov_12 that is split off, and beyond = change + separate
-# kappa z_1 z_2 - linear by hand, of second order in cov_12.
+# joint - separate; linear F_1 F_2 is the part linear in cov_12 that is split off; beyond = change + separate
+# kappa z_1 z_2 - linear, simplified on paper, is of second order in cov_12.
 def _terms_10(one: Reals, two: Reals, link: Reals, overlap: Reals) -> Reals:
     m_1, m_2 = means(one, two, link, overlap)
     _, _, _, _, tau_1, w_1, _, z_1 = one
@@ -165,7 +165,7 @@ def _terms_dtau(one: Reals, two: Reals, link: Reals, overlap: Reals) -> Reals:
     _, var_1, _, _, tau_1, w_1, _, _ = one
     _, var_2, _, _, tau_2, w_2, _, _ = two
     alone_1, alone_2, p_2 = w_1 * distance(one), w_2 * distance(two), tau_2 * w_2
-    spread = w_1 * var_1 * (w_2 + p_2 * var_2 * free) / overlap[2]  # of X_1 under the density times both bumps
+    spread = w_1 * var_1 * (w_2 + p_2 * var_2 * free) / overlap[2]  # X_1's variance, the density times both bumps
     separate = -0.5 * (alone_1 * alone_1 + w_1 * var_1)
     narrowed = w_1 * cov * p_2 / overlap[2]
     change = 0.5 * w_1 * cov * (tau_2 * m_2 * (m_1 + alone_1) + narrowed)
@@ -186,14 +186,14 @@ def _terms_11(one: Reals, two: Reals, link: Reals, overlap: Reals) -> Reals:
 
 
 def difference(one: Reals, two: Reals, overlap: Reals, terms: Reals) -> Real:
-    """joint F_12 - separate F_1 F_2: the covariance with the larger one's factor, and the factors' difference."""
+    """joint F_12 - separate F_1 F_2: the covariance times one factor, plus a term with the factors' difference."""
     joint, separate, change, _, _ = terms
     log_ratio, value, larger = _compared(one, two, overlap)
     return where(log_ratio >= 0.0, joint, separate) * value + change * (larger * exp(-absolute(log_ratio)))
 
 
 def _parts(one: Reals, two: Reals, overlap: Reals, terms: Reals) -> Reals:
-    """(1 if small else 0, `difference` less linear F_1 F_2, `difference`), the second not as said where small."""
+    """(1 if small else 0, `difference` - linear F_1 F_2, `difference`); where small, the second by series."""
     joint, _, change, beyond, linear = terms
     log_ratio, curved, first = _logs(overlap)
     _, _, larger = _compared(one, two, overlap)
@@ -205,7 +205,7 @@ def _parts(one: Reals, two: Reals, overlap: Reals, terms: Reals) -> Reals:
 
 
 def _small(log_ratio: Real, linear: Real) -> Real:
-    """1 where the linear part may dominate, else 0; EXP_TAIL's range."""
+    """1 where the linear part may dominate, within the range of EXP_TAIL, else 0."""
     return where((absolute(log_ratio) <= 1.0) & (absolute(linear) <= 1.0), 1.0 + 0.0 * linear, 0.0 * linear)
 
 
@@ -216,20 +216,20 @@ def _joint_height(one: Reals, two: Reals, overlap: Reals) -> Real:
 
 
 def _compared(one: Reals, two: Reals, overlap: Reals) -> Reals:
-    """(L, F_12 - F_1 F_2, the larger of F_12 and F_1 F_2): exponents are added before exp takes them."""
+    """(L, F_12 - F_1 F_2, the larger of F_12 and F_1 F_2), with one exp of a sum of exponents."""
     _, kappa, left, z_1, z_2, apart = overlap
     log_ratio, _, _ = _logs(overlap)
     # z_1^2 - 2 kappa z_1 z_2 + z_2^2 over 2 (1 - kappa^2), by positive terms
-    alike = z_1 * z_2 > 0.0
-    difference = where(alike, apart, z_1 + z_2)
+    same_sign = z_1 * z_2 > 0.0
+    difference = where(same_sign, apart, z_1 + z_2)
     # not by |z_1 z_2|, which at 0 has the slope of the other side
-    product = z_1 * z_2 * where(alike, 1.0 / (1.0 + kappa), -(1.0 + kappa) / left)
+    product = z_1 * z_2 * where(same_sign, 1.0 / (1.0 + kappa), -(1.0 + kappa) / left)
     above = log_ratio >= 0.0
     exponent = where(above, 0.5 * difference * difference / left + product, 0.5 * (z_1 * z_1 + z_2 * z_2))
     product, share = one[5] * two[5], where(above, left, 1.0)
-    # a product of two small weights is below the numbers
-    both = where(product > LEAST, sqrt(product / share), sqrt(one[5] / share) * sqrt(two[5]))
-    larger = both * exp(-exponent)
+    # the product of two small weights underflows
+    root_weights = where(product > LEAST, sqrt(product / share), sqrt(one[5] / share) * sqrt(two[5]))
+    larger = root_weights * exp(-exponent)
     return log_ratio, where(above, -larger, larger) * expm1(-absolute(log_ratio)), larger
 
 
@@ -245,7 +245,7 @@ def _logs(overlap: Reals) -> Reals:
 
 
 def overlap_of(one: Reals, two: Reals, link: Reals) -> Reals:
-    """(sign, kappa, 1 - kappa^2, z_1, z_2, z_1 - z_2) with kappa >= 0, z_1 taking its sign."""
+    """(sign, kappa, 1 - kappa^2, z_1, z_2, z_1 - z_2) with kappa >= 0 and z_1 times the sign of the correlation."""
     sign, cov, free = link
     _, _, _, _, _, w_1, root_1, z_1 = one
     _, _, _, _, _, w_2, root_2, z_2 = two
@@ -262,8 +262,8 @@ def gap(one: Reals, two: Reals, z_1: Real, z_2: Real) -> Real:
 def means(one: Reals, two: Reals, link: Reals, overlap: Reals) -> Reals:
     """Means m_1, m_2 of X - center under the joint density times both bumps, unless `common_means` is bound.
 
-    y_1 = tau_1 m_1 = -d log F_12 / d mu_1 = sqrt(p_1) (z_1 - kappa z_2) / (1 - kappa^2). Times its own bump alone
-    X_1 - center_1 has mean w_1 (mu_1 - center_1).
+    y_1 = tau_1 m_1 = -d log F_12 / d mu_1 = sqrt(p_1) (z_1 - kappa z_2) / (1 - kappa^2). Under the density times
+    the first bump alone the mean of X_1 - center_1 is w_1 (mu_1 - center_1).
     """
     sign, kappa, left, z_1, z_2, apart = overlap
     _, _, _, _, _, w_1, root_1, _ = one

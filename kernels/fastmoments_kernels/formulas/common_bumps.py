@@ -1,4 +1,4 @@
-"""Two bumps of one neuron: `bump_pairs` where mu is common to both and may cancel."""
+"""Two bumps of one neuron: `bump_pairs` where both have one mu, which may cancel."""
 
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.formulas.bump_pairs import (
@@ -14,7 +14,7 @@ from fastmoments_kernels.vocabulary import Real, Reals, where
 
 
 def common_gap(one: Reals, two: Reals, z_1: Real, z_2: Real) -> Real:
-    """z_1 - z_2 for bumps of one neuron, whose mu cancels; p_1 - p_2 = (tau_1 - tau_2) w_1 w_2."""
+    """z_1 - z_2 without mu, which cancels; p_1 - p_2 = (tau_1 - tau_2) w_1 w_2."""
     total = one[6] + two[6]
     steeper = (one[4] - two[4]) * one[5] * two[5] / where(total > 0.0, total, 1.0)
     return 0.5 * (total * (two[3] - one[3]) + steeper * (distance(one) + distance(two)))
@@ -23,12 +23,12 @@ def common_gap(one: Reals, two: Reals, z_1: Real, z_2: Real) -> Real:
 def common_means(one: Reals, two: Reals, link: Reals, overlap: Reals) -> Reals:
     """`means` for bumps of one neuron, whose mu may cancel."""
     _, _, left, _, _, _ = overlap
-    between, both = one[1] * (two[3] - one[3]), one[5] * two[5] / left
-    return both * (distance(one) + two[4] * between), both * (distance(two) - one[4] * between)
+    between, share = one[1] * (two[3] - one[3]), one[5] * two[5] / left
+    return share * (distance(one) + two[4] * between), share * (distance(two) - one[4] * between)
 
 
 def covariance_dmu(one: Reals, two: Reals, link: Reals) -> Real:
-    """d Cov(s_1(X), s_2(X)) / d mu, without the parts of E s_1' s_2 and E s_1 s_2' that cancel."""
+    """d Cov(s_1(X), s_2(X)) / d mu, without the parts of E s_1' s_2 and E s_1 s_2' that cancel each other."""
     overlap = overlap_of(one, two, link)
     m_1, m_2 = common_means(one, two, link, overlap)
     y, alone = _pull(one, two, overlap), one[4] * one[5] * distance(one) + two[4] * two[5] * distance(two)
@@ -37,9 +37,10 @@ def covariance_dmu(one: Reals, two: Reals, link: Reals) -> Real:
 
 
 def remainder_dvar(one: Reals, two: Reals, link: Reals) -> Real:
-    """d Cov(s_1(X), s_2(X)) / d var less E s_1' E s_2', which is all of it at var = 0.
+    """d Cov(s_1(X), s_2(X)) / d var - E s_1' E s_2', which is 0 at var = 0.
 
-    As E(s_1 s_2)'' / 2 - (F_1 F_2)' with s_1 s_2 a bump too: E s_1' s_2' + ... would cancel like tau var.
+    It is computed as E(s_1 s_2)'' / 2 - (F_1 F_2)', where s_1 s_2 is a bump too: the terms of E s_1' s_2' + ...
+    cancel like tau var.
     """
     overlap = overlap_of(one, two, link)
     left = overlap[2]
@@ -57,7 +58,7 @@ def remainder_dvar(one: Reals, two: Reals, link: Reals) -> Real:
 
 
 def _pull(one: Reals, two: Reals, overlap: Reals) -> Real:
-    """-d log F_12 / d mu: tau_1 m_1 + tau_2 m_2, without what cancels."""
+    """-d log F_12 / d mu = tau_1 m_1 + tau_2 m_2, without the terms that cancel."""
     return one[5] * two[5] * (one[4] * distance(one) + two[4] * distance(two)) / overlap[2]
 
 

@@ -15,13 +15,13 @@ from fastmoments_kernels.vocabulary import (
 
 NAN = float("nan")
 POINT = 100.0  # phi and 1 - Phi are 0 there in every dtype
-TINY = 1e-30  # stands for eta = 0 in a quotient: whatever is not 0 becomes huge, 0 stays 0
+TINY = 1e-30  # replaces a divisor eta = 0: a quotient of 0 stays 0, any other becomes huge
 
 
 def standardise(mu: Real, var: Real) -> Reals:
     """One neuron's features: (mu, var, sd, h, Phi(h), phi(h)) with h = mu / sd, from -POINT to POINT.
 
-    At zero variance h is far enough out for Phi to be the step and phi to be 0, and 0 where mu is.
+    At zero variance h is +-POINT, where Phi is the step and phi is 0; it is 0 where mu is 0.
     """
     alive = var != 0.0
     sd = root(var)
@@ -31,12 +31,12 @@ def standardise(mu: Real, var: Real) -> Reals:
 
 
 def within(h: Real) -> Real:
-    """h, or POINT of its sign where it is farther out: mu / sd may be beyond the numbers, and its square is."""
+    """h cut to [-POINT, POINT]: mu / sd may overflow, and so may its square."""
     return minimum(maximum(h, -POINT), POINT)
 
 
 def judged(var: Real) -> Real:
-    """A variance or precision, nan where it is negative: for formulas that never take its root."""
+    """A variance or precision, nan where it is negative: for formulas that take no root of it."""
     return where(var < 0.0, NAN, var)
 
 
@@ -47,18 +47,18 @@ def root(var: Real) -> Real:
 
 
 def over_sd(value: Real, sd: Real) -> Real:
-    """value / sd, and 0 where a density vanished with the variance: 0 / 0 there is the limit 0."""
+    """value / sd, and the limit 0 for 0 / 0, where a density vanishes with the variance."""
     vanished = (value == 0.0) & (sd == 0.0)
     return where(vanished, value, value / where(vanished, 1.0, sd))
 
 
 def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Reals:
-    """The pair's (sign, h, k, rho, eta, rest) with |rho| for rho, h given the sign of the correlation.
+    """(sign, h, k, rho, eta, rest) of a pair: the correlation's sign, h times that sign, |correlation| as rho.
 
-    eta = sqrt((1 - rho) / (1 + rho)) comes from the exact determinant, so it keeps its digits as rho -> 1;
-    rest = 1 - eta as rho -> 0. A determinant below zero by `slack` of var_1 var_2 is rounding and means
-    |rho| = 1; further below the pair is no covariance and becomes nan. A neuron without variance has rho = 0.
-    Features may follow those of `standardise`.
+    eta = sqrt((1 - rho) / (1 + rho)) comes from the exact determinant and keeps its digits as rho -> 1; rest = 1 -
+    eta keeps them as rho -> 0. A determinant down to -slack var_1 var_2 is rounding and means |rho| = 1; a lower
+    one is no covariance's and makes the pair nan. A neuron without variance has rho = 0. The features may be more
+    than those of `standardise`.
     """
     var_1, sd_1, h = neuron_1[1], neuron_1[2], neuron_1[3]
     var_2, sd_2, k = neuron_2[1], neuron_2[2], neuron_2[3]
@@ -74,10 +74,10 @@ def correlate(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Re
 
 
 def clip(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
-    """cov_12 as smooth formulas take it, who need no rho: judged as by `correlate`.
+    """cov_12 for smooth formulas, which need no rho, by the rules of `correlate`.
 
-    +-sd_1 sd_2 for a determinant below zero by rounding, nan further below, 0 without variance. On |rho| = 1 it is
-    cov_12 itself, so that what is smooth there has its derivatives there.
+    It becomes +-sd_1 sd_2 where the determinant is negative by rounding, nan where it is lower, and 0 without
+    variance. At |rho| = 1 it stays cov_12, so that smooth formulas have derivatives there.
     """
     return link(neuron_1, neuron_2, cov_12, slack)[1]
 
@@ -99,10 +99,10 @@ def self_link(neuron: Reals) -> Reals:
 
 
 def determinant(var_1: Real, var_2: Real, cov_12: Real, slack: Real) -> Reals:
-    """(var_1 var_2 - cov_12^2, var_1 var_2, cov_12, unit_1, unit_2), each sd in units of 1 / unit: from 1 to 2.
+    """(var_1 var_2 - cov_12^2, var_1 var_2, cov_12, unit_1, unit_2), each sd scaled by its unit to 1 ... 2.
 
-    Units are powers of two, so that nothing is rounded and no product leaves the range of the numbers. The first is
-    nan where it is below zero by more than rounding.
+    Units are powers of two: scaling rounds nothing, and no product overflows or underflows. The determinant is nan
+    where it is negative by more than rounding.
     """
     unit_1, unit_2 = unit(where(var_1 > 0.0, var_1, 1.0)), unit(where(var_2 > 0.0, var_2, 1.0))
     scaled_1, scaled_2, scaled_12 = var_1 * unit_1 * unit_1, var_2 * unit_2 * unit_2, cov_12 * unit_1 * unit_2
@@ -115,6 +115,6 @@ def conditional(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
     """kappa = (k - rho h) / sqrt(1 - rho^2) and kappa - k, which is exact as rho -> 0."""
     safe = where(eta > 0.0, eta, TINY)
     weak = eta > 0.5
-    # the second forms as rho -> 1: what is left of h - k there is not lost beside h
+    # the second forms keep the digits of h - k as rho -> 1
     shift = 0.5 * rest * where(weak, k * rest - h * (1.0 + eta), (k - h) - (k + h) * eta) / safe
     return where(weak, k + shift, 0.5 * ((k - h) / safe + (k + h) * eta)), shift

@@ -24,5 +24,5 @@ def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
 
 
 def mean(neuron: Reals) -> Real:
-    """E erf(X) = Phi(g) - Phi(-g), relative to itself where 2 Phi(g) - 1 is not."""
+    """E erf(X) = Phi(g) - Phi(-g), with a small relative error where 2 Phi(g) - 1 has none."""
     return cdf_excess(neuron[3])

@@ -67,9 +67,9 @@ def mean_dvar(neuron: Reals) -> Real:
 
 def var_partials(neuron: Reals) -> Reals:
     """(dVar/dmu, dVar/dvar)."""
-    own = self_link(neuron)
-    d_var = slope(neuron) * slope(neuron) + remainder_dvar(neuron, neuron, own)
-    return 2.0 * covariance_10(neuron, neuron, own), d_var
+    joined = self_link(neuron)
+    d_var = slope(neuron) * slope(neuron) + remainder_dvar(neuron, neuron, joined)
+    return 2.0 * covariance_10(neuron, neuron, joined), d_var
 
 
 def mean_dparameters(neuron: Reals) -> Reals:
@@ -79,8 +79,8 @@ def mean_dparameters(neuron: Reals) -> Reals:
 
 def var_dparameters(neuron: Reals) -> Reals:
     """d var along (tau, center)."""
-    own = self_link(neuron)
-    return 2.0 * covariance_dtau(neuron, neuron, own), 2.0 * covariance_dcenter(neuron, neuron, own)
+    joined = self_link(neuron)
+    return 2.0 * covariance_dtau(neuron, neuron, joined), 2.0 * covariance_dcenter(neuron, neuron, joined)
 
 
 def series(neuron: Reals) -> Reals:

@@ -1,7 +1,7 @@
 """gaussian_mixture(x) = sum_k weight_k s_k(x) of bumps s_k(x) = exp(-tau_k (x - center_k)^2 / 2).
 
-Its parameters are all weights, then all taus, then all centers. A mean is a sum over components, a covariance one
-over pairs of them; what is linear in cov_12 is the product of two sums, so that it is small where they are.
+Its parameters are all weights, then all taus, then all centers. A mean is a sum over components, a covariance a sum
+over pairs of them; its part linear in cov_12 is the product of two sums, so that it is small where they are.
 """
 
 from fastmoments_kernels.bind import bind
@@ -41,18 +41,18 @@ from fastmoments_kernels.formulas.correlation import (
 )
 from fastmoments_kernels.vocabulary import Real, Reals, absolute, collected, either, exp, summed, where
 
-# (kappa z_1 z_2)^2 below which E s_1' s_2' and E s_1' E s_2' are of one size, and their difference loses nothing
+# below this (kappa z_1 z_2)^2 the difference of E s_1' s_2' and E s_1' E s_2', which are of one size, loses nothing
 WEAK = 0.25
 
 
-# A slice [::3] has one entry per component: `summed` and `collected` ask for its length and give k = 0, 1, ...
+# A slice [::3] has one entry per component: `summed` and `collected` take its length and pass k = 0, 1, ...
 def function(x: Real, *parameters: Real) -> Real:
     """sum_k weight_k exp(-tau_k (x - center_k)^2 / 2)."""
     return summed(parameters[::3], _bump_at, (x, parameters))
 
 
 def lipschitz(*parameters: Real) -> Real:
-    """At least sup |f'|: the sum of the components'."""
+    """An upper bound of sup |f'|: the sum of the components' suprema."""
     return summed(parameters[::3], _steepest_at, parameters)
 
 
@@ -73,17 +73,17 @@ def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
 
 def _component(neuron: Reals, k: Real) -> Reals:
     """The features of a neuron's bump k."""
-    # a name for the length would make it a number computed at run time to Triton, which indexes by constants
+    # Triton indexes by constants, and would take a length with a name for a number computed at run time
     return bump(neuron[0], neuron[1], neuron[3 + len(neuron[3::3]) + k], neuron[3 + 2 * len(neuron[3::3]) + k])
 
 
 def of_bump(bump: Reals) -> Real:
-    """What is summed over components: E s(X), unless another is bound in its place."""
+    """The summand of a component: E s(X), unless another function is bound."""
     return height(bump)
 
 
 def of_bumps(one: Reals, two: Reals, link: Reals) -> Real:
-    """What is summed over pairs: Cov(s_1(X_1), s_2(X_2)), unless another is bound in its place."""
+    """The summand of a pair of components: Cov(s_1(X_1), s_2(X_2)), unless another function is bound."""
     return covariance(one, two, link)
 
 
@@ -105,7 +105,7 @@ def _weighted_pair(k: Real, context: Reals) -> Real:
 
 
 def _component_against(k: Real, context: Reals) -> Real:
-    """Component k of neuron 1 with all of neuron 2."""
+    """Component k of neuron 1 with all components of neuron 2."""
     neuron_1, neuron_2, link = context
     return summed(neuron_2[3::3], _weighted_pair, (_component(neuron_1, k), neuron_2, link))
 
@@ -141,9 +141,9 @@ def mean_dvar(neuron: Reals) -> Real:
 
 def var_partials(neuron: Reals) -> Reals:
     """(dVar/dmu, dVar/dvar)."""
-    own = self_link(neuron)
-    d_var = gain(neuron) * gain(neuron) + _common_dvar(neuron, neuron, own)
-    return _common_dmu(neuron, neuron, own), d_var
+    joined = self_link(neuron)
+    d_var = gain(neuron) * gain(neuron) + _common_dvar(neuron, neuron, joined)
+    return _common_dmu(neuron, neuron, joined), d_var
 
 
 def mean_dparameters(neuron: Reals) -> Reals:
@@ -153,7 +153,7 @@ def mean_dparameters(neuron: Reals) -> Reals:
 
 
 def var_dparameters(neuron: Reals) -> Reals:
-    """d var along weights, taus, centers: twice those of the covariance with itself."""
+    """d var along weights, taus, centers: twice the derivatives of the covariance with itself."""
     context = (neuron, neuron, self_link(neuron))
     along_weights = collected(neuron[3::3], _common_against, context)
     along_taus = collected(neuron[3::3], _common_dtau, context)
@@ -173,7 +173,7 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 
 def _low(neuron_1: Reals, neuron_2: Reals) -> Reals:
-    """The neuron of smaller (mu, var): sums run in one order, and exchanged neurons have the same bits."""
+    """The neuron of smaller (mu, var): sums run in one order, and exchanging the neurons changes no bit."""
     return collected(neuron_1, _chosen, (_is_above(neuron_1, neuron_2), neuron_2, neuron_1))
 
 
@@ -209,7 +209,7 @@ def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> R
 
 
 def _product_by_gains(neuron_1: Reals, neuron_2: Reals, link: Reals) -> Real:
-    """The product of the sums E f', small where the sums are, and the rest: components' own terms would cancel."""
+    """The product of the sums E f', small where they are, and the remainders: components' terms would cancel."""
     return gain(neuron_1) * gain(neuron_2) + _remainders_11(neuron_1, neuron_2, link)
 
 

@@ -1,16 +1,16 @@
-"""gelu(x) = x Phi(x) = E[max(Y, 0) - delta(Y)], Y = x + N: a relu less a density, averaged over standard normal
-noise N of the neuron's own. With S^2 = 1 + var, g = mu / S and A, Phi, phi as in relu.py:
+"""gelu(x) = x Phi(x) = E[max(Y, 0) - delta(Y)], Y = x + N: a relu minus a density, averaged over standard normal
+noise N, independent for each neuron. With S^2 = 1 + var, g = mu / S and A, Phi, phi as in relu.py:
 
 mean = S A(g) - phi(g) / S, gain = Phi(g) + g phi(g) / S^2,
 cov = Cov(relu, relu) - Cov(relu, delta) - Cov(delta, relu) + Cov(delta, delta) at (Y_1, Y_2), whose correlation
 r = cov_12 / (S_1 S_2) stays below 1                                                    (Kuang & Lin 2026).
 
-Only the first of the four has an integral. They serve near |r| = 1; elsewhere the sum is often nearly a product,
-and they would cancel where that vanishes. There it is split off, by Price's theorem with f = gelu:
+Only the first of the four has an integral. They serve near |r| = 1; elsewhere their sum is often nearly a product,
+and they would cancel where the product vanishes. There the product is split off, by Price's theorem with f = gelu:
 
 weak:   cov = cov_12 gain_1 gain_2 + int_0^cov_12 (cov_12 - c) E_c[f''(X_1) f''(X_2)] dc;
-apart:  cov = -mean_1 mean_2 + the same integral from Y's correlation -1, where E f f is 0, if correlation and means
-        are negative; otherwise f(x) = x + f(-x) for one or both, first.
+apart:  if correlation and means are negative, cov = -mean_1 mean_2 + that integral from correlation -1 of the Y,
+        where E f f is 0; otherwise f(x) = x + f(-x) is inserted for one or both neurons first.
 """
 
 from fastmoments_kernels.formulas.bivariate import density
@@ -29,12 +29,12 @@ from fastmoments_kernels.formulas.ramp import step_ramp_cov
 from fastmoments_kernels.formulas.relu import conditional_ramp_shift, ramp_cov
 from fastmoments_kernels.vocabulary import Real, Reals, absolute, either, expm1, log, log1p, maximum, sqrt, where
 
-# From here on the integrals' 24 nodes do not resolve polynomials of 1 / (1 - r^2) everywhere.
+# Above this |r| the integrals' 24 nodes do not resolve polynomials of 1 / (1 - r^2) everywhere.
 WEAK = 0.9
-# The logarithm by which phi_2 may fall up to r: the integral from 0 cancels further out, that from -1 short of it.
-# E f' f' falls with phi_2, while the product of gains stays. Measured on both sides at zeros of the products.
+# The logarithm by which phi_2 falls up to r: above it the integral from 0 cancels, below it that from -1. E f' f'
+# falls with phi_2, while the product of gains stays. Measured on both sides at zeros of the products.
 FALL, PRODUCT_FALL = 1.5, 0.6
-# So deep in neuron 2's tail the 24 nodes lose cov_20's polynomial of degree 6, and the sum is its last term.
+# Below this g_2 the 24 nodes lose cov_20's polynomial of degree 6, and the sum is its last term.
 DEEP = -18.0
 
 
@@ -54,7 +54,7 @@ def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
 
 
 def mean(neuron: Reals) -> Real:
-    """E gelu(X): of three forms that all have the zero near g^2 = S^2 the one that cancels nowhere else."""
+    """E gelu(X) by three forms: each has the zero near g^2 = S^2 and cancels nowhere else where it is taken."""
     mu, var, sd, g, cdf_g, pdf_g, _, _ = neuron
     x = absolute(g)
     wide = sd * mills_1(x) - 1.0 / sd
@@ -87,7 +87,7 @@ def mean_dvar(neuron: Reals) -> Real:
 
 
 def var(neuron: Reals) -> Real:
-    """Var gelu(X): the covariance with a duplicate, whose noise is another."""
+    """Var gelu(X): the covariance with a duplicate, which has noise of its own."""
     return cov(neuron, neuron, neuron[1], 0.0)
 
 
@@ -180,8 +180,8 @@ def _product_11_product(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
 
 
 def _apart(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Reals:
-    """Each f as line x + f~: f~ is f itself, line = 0, or its mirror image as f(x) = x + f(-x), line = 1, such that
-    the two f~ are active in opposite tails. (line, E f~', E f~) of each."""
+    """(line, E f~', E f~) of each neuron, with f(x) = line x + f~(x): f~(x) is f(x), line = 0, or f(-x), line = 1,
+    such that the two f~ are active in opposite tails."""
     sign, g_1, g_2 = pair[0], neuron_1[3], neuron_2[3]
     return _mirrored(neuron_1, g_1 > sign * g_2), _mirrored(neuron_2, g_2 > sign * g_1)
 
@@ -194,8 +194,8 @@ def _mirrored(neuron: Reals, mirror: Real) -> Reals:
 
 
 def _gain_apart(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
-    """E f_1' f_2' - E f~_1' f~_2'. Where both are mirrored, 1 + E f~_1' + E f~_2' = E f_1' + E f~_2' =
-    E f_2' + E f~_1', of which the one that cancels least."""
+    """E f_1' f_2' - E f~_1' f~_2'. Where both are mirrored it is 1 + E f~_1' + E f~_2' = E f_1' + E f~_2' =
+    E f_2' + E f~_1', and the form that cancels least is taken."""
     # Triton unpacks one level at a time
     one, two = _apart(neuron_1, neuron_2, pair)
     line_1, slope_1, _ = one
@@ -245,8 +245,9 @@ def _product_11_sum(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
 
 
 def _given_zero(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Reals:
-    """phi(g) / S_1, the density of Y_1 = 0, times what is then known of X_2: E[f(X_2) | Y_1 = 0] - E f(X_2), and
-    r S_2 E[f' | Y_1 = 0], (r S_2)^2 E[f'' | Y_1 = 0], the derivatives of the first by -g."""
+    """The density phi(g) / S_1 of Y_1 = 0 times E[f(X_2) | Y_1 = 0] - E f(X_2), times r S_2 E[f'(X_2) | Y_1 = 0]
+    and times (r S_2)^2 E[f''(X_2) | Y_1 = 0]: the last two are the first one's derivatives by -g, the density
+    held."""
     sign, h, k, rho, eta, rest = pair
     sd_1, sd_2, pdf_1 = neuron_1[2], neuron_2[2], neuron_1[5]
     kappa, _ = conditional(h, k, eta, rest)
@@ -262,7 +263,7 @@ def _given_zero(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Reals:
 
 
 def density_excess(h: Real, k: Real, independent: Real, eta: Real, rest: Real) -> Real:
-    """phi_2(h, k; rho) - phi(h) phi(k), given the second, by expm1 of the logarithm of their quotient,
+    """phi_2(h, k; rho) - independent, independent = phi(h) phi(k), by expm1 of the logarithm of their quotient,
 
     (1 - eta^2) / 2 (h k - a^2 (1 / eta^2 - 1)) - log(1 - rho^2) / 2 with a = (h - k) / 2.
     """
@@ -271,7 +272,7 @@ def density_excess(h: Real, k: Real, independent: Real, eta: Real, rest: Real) -
     a = 0.5 * (h - k) / eta
     weak = eta > 0.5
     t = 2.0 * eta / (1.0 + square)
-    # log t, where t may be too small for 1 - t to be less than 1
+    # log t, also where t is so small that 1 - t rounds to 1
     log_t = where(weak, log1p(-where(weak, rest * rest / (1.0 + square), 0.0)), log(where(weak, 1.0, t)))
     logarithm = 0.5 * gap * (h * k - a * a * gap) - log_t
     above = logarithm > 0.0

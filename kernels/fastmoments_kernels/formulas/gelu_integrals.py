@@ -5,17 +5,18 @@ The integrals start at r = 0, or where the two neurons are apart at |r| = 1, whe
 """
 
 from fastmoments_kernels.bind import bind
-from fastmoments_kernels.formulas.bivariate import FAR, complement, density, half_distances, integral, remaining
+from fastmoments_kernels.formulas.bivariate import complement, density, integral, remaining
+from fastmoments_kernels.formulas.near_one import FAR, half_distances
 from fastmoments_kernels.vocabulary import Real, Reals, either, maximum, where
 
 
 def is_apart(pair: Reals, limit: Real) -> Real:
-    """Whether phi_2 has fallen to exp(-limit) of its largest value between 0 and r: to integrate from |r| = 1."""
+    """Whether phi_2 has fallen to exp(-limit) of its largest value between 0 and r: integrals begin at |r| = 1."""
     return _fall(pair)[1] >= limit
 
 
 def _fall(pair: Reals) -> Reals:
-    """x at |r| in bivariate.py's exponent, and by how much x^2 / 2 exceeds the least on the way from r = 0."""
+    """(x of bivariate.py at |r|, the excess of x^2 / 2 over its least value between 0 and |r|)."""
     _, h, k, _, eta, _ = pair
     a, b = half_distances(h, k)
     x, least = (a - b * eta * eta) / eta, maximum(a - b, 0.0)
@@ -23,9 +24,9 @@ def _fall(pair: Reals) -> Reals:
 
 
 def weight_integral(u_1: Real, u_2: Real, pair: Reals, limit: Real) -> Real:
-    """int of weight * phi_2 over |r| from 0, or where `is_apart` from 1; u = 1 / S^2.
+    """The integral of weight * phi_2 over |r| from 0, or from 1 where `is_apart`; u = 1 / S^2.
 
-    Where a route is not taken its pair is made uncorrelated, so that nothing overflows on the way.
+    A route that is not taken gets an uncorrelated pair, so that it does not overflow.
     """
     _, h, k, rho, eta, rest = pair
     x, fall = _fall(pair)
@@ -53,26 +54,26 @@ def _product(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
 
 
 def _remaining_product(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
-    """(|rho| - |r|) times that."""
+    """(|rho| - |r|) times `_product`."""
     return remaining(e, beyond, eta, context) * _product(e, beyond, eta, context)
 
 
 def _remaining_product_10(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
-    """The same of f'''(X_1), times S_1: by Leibniz' rule."""
+    """`_remaining_product` with f'''(X_1) for f''(X_1), times S_1, by Leibniz' rule."""
     first, second, third, _, q, dq, ddq = _derivatives(e, context)
     outer = third * q + 3.0 * second * dq + 3.0 * first * ddq
     return remaining(e, beyond, eta, context) * ((first * q + dq) - context[2] * outer)
 
 
 def _remaining_product_20(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
-    """The same of f''''(X_1), times S_1^2."""
+    """`_remaining_product` with f''''(X_1) for f''(X_1), times S_1^2."""
     first, second, third, fourth, q, dq, ddq = _derivatives(e, context)
     outer = fourth * q + 4.0 * third * dq + 6.0 * second * ddq
     return remaining(e, beyond, eta, context) * ((second * q + 2.0 * first * dq + ddq) - context[2] * outer)
 
 
 def _derivatives(e: Real, context: Reals) -> Reals:
-    """phi_2's first four derivatives by h, over phi_2; then E_r[f''(X_2)] S_2 / phi_2 and its first two by h."""
+    """phi_2's first four derivatives by h, divided by phi_2; E_r[f''(X_2)] S_2 / phi_2 and its first two by h."""
     h, k, _, u_2 = context
     slope_1, slope_2, bend, mixed = _log_derivatives(e, h, k)
     second = slope_1 * slope_1 - bend
@@ -83,7 +84,7 @@ def _derivatives(e: Real, context: Reals) -> Reals:
 
 
 def _log_derivatives(e: Real, h: Real, k: Real) -> Reals:
-    """Derivatives of -log phi_2 at r = (1 - e^2) / (1 + e^2): by h, by k, by h twice (as by k), by both negated."""
+    """Derivatives of -log phi_2 at r = (1 - e^2) / (1 + e^2): by h, k and h twice (k twice), minus by h and k."""
     square = e * e
     rise = 0.25 * (1.0 + square)
     together, apart = rise * (h + k), rise * (h - k) / square

@@ -17,7 +17,7 @@ def function(x: Real) -> Real:
 
 
 def lipschitz() -> Real:
-    """sup |f'| of a jump."""
+    """sup |f'|, infinite for a jump."""
     return float("inf")
 
 
@@ -51,7 +51,7 @@ def mean_dvar(neuron: Reals) -> Real:
 
 
 def var_partials(neuron: Reals) -> Reals:
-    """(dVar/dmu, dVar/dvar): phi(h) (Phi(-h) - Phi(h)) / sd and -h / (2 sd) of that."""
+    """(dVar/dmu, dVar/dvar): d_mu = phi(h) (Phi(-h) - Phi(h)) / sd, and -h / (2 sd) d_mu."""
     _, _, sd, h, _, pdf_h = neuron
     d_mu = over_sd(pdf_h * cdf_excess(-h), sd)
     return d_mu, -0.5 * over_sd(h * d_mu, sd)
@@ -76,7 +76,7 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 
 def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
-    """By the integral over the correlation."""
+    """The route of the integral over the correlation."""
     return orthant_route(correlate(neuron_1, neuron_2, cov_12, slack))
 
 

@@ -1,8 +1,8 @@
-"""identity(x) = x: what an activation's file supplies, in the simplest case.
+"""identity(x) = x: the functions of an activation's file, in the simplest case.
 
-Schedules are written against this file and bind an activation's in its place (INTERFACE lists the names).
-`neuron(mu, var, parameters)` turns one neuron into its features, which every other function takes: a tuple that
-begins with mu and var. `slack` is how far a pair's determinant may fall below zero by rounding, in units of
+Backends are written against this file; binding puts an activation's functions in place of these (INTERFACE lists
+them). `neuron(mu, var, parameters)` returns a neuron's features, a tuple that begins with mu and var; every other
+function takes features. `slack` is how far a pair's determinant may fall below zero by rounding, in units of
 var_1 var_2. Orders (a, b) of a covariance name derivatives of f: cov_10 = Cov(f'(X_1), f(X_2)),
 product_11 = E[f'(X_1) f'(X_2)].
 """
@@ -25,7 +25,7 @@ INTERFACE = (
     "cov_20",
     "product_11",
 )
-# What a file may leave out: it is then as it stands here. Without a series every pair goes by the pair formula.
+# A file may leave these out and then has those below. Without a series every pair takes the pair formula.
 OPTIONAL = (
     "conditional_var",
     "route",
@@ -41,15 +41,15 @@ ROUTES = 16  # more than `route` returns
 
 
 def interface_of(formula: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The functions an activation's file supplies, by name; what it leaves out is its `family`'s, if it has one."""
+    """The functions of an activation by name: its file's, else its `family`'s, else, if OPTIONAL, those below."""
     family = getattr(formula, "family", formula)
-    own = {name: getattr(formula, name, None) or getattr(family, name) for name in INTERFACE}
+    required = {name: getattr(formula, name, None) or getattr(family, name) for name in INTERFACE}
     fallback = {name: getattr(family, name, globals()[name]) for name in OPTIONAL}
-    return own | {name: getattr(formula, name, fallback[name]) for name in OPTIONAL}
+    return required | {name: getattr(formula, name, fallback[name]) for name in OPTIONAL}
 
 
 def has_series(formula: ModuleType) -> bool:
-    """Whether matrices may go by the series."""
+    """Whether matrices may be computed by the series."""
     return interface_of(formula)["series"] is not series
 
 
@@ -64,7 +64,7 @@ def function(x: Real) -> Real:
 
 
 def lipschitz() -> Real:
-    """sup |f'|, of the parameters where there are any: no schedule needs it."""
+    """sup |f'|, for error bounds; an activation's parameters are its arguments."""
     return 1.0
 
 
@@ -114,7 +114,7 @@ def var_dparameters(neuron: Reals) -> Reals:
 
 
 def series(neuron: Reals) -> Reals:
-    """(a_0, a_1, a_2), the start of a recurrence that the Hermite coefficients are made of."""
+    """(a_0, a_1, a_2), the start of the recurrence from which `coefficient` makes the Hermite coefficients."""
     return 0.0 * neuron[2], neuron[2], 0.0 * neuron[2]
 
 
@@ -137,7 +137,7 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 
 def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
-    """0, 1, ... below ROUTES: pairs of one number are best computed together, whatever that means to a schedule."""
+    """The route of a pair, a whole number below ROUTES: a backend may compute pairs of one route together."""
     return 0.0 * cov_12
 
 

@@ -23,8 +23,9 @@ from fastmoments_kernels.formulas.ramp import (
 from fastmoments_kernels.formulas.relu import series_step as series_step
 from fastmoments_kernels.vocabulary import Real, Reals, absolute, either, maximum, minimum, where
 
-# Between 0 and 1 the orthant's terms are positive, while at 0 those of the steps lose everything in the tails;
-# at -1 only these serve. Here both lose a factor 3 at worst, those at rho = 0 and these at rho = -1.
+# product_11 has two forms. At slopes from 0 to 1 the orthant's terms are positive, while the steps' lose everything
+# in the tails at slope 0; at slope -1 only the steps' serve. At this slope the orthant's lose a factor 3 at worst,
+# at rho = 0, and the steps' too, at rho = -1.
 LEAST_SLOPE = -0.15
 
 
@@ -44,7 +45,7 @@ def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
 
 
 def sloped(mu: Real, var: Real, slope: Real) -> Reals:
-    """The features for a slope."""
+    """The features of a neuron with this slope."""
     mu, var, sd, h, cdf_h, pdf_h = standardise(mu, var)
     return mu, var, sd, h, cdf_h, pdf_h, slope + 0.0 * cdf_h, mean_slope(h, slope)
 
@@ -53,7 +54,7 @@ def mean(neuron: Reals) -> Real:
     """E f(X) = sd (A(h) - slope A(-h))."""
     mu, _, sd, h, _, _, slope, _ = neuron
     _, mean_tail, _, _ = tails(absolute(h))
-    # not by h itself: mu / sd may be beyond the numbers
+    # not by h: mu / sd may overflow
     return kinked_line(mu, slope) + (1.0 - slope) * sd * mean_tail
 
 
@@ -64,12 +65,12 @@ def _standard_mean(h: Real, slope: Real) -> Real:
 
 
 def gain(neuron: Reals) -> Real:
-    """E f'(X) = Phi(h) + slope Phi(-h); at zero variance the slope at mu, the mean of both on the kink."""
+    """E f'(X) = Phi(h) + slope Phi(-h); at zero variance the slope at mu, on the kink the mean of both slopes."""
     return neuron[7]
 
 
 def var(neuron: Reals) -> Real:
-    """Var f(X) from those of both sides and their covariance -sd^2 A(h) A(-h)."""
+    """Var f(X) from the variances of both sides and their covariance -sd^2 A(h) A(-h)."""
     _, var, _, h, _, _, slope, _ = neuron
     upper, lower, product = side_variances(absolute(h))
     above, below = where(h < 0.0, lower, upper), where(h < 0.0, upper, lower)
@@ -85,7 +86,8 @@ def mean_dvar(neuron: Reals) -> Real:
 def var_partials(neuron: Reals) -> Reals:
     """(dVar/dmu, dVar/dvar) = (2 bend sd (A(h) Phi(-h) + slope A(-h) Phi(h)), E f'^2 - bend phi(h) mean / sd).
 
-    The first by the lesser tail Phi(-|h|) and the rest of Phi, which vanishes with h as the sum does for abs.
+    The first is made of the lesser tail Phi(-|h|) and 1 - 2 Phi(-|h|), which vanishes with h as the whole does for
+    abs.
     """
     _, var, sd, h, _, pdf_h, slope, gain = neuron
     tail, mean_tail, _, within = tails(absolute(h))
@@ -111,7 +113,7 @@ def var_dparameters(neuron: Reals) -> Reals:
 
 
 def series(neuron: Reals) -> Reals:
-    """(0, b_1, b_2) of the Hermite coefficients; from the second on they are those of relu times bend."""
+    """(0, b_1, b_2) of the Hermite coefficients; from b_2 on they are those of relu times bend."""
     _, _, sd, _, _, pdf_h, slope, gain = neuron
     return 0.0 * sd, sd * gain, (1.0 - slope) * sd * pdf_h * 0.7071067811865476
 
@@ -125,7 +127,7 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 
 def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
-    """By the integral over the correlation."""
+    """The route of the integral over the correlation."""
     return orthant_route(correlate(neuron_1, neuron_2, cov_12, slack))
 
 
@@ -144,7 +146,7 @@ def cov_20(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 
 def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
-    """E[f'(X_1) f'(X_2)] = d cov / d cov_12: for slopes like relu's by the probability that both are positive."""
+    """E[f'(X_1) f'(X_2)] = d cov / d cov_12, for slopes near relu's by the probability that both are positive."""
     low, high = minimum(neuron_1[6], neuron_2[6]), maximum(neuron_1[6], neuron_2[6])
     pair = correlate(neuron_1, neuron_2, cov_12, slack)
     like_relu = (low > LEAST_SLOPE) & (high <= 1.0)

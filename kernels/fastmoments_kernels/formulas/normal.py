@@ -1,6 +1,6 @@
 """The univariate normal: density, distribution, Mills ratios and the moments of a rectified variable.
 
-Everything is relative: tails come from R_n(x) = int_0^inf t^n exp(-x t - t^2/2) dt, never from 1 - Phi.
+Errors are relative: tails come from R_n(x) = int_0^inf t^n exp(-x t - t^2/2) dt, never from 1 - Phi.
 """
 
 from math import factorial
@@ -28,9 +28,9 @@ INSIDE = tuple((-0.5) ** n / (factorial(n) * (2 * n + 1)) for n in range(15, -1,
 def pdf(x: Real) -> Real:
     """phi(x) = exp(-x^2/2) / sqrt(2 pi), with the rounding of x^2 put back.
 
-    Tails are sums of terms that all carry phi; without this they would cancel down to x^2 eps.
+    Tails are sums of terms with the factor phi; with x^2 rounded they would cancel down to x^2 eps.
     """
-    y = minimum(absolute(x), 64.0)  # phi is 0 from here on, and x^2 stays finite
+    y = minimum(absolute(x), 64.0)  # phi is 0 beyond, and x^2 stays finite
     square = y * y
     rounding = difference_of_products(y, y, square, 1.0)
     return PDF_0 * exp(-0.5 * square) * (1.0 - 0.5 * rounding)
@@ -43,13 +43,13 @@ def mills_0(x: Real) -> Real:
 
 
 def mills_1(x: Real) -> Real:
-    """R_1(x) = 1 - x R_0(x), x >= 0, without that difference (it loses x^2)."""
+    """R_1(x) = 1 - x R_0(x), x >= 0, without the subtraction, which loses x^2."""
     u = 1.0 / (x + CENTRE)
     return u * u * polynomial(MILLS_1, (x - CENTRE) * u)
 
 
 def mills_2(x: Real) -> Real:
-    """R_2(x) = (1 + x^2) R_0(x) - x, x >= 0, without that difference (it loses x^4)."""
+    """R_2(x) = (1 + x^2) R_0(x) - x, x >= 0, without the subtraction, which loses x^4."""
     u = 1.0 / (x + CENTRE)
     return u * u * u * polynomial(MILLS_2, (x - CENTRE) * u)
 
@@ -61,7 +61,7 @@ def cdf(x: Real) -> Real:
 
 
 def inside(x: Real) -> Real:
-    """P(-|x| < Z < |x|) = 2 int_0^|x| phi, relative to itself near 0."""
+    """P(-|x| < Z < |x|) = 2 int_0^|x| phi, with a small relative error near 0 too."""
     reach = absolute(x)
     series = 2.0 * PDF_0 * reach * polynomial(INSIDE, reach * reach)
     return where(reach < 1.0, series, 1.0 - 2.0 * cdf(-reach))
@@ -78,7 +78,7 @@ def ramp_tail_square(x: Real) -> Real:
 
 
 def cdf_excess(x: Real) -> Real:
-    """Phi(x) - Phi(-x) = erf(x / sqrt 2), relative to itself near 0."""
+    """Phi(x) - Phi(-x) = erf(x / sqrt 2), with a small relative error near 0 too."""
     return where(x < 0.0, -1.0, 1.0) * inside(x)
 
 
@@ -88,7 +88,7 @@ def erf(x: Real) -> Real:
 
 
 def cdf_difference(high: Real, low: Real, shift: Real) -> Real:
-    """Phi(high) - Phi(low) with shift = high - low known to its last digits."""
+    """Phi(high) - Phi(low), given shift = high - low to its last digits."""
     nearest, value = scaled_cdf_difference(high, low, shift)
     return exp(-0.5 * nearest * nearest) * value
 
@@ -97,7 +97,7 @@ def scaled_cdf_difference(high: Real, low: Real, shift: Real) -> Reals:
     """(nearest, value) with Phi(high) - Phi(low) = exp(-nearest^2 / 2) value.
 
     Two tails of one side cancel when the shift is small beside their scale; then phi is integrated over the
-    shift itself, phi(mid) int exp(-(mid + t)^2/2 + mid^2/2) dt with eight nodes.
+    shift, as phi(mid) int exp(-(mid + t)^2/2 + mid^2/2) dt with eight nodes.
     """
     middle = low + 0.5 * shift
     small = absolute(shift) * (1.0 + absolute(low) + absolute(high)) < 1.5
@@ -108,7 +108,7 @@ def scaled_cdf_difference(high: Real, low: Real, shift: Real) -> Reals:
     # 0 is on the upper side, as it is in the derivative of |x|
     apart = (high < 0.0) & (low >= 0.0) | (high >= 0.0) & (low < 0.0)
     same_side = PDF_0 * (mills_0(inner) - fall * mills_0(outer))
-    # by both tails, so that the mirrored interval has the same bits
+    # from both tails, so that the mirrored interval has the same bits
     tails = where(shift < 0.0, -1.0, 1.0) * where(apart, 1.0 - (cdf(-inner) + cdf(-outer)), same_side)
     nearest = where(small, middle, where(apart, 0.0, inner))
     return nearest, where(small, PDF_0 * step * integral, tails)

@@ -1,4 +1,4 @@
-"""npn(x) = r - q exp(-tau (x - center)^2 / 2): r less q times `gaussian`."""
+"""npn(x) = r - q exp(-tau (x - center)^2 / 2): r minus q times `gaussian`."""
 
 from fastmoments_kernels.formulas.bump import (
     bump,
@@ -96,7 +96,7 @@ def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
-    """Cov(npn(X_1), npn(X_2)) = q_1 q_2 Cov(s_1(X_1), s_2(X_2)), and so all derivatives."""
+    """Cov(npn(X_1), npn(X_2)) = q_1 q_2 Cov(s_1(X_1), s_2(X_2)); derivatives have the factor q_1 q_2 too."""
     return neuron_1[9] * neuron_2[9] * bump_cov(neuron_1[:8], neuron_2[:8], cov_12, slack)
 
 
@@ -117,7 +117,7 @@ def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> R
 
 def cov_dparameters(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Reals:
     """d cov along neuron 1's (r, q, tau, center)."""
-    q_2, both = neuron_2[9], neuron_1[9] * neuron_2[9]
+    q_2, amplitudes = neuron_2[9], neuron_1[9] * neuron_2[9]
     d_tau, d_center = bump_cov_dparameters(neuron_1[:8], neuron_2[:8], cov_12, slack)
     d_q = q_2 * bump_cov(neuron_1[:8], neuron_2[:8], cov_12, slack)
-    return 0.0 * d_q, d_q, both * d_tau, both * d_center
+    return 0.0 * d_q, d_q, amplitudes * d_tau, amplitudes * d_center

@@ -4,8 +4,8 @@ f = alpha x + a s + constant with a = -(1 - alpha) q: its gain is alpha + a E s'
 
 cov = cov_12 gain_1 gain_2 + a_1 a_2 (Cov(s_1, s_2) - cov_12 E s_1' E s_2'),
 
-which unlike four separate terms keeps its digits where f has an extremum and its gain is small. Where the two in
-brackets are large and unequal, the four are added as they are.
+which unlike the four terms of the product keeps its digits where f has an extremum and its gain is small. Where the
+two in brackets are large and unequal, the four terms are added.
 """
 
 from fastmoments_kernels.formulas.bump import (
@@ -80,9 +80,9 @@ def mean_dvar(neuron: Reals) -> Real:
 
 def var_partials(neuron: Reals) -> Reals:
     """(dVar/dmu, dVar/dvar) = (2 Cov(f', f), gain^2 + alpha a var E s''' + a^2 (dVar s/dvar - (E s')^2))."""
-    own, one, a = self_link(neuron), neuron[:8], neuron[11]
-    curved = neuron[8] * neuron[1] * twist(one) + a * remainder_dvar(one, one, own)
-    return 2.0 * _cov_10(neuron, neuron, own), gain(neuron) * gain(neuron) + a * curved
+    joined, one, a = self_link(neuron), neuron[:8], neuron[11]
+    curved = neuron[8] * neuron[1] * twist(one) + a * remainder_dvar(one, one, joined)
+    return 2.0 * _cov_10(neuron, neuron, joined), gain(neuron) * gain(neuron) + a * curved
 
 
 def mean_dparameters(neuron: Reals) -> Reals:
@@ -144,7 +144,7 @@ def _cov(neuron_1: Reals, neuron_2: Reals, link: Reals) -> Real:
 
 
 def _of_both(scale: Real, neuron_1: Reals, neuron_2: Reals, small: Real, rest: Real, whole: Real) -> Real:
-    """The moment of f and f from that of their bumps in parts; scale = 1 if it is of f' and f', else cov_12."""
+    """Cov(f(X_1), f(X_2)) from that of the bumps in parts, with scale = cov_12; or E f' f', with scale = 1."""
     alpha_1, alpha_2, amplitudes = neuron_1[8], neuron_2[8], neuron_1[11] * neuron_2[11]
     gain_1, gain_2 = neuron_1[11] * slope(neuron_1[:8]), neuron_2[11] * slope(neuron_2[:8])
     linear = alpha_1 * alpha_2 + (alpha_1 * gain_2 + gain_1 * alpha_2)
@@ -153,7 +153,7 @@ def _of_both(scale: Real, neuron_1: Reals, neuron_2: Reals, small: Real, rest: R
 
 
 def _against(linear: Real, neuron_2: Reals, small: Real, rest: Real, whole: Real) -> Real:
-    """Cov(g(X_1), f(X_2)) from that with the bump of f in parts; linear = cov_12 E g'(X_1)."""
+    """Cov(g(X_1), f(X_2)) from Cov(g(X_1), s(X_2)) in parts; linear = cov_12 E g'(X_1)."""
     together = linear * gain(neuron_2) + neuron_2[11] * rest
     return where(small > 0.0, together, linear * neuron_2[8] + neuron_2[11] * whole)
 

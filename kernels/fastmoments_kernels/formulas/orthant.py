@@ -2,7 +2,7 @@
 
 P(Z_1 < sign h, Z_2 < k) at correlation sign rho is a sum of two terms exp(excess - low^2 / 2) value, where low is
 the lower limit, or 0 if both are above: P is at most Phi(low). Positive correlation: Phi Phi + J_0, both positive.
-Negative: the probability at correlation -1, max(0, Phi(k) - Phi(-h)), plus what is integrated from there, because
+Negative: the probability at correlation -1, max(0, Phi(k) - Phi(-h)), plus the integral from there, because
 Phi Phi - J_0 loses everything where both are nearly equal. An excess is a sum of products that do not cancel, so
 that quotients of such terms keep their digits however far out they are.
 """
@@ -10,18 +10,14 @@ that quotients of such terms keep their digits however far out they are.
 from fastmoments_kernels.formulas.bivariate import (
     LEAST,
     MILD,
-    NEAR,
     REACHES,
     corner,
-    half_distances,
-    is_near_one,
     mild_integral,
-    near_one,
     scaled_integral,
     span,
-    steepness,
     tail_integral,
 )
+from fastmoments_kernels.formulas.near_one import NEAR, half_distances, is_near_one, near_one, steepness
 from fastmoments_kernels.formulas.normal import PDF_0, cdf, mills_0, scaled_cdf_difference
 from fastmoments_kernels.vocabulary import (
     Real,
@@ -52,21 +48,21 @@ def _is_tail(pair: Reals) -> Real:
 
 
 def _span_of(pair: Reals) -> Real:
-    """`span`, inf in the lower tail; in the upper one P is not much less than Phi Phi, whatever rho."""
+    """`span`, inf in the lower tail; in the upper tail P is not much less than Phi Phi at any rho."""
     _, h, k, _, eta, rest = pair
     return where(_is_tail(pair) & ~(k > h), INF, span(h, k, eta, rest))
 
 
 def route(pair: Reals) -> Real:
-    """Which of its routes `orthant` takes, by number."""
+    """The number of the route that `orthant` takes."""
     sign, h, k, rho, eta, _ = pair
     return sized_route(sign, h, k, rho, eta * (1.0 + rho))
 
 
 def sized_route(sign: Real, h: Real, k: Real, rho: Real, root: Real) -> Real:
-    """By `_is_tail`, `is_near_one` and `span` without their divisions, root = sqrt(1 - rho^2).
+    """`route` by `_is_tail`, `is_near_one` and `span` without their divisions, root = sqrt(1 - rho^2).
 
-    A pair that rounding puts beside another route costs time and nothing else.
+    Rounding may give a pair the number of a neighbouring route: that costs time, not digits.
     """
     a, b = half_distances(h, k)
     above, below = 1.0 + rho, 1.0 - rho
@@ -84,9 +80,9 @@ def sized_route(sign: Real, h: Real, k: Real, rho: Real, root: Real) -> Real:
 
 
 def _mild(pair: Reals) -> Real:
-    """Phi Phi +- J_0, not from their exponents; both are positive, or P is not much less than either.
+    """Phi Phi +- J_0 by values, not exponents: both terms are positive, or P is not much less than either.
 
-    phi(M) is one of phi(h) and phi(k), whose squares' rounding is within the condition number.
+    phi(M) is phi(h) or phi(k); the rounding of their exponents is within the condition number.
     """
     sign, h, k, _, eta, rest = pair
     size_h, size_k = absolute(h), absolute(k)
@@ -98,17 +94,17 @@ def _mild(pair: Reals) -> Real:
 
 
 def _anywhere(pair: Reals) -> Real:
-    """The sum of both terms whatever they are."""
+    """The sum of both terms, for any pair."""
     excess, value = scaled_orthant(pair)
     low, _, _ = limits(pair)
     return exp(excess - 0.5 * (low * low)) * value
 
 
 def limits(pair: Reals) -> Reals:
-    """(low, high, beyond): the lower limit and the higher one, or 0 for those above it, and the excess of the
-    farther one, (low^2 - max(h^2, k^2)) / 2 without that difference.
+    """(low, high, beyond): the lower and the higher limit, each 0 if it is above 0, and the farther one's excess,
+    (low^2 - max(h^2, k^2)) / 2 without the subtraction.
 
-    Where limits are equal or opposite every part is on the side of the kink that `corner` takes.
+    Where the limits are equal or opposite every part takes the side of the kink that `corner` takes.
     """
     sign, h, k, _, _, _ = pair
     a, b = half_distances(h, k)
@@ -126,7 +122,7 @@ def scaled_orthant(pair: Reals) -> Reals:
     first = where(value_1 == 0.0, excess_2, excess_1)
     second = where(value_2 == 0.0, excess_1, excess_2)
     excess = maximum(first, second)
-    # a term that is 0 here has derivatives, of its own excess, and so has one as large as the other
+    # derivatives pass through both excesses, of a term that is 0 too
     scale_1, scale_2 = minimum(0.0, excess_1 - excess), minimum(0.0, excess_2 - excess)
     return excess, value_1 * exp(scale_1) + value_2 * exp(scale_2)
 
@@ -146,7 +142,7 @@ def _apart(pair: Reals) -> Reals:
 
 
 def _near_one(pair: Reals) -> Reals:
-    """The probability at correlation +-1, less or more what is left from there."""
+    """The probability at correlation +-1, and the integral from there to rho."""
     sign, h, k, _, eta, _ = pair
     _, p, _, _ = near_one(h, k, eta)
     excess_1, value_1 = either(sign > 0.0, _lower, _gap, (pair,))
@@ -194,5 +190,5 @@ def _nothing(pair: Reals) -> Reals:
 
 
 def scaled_cdf(x: Real) -> Real:
-    """Phi(x), below 0 over exp(-x^2 / 2)."""
+    """Phi(x), for x < 0 divided by exp(-x^2 / 2)."""
     return where(x < 0.0, PDF_0 * mills_0(absolute(x)), cdf(x))

@@ -1,19 +1,18 @@
-"""The kinked line f(x) = x for x > 0, slope x below, of standardised pairs: what relu, leaky relu and abs share.
+"""The kinked line f(x) = x for x > 0, slope x below, of standardised pairs, for relu, leaky_relu and abs.
 
-f = slope x + bend relu(x), bend = 1 - slope. Its covariances are those of the line with the mean slopes E f' plus
-the part of the kinks, which `kink_cov` and `step_kink_cov` integrate directly: neither is a difference from
-rho Phi Phi. 0 counts as positive throughout, as it does in the derivative of |x|.
+f = slope x + bend relu(x), bend = 1 - slope. A covariance is that of the lines with the mean slopes E f' plus the
+kinks' part, which `kink_cov` and `step_kink_cov` integrate directly, without a difference from rho Phi Phi. 0
+counts as positive throughout, as in the derivative of |x|.
 """
 
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.formulas.bivariate import (
     RAMP_REACHES,
     fitted_integral,
-    is_near_one,
-    near_one,
     remaining,
 )
 from fastmoments_kernels.formulas.correlation import conditional
+from fastmoments_kernels.formulas.near_one import is_near_one, near_one
 from fastmoments_kernels.formulas.normal import (
     cdf,
     cdf_difference,
@@ -39,9 +38,9 @@ from fastmoments_kernels.vocabulary import (
     where,
 )
 
-# both forms of kink_cov at rho = 1 lose a factor 2.8 here, and less on their own side of it
+# both forms of kink_cov at rho = 1 lose a factor 2.8 at this y, and less on the side where each is taken
 ONE_SIDE = 0.5
-# below, the forms of `tails` around 0 are as good as those of the tails
+# up to this x the forms of `tails` around 0 are as good as those of the tails
 CENTRAL = 0.5
 
 
@@ -51,18 +50,18 @@ def kinked_line(x: Real, slope: Real) -> Real:
 
 
 def mean_slope(h: Real, slope: Real) -> Real:
-    """E f'(h + Z) = Phi(h) + slope Phi(-h), for slope -1 relative to its zero at h = 0."""
+    """E f'(h + Z) = Phi(h) + slope Phi(-h), for slope -1 with a small relative error near its zero h = 0 too."""
     within = inside(h)
     return where(h < 0.0, slope, 1.0) * within + (1.0 + slope) * _tail(absolute(h), within)
 
 
 def _tail(x: Real, within: Real) -> Real:
-    """Phi(-x) for x >= 0 from within = 1 - 2 Phi(-x): near 0 that has more digits."""
+    """Phi(-x) for x >= 0, near 0 from within = 1 - 2 Phi(-x), which has more digits there."""
     return where(x < CENTRAL, 0.5 - 0.5 * within, cdf(-x))
 
 
 def tails(x: Real) -> Reals:
-    """(Phi(-x), A(-x), E max(-x + Z, 0)^2, 1 - 2 Phi(-x)) for x >= 0, near 0 from their values there."""
+    """(Phi(-x), A(-x), E max(-x + Z, 0)^2, 1 - 2 Phi(-x)) for x >= 0, near 0 from their values at 0."""
     within, central = inside(x), x < CENTRAL
     tail = _tail(x, within)
     mean = where(central, pdf(x) - x * tail, ramp_mean(-x))
@@ -86,10 +85,10 @@ def _kink_cov_apart(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
 
 
 def _kink_cov_near_one(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """rho Phi(low) Phi(-high) - A(low) A(-high), which holds at rho = 1, and what is left from there.
+    """rho Phi(low) Phi(-high) - A(low) A(-high), exact at rho = 1, plus the integral N from there.
 
     x and y are the distances of low and high from 0, x the farther one where both are on one side. Far out on
-    one side Phi(-x) - y A(-x) is formed without that difference.
+    one side Phi(-x) - y A(-x) is formed without the subtraction.
     """
     exponent, _, _, n = near_one(h, k, eta)
     low, high = minimum(h, k), maximum(h, k)
@@ -105,17 +104,17 @@ def _kink_cov_near_one(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Re
 
 
 def step_ramp_cov(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """phi(h) int_0^rho Phi((k - r h) / sqrt(1 - r^2)) dr, of the sign of the correlation in Cov(step, relu)."""
+    """phi(h) int_0^rho Phi((k - r h) / sqrt(1 - r^2)) dr; times the correlation's sign it is Cov(step, relu)."""
     return either(is_near_one(h, k, eta), _step_ramp_near_one, _step_ramp_apart, (h, k, rho, eta, rest))
 
 
 def step_kink_cov(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """`step_ramp_cov` less rho phi(h) Phi(k); odd in (h, k)."""
+    """`step_ramp_cov` - rho phi(h) Phi(k); odd in (h, k)."""
     return either(is_near_one(h, k, eta), _step_kink_near_one, _step_kink_apart, (h, k, rho, eta, rest))
 
 
 def _step_ramp_apart(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """By parts, so that the integrand is elementary; what cancels stays below the condition number."""
+    """By parts, so that the integrand is elementary; cancellation stays below the condition number."""
     return rho * pdf(h) * cdf(k) + slope_integral((h, k), h, k, eta, rest)
 
 
@@ -132,13 +131,13 @@ def _kappa_slope(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
 
 
 def _step_ramp_near_one(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """The value at rho = 1 less phi(h) int_rho^1, by parts."""
+    """The value at rho = 1 minus phi(h) int_rho^1, by parts."""
     kappa, _ = conditional(h, k, eta, rest)
     return _step_ramp_at_one(h, k) - (_gap(eta) * pdf(h) * cdf(kappa) + _beyond(h, k, eta))
 
 
 def _step_kink_near_one(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """The same, where Phi(kappa) - Phi(k) is integrated."""
+    """`_step_ramp_near_one` with Phi(kappa) - Phi(k) as the integrand."""
     kappa, shift = conditional(h, k, eta, rest)
     central = maximum(absolute(h), absolute(k)) < 1.0
     at_one = where(central, _step_kink_at_one(h, k), _step_ramp_at_one(h, k) - pdf(h) * cdf(k))
@@ -165,17 +164,17 @@ def _step_ramp_at_one(h: Real, k: Real) -> Real:
 
 
 def _step_kink_at_one(h: Real, k: Real) -> Real:
-    """`_step_ramp_at_one` less phi(h) Phi(k), in terms that vanish with h and k: for arguments of middle size."""
+    """`_step_ramp_at_one` - phi(h) Phi(k), in terms that vanish with h and k, for h and k up to about 1."""
     fall = pdf(h) * expm1(-0.5 * (k - h) * (k + h))  # phi(k) - phi(h)
     odd = cdf_excess(h) * pdf(k) + cdf_excess(k) * pdf(h)
     return k * cdf(minimum(h, k)) * cdf(-maximum(h, k)) - 0.5 * (where(k > h, 1.0, -1.0) * fall + odd)
 
 
 def conditional_shift(pair: Reals, slope: Real) -> Real:
-    """t M(kappa) - M(k), t = sqrt(1 - rho^2), M(x) = E f(x + Z): what X_1 = 0 changes in E f(X_2) / sd_2.
+    """t M(kappa) - M(k), t = sqrt(1 - rho^2), M(x) = E f(x + Z): the change of E f(X_2) / sd_2 given X_1 = 0.
 
-    t kappa - k = -rho h is taken out, at the slope E f'(kappa + Z) where kappa - k is small and by
-    M(x) = f(x) + bend A(-|x|) elsewhere: the rest no longer cancels.
+    t kappa - k = -rho h is taken out, with the slope E f'(kappa + Z) where kappa - k is small and by
+    M(x) = f(x) + bend A(-|x|) elsewhere: the remaining terms do not cancel.
     """
     _, h, k, rho, eta, rest = pair
     kappa, shift = conditional(h, k, eta, rest)
@@ -186,7 +185,7 @@ def conditional_shift(pair: Reals, slope: Real) -> Real:
     close_kink = -moved * moved * pdf(k) * gauss_legendre(LEGENDRE_8, _moved_density, (k, moved)) - drop * pdf(near)
     line = -rho * h
     beside = where(k < 0.0, slope * line, line)
-    # on the side of the kink that |kappa| takes below, whatever rounding makes of k + line = t kappa
+    # on the side of the kink that |kappa| takes below, however k + line = t kappa is rounded
     across = where(kappa < 0.0, slope * (k + line), k + line) - kinked_line(k, slope)
     same_side = (kappa > 0.0) & (k > 0.0) | (kappa < 0.0) & (k < 0.0)
     t = 2.0 * eta / (1.0 + eta * eta)
@@ -196,7 +195,7 @@ def conditional_shift(pair: Reals, slope: Real) -> Real:
 
 
 def _moved_density(node: Real, context: Reals) -> Real:
-    """t phi(k + t) / phi(k) at t = node moved, over moved."""
+    """t phi(k + t) / phi(k) at t = node moved, divided by moved."""
     k, moved = context
     t = node * moved
     return node * exp(-t * (k + 0.5 * t))

@@ -5,8 +5,8 @@ cov = sd_1 sd_2 (rho Phi(h) Phi(k) + int_0^rho (rho - r) phi_2(h, k; r) dr)     
 """
 
 from fastmoments_kernels.bind import bind
-from fastmoments_kernels.formulas.bivariate import is_near_one, near_one
 from fastmoments_kernels.formulas.correlation import correlate, over_sd, standardise
+from fastmoments_kernels.formulas.near_one import is_near_one, near_one
 from fastmoments_kernels.formulas.normal import (
     cdf,
     cdf_difference,
@@ -48,7 +48,7 @@ def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
 def mean(neuron: Reals) -> Real:
     """E relu(X) = sd A(h)."""
     mu, _, sd, h, _, pdf_h = neuron
-    # not by h above 0: mu / sd may be beyond the numbers
+    # above 0 not by h: mu / sd may overflow
     return maximum(mu, 0.0) + sd * pdf_h * mills_1(absolute(h))
 
 
@@ -95,7 +95,7 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 
 def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
-    """By the integral over the correlation."""
+    """The route of the integral over the correlation."""
     return orthant_route(correlate(neuron_1, neuron_2, cov_12, slack))
 
 
@@ -110,7 +110,7 @@ def _cov_apart(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -
 
 
 def _cov_near_one(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """The value at |rho| = 1 and what is left of it: both linear in 1 - rho and of second order."""
+    """The value at |rho| = 1, a term linear in 1 - rho, and a remainder of second order."""
     exponent, _, _, n = near_one(h, k, eta)
     n = exp(exponent) * n
     gap = 2.0 * eta * eta / (1.0 + eta * eta)
@@ -121,7 +121,7 @@ def _cov_near_one(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real
     both_negative = ramp_tail_square(absolute(low)) + mean_low * bracket
     at_one = where(low < 0.0, both_negative, cdf(low) - mean_low * mean_minus_high)
     same = at_one - gap * cdf(low) + n
-    # h carries the sign: the neuron itself stands at -h
+    # h is multiplied by the sign: the neuron's own is -h
     overlap = where(k > h, cdf_difference(k, h, k - h), 0.0)
     product = where(k > h, ramp_mean(h) * ramp_mean(-k), ramp_mean(-h) * ramp_mean(k))
     opposite = (gap - 1.0) * overlap - product + n

@@ -1,6 +1,6 @@
-"""The functions that users call in kernels of their own: numbers in, numbers out, for any activation.
+"""The functions that users call in their own kernels: numbers in, numbers out, for any activation.
 
-Parameters are a tuple of numbers, those of a pair of neurons in turn: (tau_1, tau_2, ...).
+Parameters are a tuple of numbers; for a pair the two neurons' alternate: (tau_1, tau_2, center_1, center_2, ...).
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def _cov(mu_1: Real, mu_2: Real, var_1: Real, var_2: Real, cov_12: Real, paramet
 def _cov_partials(
     mu_1: Real, mu_2: Real, var_1: Real, var_2: Real, cov_12: Real, parameters: Reals, slack: Real
 ) -> Reals:
-    """d cov: an order more for a mu, two and half of it for a var, one in both neurons for cov_12."""
+    """d cov along (mu_1, mu_2, var_1, var_2, cov_12): Cov(f', f) for a mu, Cov(f'', f) / 2 for a var, E f' f'."""
     one = formula.neuron(mu_1, var_1, parameters[::2])
     two = formula.neuron(mu_2, var_2, parameters[1::2])
     return (

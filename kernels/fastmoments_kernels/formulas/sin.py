@@ -1,4 +1,4 @@
-"""sin(omega x + phase): its value and slope at the mean; everything else is `wave`'s."""
+"""sin(omega x + phase): its value and slope at the mean; the other functions are those of `wave`."""
 
 from fastmoments_kernels.formulas import wave as family
 from fastmoments_kernels.formulas.wave import angle, features

@@ -5,7 +5,7 @@ covariance (Kuang & Lin 2026). With S^2 = noise + var, g = mu / S, and times the
 
 mean = Phi(g), gain = phi(g) / S, cov = int_0^rho phi_2(g_1, g_2; r) dr, rho = cov_12 / (S_1 S_2).
 
-Whatever the inputs' correlation, |rho| < 1: 1 - rho^2 is a sum of positive terms, which keeps its digits at large
+|rho| < 1 at any correlation of the inputs: 1 - rho^2 is a sum of positive terms, which keeps its digits at large
 variances too.
 """
 
@@ -46,7 +46,7 @@ def mean_dvar(neuron: Reals) -> Real:
 
 
 def var_partials(neuron: Reals) -> Reals:
-    """(dVar/dmu, dVar/dvar): 2 cov_10 and cov_20 + product_11 of duplicates, the latter two terms of one sign.
+    """(dVar/dmu, dVar/dvar): 2 cov_10 and cov_20 + product_11 of duplicates, the second by two terms of one sign.
 
     kappa is eta g, and (1 - rho) phi_2(g, g; rho) = eta phi(g) phi(eta g).
     """
@@ -77,7 +77,7 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 
 def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
-    """By the integral over the correlation."""
+    """The route of the integral over the correlation."""
     return orthant_route(correlate(neuron_1, neuron_2, cov_12, slack))
 
 

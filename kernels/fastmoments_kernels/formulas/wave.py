@@ -1,14 +1,14 @@
-"""sin(omega x + phase) and cos(omega x + phase): what the two share, in f and its slope at the mean.
+"""sin(omega x + phase) and cos(omega x + phase): their shared functions, in terms of f and f' at the mean.
 
-With t = omega mu + phase, V = omega^2 var and C = omega_1 omega_2 cov_12, f and f' standing for the two at t:
+With t = omega mu + phase, V = omega^2 var and C = omega_1 omega_2 cov_12, f and f' short for f(t) and f'(t):
 
 mean = e^{-V/2} f, gain = omega e^{-V/2} f',
 cov = e^{-(V_1 + V_2)/2} ((cosh C - 1) f_1 f_2 + sinh C f'_1 f'_2)                      (Kuang & Lin 2026).
 
 Pairs are written with q = 1 - e^{-|C|} and D = V_1 + V_2 - 2 |C| >= 0, so that nothing overflows and a weak
-correlation keeps its digits: cov = e^{-D/2} q (q f_1 f_2 +- (2 - q) f'_1 f'_2) / 2, the sign that of C. An
-exponential is the square of its root, one before and one after what is large: neither underflows if the result
-does not.
+correlation keeps its digits: cov = e^{-D/2} q (q f_1 f_2 +- (2 - q) f'_1 f'_2) / 2, with the sign of C. A falling
+exponential is applied as two equal factors, one before and one after a large factor: neither underflows if the
+result does not.
 """
 
 from fastmoments_kernels.formulas.correlation import clip, judged, root
@@ -31,7 +31,7 @@ def angle(mu: Real, parameters: Reals) -> Real:
 
 
 def features(mu: Real, var: Real, omega: Real, f: Real, slope: Real) -> Reals:
-    """(mu, var, sd, omega, V, f(t), f'(t), e^{-V/4}), the derivative f' along t."""
+    """(mu, var, sd, omega, V, f(t), f'(t), e^{-V/4}), f' the derivative along t."""
     var = judged(var)
     power = omega * omega * var
     return mu, var, root(var), omega, power, f, slope, exp(-0.25 * power)
@@ -93,7 +93,7 @@ def series(neuron: Reals) -> Reals:
     """(0, b_1, b_2) of the Hermite coefficients b_n = e^{-V/2} (omega sd)^n f^(n)(t) / sqrt(n!).
 
     Where e^{-V/2} underflows they are 0. As b_n^2 <= e^{-V} V^n / n!, the sum of rho^(2n) b_n^2 is at most
-    e^{-V (1 - rho^2)}, and what a pair loses e^{-V (1 - rho^2)/2} sqrt(K_jj): 1e-58 at V = 1416 and rho = 0.9.
+    e^{-V (1 - rho^2)}, and a pair's loss at most e^{-V (1 - rho^2)/2} sqrt(K_jj): 1e-58 at V = 1416 and rho = 0.9.
     """
     _, _, sd, omega, power, f, slope, fall = neuron
     decay = fall * fall
@@ -138,8 +138,8 @@ def product_11(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> R
 def cov_dparameters(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Reals:
     """d cov along omega_1 and phase_1: mu_1 dK/dt_1 - omega_1 var_1 K + omega_2 cov_12 dK/dC, and dK/dt_1.
 
-    dK/dC is +-K and e^{-D/2 - |C|} (+-q f_1 f_2 + e^{-|C|} f'_1 f'_2). What multiplies K cancels where V is large
-    and is formed in one. All terms share one e^{-D/2}: errors of several, of D eps, would not cancel with them.
+    dK/dC is +-K + e^{-D/2 - |C|} (+-q f_1 f_2 + e^{-|C|} f'_1 f'_2). The factor of K cancels where V is large and
+    is formed by one operation. All terms share one e^{-D/2}: the errors of several, D eps each, would not cancel.
     """
     mu, var_1, _, omega_1, _, f_1, slope_1, _ = neuron_1
     _, _, _, omega_2, _, f_2, slope_2, _ = neuron_2
@@ -161,7 +161,7 @@ def _pair(neuron_1: Reals, neuron_2: Reals, cov_12: Real) -> Reals:
     shared = omega_1 * omega_2 * cov_12
     sign = where(shared < 0.0, -1.0, 1.0)
     aligned = sign * cov_12
-    # differences before the products with omega: exact for duplicates, and near them
+    # differences before the products with omega are exact for duplicates and near them
     apart_1 = difference_of_products(omega_1, var_1, omega_2, aligned)
     apart_2 = difference_of_products(omega_2, var_2, omega_1, aligned)
     distance = maximum(omega_1 * apart_1 + omega_2 * apart_2, 0.0)
@@ -175,6 +175,6 @@ def _value(neuron_1: Reals, neuron_2: Reals, pair: Reals, weight: Real) -> Real:
 
 
 def _shape(pair: Reals, even: Real, odd: Real) -> Real:
-    """e^{-|C|} ((cosh C - 1) even + sinh C odd), e^{D/2} cov of such products."""
+    """e^{-|C|} ((cosh C - 1) even + sinh C odd): e^{D/2} cov for even = f_1 f_2 and odd = f'_1 f'_2."""
     sign, q, _ = pair
     return q * (0.5 * (q * even + sign * (2.0 - q) * odd))
