@@ -1,1 +1,23 @@
-"""Compiled kernels for Gaussian moments: formulas written once, schedules per backend."""
+"""Kernels for moments of f(X), X Gaussian: formulas written once, and backends that bind them and own the loops.
+
+A call of `fastmoments` arrives at a backend (a folder below) with an activation and arrays. The backend finds the
+activation's row in `catalogue`, whose `formula` is a module of `formulas/`; `bind` puts the backend's words (exp,
+where, gauss_legendre, ...) in place of those of `vocabulary`, and the backend's loops call the bound functions.
+
+    formulas/              the mathematics: one file per activation and per shared part
+    vocabulary             the words that formulas are written in, on NumPy arrays
+    bind                   a function with other globals: how a formula gets a backend's words
+    catalogue, parameters  one row per activation: its name, parameter class, formula and kinks
+    kinds                  the elementwise functions: inputs, outputs, derivatives; slack of a determinant
+    tables, expansions     constants: of the formulas, written by tools/make_tables.py; of exp, log and sin
+
+    cpu/                   Numba, for NumPy arrays and CPU tensors; `threads` has its pool of threads
+    gpu/                   Triton, for CUDA tensors
+    xla/                   JAX
+    eager/                 NumPy and PyTorch, operation by operation
+    arrays                 the loops of xla/ and eager/: whole arrays at a time
+    custom/                activations without a closed form, on NumPy arrays
+    reference/             slow integrals of the definitions, to check a kernel by eye
+
+    cautions, weighing     warnings at the user's line; gradients through infinite slopes
+"""

@@ -1,8 +1,8 @@
-"""The schedule for whole arrays: every function of an activation over an array library's operations.
+"""Every function of an activation on whole arrays, over an array library's operations.
 
-Both routes of a pair are evaluated and one is chosen, which is what array libraries, tracers and automatic
-differentiation ask for. A library brings its vocabulary, a few words on matrices, and its way to attach a
-derivative rule; it contains no activation.
+Both routes of a pair are evaluated and one is chosen: tracers and automatic differentiation need both. A library
+brings its vocabulary, three functions of matrices, and its way to attach a derivative rule; it contains no
+activation.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,14 +15,14 @@ from fastmoments_kernels.formulas import bivariate_normal
 from fastmoments_kernels.formulas.identity import interface_of
 from fastmoments_kernels.formulas.scalars import SCALARS
 
-Array = Any
-# (function, partials) -> the function with its derivatives; partials(*arguments) returns one array an argument, or
-# for a function of several values such a tuple a value
+Array = Any  # an array of the library
+# (function, partials) -> the function with its derivatives; partials(*arguments) returns one array per argument,
+# and for a function of several values a tuple of such tuples, one per value
 Rule = Callable[[Callable[..., Any], Callable[..., tuple[Any, ...]]], Callable[..., Any]]
 
 
 class Words(NamedTuple):
-    """An array library: the formulas' vocabulary, three words on matrices, and how it attaches derivatives."""
+    """An array library: the formulas' vocabulary, three functions of matrices, and how it attaches derivatives."""
 
     vocabulary: Mapping[str, Any]
     diagonal: Callable[[Array], Array]  # (..., n, n) -> (..., n)
@@ -34,8 +34,8 @@ class Words(NamedTuple):
 class ArrayFunctions:
     """The functions of one activation in one array library.
 
-    Arguments broadcast; they and the results have the library's arrays' dtype, in which everything is computed. An
-    activation's parameters follow the others, in pairs for a pair of neurons: (..., tau_1, tau_2).
+    Arguments broadcast; everything is computed in their dtype, which results have too. An activation's parameters
+    follow the other arguments, in pairs for a pair of neurons: (..., tau_1, tau_2).
     """
 
     def __init__(self, formula: ModuleType, words: Words) -> None:
@@ -68,9 +68,9 @@ class ArrayFunctions:
         return lambda mu, var, *parameters: function(self.formula.neuron(mu, var, parameters))
 
     def elementwise(self, name: str) -> Callable[..., Any]:
-        """The function `name`: one of the methods here, or of a neuron's that the library differentiates itself."""
-        found: Callable[..., Any] | None = getattr(self, name, None)
-        return found or self._of_neuron(getattr(self.formula, name))
+        """The function `name`: a method, or a function of one neuron that the library differentiates itself."""
+        method: Callable[..., Any] | None = getattr(self, name, None)
+        return method or self._of_neuron(getattr(self.formula, name))
 
     def marginals(self, mu: Array, var: Array, *parameters: Array) -> tuple[Array, Array]:
         """(E f(X), Var f(X))."""
@@ -91,22 +91,22 @@ class ArrayFunctions:
         return one, self.formula.neuron(mu_2, var_2, tuple(parameters[1::2])), cov_12, slack
 
     def cov_partials(self, *arguments: Array) -> tuple[Array, ...]:
-        """d cov along its arguments but the parameters and the slack."""
+        """d cov along its first five arguments."""
         *inputs, slack = arguments
         return self._cov_partials(*inputs[:5], tuple(inputs[5:]), slack)
 
     def cov_dparameters(self, *arguments: Array) -> tuple[Array, ...]:
         """d cov along the parameters, the two neurons' in turn."""
         along, (one, two, cov_12, slack) = self.formula.cov_dparameters, self._pair(arguments)
-        both = zip(along(one, two, cov_12, slack), along(two, one, cov_12, slack), strict=True)
-        return tuple(partial for pair in both for partial in pair)
+        pairs = zip(along(one, two, cov_12, slack), along(two, one, cov_12, slack), strict=True)
+        return tuple(partial for pair in pairs for partial in pair)
 
     def moments(self, mu: Array, cov: Array, slack: float, *parameters: Array) -> tuple[Array, Array]:
         """Mean and covariance of f(X) for mu and parameters (..., n), by the upper triangle of cov (..., n, n)."""
         where, triangle = self.words.vocabulary["where"], self.words.triangle
         above = triangle(mu.shape[-1], cov, 1)
         var = self.words.diagonal(cov)
-        # a neuron with itself is left to `var`: |rho| = 1 is no place to differentiate the pair formula
+        # a neuron with itself takes `var`: the pair formula is not differentiable at |rho| = 1
         (mu_1, mu_2), (var_1, var_2), *others = ((x[..., :, None], x[..., None, :]) for x in (mu, var, *parameters))
         pairs = self.cov(
             mu_1, mu_2, var_1, var_2, where(above, cov, 0.0), *(x for pair in others for x in pair), slack
@@ -120,7 +120,7 @@ class ArrayFunctions:
 class NormalFunctions:
     """The bivariate normal distribution function, its log and their derivatives in one array library.
 
-    First derivatives are differentiated by each other: no derivative passes through a formula's kinks.
+    The derivatives of first derivatives are made of first derivatives: none passes through a formula's kinks.
     """
 
     def __init__(self, words: Words) -> None:
@@ -136,7 +136,7 @@ class NormalFunctions:
         }
 
     def _differentiated(self, partials: Callable[..., Any], curvatures: Callable[..., Any]) -> Callable[..., Any]:
-        """The partials, whose derivatives are the curvatures, made of the partials again."""
+        """The partials; their derivatives are the curvatures, which are made of the partials."""
         bent = self._bound(curvatures)
         differentiated = self._rule(self._bound(partials), lambda *x: bent(*x, differentiated(*x)))
         return differentiated

@@ -25,9 +25,9 @@ from fastmoments_kernels.formulas import (
 from fastmoments_kernels.parameters import Parameters
 
 
-# Frozen dataclasses rather than tuples: ReLU() == Heaviside() would hold for two empty tuples, and whatever
-# caches by activation (jax.jit's static arguments, for one) would take one for the other. Equality is that of
-# Parameters: a dataclass's own has no answer for arrays.
+# Frozen dataclasses rather than tuples: ReLU() == Heaviside() would hold for two empty tuples, and caches by
+# activation (those of jax.jit's static arguments) would take one for the other. Parameters defines equality,
+# because a dataclass's own raises for arrays.
 @dataclass(frozen=True, eq=False)
 class ReLU(Parameters):
     """max(x, 0)."""
@@ -128,7 +128,7 @@ class Row(NamedTuple):
     """An activation: public name, parameter class, formula module, points where f or f' breaks.
 
     Parameters in `components` have one entry per component of a mixture along their last axis; a formula takes the
-    entries one by one. The first is an amplitude: at 0 its component is not there.
+    entries one by one. The first of these parameters is an amplitude: a component of amplitude 0 adds nothing.
     """
 
     name: str
@@ -173,11 +173,11 @@ def row_of(activation: object) -> Row:
 
 
 def _hint(activation: object, names: list[str]) -> str:
-    """The nearest of the names to what was given: a name, or another library's function, class or module."""
-    given = activation if isinstance(activation, str) else ""
+    """A hint at the name nearest to an unknown activation: a name, another library's function, class or module."""
+    text = activation if isinstance(activation, str) else ""
     if callable(activation):
-        given = getattr(activation, "__name__", type(activation).__name__)
-    near = get_close_matches(given.lower(), names, 1)
+        text = getattr(activation, "__name__", type(activation).__name__)
+    near = get_close_matches(text.lower(), names, 1)
     return f'; did you mean "{near[0]}"?' if near else ""
 
 

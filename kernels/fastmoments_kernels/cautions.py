@@ -1,4 +1,4 @@
-"""Warnings at the line of the user's code that called, however deep it was noticed."""
+"""Warnings that point at the line of the user's code, from any depth of calls."""
 
 import sys
 import warnings
@@ -7,7 +7,7 @@ PACKAGES = ("fastmoments", "fastmoments_kernels")
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn of the innermost call from outside these packages: Python shows that once a line."""
+    """Warn at the innermost line outside these packages; Python shows a warning once per line."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in PACKAGES:
         frame, level = frame.f_back, level + 1
@@ -15,7 +15,7 @@ def warn(message: str, category: type[Warning]) -> None:
 
 
 def warn_of_pairs(beyond: bool) -> None:
-    """Say, if a correlation is beyond 1, that the covariance is none."""
+    """If a correlation is beyond 1, warn that `cov` is no covariance."""
     if beyond:
         warn(
             "cov: not positive semidefinite, some cov_ij^2 > var_i var_j, and the results of such pairs are nan; "

@@ -1,12 +1,12 @@
-"""Numbers of the elementary functions, for backends that write their own: reductions, and the series behind them.
+"""Constants of the elementary functions, for backends that write their own: of reductions and of series.
 
-By dtype where they differ. Coefficients have the highest power first.
+A name ends in its dtype's bits where dtypes differ. Coefficients have the highest power first.
 """
 
 from math import factorial
 
 LOG2_E = 1.4426950408889634
-# ln 2 in two parts, the first with so few bits that its product with an exponent is exact
+# ln 2 in two parts; the first has few bits, so that its product with an exponent is exact
 LN2_64 = 0.6931471803691238, 1.9082149292705877e-10
 LN2_32 = 0.693145751953125, 1.4286068203094172e-06
 # 1.5 * 2^52 and 1.5 * 2^23: adding one rounds to an integer held in the low bits

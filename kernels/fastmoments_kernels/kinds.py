@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 
 class Kind(NamedTuple):
-    """A function of elements, the same for every activation.
+    """An elementwise function that every activation has.
 
-    Of one neuron the inputs are (mu, var, *parameters), of two (mu_1, mu_2, var_1, var_2, cov_12, *parameters in
-    pairs), of none those of the bivariate normal, (h, k, rho). `outputs` is None where there is one a parameter.
-    `slopes` are the kinds that give the derivatives along the inputs, in the inputs' order.
+    A function of one neuron takes (mu, var, *parameters), one of two neurons (mu_1, mu_2, var_1, var_2, cov_12,
+    *parameters), the parameters in pairs, and one of none, of the bivariate normal, (h, k, rho). `outputs` is None
+    where there is an output per parameter. `slopes` are the kinds that give the derivatives along the inputs, in
+    the inputs' order.
     """
 
     neurons: int
@@ -17,7 +18,7 @@ class Kind(NamedTuple):
     slopes: tuple[str, ...] = ()
 
 
-FIXED = {0: 3, 1: 2, 2: 5}  # beside the parameters, by the number of neurons
+FIXED = {0: 3, 1: 2, 2: 5}  # inputs beside the parameters, by the number of neurons
 KINDS = {
     "mean": Kind(1, 1, "(mu, var, ...) -> E f(X)", ("gain", "mean_dvar", "mean_dparameters")),
     "var": Kind(1, 1, "(mu, var, ...) -> Var f(X)", ("var_partials", "var_dparameters")),
@@ -48,16 +49,16 @@ ALL = KINDS | OF_NORMAL
 
 
 def outputs_of(name: str, inputs: int) -> int:
-    """How many outputs a function has that takes so many inputs."""
+    """The number of outputs of a function that takes `inputs` inputs."""
     kind = ALL[name]
     return inputs - FIXED[kind.neurons] if kind.outputs is None else kind.outputs
 
 
 def is_of_pair(name: str) -> bool:
-    """Whether a function is one of two neurons, which takes the slack of their determinant."""
+    """Whether a function takes two neurons, and the slack of their determinant."""
     return ALL[name].neurons == 2
 
 
 def slack_of(n: int, eps: float) -> float:
-    """How far a pair's determinant may lie below 0, in var_1 var_2: the rounding of a covariance of n neurons."""
+    """How far below 0 rounding may put a pair's determinant, in var_1 var_2, for a covariance of n neurons."""
     return 64 * n * eps

@@ -10,8 +10,9 @@ import numpy as np
 class Parameters:
     """Base of frozen dataclasses made with eq=False; parameters are numbers, arrays or sequences of them.
 
-    Equal are those of one class whose numbers are equal and whose arrays have one type, dtype, shape and device as
-    well. Those of numbers and tuples of them have a hash, no others: an array may change, and no cache would know.
+    Two are equal if their class is the same, their numbers are equal, and their arrays have the same type, dtype,
+    shape, device and values. Only numbers and tuples of numbers have a hash: an array may change after it was
+    hashed.
     """
 
     def _values(self) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def _is_constant(value: Any) -> bool:
 def _same(a: Any, b: Any) -> bool:
     if a is b:
         return True
-    # numpy.float64 is one of Python's; a number of another dtype is an array of none
+    # numpy.float64 is a Python float; a NumPy number of another dtype is compared as an array without axes
     if isinstance(a, int | float) and isinstance(b, int | float):
         return a == b
     if type(a) is not type(b):

@@ -4,7 +4,7 @@ MILLS_n: R_n(x) = int_0^inf t^n exp(-x t - t^2/2) dt = u^(n+1) P_n(1 - 2 CENTRE 
 coefficients of P_n from the highest power down, relative error below 2e-17 before rounding.
 LEGENDRE_n: (node, weight) pairs of Gauss-Legendre on (0, 1).
 EXP2: (2^r - 1) / r for |r| <= 1/2, coefficients from the highest power down, to 2e-17 of 2^r.
-SYMMETRIC: those of Gauss-Legendre on (-1, 1), of 6, 8, 10, 12, 16, 20 and 24 nodes, whose node is positive.
+SYMMETRIC: (node, weight) pairs of Gauss-Legendre on (-1, 1) with positive nodes, of 6, 8, 10, 12, 16, 20, 24 nodes.
 """
 
 CENTRE = 4.0

@@ -17,7 +17,7 @@ _threads: int | None = None
 
 
 def set_num_threads(n: int) -> None:
-    """Use at most n threads from here on; the same input gives the same bits whatever n is."""
+    """Use at most n threads from now on; the bits of a result do not depend on n."""
     global _threads
     try:
         count = operator.index(n)
@@ -29,7 +29,7 @@ def set_num_threads(n: int) -> None:
 
 
 def num_threads() -> int:
-    """The number set, else NUMBA_NUM_THREADS, else the processors this process may use."""
+    """The number set by `set_num_threads`, else NUMBA_NUM_THREADS, else the processors this process may use."""
     if _threads is not None:
         return _threads
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -37,19 +37,19 @@ def num_threads() -> int:
 
 
 def run(kernel: Callable[..., Any], arguments: tuple[Any, ...], tasks: int) -> list[Any]:
-    """kernel(*arguments, first, step) for every `first` below step, on as many threads as have a task; the answers.
+    """Call kernel(*arguments, first, step) for first = 0 ... step - 1 on step <= tasks threads; return the answers.
 
-    The calling thread does what no other has begun: all of it where no thread can be had, as at the end of a
-    process.
+    The calling thread makes the calls that no other thread has begun: all of them where no thread can be started,
+    as at the end of a process.
     """
     workers = max(1, min(num_threads(), tasks)) if tasks > 1 else 1
-    left, answers = deque(range(workers)), list[Any]()
+    waiting, answers = deque(range(workers)), list[Any]()
 
     def work() -> None:
-        while left:
+        while waiting:
             try:
-                first = left.popleft()
-            except IndexError:  # another was faster
+                first = waiting.popleft()
+            except IndexError:  # another thread was faster
                 return
             answers.append(kernel(*arguments, first, workers))
 
@@ -62,7 +62,7 @@ def run(kernel: Callable[..., Any], arguments: tuple[Any, ...], tasks: int) -> l
 
 
 def _started(work: Callable[[], None], count: int) -> list[Future[None]]:
-    """So many calls on other threads, or as many as can be had."""
+    """Submit `count` calls to other threads, or as many as the interpreter starts."""
     calls: list[Future[None]] = []
     with suppress(RuntimeError):  # the interpreter is shutting down, or may have no more threads
         for _ in range(count):

@@ -2,8 +2,8 @@
 
 A formula is scalar mathematics without branches: `where` chooses between values, `either` between routes that
 a backend may evaluate lazily (Numba takes one, array backends both), `shortcut` offers a cheaper route to a backend
-that can take it alone, `gauss_legendre` and `fitted_legendre` own the loop over nodes, `summed` and `collected`
-those over the components of a mixture.
+that can take one route alone; `gauss_legendre` and `fitted_legendre` own the loop over nodes, `summed` and
+`collected` the loops over the components of a mixture.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-# A float, an array or a Triton tensor, whichever the backend brings; and a tuple of them.
+# Real is a number in a formula: a float, an array or a Triton tensor, by backend. Reals is a tuple of them.
 Real = Any
 Reals = Any
 
@@ -74,7 +74,7 @@ def gauss_legendre(rule: Sequence[tuple[float, float]], integrand: Callable[...,
 def fitted_legendre(
     rules: Sequence[Any], reaches: Sequence[float], size: Real, integrand: Callable[..., Real], context: Reals
 ) -> Real:
-    """`gauss_legendre` by the first rule whose reach is not below `size`, or by the last, which serves them all."""
+    """`gauss_legendre` by the first rule whose reach is at least `size`, or by the last, right for every size."""
     return gauss_legendre(rules[-1], integrand, context)
 
 
@@ -100,5 +100,5 @@ def either(condition: Real, first: Callable[..., Any], second: Callable[..., Any
 
 
 def shortcut(condition: Real, quick: Callable[..., Any], general: Callable[..., Any], arguments: Reals) -> Any:
-    """general(*arguments), which is right everywhere; where the condition holds quick(*arguments) is the same."""
+    """general(*arguments), which is right everywhere; where the condition holds quick(*arguments) equals it."""
     return general(*arguments)

@@ -1,4 +1,4 @@
-"""What flows back through a slope, of NumPy's arrays."""
+"""Gradients through a slope, on NumPy arrays."""
 
 from typing import Any
 
@@ -8,5 +8,5 @@ Array = np.ndarray[Any, Any]
 
 
 def weigh(weight: Array, slope: Array) -> Array:
-    """weight * slope, and 0 where nothing flows into a slope that is infinite or not there."""
+    """weight * slope, and 0 where the weight is 0 and the slope infinite or nan."""
     return np.where(weight == 0.0, 0.0, weight * slope)

@@ -1,4 +1,4 @@
-"""Formulas and loops in machine code, kept on disk until a kernel source changes."""
+"""Formulas and loops compiled by Numba, kept on disk until a kernel source changes."""
 
 import hashlib
 import os
@@ -27,14 +27,14 @@ jit = numba.njit(error_model="numpy")
 
 
 COMPILED = {real: binding(real, words, jit) for real, words in VOCABULARY.items()}
-# inlined whatever their size, the loop over neurons becomes one of vectors
+# functions of one neuron are always inlined, so that LLVM makes the loop over neurons one of vectors
 INLINED = {real: binding(real, words, inline) for real, words in VOCABULARY.items()}
 compiled_formula = COMPILED["float64"]
 OF_PAIRS = ("cov", "cov_10", "cov_20", "product_11", "cov_dparameters")
 
 
 if hasattr(os, "register_at_fork"):
-    # A child has no thread that would release the lock, nor finish what was half compiled: a fork waits for both
+    # A child has no thread that would release the lock or finish a compilation: a fork waits for both
     os.register_at_fork(
         before=global_compiler_lock.acquire,
         after_in_parent=global_compiler_lock.release,
@@ -44,9 +44,9 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def formula_binding(formula: ModuleType, parameters: int, real: str = "float64") -> Binding:
-    """What loops find under `formula`, NEURON, PARAMETERS and HAS_SERIES: one activation, compiled for a dtype.
+    """The binding of `formula`, NEURON, PARAMETERS and HAS_SERIES, which loops read, to an activation and a dtype.
 
-    Loops for two dtypes that compute in one share what they call and do not compile it twice.
+    Loops for matrices of different dtypes that compute in one dtype share its compiled functions.
     """
     compiled = ModuleType(formula.__name__)
     for name, function in interface_of(formula).items():
@@ -58,7 +58,7 @@ def formula_binding(formula: ModuleType, parameters: int, real: str = "float64")
 
 
 def pack_binding(formula: ModuleType, parameters: int) -> Binding:
-    """What loops over packs find under `formula` and PARAMETERS."""
+    """The binding of `formula` and PARAMETERS for loops over packs."""
     compiled = ModuleType(formula.__name__)
     for name, function in interface_of(formula).items():
         setattr(compiled, name, (COMPILED if name in OF_PAIRS else INLINED)["pack"](function))
@@ -66,14 +66,14 @@ def pack_binding(formula: ModuleType, parameters: int) -> Binding:
 
 
 def entry(template: Callable[..., Any], binding: Binding, name: str, signature: Any) -> Any:
-    """The loop `template` for one activation, called from Python: releases the GIL, cached on disk by `name`."""
+    """The loop `template` for one activation, as Python calls it: it releases the GIL and is cached by `name`."""
     with disk_cache() as enabled:
         decorate = numba.njit(signature, error_model="numpy", nogil=True, cache=enabled)
         return decorate(binding.copy(template, name))
 
 
 def ufunc_loop(template: Callable[..., Any], names: Mapping[str, Any], name: str) -> Any:
-    """A loop with NumPy's own signature, void(char **args, intp *n, intp *steps, void *), cached like `entry`."""
+    """A loop with NumPy's signature, void(char **args, intp *n, intp *steps, void *), cached like `entry`."""
     pointer = types.CPointer(types.int64)
     with disk_cache() as enabled:
         signature = types.void(pointer, pointer, pointer, types.voidptr)
@@ -82,11 +82,11 @@ def ufunc_loop(template: Callable[..., Any], names: Mapping[str, Any], name: str
 
 @cache
 def _directory() -> Path:
-    """One folder per digest of the kernel sources and of the processor, which any number of processes may share.
+    """The cache's folder, one per digest of the kernel sources and of the processor; processes may share it.
 
-    An upgrade or an edit never runs older machine code: Numba itself looks at the file a loop stands in, not at the
-    formulas bound into it. Nor does a processor run another's: of two that write at once into one of Numba's index
-    files each gives its code the number 1, and what one has stored there the other would load.
+    Numba notices an edit of the file that a loop stands in, not of the formulas bound into it: an upgrade or an
+    edit needs another folder. So does another processor: two that write one of Numba's index files at once both
+    give their code the number 1, and each would load the other's.
     """
     package = Path(__file__).parents[1]
     digest = hashlib.sha256(repr(TARGET).encode())
@@ -99,13 +99,13 @@ def _directory() -> Path:
 
 @contextmanager
 def disk_cache() -> Iterator[bool]:
-    """Point Numba's cache at our folder while a loop is being decorated; False where none can be written."""
+    """Point Numba's cache at our folder while a loop is decorated; False if it cannot be written."""
     if numba.config.DISABLE_JIT:
         raise RuntimeError(
             "NUMBA_DISABLE_JIT: the kernels for arrays in main memory exist only as code that Numba compiles; "
             "unset the variable, or set it to 0, before Numba is imported"
         )
-    # one setting for all threads: Numba's own lock, for whoever compiles may come here with it
+    # The setting is one for all threads. Numba's own lock guards it: a thread that compiles holds that lock already
     with global_compiler_lock:
         before, folder = numba.config.CACHE_DIR, _directory()
         enabled = _made(folder)
@@ -117,7 +117,7 @@ def disk_cache() -> Iterator[bool]:
 
 
 def _made(folder: Path) -> bool:
-    """Whether the folder is there; with a new one, those go that no process has used for long."""
+    """Make the folder, and remove folders that no process has used for long; whether it is there."""
     try:
         if folder.exists():
             os.utime(folder)

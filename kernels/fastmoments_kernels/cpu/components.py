@@ -1,34 +1,37 @@
-"""Mixtures of many components: their number, which is compiled in, is rounded up, so that few numbers are.
+"""Mixtures of many components: kernels are compiled for a number of components, which is rounded up to one of a
+few.
 
-A kernel's compilation takes about as long as one of a few components, and half a second more a component.
+A compilation takes about half a second more for each component.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fastmoments_kernels.catalogue import row_of
 
-EXACT = 8  # as many and fewer are compiled as they are; beyond, powers of two
+Value = TypeVar("Value")
+
+EXACT = 8  # up to this number it is not rounded; above, it is rounded to a power of two
 
 
-def padded(activation: Any, parameters: Sequence[Any], neurons: int = 1) -> tuple[Any, ...]:
-    """Parameters of each of `neurons` in turn, with components of amplitude 0 that are otherwise the last again."""
+def padded(activation: object, parameters: Sequence[Any], neurons: int = 1) -> tuple[Any, ...]:
+    """The parameters, of `neurons` neurons in turn, and components of amplitude 0, otherwise equal to the last."""
     fields = len(row_of(activation).components)
     count = len(parameters) // (fields * neurons) if fields else 0
     missing = _rounded_up(count) - count
     if not missing:
         return tuple(parameters)
     amplitudes, *others = _by_field(parameters, fields)
-    found = [*amplitudes, *[np.zeros_like(amplitudes[0])] * (missing * neurons)]
+    longer = [*amplitudes, *[np.zeros_like(amplitudes[0])] * (missing * neurons)]
     for entries in others:
-        found += [*entries, *entries[-neurons:] * missing]
-    return tuple(found)
+        longer += [*entries, *entries[-neurons:] * missing]
+    return tuple(longer)
 
 
-def kept(activation: Any, values: Sequence[Any], parameters: int) -> tuple[Any, ...]:
-    """The values, one a padded parameter, of the `parameters` that were given."""
+def kept(activation: object, values: Sequence[Value], parameters: int) -> tuple[Value, ...]:
+    """Of the values, one per padded parameter, those of the `parameters` that `padded` was called with."""
     fields = len(row_of(activation).components)
     if len(values) == parameters:
         return tuple(values)
@@ -39,6 +42,6 @@ def _rounded_up(count: int) -> int:
     return count if count <= EXACT else 1 << (count - 1).bit_length()
 
 
-def _by_field(values: Sequence[Any], fields: int) -> list[list[Any]]:
+def _by_field(values: Sequence[Value], fields: int) -> list[list[Value]]:
     length = len(values) // fields
     return [list(values[i * length : (i + 1) * length]) for i in range(fields)]

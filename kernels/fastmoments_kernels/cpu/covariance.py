@@ -1,9 +1,9 @@
 """Covariance matrices: tiles of the upper triangle, mirrored, each patch of a tile by the cheapest route.
 
-* The series with as many terms as the largest correlation of a patch asks for, if so many are tabulated: in the
-  matrix's dtype.
-* A patch that asks for more is hard: it takes more terms, in float64, where rounding would add up.
-* The few pairs of a hard patch that would ask for many more terms take the pair formula.
+* The largest correlation of a patch decides the number of terms of its series. If they are tabulated the series is
+  summed in the matrix's dtype.
+* A patch that needs more terms is hard: its series is summed in float64, because rounding would add up.
+* The few pairs of a hard patch that need far more terms than the others take the pair formula.
 
 Every truncation of the series is positive semidefinite.
 """
@@ -42,9 +42,9 @@ from fastmoments_kernels.cpu.tiles import (
 )
 from fastmoments_kernels.formulas import identity as formula
 
-Array = Any
+Array = Any  # an array in code that Numba compiles
 
-COST = 8000.0  # of the formula of one pair, in terms of its series; a closed formula costs a quarter of it
+COST = 8000.0  # of the formula of one pair, in terms of a series; a closed formula costs a quarter of it
 
 
 def pairs(
@@ -57,24 +57,28 @@ def pairs(
     first: int,
     step: int,
 ) -> bool:
-    """Every matrix; of all its tiles this call does first, first + step, ... Whether a pair `is_beyond`.
+    """Compute tiles first, first + step, ... of all matrices; return whether a pair `is_beyond`.
 
-    `known` are the fields of `neurons.Known`. The columns' neurons begin at `start`: at 0 they are the rows', the
-    upper triangle is read and mirrored; at the first whole tile beyond the rows' they are others, and the matrix is
-    a rectangle off the diagonal.
+    `known` are the fields of `neurons.Known`. `start` is the number of the columns' first neuron. If it is 0 the
+    columns' neurons are the rows', and the upper triangle is read and mirrored; otherwise it is that of the first
+    whole tile after the rows' neurons, and the matrix is a block off the diagonal.
     """
-    variance, features, inverse_sd, table, rests = known
+    variance, features, inverse_sd, table, remainders = known
     side, lanes = min(TILE, filled(variance.shape[1])), LINE // cov.itemsize
     most = side * side // (HEIGHT * lanes)
-    given, out = aligned((side, side), cov), aligned((side, side), cov)
+    tile_cov, out = aligned((side, side), cov), aligned((side, side), cov)
     mirror = aligned((side, side + PADDING), cov)
-    left, reach = np.empty(BASE + 1), np.empty(LIMITS)
+    left_out, reach = np.empty(BASE + 1), np.empty(LIMITS)
     hard, limits = np.empty((most, 3), np.int64), np.empty(most)
     # short until a tile has a hard patch
-    rows, columns, rho = aligned((2, TILE), rests), aligned((2, TILE), rests), aligned((2, lanes), rests)
+    rows, columns, rho = (
+        aligned((2, TILE), remainders),
+        aligned((2, TILE), remainders),
+        aligned((2, lanes), remainders),
+    )
     task, beyond = 0, False
     for m in range(len(cov)):
-        matrix, result, own, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
+        matrix, result, features_m, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
         for i in range(0, cov.shape[1], TILE):
             for j in range(i if start == 0 else 0, cov.shape[2], TILE):
                 task += 1
@@ -82,23 +86,28 @@ def pairs(
                     continue
                 tile = tile_at(matrix, i, j, start)
                 of_rows, of_columns = table[m, i // TILE], table[m, tile.k // TILE]
-                left[:] = rests[m, i // TILE] + rests[m, tile.k // TILE]
-                reaches(left, log_tolerance, reach)
+                left_out[:] = remainders[m, i // TILE] + remainders[m, tile.k // TILE]
+                reaches(left_out, log_tolerance, reach)
                 stays = may_stay(per_sd, tile)
                 if stays:
                     count = tabulated(matrix, result, i, j, tile, per_sd, of_rows, of_columns, reach, mirror, hard)
                 else:
-                    prepared(matrix, tile, per_sd, given)
-                    count = tabulated(given, out, 0, 0, tile, per_sd, of_rows, of_columns, reach, mirror, hard)
+                    prepared(matrix, tile, per_sd, tile_cov)
+                    count = tabulated(tile_cov, out, 0, 0, tile, per_sd, of_rows, of_columns, reach, mirror, hard)
                 if count > 0:
                     if stays:
-                        prepared(matrix, tile, per_sd, given)
+                        prepared(matrix, tile, per_sd, tile_cov)
                     if len(rows) < TERMS:
-                        rows, columns = aligned((TERMS + 2, TILE), rests), aligned((TERMS + 2, TILE), rests)
-                        rho = aligned((most * HEIGHT, lanes), rests)
-                    hard_patches(given, tile, per_sd, lanes, left, log_tolerance, COST, count, hard, limits, rho)
-                    by_series(own, tile, count, hard, rho, rows, columns, out, mirror)
-                    beyond |= by_formula(own, tile, count, hard, limits, rho, given, slack, out, mirror)
+                        rows, columns = (
+                            aligned((TERMS + 2, TILE), remainders),
+                            aligned((TERMS + 2, TILE), remainders),
+                        )
+                        rho = aligned((most * HEIGHT, lanes), remainders)
+                    hard_patches(
+                        tile_cov, tile, per_sd, lanes, left_out, log_tolerance, COST, count, hard, limits, rho
+                    )
+                    by_series(features_m, tile, count, hard, rho, rows, columns, out, mirror)
+                    beyond |= by_formula(features_m, tile, count, hard, limits, rho, tile_cov, slack, out, mirror)
                 if stays:
                     place_hard(out, count, hard, result, tile)
                     place_image(mirror, result, tile)
@@ -111,7 +120,7 @@ def pairs(
 
 
 def may_stay(inverse_sd: Array, tile: Tile) -> bool:
-    """Whether a tile can be read and written where it lies: whole, off the diagonal, of neurons with variance."""
+    """Whether a tile is read and written in the matrix: whole, off the diagonal, all its neurons with variance."""
     if tile.height < TILE or tile.width < TILE or tile.i == tile.k:
         return False
     constant = 0
@@ -122,7 +131,7 @@ def may_stay(inverse_sd: Array, tile: Tile) -> bool:
 
 
 def tabulated(
-    given: Array,
+    source: Array,
     out: Array,
     a: int,
     b: int,
@@ -134,16 +143,17 @@ def tabulated(
     mirror: Array,
     hard: Array,
 ) -> int:
-    """The covariances of a tile at given[a, b] into out[a, b] and `mirror`, where the tabulated terms suffice.
+    """Compute a tile at source[a, b] into out[a, b] and `mirror`, where tabulated terms suffice.
 
-    They do up to |rho| = reach[terms]. Patches that ask for more are listed in `hard`; returns how many.
+    reach[n] is the largest |rho| for which n terms suffice. The other patches are listed in `hard`; returns their
+    number.
     """
     lanes, count, i, k = LINE // out.itemsize, 0, tile.i, tile.k
     for r in range(0, tile.height, HEIGHT):
         for s in range(r // lanes * lanes if i == k else 0, tile.width, lanes):
-            to_read(given, a + r + HEIGHT, b + s)
+            to_read(source, a + r + HEIGHT, b + s)
             to_write(out, a + r + HEIGHT, b + s)
-            rho = correlated(load(given, a + r, b + s), inverse_sd, i + r, k + s)
+            rho = correlated(load(source, a + r, b + s), inverse_sd, i + r, k + s)
             terms = terms_for(largest_of(rho), reach)
             if terms > BASE:
                 hard[count, 0], hard[count, 1] = r, s
@@ -156,11 +166,11 @@ def tabulated(
 
 
 def hard_patches(
-    given: Array,
+    tile_cov: Array,
     tile: Tile,
     inverse_sd: Array,
     lanes: int,
-    rests: Array,
+    remainders: Array,
     log_tolerance: float,
     cost: float,
     count: int,
@@ -168,21 +178,23 @@ def hard_patches(
     limits: Array,
     rho: Array,
 ) -> None:
-    """Every hard patch's correlations in float64, its number of terms (hard[:, 2]) and the |rho| they reach.
+    """Fill, for the hard patches, `rho` with correlations in float64, hard[:, 2] with numbers of terms, and
+    `limits`.
 
-    A patch has `lanes` columns; `cost` is that of one pair's formula.
+    A limit is the largest |rho| for which the terms suffice. A patch has `lanes` columns; `cost` is that of one
+    pair's formula.
     """
     flat, number = rho.reshape(-1), HEIGHT * lanes
     for q in range(count):
         r, s = hard[q, 0], hard[q, 1]
         for t in range(0, lanes, WIDE):
-            wide = load_wide(given, r, s + t)
+            wide = load_wide(tile_cov, r, s + t)
             store(correlated(wide, inverse_sd, tile.i + r, tile.k + s + t), rho, q * HEIGHT, t)
-        hard[q, 2], limits[q] = cheapest(flat, q * number, number, rests, log_tolerance, cost)
+        hard[q, 2], limits[q] = cheapest(flat, q * number, number, remainders, log_tolerance, cost)
 
 
 def most_terms(count: int, hard: Array) -> int:
-    """The number of terms of the hard patch that takes most."""
+    """The largest number of terms of a hard patch."""
     most = 0
     for q in range(count):
         most = max(most, hard[q, 2])
@@ -200,16 +212,16 @@ def by_series(
     out: Array,
     mirror: Array,
 ) -> None:
-    """The series of hard patches; `rows` and `columns` get the coefficients."""
-    terms = most_terms(count, hard)
-    coefficients(features, tile.i, terms, rows)
+    """Compute the hard patches by their series; fill `rows` and `columns` with the coefficients."""
+    most = most_terms(count, hard)
+    coefficients(features, tile.i, most, rows)
     if tile.i != tile.k:
-        coefficients(features, tile.k, terms, columns)
+        coefficients(features, tile.k, most, columns)
     across = rows if tile.i == tile.k else columns
     for q in range(count):
-        r, s, own = hard[q, 0], hard[q, 1], hard[q, 2]
+        r, s, terms = hard[q, 0], hard[q, 1], hard[q, 2]
         for t in range(0, LINE // out.itemsize, WIDE):
-            values = series(load(rho, q * HEIGHT, t), rows, across, own, r, s + t)
+            values = series(load(rho, q * HEIGHT, t), rows, across, terms, r, s + t)
             store(values, out, r, s + t)
             store_transposed(values, mirror, s + t, r)
 
@@ -221,12 +233,12 @@ def by_formula(
     hard: Array,
     limits: Array,
     rho: Array,
-    given: Array,
+    tile_cov: Array,
     slack: float,
     out: Array,
     mirror: Array,
 ) -> bool:
-    """The pair formula for the pairs of hard patches that their terms do not reach. Whether one `is_beyond`."""
+    """Compute the pairs of hard patches beyond `limits` by the formula; return whether one `is_beyond`."""
     beyond, lanes = False, LINE // out.itemsize
     for q in range(count):
         r, s = hard[q, 0], hard[q, 1]
@@ -234,14 +246,14 @@ def by_formula(
             for b in range(min(lanes, tile.width - s)):
                 if abs(rho[q * HEIGHT + a, b]) > limits[q]:
                     one, two = neuron_at(features, tile.i + r + a), neuron_at(features, tile.k + s + b)
-                    value = formula.cov(one, two, float(given[r + a, s + b]), slack)
+                    value = formula.cov(one, two, float(tile_cov[r + a, s + b]), slack)
                     out[r + a, s + b] = mirror[s + b, r + a] = value
                     beyond |= is_beyond(rho[q * HEIGHT + a, b], value, slack)
     return beyond
 
 
 def is_beyond(rho: float, value: float, slack: float) -> bool:
-    """Whether a value is nan for a correlation beyond 1, and not for a nan that was given."""
+    """Whether a value is nan because its correlation is beyond 1, not because an input was nan."""
     return value != value and rho * rho > 1.0 + slack
 
 

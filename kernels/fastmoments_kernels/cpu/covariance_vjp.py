@@ -1,8 +1,8 @@
-"""The backward pass of the covariance matrix: one visit to each pair gives its part of all gradients.
+"""The backward pass of the covariance matrix: one visit to each pair computes its part of all gradients.
 
-The series has every derivative: f' has coefficients b'_n = sqrt(n + 1) b_{n+1} / sd (Price), so d K/d cov =
-sum rho^n b'_n b'_n from n = 0, d K/d mu_1 = sum rho^n b'_n b_n, d K/d var_1 = sum rho^n b''_n b_n / 2. What flows
-into mu and var is kept per tile and added in the tiles' order: the same input gives the same bits.
+The series has every derivative: f' has coefficients b'_n = sqrt(n + 1) b_{n+1} / sd (Price), so d K/d cov = sum
+rho^n b'_n b'_n from n = 0, d K/d mu_1 = sum rho^n b'_n b_n, d K/d var_1 = sum rho^n b''_n b_n / 2. Gradients of mu
+and var are kept per tile and added in the tiles' order, so that their bits do not depend on threads.
 """
 
 from typing import Any, NamedTuple
@@ -38,18 +38,18 @@ from fastmoments_kernels.cpu.tiles import (
 )
 from fastmoments_kernels.formulas import identity as formula
 
-Array = Any
+Array = Any  # an array in code that Numba compiles
 
-PARAMETERS: tuple[float, ...] = ()  # as long as the tuple of them that formula.neuron takes
+PARAMETERS: tuple[float, ...] = ()  # as long as formula.neuron's tuple of parameters
 COST = 10000.0  # of the five formulas of one pair, in terms of the series here
-ABOVE = 2  # orders beyond N that f'' asks for
+ABOVE = 2  # orders beyond N that f'' needs
 
 
 class Results(NamedTuple):
-    """Where the gradients of a tile go."""
+    """The gradients of a tile."""
 
     by_row: Array  # sums for mu and var of the rows' neurons, (2, rows, WIDE)
-    by_column: Array  # and of the columns', (2, columns)
+    by_column: Array  # sums for mu and var of the columns' neurons, (2, columns)
     out: Array  # the gradient along the covariances
     mirror: Array  # `out` transposed
 
@@ -67,26 +67,37 @@ def pair_gradients(
     first: int,
     step: int,
 ) -> bool:
-    """cov_grad off the diagonal, and each tile's share of the mu and var gradients, parts (batch, tiles, 2, n).
+    """Fill cov_grad off the diagonal, and `parts` (batch, tiles, 2, n), each tile's share of those of mu and var.
 
-    `known`, `start` and the answer are those of `covariance.pairs`; of a rectangle cov_bar is the sum with its
-    mirror image's.
+    `known`, the arguments from `start` on and the answer are those of `covariance.pairs`. For a block off the
+    diagonal cov_bar is its gradient plus that of its mirror image.
     """
-    _, features, inverse_sd, table, rests = known
+    _, features, inverse_sd, table, remainders = known
     n, side = features.shape[2], min(TILE, filled(features.shape[2]))
     most = side * side // (HEIGHT * WIDE)
-    given, weight, image = aligned((side, side), cov), aligned((side, side), rests), aligned((side, side), rests)
-    by_row, by_column = aligned((2, side, WIDE), rests), aligned((2, side), rests)
-    to = Results(by_row, by_column, aligned((side, side), cov), aligned((side, side + PADDING), cov))
-    tables = aligned(((n + TILE - 1) // TILE, 3, BASE, side), rests)
-    left, reach = np.empty(BASE + 1), np.empty(LIMITS)
+    tile_cov, weight, image = (
+        aligned((side, side), cov),
+        aligned((side, side), remainders),
+        aligned((side, side), remainders),
+    )
+    by_row, by_column = aligned((2, side, WIDE), remainders), aligned((2, side), remainders)
+    results = Results(by_row, by_column, aligned((side, side), cov), aligned((side, side + PADDING), cov))
+    tables = aligned(((n + TILE - 1) // TILE, 3, BASE, side), remainders)
+    left_out, reach = np.empty(BASE + 1), np.empty(LIMITS)
     hard, limits = np.empty((most, 3), np.int64), np.empty(most)
     # short until a tile has a hard patch
-    longer, rho = aligned((2, side), rests), aligned((2, WIDE), rests)
-    rows, columns = aligned((3, 1, side), rests), aligned((3, 1, side), rests)
+    longer, rho = aligned((2, side), remainders), aligned((2, WIDE), remainders)
+    rows, columns = aligned((3, 1, side), remainders), aligned((3, 1, side), remainders)
     task, beyond = 0, False
     for m in range(len(cov)):
-        matrix, bar, grad, own, per_sd, gain = cov[m], cov_bar[m], cov_grad[m], features[m], inverse_sd[m], gains[m]
+        matrix, bar, grad, features_m, per_sd, gain = (
+            cov[m],
+            cov_bar[m],
+            cov_grad[m],
+            features[m],
+            inverse_sd[m],
+            gains[m],
+        )
         for a in range(len(tables)):
             derivatives(table[m, a], BASE - ABOVE, tables[a])
         for i in range(0, cov.shape[1], TILE):
@@ -95,34 +106,49 @@ def pair_gradients(
                 if (task - 1) % step != first:
                     continue
                 tile = tile_at(matrix, i, j, start)
-                left[:] = rests[m, i // TILE] + rests[m, tile.k // TILE]
-                reaches(left, log_tolerance, reach)
+                left_out[:] = remainders[m, i // TILE] + remainders[m, tile.k // TILE]
+                reaches(left_out, log_tolerance, reach)
                 ahead(matrix, i, j, tile.height, tile.width)
                 both_sides(bar, tile, image, weight)
-                prepared(matrix, tile, per_sd, given)
+                prepared(matrix, tile, per_sd, tile_cov)
                 by_row[:], by_column[:] = 0.0, 0.0
-                count = tabulated(given, weight, tile, per_sd, gain, tables, reach, hard, to)
+                count = tabulated(tile_cov, weight, tile, per_sd, gain, tables, reach, hard, results)
                 if count > 0:
                     if len(longer) < TERMS:
-                        longer = aligned((TERMS + ABOVE + 2, side), rests)
-                        rho = aligned((most * HEIGHT, WIDE), rests)
-                        rows, columns = aligned((3, TERMS, side), rests), aligned((3, TERMS, side), rests)
-                    hard_patches(given, tile, per_sd, WIDE, left, log_tolerance, COST, count, hard, limits, rho)
-                    tables_of_hard(own, tile, most_terms(count, hard), longer, rows, columns)
+                        longer = aligned((TERMS + ABOVE + 2, side), remainders)
+                        rho = aligned((most * HEIGHT, WIDE), remainders)
+                        rows, columns = aligned((3, TERMS, side), remainders), aligned((3, TERMS, side), remainders)
+                    hard_patches(
+                        tile_cov, tile, per_sd, WIDE, left_out, log_tolerance, COST, count, hard, limits, rho
+                    )
+                    tables_of_hard(features_m, tile, most_terms(count, hard), longer, rows, columns)
                     across = rows if i == tile.k else columns
-                    by_series(weight, tile, per_sd, gain, rows, across, count, hard, limits, rho, to)
+                    by_series(weight, tile, per_sd, gain, rows, across, count, hard, limits, rho, results)
                 of_rows, of_columns = parts[m, tile.k // TILE], parts[m, i // TILE]
                 collect(per_sd, tile, by_row, by_column, of_rows, of_columns)
                 if count > 0:
                     beyond |= by_formula(
-                        *(own, tile, count, hard, limits, rho, given, weight, slack, to, of_rows, of_columns)
+                        *(
+                            features_m,
+                            tile,
+                            count,
+                            hard,
+                            limits,
+                            rho,
+                            tile_cov,
+                            weight,
+                            slack,
+                            results,
+                            of_rows,
+                            of_columns,
+                        )
                     )
-                place_made(to.out, to.mirror, grad, tile)
+                place_made(results.out, results.mirror, grad, tile)
     return beyond
 
 
 def tabulated(
-    given: Array,
+    tile_cov: Array,
     weight: Array,
     tile: Tile,
     inverse_sd: Array,
@@ -130,37 +156,37 @@ def tabulated(
     tables: Array,
     reach: Array,
     hard: Array,
-    to: Results,
+    results: Results,
 ) -> int:
-    """The patches for which the tabulated terms suffice; `hard` lists the others, whose number is returned."""
+    """Compute the patches for which tabulated terms suffice; list the others in `hard` and return their number."""
     count, i, k = 0, tile.i, tile.k
     of_rows, of_columns = tables[i // TILE], tables[k // TILE]
     for r in range(0, tile.height, HEIGHT):
         for s in range(r // WIDE * WIDE if i == k else 0, tile.width, WIDE):
-            rho = correlated(load_wide(given, r, s), inverse_sd, i + r, k + s)
+            rho = correlated(load_wide(tile_cov, r, s), inverse_sd, i + r, k + s)
             terms = terms_for(largest_of(rho), reach)
             if terms > BASE - ABOVE:
                 hard[count, 0], hard[count, 1] = r, s
                 count += 1
             else:
                 weights = load(weight, r, s)
-                slope = gradients(rho, weights, of_rows, of_columns, terms, r, s, to.by_row, to.by_column)
-                finish(slope, weights, tile, r, s, inverse_sd, gains, to)
+                slope = gradients(rho, weights, of_rows, of_columns, terms, r, s, results.by_row, results.by_column)
+                finish(slope, weights, tile, r, s, inverse_sd, gains, results)
     return count
 
 
 def finish(
-    slope: Any, weights: Any, tile: Tile, r: int, s: int, inverse_sd: Array, gains: Array, to: Results
+    slope: Any, weights: Any, tile: Tile, r: int, s: int, inverse_sd: Array, gains: Array, results: Results
 ) -> None:
-    """Write the gradient along the covariances of a patch, its mean over both triangles, and its mirror image."""
+    """Write a patch of the gradient along the covariances, the mean over both triangles, and its mirror image."""
     i, k = tile.i + r, tile.k + s
     values = mean_of(correlated(weights, gains, i, k), correlated(slope, inverse_sd, i, k))
-    store(values, to.out, r, s)
-    store_transposed(values, to.mirror, s, r)
+    store(values, results.out, r, s)
+    store_transposed(values, results.mirror, s, r)
 
 
 def tables_of_hard(features: Array, tile: Tile, terms: int, longer: Array, rows: Array, columns: Array) -> None:
-    """The coefficients of f, f' and f'' of a tile's rows' and columns' neurons, by way of `longer`."""
+    """Fill `rows` and `columns` with coefficients of f, f', f'' of a tile's neurons; `longer` gets those of f."""
     coefficients(features, tile.i, terms + ABOVE, longer)
     derivatives(longer, terms, rows)
     if tile.i != tile.k:
@@ -179,9 +205,9 @@ def by_series(
     hard: Array,
     limits: Array,
     rho: Array,
-    to: Results,
+    results: Results,
 ) -> None:
-    """The series of hard patches, for the pairs that their terms reach."""
+    """Compute the pairs of hard patches within `limits` by their series."""
     part = aligned((2 * HEIGHT, WIDE), rho)
     for q in range(count):
         r, s, terms = hard[q, 0], hard[q, 1], hard[q, 2]
@@ -191,14 +217,16 @@ def by_series(
                 part[a, b] = 0.0 if is_beyond_reach else rho[q * HEIGHT + a, b]
                 part[HEIGHT + a, b] = 0.0 if is_beyond_reach else weight[r + a, s + b]
         weights = load(part, HEIGHT, 0)
-        slope = gradients(load(part, 0, 0), weights, of_rows, of_columns, terms, r, s, to.by_row, to.by_column)
-        finish(slope, weights, tile, r, s, inverse_sd, gains, to)
+        slope = gradients(
+            load(part, 0, 0), weights, of_rows, of_columns, terms, r, s, results.by_row, results.by_column
+        )
+        finish(slope, weights, tile, r, s, inverse_sd, gains, results)
 
 
 def collect(
     inverse_sd: Array, tile: Tile, by_row: Array, by_column: Array, of_rows: Array, of_columns: Array
 ) -> None:
-    """Add a tile's sums to the gradients (2, n) along mu and var of its rows' and columns' neurons."""
+    """Add a tile's sums to the gradients (2, n) of mu and var of its rows' and of its columns' neurons."""
     for a in range(tile.height):
         mu, var, scale = 0.0, 0.0, inverse_sd[tile.i + a]
         for b in range(WIDE):
@@ -219,21 +247,21 @@ def by_formula(
     hard: Array,
     limits: Array,
     rho: Array,
-    given: Array,
+    tile_cov: Array,
     weight: Array,
     slack: float,
-    to: Results,
+    results: Results,
     of_rows: Array,
     of_columns: Array,
 ) -> bool:
-    """The pair formulas for the pairs of hard patches that their terms do not reach. Whether one `is_beyond`."""
-    out, mirror, beyond = to.out, to.mirror, False
+    """Compute the pairs of hard patches beyond `limits` by the formulas; return whether one `is_beyond`."""
+    out, mirror, beyond = results.out, results.mirror, False
     for q in range(count):
         r, s = hard[q, 0], hard[q, 1]
         for a in range(r, min(r + HEIGHT, tile.height)):
             for b in range(s, min(s + WIDE, tile.width)):
                 if abs(rho[q * HEIGHT + a - r, b - s]) > limits[q]:
-                    i, k, c, w = tile.i + a, tile.k + b, float(given[a, b]), weight[a, b]
+                    i, k, c, w = tile.i + a, tile.k + b, float(tile_cov[a, b]), weight[a, b]
                     one, two = neuron_at(features, i), neuron_at(features, k)
                     slope = formula.product_11(one, two, c, slack)
                     beyond |= is_beyond(rho[q * HEIGHT + a - r, b - s], slope, slack)
@@ -248,7 +276,7 @@ def by_formula(
 def parameter_gradients(
     features: Array, cov: Array, cov_bar: Array, gradients: Array, slack: float, first: int, step: int
 ) -> None:
-    """What flows into the parameters (parameters, batch, n) off the diagonal, neurons first, first + step, ..."""
+    """Fill the parameters' gradients (parameters, batch, n) of pairs, for neurons first, first + step, ..."""
     batch, n = cov.shape[:2]
     for task in range(first, batch * n, step):
         m, i = task // n, task % n

@@ -1,6 +1,6 @@
-"""Elementary functions without branches, so that loops over them are vectors: float64 as written, float32 if bound.
+"""Elementary functions without branches, so that LLVM vectorises loops over them; float64, or float32 by binding.
 
-No fast-math: reassociation breaks exp's rounding by a magic constant, contraction the symmetry of pairs.
+No fast-math: reassociation breaks exp's rounding by a magic constant, contraction breaks the symmetry of pairs.
 Comparisons are written so that nan passes through.
 """
 
@@ -36,16 +36,16 @@ from fastmoments_kernels.vocabulary import Real, Reals
 
 LN2_HIGH, LN2_LOW = LN2_64
 MAGIC, EXP, LOG, SIN, COS = MAGIC_64, EXP_64, LOG_64, SIN_64, COS_64
-# where exp(x) is below the normal numbers and 2^n there is 0, and where 2^n is beyond them
+# below LOWEST, exp(x) is smaller than the normal numbers and 2^n is set to 0; above HIGHEST, 2^n overflows
 LOWEST, HIGHEST = -709.0, 709.436
 LEAST_POWER = -1022.0
 SMALLEST, RAISED, RAISE = 2.0**-1022, 54.0, 2.0**54  # the smallest normal number; below it 2^54 x is one
 INF, NAN = math.inf, math.nan
 HALF_PI_1, HALF_PI_2, HALF_PI_3 = HALF_PI
-# even and odd powers side by side: one after the other they wait
+# even and odd powers in two polynomials side by side, so that one need not wait for the other
 EXP2_EVEN, EXP2_ODD = EXP2[0::2], EXP2[1::2]
 
-# what is other in float32
+# the constants that differ in float32
 SINGLE: dict[str, float | tuple[float, ...]] = {
     "LN2_HIGH": LN2_32[0],
     "LN2_LOW": LN2_32[1],
@@ -81,7 +81,7 @@ def exp(x: Real) -> Real:
 
 
 def exp2(x: Real) -> Real:
-    """2^x up to the largest power; below the smallest normal number that."""
+    """2^x for x up to the largest exponent; at least the smallest normal number."""
     y = where(x < LEAST_POWER, LEAST_POWER, x)
     shifted = y + MAGIC
     r = y - (shifted - MAGIC)
@@ -107,7 +107,7 @@ def log(x: Real) -> Real:
 def log1p(x: Real) -> Real:
     u = 1.0 + x
     n, m, scale = split(u)
-    # with what the rounding of 1 + x took away: x itself where n = 0
+    # plus the rounding error of 1 + x; for n = 0 the sum is x itself
     value = _of_parts(n, (m - 1.0) + scale * (x - (u - 1.0)))
     value = where(u == 0.0, -INF, where(u < 0.0, NAN, value))
     return where(x < INF, value, x)
@@ -143,9 +143,10 @@ def difference_of_products(a: Real, b: Real, c: Real, d: Real) -> Real:
 
 
 def quarter_turns(x: Real) -> Reals:
-    """(r, n in the low bits of a number) with x = n pi / 2 + r, |r| <= pi / 4, in float64 whatever x is.
+    """(r, n in the low bits of a number) with x = n pi / 2 + r, |r| <= pi / 4, in float64.
 
-    Beyond 2^51 n has no last digit, nor has x; clamped, r keeps sine and cosine on the circle.
+    Beyond 2^51 the last digit of n is unknown, as that of x is; r is clamped, so that sine and cosine stay on the
+    circle.
     """
     shifted = fma(x, TWO_OVER_PI, MAGIC)
     n = shifted - MAGIC

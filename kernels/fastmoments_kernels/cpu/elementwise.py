@@ -1,6 +1,7 @@
-"""The elementwise functions as NumPy ufuncs, a chunk at a time.
+"""The elementwise functions as NumPy ufuncs.
 
-Of one neuron in the arrays' dtype, float32 or float64; of pairs and of the bivariate normal in packs of float64.
+Functions of one neuron compute in the arrays' dtype, float32 or float64; those of pairs and of the bivariate normal
+in packs of float64. A body takes a chunk: an array x with inputs in its first rows and outputs in the others.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +32,7 @@ from fastmoments_kernels.formulas.bivariate_normal import (
 from fastmoments_kernels.formulas.identity import has_routes
 from fastmoments_kernels.kinds import ALL, FIXED, KINDS, OF_NORMAL, outputs_of, slack_of
 
-Array = Any
+Array = Any  # an array in code that Numba compiles
 
 INPUTS = 2  # bound per ufunc
 PARAMETERS: tuple[float, ...] = ()
@@ -182,7 +183,7 @@ def _loops(
     names_in: Callable[[str], Mapping[str, Any]],
     routes: Callable[..., None] | None = None,
 ) -> dict[str, Any]:
-    """A ufunc's inner loop for every dtype, cached on disk by its name and number of inputs: a mixture's vary."""
+    """A ufunc's inner loop by dtype, cached on disk by name and number of inputs, which varies for mixtures."""
     loops = {}
     for dtype in ("float32", "float64"):
         real = dtype if ALL[kind].neurons == 1 else "pack"
@@ -221,10 +222,11 @@ def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc | Wide:
     return make_ufunc(of, kind.doc, loops, inputs, outputs)
 
 
-def elementwise(activation: Any, name: str, inputs: int | None = None) -> np.ufunc | Wide:
-    """The ufunc `name` of KINDS for an activation, with `inputs` inputs, compiled on first use.
+def elementwise(activation: object, name: str, inputs: int | None = None) -> np.ufunc | Wide:
+    """The ufunc `name` of KINDS for an activation, compiled on first use.
 
-    The activation's parameters are inputs, one number each unless `inputs` says that some have several.
+    The activation's parameters are inputs. Each is one number, unless `inputs`, the number of inputs, says that a
+    mixture's have several.
     """
     row, neurons = row_of(activation), KINDS[name].neurons
     return _of_row(row.name, name, inputs or FIXED[neurons] + neurons * len(fields(row.activation)))

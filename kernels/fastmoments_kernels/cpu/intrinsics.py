@@ -1,4 +1,4 @@
-"""Single instructions that Python has no words for: of packs, of float32 if all numbers are, else of float64."""
+"""Single instructions that Python has no words for, on packs or numbers; in float32 if all numbers are float32."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from fastmoments_kernels.cpu.packs import DOUBLES, LANES, Packed, emit_fma, emit
 from fastmoments_kernels.cpu.vectors import splat
 
 SQRT_HALF = 0.7071067811865476
-RUN = 8  # coefficients of a pack's polynomial
-# of a float type: the integer of its size, bits of the mantissa, what is added to the exponent
+RUN = 8  # coefficients of one of the polynomials that a pack's polynomial is made of
+# by float type: the integer type of its size, the bits of the mantissa, the bias of the exponent
 BITS = {types.float32: (types.int32, 23, 127), types.float64: (types.int64, 52, 1023)}
 
 
@@ -36,7 +36,7 @@ def _patterns(value: Any, bits: Any) -> Any:
 
 
 def _all(kind: Any, number: Any) -> Any:
-    """The constant, in every lane if there are lanes."""
+    """The constant, in every lane if `kind` is a vector."""
     return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
 
 
@@ -49,7 +49,7 @@ def fma(context: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def where(context: Any, condition: Any, a: Any, b: Any) -> Any:
-    """A selection, not a branch: LLVM would thread branches on one condition into code that has no vectors."""
+    """a where the condition holds, else b, by a selection: LLVM would merge branches into code without vectors."""
     real = _real(a, b) if condition != mask else pack
     return real(
         mask if condition == mask else types.boolean, real, real
@@ -58,9 +58,10 @@ def where(context: Any, condition: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def polynomial(context: Any, coefficients: Any, x: Any) -> Any:
-    """Horner's rule written out: a loop over the constants would stay a loop and keep others from vectorising.
+    """Horner's rule written out: a loop over the constants would keep the loop around it from vectorising.
 
-    Of packs, which wait for what is before, in runs side by side: the high coefficients hardly count.
+    For packs, RUN coefficients at a time side by side, so that one step need not wait for the one before; the high
+    coefficients hardly count.
     """
     real = _real(*coefficients, x)
     count = len(coefficients)
@@ -111,7 +112,7 @@ def as_float(context: Any, x: Any) -> Any:
 
 @intrinsic
 def power_of_2(context: Any, x: Any) -> Any:
-    """2^n for the integer n in the low bits of x, if that is a normal number."""
+    """2^n, a normal number, for the integer n in the low bits of x."""
     integer, mantissa, bias = BITS[_number(x)]
 
     def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Layers of NumPy arrays: threads, constants and buffers around the loop of linear.py."""
+"""Layers on NumPy arrays: threads, constants and buffers around the loop of linear.py."""
 
 from functools import cache
 from typing import Any
@@ -17,12 +17,12 @@ from fastmoments_kernels.threads import run
 
 Array = np.ndarray[Any, Any]
 
-CHUNK = 8 * products.SUMS  # rows whose sums use a panel of weights before the next one is read
-SMALL = 2**22  # weights times rows that are done before a second thread has started
+CHUNK = 8 * products.SUMS  # rows whose sums use a panel of weights before the next panel is read
+SMALL = 2**22  # weights times rows that take less time than the start of a second thread
 
 
 def _shape(real: str, vectors: int) -> dict[str, int]:
-    """Of a tile."""
+    """linear.py's constants for panels of `vectors` vectors."""
     return {"VECTORS": vectors, "ROWS": products.SUMS // vectors, "WIDTH": vectors * products.lanes(real)}
 
 
@@ -30,53 +30,53 @@ def _array(real: str, ndim: int) -> Any:
     return types.Array(getattr(types, real), ndim, "C")
 
 
-def _given(real: str, ndim: int) -> Any:
+def _input(real: str, ndim: int) -> Any:
     return _array(real, ndim).copy(readonly=True)  # writable arrays convert to it
 
 
 @cache
 def _packing(real: str, vectors: int) -> Any:
-    """The compiled loop that brings weights into panels."""
-    signature = (_given(real, 2), _given(real, 2), _array(real, 4), types.int64, types.int64)
+    """The compiled `linear.by_panels`."""
+    signature = (_input(real, 2), _input(real, 2), _array(real, 4), types.int64, types.int64)
     bound = binding(real, _shape(real, vectors), inline)
     return entry(linear.by_panels, bound, f"by_panels_{vectors}_{real}", signature)
 
 
 @cache
 def _kernel(activation: str | None, parameters: int, real: str, vectors: int) -> Any:
-    """The compiled loop of an activation or, without, of the linear layer alone."""
+    """The compiled loop of a layer with an activation or, if that is None, of the linear layer alone."""
     names = {**_shape(real, vectors), "INPUTS": 0, "OPERANDS": 2}
     if activation is not None:
         names |= {"INPUTS": 2 + parameters, "OPERANDS": 4 + parameters}
         of_formula = formula_binding(row_of(activation).formula, parameters, real).names
         names["body"] = binding(real, {**of_formula, "INPUTS": 2 + parameters}, inline)(BODIES["marginals"])
-    given, result, counts, task = _given(real, 2), _array(real, 2), _array("int64", 1), (types.int64,) * 3
-    signature = (given, given, _given(real, 4), given, given, result, result, counts, *task)
+    matrix, result, counts, task = _input(real, 2), _array(real, 2), _array("int64", 1), (types.int64,) * 3
+    signature = (matrix, matrix, _input(real, 4), matrix, matrix, result, result, counts, *task)
     name = f"{activation or 'alone'}_linear_{parameters}_{vectors}_{real}"
     return entry(linear.linear, binding(real, names, inline), name, signature)
 
 
 def linear_marginals(
-    activation: Any,
+    activation: object,
     inputs: tuple[Array, ...],
     weights: tuple[Array, ...],
     biases: tuple[Array | None, ...],
     outputs: tuple[Array, ...],
     parameters: tuple[Array, ...] = (),
 ) -> int:
-    """Mean and variance of f(W X + b), or without an activation of W X + b, into outputs (rows, columns).
+    """Write mean and variance of f(W X + b), or of W X + b if `activation` is None, to outputs (rows, columns).
 
     Inputs are (rows, depth), weights (columns, depth), biases and parameters (columns,), all of one dtype, inputs
-    and outputs contiguous. Returns how many of the inputs' variances are negative.
+    and outputs contiguous. Returns the number of negative variances among the inputs.
     """
     name = None if activation is None else row_of(activation).name
     rows, (columns, depth), real = len(inputs[0]), weights[0].shape, weights[0].dtype.name
     vectors = 1 if columns <= products.lanes(real) else 2
     parameters = padded(name, parameters) if name else ()
     kernel = _kernel(name, len(parameters), real, vectors)
-    offsets, own = np.zeros((2, columns), real), np.empty((len(parameters), columns), real)
-    for into, given in ((offsets, biases), (own, parameters)):
-        for row, vector in zip(into, given, strict=True):
+    offsets, parameter_rows = np.zeros((2, columns), real), np.empty((len(parameters), columns), real)
+    for into, vectors_in in ((offsets, biases), (parameter_rows, parameters)):
+        for row, vector in zip(into, vectors_in, strict=True):
             if vector is not None:
                 row[...] = vector
     width = vectors * products.lanes(real)
@@ -86,5 +86,5 @@ def linear_marginals(
     run(_packing(real, vectors), (*map(np.ascontiguousarray, weights), packed), panels if parallel else 1)
     tasks = -(-rows // CHUNK) if parallel else 1
     negative = np.zeros(max(tasks, 1), np.int64)
-    run(kernel, (*inputs, packed, offsets, own, *outputs, negative, CHUNK), tasks)
+    run(kernel, (*inputs, packed, offsets, parameter_rows, *outputs, negative, CHUNK), tasks)
     return int(negative.sum())

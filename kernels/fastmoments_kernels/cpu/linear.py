@@ -1,7 +1,7 @@
-"""A layer with Gaussian weights and the activation behind it, a tile of rows and columns at a time.
+"""A layer with Gaussian weights and the activation behind it, ROWS x WIDTH sums at a time.
 
-Written against the elementwise loop that `body` is bound to; sums go from registers to the first cache level, and
-from there through the activation to the result.
+Sums go from registers to a chunk in the first cache level; `body`, bound to a body of elementwise.py, applies the
+activation to the chunk, and the result is written from there.
 """
 
 from typing import Any
@@ -11,14 +11,14 @@ import numpy as np
 from fastmoments_kernels.cpu.products import add_products, copy
 from fastmoments_kernels.cpu.tiles import aligned
 
-Array = Any
+Array = Any  # an array in code that Numba compiles
 
-# bound per activation, dtype and shape of a tile: inputs of the loop, all its operands; vectors, rows and columns
+# bound per activation, dtype and shape: the body's inputs and operands; a panel's vectors, a step's rows, columns
 INPUTS, OPERANDS, VECTORS, ROWS, WIDTH = 2, 4, 2, 6, 32
 
 
 def body(x: Array, count: int, slack: float) -> None:
-    """The outputs are the sums themselves."""
+    """Leave the sums as they are, for a layer without activation."""
 
 
 def linear(
@@ -34,10 +34,10 @@ def linear(
     first: int,
     step: int,
 ) -> None:
-    """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + c, then the activation's, into (rows, columns).
+    """Write mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + c, or the activation's, to (rows, columns).
 
     mu and var are (rows, depth), weights those of `by_panels`, biases (2, columns), parameters (count, columns).
-    Every `step`th chunk of rows is done, from `first` on. Counts negative variances.
+    Every `step`th chunk of rows is done, from chunk `first` on; negative[first] counts negative variances.
     """
     (rows, depth), columns, panels = mu.shape, mean_out.shape[1], len(weights)
     offsets, x = aligned((panels, 2, WIDTH), mu), aligned((panels, OPERANDS, ROWS * WIDTH), mu)
@@ -59,7 +59,7 @@ def linear(
 
 
 def by_panels(mean: Array, var: Array, out: Array, first: int, step: int) -> None:
-    """M, M^2 + V and V, (columns, depth), as (panels, depth, 3, WIDTH): every `step`th panel, from `first` on."""
+    """Write M, M^2 + V, V (columns, depth) to panels first, first + step, ... of (panels, depth, 3, WIDTH)."""
     for p in range(first, len(out), step):
         some_mean, some_var = mean[p * WIDTH : (p + 1) * WIDTH], var[p * WIDTH : (p + 1) * WIDTH]
         for k in range(mean.shape[1]):
@@ -69,7 +69,7 @@ def by_panels(mean: Array, var: Array, out: Array, first: int, step: int) -> Non
 
 
 def prepare(mu: Array, var: Array, square: Array) -> int:
-    """The squares of mu, and how many variances are negative; read in order both come to the caches in time."""
+    """Fill `square` with mu^2 and count the negative variances; reading in order brings both into the caches."""
     negative = 0
     for i in range(len(mu)):
         square[i] = mu[i] * mu[i]
@@ -77,12 +77,12 @@ def prepare(mu: Array, var: Array, square: Array) -> int:
     return negative
 
 
-def write(tile: Array, i: int, j: int, out: Array) -> None:
-    """What lies inside `out` of a tile at (i, j)."""
+def write(sums: Array, i: int, j: int, out: Array) -> None:
+    """Write the part of ROWS x WIDTH sums that lies inside `out` to out[i, j] and on."""
     rows, columns = out.shape
     for r in range(min(ROWS, rows - i)):
         if columns - j >= WIDTH:
-            copy(VECTORS, tile, r * WIDTH, out, i + r, j)
+            copy(VECTORS, sums, r * WIDTH, out, i + r, j)
         else:
             for c in range(columns - j):
-                out[i + r, j + c] = tile[r * WIDTH + c]
+                out[i + r, j + c] = sums[r * WIDTH + c]

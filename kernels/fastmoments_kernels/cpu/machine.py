@@ -1,6 +1,6 @@
-"""The processor that Numba compiles for, asked in one place: the loops' widths and the cache's folder follow it.
+"""The processor that Numba compiles for; the widths of loops and the cache's folder depend on it.
 
-It need not be the one at hand: NUMBA_CPU_NAME, NUMBA_CPU_FEATURES and NUMBA_ENABLE_AVX choose another.
+It may differ from the one at hand: NUMBA_CPU_NAME, NUMBA_CPU_FEATURES and NUMBA_ENABLE_AVX choose another.
 """
 
 from numba.core.registry import cpu_target

@@ -1,6 +1,6 @@
-"""Moments of whole vectors of neurons, and their vjp: arrays in, threads and kernels, arrays out.
+"""Moments of whole vectors of neurons, and their vjp: threads, buffers and compiled kernels.
 
-Arrays here are (batch, n) and (batch, n, n), float32 or float64, C-contiguous; checks and shapes are the caller's.
+Arrays are (batch, n) and (batch, n, n), float32 or float64, C-contiguous; callers check them.
 """
 
 import math
@@ -22,7 +22,7 @@ from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
 
 AT_ONCE = 4096  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
-SMALL = 128  # rows of all matrices that are done before a second thread has started
+SMALL = 128  # rows of all matrices that take less time than the start of a second thread
 
 Array = np.ndarray[Any, Any]
 
@@ -40,7 +40,7 @@ def _known(table: Any) -> Any:
 
 @cache
 def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
-    """A compiled loop for one dtype of the matrices; everything per neuron is float64."""
+    """The compiled loop `name` for matrices of one dtype; everything per neuron is float64."""
     double, real = types.float64, types.float32 if dtype == np.float32 else types.float64
     neuron, matrix, result = _input(double, 2), _input(real, 3), types.Array(real, 3, "C")
     parameters_in, gradients = _input(double, 3), types.Array(double, 3, "C")
@@ -62,7 +62,7 @@ def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
 
 @cache
 def _whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
-    """`neurons` and `pairs` as they are compiled, in one call."""
+    """The compiled `neurons` and `pairs` in one call."""
     double, real = types.float64, types.float32 if dtype == np.float32 else types.float64
     kernels = (("neurons", np.dtype(np.float64)), ("pairs", dtype))
     binding = Binding({name: _kernel(name, row_name, parameters, of) for name, of in kernels})
@@ -76,12 +76,12 @@ def _tiles(n: int) -> int:
 
 
 def _tasks(batch: int, rows: int, columns: int) -> int:
-    """How many tiles there are to share, at most."""
+    """The number of tiles that threads share, at most."""
     return 1 if batch * max(rows, columns) <= SMALL else batch * _tiles(rows) * _tiles(columns)
 
 
 class _Neurons(NamedTuple):
-    """Every neuron in float64: mu, var and the parameters, (batch, n) each, the mean of f(X), and what is known."""
+    """Every neuron in float64: (mu, var, *parameters), (batch, n) each, the mean of f(X), and neurons.Known."""
 
     arguments: tuple[Array, ...]
     mean: Array
@@ -111,7 +111,7 @@ def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
 
 @cache
 def rounding(dtype: np.dtype[Any], n: int) -> tuple[float, float]:
-    """(slack, log tolerance): how far a determinant may lie below 0, and what a series may leave out of K."""
+    """(slack of a pair's determinant, log of the share of K that a series may leave out)."""
     eps = float(np.finfo(dtype).eps)
     return slack_of(n, eps), math.log(0.5 * eps)
 
@@ -125,23 +125,23 @@ def moments(
     parameters: tuple[Array, ...] = (),
     n: int | None = None,
 ) -> None:
-    """Mean and covariance of f(X) into mean_out and cov_out, which may be mu and cov themselves.
+    """Write mean and covariance of f(X) to mean_out and cov_out, which may be mu and cov themselves.
 
-    Parameters broadcast with mu. The neurons are those of a block on the diagonal where the covariance has n. A
-    pair with cov_ij^2 > var_i var_j is nan, and warned of.
+    Parameters broadcast with mu. If `cov` is a block on the diagonal of a larger covariance, n is that one's
+    length. A pair with cov_ij^2 > var_i var_j becomes nan, with a warning.
     """
     name, (batch, width), n = row_of(activation).name, mu.shape, n or mu.shape[1]
     parameters = padded(name, parameters)
     if _tasks(*cov.shape) == 1:
-        given = mu, cov, _stacked(parameters, mu.shape), mean_out, cov_out
-        warn_of_pairs(_whole(name, len(parameters), cov.dtype)(*given, *rounding(cov.dtype, n)))
+        arrays = mu, cov, _stacked(parameters, mu.shape), mean_out, cov_out
+        warn_of_pairs(_whole(name, len(parameters), cov.dtype)(*arrays, *rounding(cov.dtype, n)))
         return
     everywhere = [np.broadcast_to(parameter, mu.shape) for parameter in parameters]
     step, beyond = max(AT_ONCE // max(width, 1), 1), False
     for first in range(0, batch, step):
         part = slice(first, first + step)
-        own = tuple(parameter[part] for parameter in everywhere)
-        neurons = prepare(name, mu[part], cov[part].diagonal(0, 1, 2), own)
+        parameters_of_part = tuple(parameter[part] for parameter in everywhere)
+        neurons = prepare(name, mu[part], cov[part].diagonal(0, 1, 2), parameters_of_part)
         beyond |= _pairs(name, neurons, cov[part], cov_out[part], 0, n)
         mean_out[part] = neurons.mean
     warn_of_pairs(beyond)
@@ -150,7 +150,7 @@ def moments(
 def block(
     activation: Any, rows: tuple[Array, ...], columns: tuple[Array, ...], cov: Array, cov_out: Array, n: int
 ) -> None:
-    """A block off the diagonal of the covariance of n neurons into cov_out (batch, rows, columns).
+    """Write a block off the diagonal of the covariance of n neurons to cov_out (batch, rows, columns).
 
     `rows` and `columns` are mu, var and the parameters of its neurons, (batch, rows) and (batch, columns) each.
     """
@@ -160,12 +160,12 @@ def block(
 
 
 def _start(cov: Array) -> int:
-    """Where the neurons of a rectangle's columns begin: at the first whole tile beyond the rows'."""
+    """The number of the first neuron of a block's columns: that of the first whole tile after the rows' neurons."""
     return _tiles(cov.shape[1]) * tiles.TILE
 
 
 def _abreast(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> list[Array]:
-    """Both sides' neurons as one, the last of the rows' repeated until a tile is full."""
+    """The rows' neurons and the columns' in one array; the last of the rows' is repeated until a tile is full."""
     missing = -rows[0].shape[1] % tiles.TILE
     return [
         np.concatenate([x, np.repeat(x[:, -1:], missing, axis=1), y], axis=1)
@@ -190,7 +190,7 @@ def moments_vjp(
 ) -> tuple[Array, Array]:
     """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov.
 
-    n is what it is to `moments`.
+    n is that of `moments`.
     """
     name = row_of(activation).name
     neurons = prepare(name, mu, cov.diagonal(0, 1, 2), padded(name, parameters))
@@ -209,9 +209,9 @@ def moments_vjp(
 def block_vjp(
     activation: Any, rows: tuple[Array, ...], columns: tuple[Array, ...], cov: Array, bar: Array, n: int
 ) -> tuple[tuple[Array, Array], tuple[Array, Array], Array]:
-    """Gradients of sum(bar * cov_out) over such a block: (mu_bar, var_bar) of rows, of columns, and cov_bar.
+    """Gradients of sum(bar * cov_out), an off-diagonal block: (mu_bar, var_bar) of rows, of columns, and cov_bar.
 
-    cov_bar is half the derivative, the other half being its mirror image's.
+    cov_bar is half of the derivative; the block's mirror image has the other half.
     """
     name, start, length = row_of(activation).name, _start(cov), cov.shape[1]
     mu, var, *parameters = _abreast(rows, columns)
@@ -226,7 +226,7 @@ def block_vjp(
 def _pair_gradients(
     name: str, neurons: _Neurons, gain: Array, cov: Array, cov_bar: Array, start: int, n: int
 ) -> tuple[Array, Array, Array]:
-    """What flows into mu, var and cov off the diagonal."""
+    """The gradients of mu, var and cov by pairs."""
     batch, n_all = gain.shape
     parts = np.zeros((batch, _tiles(n_all), 2, n_all))
     cov_grad = np.empty_like(cov)
@@ -234,7 +234,7 @@ def _pair_gradients(
     gains = np.zeros_like(neurons.known.inverse_sd)
     gains[:, :n_all] = gain
     kernel = _kernel("pair_gradients", name, len(neurons.arguments) - 2, cov.dtype)
-    # derivatives' series converge later
+    # the series of derivatives converge later
     later = log_tolerance + math.log(1e-3)
     arguments = tuple(neurons.known), gains, cov, cov_bar, cov_grad, parts, start, slack, later
     warn_of_pairs(any(run(kernel, arguments, _tasks(*cov.shape))))
@@ -245,8 +245,8 @@ def _pair_gradients(
 def parameter_vjp(
     activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, parameters: tuple[Array, ...]
 ) -> tuple[Array, ...]:
-    """Gradients of the same sum with respect to each neuron's parameters, (batch, n) each."""
-    name, (batch, n), given = row_of(activation).name, mu.shape, len(parameters)
+    """Gradients of the sum of `moments_vjp` with respect to each neuron's parameters, (batch, n) each."""
+    name, (batch, n), unpadded = row_of(activation).name, mu.shape, len(parameters)
     parameters = padded(name, parameters)
     count = len(parameters)
     gradients = np.zeros((count, batch, n))
@@ -259,4 +259,4 @@ def parameter_vjp(
         ufuncs = (elementwise(name, kind, 2 + count) for kind in ("mean_dparameters", "var_dparameters"))
         of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)
         gradients += weigh(mean_bar, of_mean) + weigh(bar, of_var)
-    return kept(name, list(gradients.astype(mu.dtype)), given)
+    return kept(name, list(gradients.astype(mu.dtype)), unpadded)

@@ -1,4 +1,4 @@
-"""Reading and writing at addresses, for a loop that NumPy calls with pointers and strides; columns as tuples."""
+"""Loads and stores: at addresses, for loops that NumPy calls with pointers; in arrays, without tests of indices."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ def _place(lowering: Any, builder: Any, arguments: Any, real: Any) -> Any:
 
 
 def element(lowering: Any, builder: Any, kind: Any, array: Any, indices: list[Any]) -> Any:
-    """Where array[indices] is, none of them negative."""
+    """The address of array[indices], none of them negative."""
     view = lowering.make_array(kind)(lowering, builder, array)
     return cgutils.get_item_pointer(lowering, builder, kind, view, indices, wraparound=False)
 
 
 @intrinsic
 def column(context: Any, like: Any, array: Any, first: Any, step: Any, j: Any) -> Any:
-    """A tuple as long as `like` of array[first, j], array[first + step, j], ...: loads, and no slice on the way."""
+    """(array[first, j], array[first + step, j], ...), as long as `like`: loads, without a slice between."""
     count = len(like)
     result: Any = types.UniTuple(array.dtype, count) if count else types.Tuple(())
 
@@ -38,7 +38,7 @@ def column(context: Any, like: Any, array: Any, first: Any, step: Any, j: Any) -
 
 @intrinsic
 def at(context: Any, array: Any, index: Any) -> Any:
-    """array[index], a tuple of indices that are not negative: to test them would make gathers of a loop."""
+    """array[index], index a tuple of numbers >= 0: a test for negative ones would make gathers of vector loads."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         indices = cgutils.unpack_tuple(builder, arguments[1])
@@ -49,7 +49,7 @@ def at(context: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def put(context: Any, array: Any, index: Any, value: Any) -> Any:
-    """array[index] = value, alike."""
+    """array[index] = value, index a tuple of numbers >= 0."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         indices = cgutils.unpack_tuple(builder, arguments[1])
@@ -80,6 +80,7 @@ def _store(real: Any) -> Any:
     return intrinsic(store)
 
 
-# of a dtype: the number that so many follow the one at an address; a number written there, rounded if it must be
+# by dtype: load(address, index) reads element `index` of the numbers at an address, store(address, index, value)
+# writes it, rounded to the dtype
 LOAD = {str(real): _load(real) for real in (types.float32, types.float64)}
 STORE = {str(real): _store(real) for real in (types.float32, types.float64)}

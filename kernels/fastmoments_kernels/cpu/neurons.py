@@ -1,4 +1,4 @@
-"""What the matrix kernels need to know of every neuron, in float64, computed in packs over a whole batch."""
+"""Everything that the matrix kernels need per neuron, in float64, computed in packs over a whole batch."""
 
 import math
 from collections.abc import Callable
@@ -8,11 +8,11 @@ import numpy as np
 
 from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.packs import LANES, load_pack, load_packs, store_pack, store_packs
-from fastmoments_kernels.cpu.series import BASE, coefficients, log_rests
+from fastmoments_kernels.cpu.series import BASE, coefficients, log_remainders
 from fastmoments_kernels.cpu.tiles import TILE, aligned, filled
 from fastmoments_kernels.formulas import identity as formula
 
-Array = Any
+Array = Any  # an array in code that Numba compiles
 
 # bound per activation
 PARAMETERS: tuple[float, ...] = ()
@@ -21,27 +21,27 @@ HAS_SERIES = True
 
 
 class Known(NamedTuple):
-    """What is known of the neurons of a batch of matrices."""
+    """What the kernels of pairs take of the neurons of a batch of matrices."""
 
     variance: Array  # of f(X), (batch, n)
     features: Array  # of formula.neuron, (batch, features, n)
-    inverse_sd: Array  # 1 / sd in whole lines, 0 for a neuron without variance, whose rho is 0, and beyond the last
+    inverse_sd: Array  # 1 / sd, filled up with 0 to whole lines; 0 without variance, so that rho is 0
     table: Array  # Hermite coefficients, (batch, tiles, BASE + 2, columns of a tile)
-    rests: Array  # `series.log_rests` of every tile, (batch, tiles, BASE + 1)
+    remainders: Array  # `series.log_remainders` of every tile, (batch, tiles, BASE + 1)
 
 
-def measure(given: Array, known: Array) -> None:
-    """Rows mu, var and the parameters, a neuron a column, to rows mean and variance of f(X) and features."""
-    for i in range(0, given.shape[1], LANES):
+def measure(inputs: Array, results: Array) -> None:
+    """From rows mu, var and parameters, a column per neuron, to rows mean and variance of f(X) and features."""
+    for i in range(0, inputs.shape[1], LANES):
         neuron = formula.neuron(
-            load_pack(given, 0, i), load_pack(given, 1, i), load_packs(PARAMETERS, given, 2, 1, i)
+            load_pack(inputs, 0, i), load_pack(inputs, 1, i), load_packs(PARAMETERS, inputs, 2, 1, i)
         )
-        store_pack(known, 0, i, formula.mean(neuron))
-        store_pack(known, 1, i, formula.var(neuron))
-        store_packs(known, 2, 1, i, neuron)
+        store_pack(results, 0, i, formula.mean(neuron))
+        store_pack(results, 1, i, formula.var(neuron))
+        store_packs(results, 2, 1, i, neuron)
 
 
-measure_packs: Callable[[Array, Array], None] = measure  # bound to packs, where `neurons` is bound to numbers
+measure_packs: Callable[[Array, Array], None] = measure  # bound to packs, while `neurons` is bound to numbers
 
 
 def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, tuple[Array, ...]]:
@@ -49,29 +49,29 @@ def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, tuple[Arra
     batch, n = mu.shape
     count, tiles = batch * n, (n + TILE - 1) // TILE
     whole = (count + LANES - 1) // LANES * LANES
-    given, known = np.empty((2 + len(PARAMETERS), whole)), np.empty((2 + len(NEURON), whole))
-    given[0, :count], given[1, :count] = mu.reshape(count), var.reshape(count)
+    inputs, results = np.empty((2 + len(PARAMETERS), whole)), np.empty((2 + len(NEURON), whole))
+    inputs[0, :count], inputs[1, :count] = mu.reshape(count), var.reshape(count)
     for k in range(len(PARAMETERS)):
-        given[2 + k, :count] = parameters[k].reshape(count)
+        inputs[2 + k, :count] = parameters[k].reshape(count)
     for i in range(count, whole):
-        given[:, i] = given[:, count - 1]
-    measure_packs(given, known)
-    mean, variance = known[0, :count].reshape(batch, n), known[1, :count].reshape(batch, n)
-    inverse_sd, rests = np.zeros((batch, filled(n))), np.empty((batch, tiles, BASE + 1))
+        inputs[:, i] = inputs[:, count - 1]
+    measure_packs(inputs, results)
+    mean, variance = results[0, :count].reshape(batch, n), results[1, :count].reshape(batch, n)
+    inverse_sd, remainders = np.zeros((batch, filled(n))), np.empty((batch, tiles, BASE + 1))
     features = np.empty((batch, len(NEURON), n))
     table = aligned((batch, tiles, BASE + 2, min(TILE, filled(n))), mu)
     for m in range(batch):
         for f in range(len(NEURON)):
-            features[m, f] = known[2 + f, m * n : (m + 1) * n]
+            features[m, f] = results[2 + f, m * n : (m + 1) * n]
         for i in range(n):
-            own = at(var, (m, i))
-            scale = 0.0 if own == 0.0 else 1.0 / math.sqrt(own)
-            # the coefficients of a constant are 0 whatever its mean
+            var_i = at(var, (m, i))
+            scale = 0.0 if var_i == 0.0 else 1.0 / math.sqrt(var_i)
+            # rho has to be nan where mu is nan: coefficients that are 0 would hide it
             inverse_sd[m, i] = scale if at(mu, (m, i)) == at(mu, (m, i)) else math.nan
         for t in range(tiles):
             if HAS_SERIES:
                 coefficients(features[m], t * TILE, BASE, table[m, t])
-                log_rests(table[m, t], variance[m], t * TILE, rests[m, t])
+                log_remainders(table[m, t], variance[m], t * TILE, remainders[m, t])
             else:
-                rests[m, t] = math.inf
-    return mean, (variance, features, inverse_sd, table, rests)
+                remainders[m, t] = math.inf
+    return mean, (variance, features, inverse_sd, table, remainders)

@@ -1,7 +1,6 @@
-"""Making a NumPy ufunc from compiled loops, by NumPy's own C function.
+"""A NumPy ufunc from compiled loops, by NumPy's C function PyUFunc_FromFuncAndData (numpy/ufuncobject.h).
 
-Numba's ufuncs have one output, or refuse `where=`; PyUFunc_FromFuncAndData (numpy/ufuncobject.h) has neither
-limit and takes the name and the docstring.
+Numba's own ufuncs have one output, or refuse `where=`.
 """
 
 import ctypes
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
-FROM_FUNC_AND_DATA = 1  # its place in the table, fixed by NumPy's ABI
+FROM_FUNC_AND_DATA = 1  # the function's place in the table, fixed by NumPy's ABI
 NO_IDENTITY = -1
 
-_kept: list[Any] = []  # NumPy stores pointers to what it is given
+_kept: list[Any] = []  # arguments to which NumPy stores pointers
 
 
 def _from_func_and_data() -> Any:
@@ -27,7 +26,7 @@ def _from_func_and_data() -> Any:
 
 
 def make_ufunc(name: str, doc: str, loops: Mapping[str, Any], inputs: int, outputs: int) -> np.ufunc:
-    """Return the ufunc whose loop (a numba.cfunc) under the name of a dtype serves that dtype throughout."""
+    """Return the ufunc of `loops`: by dtype, a numba.cfunc for inputs and outputs of that dtype."""
     addresses = (ctypes.c_void_p * len(loops))(*(loop.address for loop in loops.values()))
     data = (ctypes.c_void_p * len(loops))()
     codes = bytes(np.dtype(dtype).num for dtype in loops for _ in range(inputs + outputs))

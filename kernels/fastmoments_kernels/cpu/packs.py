@@ -1,7 +1,7 @@
-"""LANES float64 at once as one of Numba's numbers: a formula compiled for packs is vectors, whatever it does.
+"""A pack: a vector of LANES float64 that Numba takes for one number, so that any formula computes with vectors.
 
-A loop left to LLVM is one of vectors only without routes, loops over nodes and calls. Numbers beside a pack stand
-for all of its lanes. A comparison is a Mask.
+LLVM vectorises a loop only if it has no routes, no loops over nodes and no calls. A number beside a pack stands for
+all of its lanes. A comparison of packs is a mask.
 """
 
 import operator
@@ -30,7 +30,7 @@ FLAGS = ir.VectorType(ir.IntType(1), LANES)
 
 
 class Packed(types.Type):  # type: ignore[misc]
-    """pack or Mask."""
+    """A pack or a mask."""
 
     def unify(self, typingctx: Any, other: Any) -> Any:
         return self if isinstance(other, types.Number | types.Boolean) else None
@@ -62,12 +62,12 @@ _model(MaskType, FLAGS)
 @lower_cast(types.Float, pack)
 @lower_cast(types.Integer, pack)
 @lower_cast(types.Boolean, pack)
-def _to_pack(context: Any, builder: Any, given: Any, wanted: Any, value: Any) -> Any:
-    return splat(builder, context.cast(builder, value, given, types.float64), LANES)
+def _to_pack(context: Any, builder: Any, kind: Any, wanted: Any, value: Any) -> Any:
+    return splat(builder, context.cast(builder, value, kind, types.float64), LANES)
 
 
 @lower_cast(types.Boolean, mask)
-def _to_mask(context: Any, builder: Any, given: Any, wanted: Any, value: Any) -> Any:
+def _to_mask(context: Any, builder: Any, kind: Any, wanted: Any, value: Any) -> Any:
     return splat(builder, builder.trunc(value, ir.IntType(1)), LANES)
 
 
@@ -75,7 +75,7 @@ Emit = Callable[..., Any]
 
 
 def _operation(key: Any, operand: Any, result: Any, emit: Emit) -> None:
-    """`key` of two operands, or of one and what can be spread to one."""
+    """Define the operator `key` of one operand, or of two, of which one may be a number."""
 
     def generic(self: Any, args: Any, kws: Any) -> Any:
         others = types.Number | types.Boolean
@@ -110,7 +110,7 @@ for _key, _emit in _arithmetic.items():
 
 
 def _comparison(sign: str) -> Emit:
-    # as for numbers: only "!=" holds of nan
+    # as for numbers: only "!=" holds for nan
     if sign == "!=":
         return lambda builder, a, b: builder.fcmp_unordered(sign, a, b)
     return lambda builder, a, b: builder.fcmp_ordered(sign, a, b)
@@ -149,13 +149,13 @@ def emit_sqrt(builder: Any, x: Any) -> Any:
 
 @intrinsic
 def lane(context: Any, x: Any, index: Any) -> Any:
-    """One of a pack's numbers."""
+    """The number in a lane of a pack."""
     return types.float64(pack, types.int32), lambda _, builder, s, a: builder.extract_element(*a)
 
 
 @intrinsic
 def with_lane(context: Any, x: Any, index: Any, value: Any) -> Any:
-    """The pack with another number in one lane."""
+    """The pack with `value` in lane `index`."""
 
     def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector, position, number = arguments
@@ -170,7 +170,7 @@ def _reduced_flags(builder: Any, value: Any) -> Any:
 
 @intrinsic
 def somewhere(context: Any, condition: Any) -> Any:
-    """Whether a Mask, or a condition, holds in any lane."""
+    """Whether a mask holds in any lane."""
 
     def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.icmp_unsigned("!=", _reduced_flags(builder, arguments[0]), ir.IntType(LANES)(0))
@@ -190,7 +190,7 @@ def load_pack(context: Any, array: Any, row: Any, start: Any) -> Any:
 
 @intrinsic
 def load_packs(context: Any, like: Any, array: Any, row: Any, step: Any, start: Any) -> Any:
-    """A tuple as long as `like` of the packs at array[row, start], array[row + step, start], ..."""
+    """The packs at array[row, start], array[row + step, start], ..., a tuple as long as `like`."""
     result: Any = types.UniTuple(pack, len(like)) if len(like) else types.Tuple(())
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -223,7 +223,7 @@ def _address(lowering: Any, builder: Any, array: Any, matrix: Any, row: Any, sta
 
 @intrinsic
 def chosen(context: Any, condition: Any, yes: Any, no: Any) -> Any:
-    """Of each lane of a pack, or of a tuple of them, the one its condition asks for."""
+    """`yes` in the lanes where the condition holds, `no` in the others; of packs or of tuples of packs."""
     tuples = isinstance(yes, types.BaseTuple)
     result: Any = types.UniTuple(pack, len(yes)) if tuples else pack
 
@@ -239,7 +239,7 @@ def chosen(context: Any, condition: Any, yes: Any, no: Any) -> Any:
 
 @intrinsic
 def store_packs(context: Any, array: Any, row: Any, step: Any, start: Any, values: Any) -> Any:
-    """A tuple of packs to array[row, start : start + LANES], array[row + step, ...] and so on."""
+    """Write a tuple of packs to array[row, start : start + LANES], array[row + step, ...], ..."""
     count = len(values)
     packs: Any = types.UniTuple(pack, count) if count else types.Tuple(())
 

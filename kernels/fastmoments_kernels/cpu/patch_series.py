@@ -14,8 +14,9 @@ from fastmoments_kernels.cpu.vectors import load_vector, plus, splat, store_vect
 
 @intrinsic
 def series(context: Any, rho: Any, rows: Any, columns: Any, terms: Any, i: Any, j: Any) -> Any:
-    """sum of rho^n rows[top - n, i + k] columns[top - n, j + l], n = 1, ..., terms, by Horner's rule; top as in
-    `series.coefficients`.
+    """The patch of sums over n = 1, ..., terms of rho^n rows[top - n, i + k] columns[top - n, j + l], by Horner.
+
+    `top` is that of `series.coefficients`.
     """
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -52,10 +53,10 @@ def gradients(
     by_row: Any,
     by_column: Any,
 ) -> Any:
-    """With a_d = of_1[d, n - 1, i + k], c_d = of_2[d, n - 1, j + l], p = weight rho^n, summed over n up to `terms`:
+    """Sums over n = 1, ..., terms with a_d = of_1[d, n - 1, i + k], c_d = of_2[d, n - 1, j + l], p = weight rho^n.
 
-    returns the patch of p a_1 c_1; by_row[d - 1, i + k, l] gains p a_d c_0, by_column[d - 1, j + l] the sum over k
-    of p a_0 c_d, d = 1 and 2.
+    Return the patch of the sums of p a_1 c_1. For d = 1 and 2 add those of p a_d c_0 to by_row[d - 1, i + k, l],
+    and those of p a_0 c_d, summed over k too, to by_column[d - 1, j + l].
     """
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Patches of a matrix in registers, HEIGHT rows of a vector each: correlations to covariances and their image.
+"""Patches of a matrix in registers, HEIGHT rows of one vector each: load, store, transpose, and a few operations.
 
-What stays in registers between reading rho and writing K costs two operations a term and nothing else; LLVM makes
-vectors of inner loops only, and would keep the sums in memory.
+A sum over terms that stays in registers costs two operations per term; LLVM vectorises inner loops only, and would
+keep the sums in memory.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ from fastmoments_kernels.cpu.vectors import (
     vector_type,
 )
 
-HEIGHT = 8 if AVX512 else 4  # with rho, as many vectors as half the registers
+HEIGHT = 8 if AVX512 else 4  # a patch of sums and one of rho fill half of the registers
 
 WIDE = LINE // 8  # float64 in a vector
 LIMITS = 56  # numbers that `how_many_below` takes
@@ -38,7 +38,7 @@ class Patch(types.Type):  # type: ignore[misc]
 
 
 def lanes(dtype: Any) -> int:
-    """Elements of a vector."""
+    """Elements of a vector of LINE bytes."""
     return int(8 * LINE // dtype.bitwidth)
 
 
@@ -109,7 +109,7 @@ def store_transposed(context: Any, patch: Any, array: Any, i: Any, j: Any) -> An
 
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """Of as many rows as columns: halves off the diagonal exchanged, in patches of half the size, and so on."""
+    """The transpose of a square: exchange its off-diagonal quarters, then those of each quarter, and so on."""
     rows, places, distance = list(rows), range(HEIGHT), HEIGHT // 2
     while distance:
         left = [k if not k & distance else HEIGHT + k - distance for k in places]
@@ -141,7 +141,7 @@ def _asker(for_writing: int) -> Any:
     return ask
 
 
-# have the lines fetched that begin at array[i + k, j], which may lie outside
+# fetch the lines at array[i + k, j], k < HEIGHT, into the cache; they may lie outside the array
 to_read, to_write = _asker(0), _asker(1)
 
 
@@ -166,7 +166,7 @@ def correlated(context: Any, patch: Any, inverse_sd: Any, i: Any, j: Any) -> Any
 
 @intrinsic
 def largest_of(context: Any, patch: Any) -> Any:
-    """The largest magnitude, nan aside."""
+    """The largest magnitude, without nan."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         def larger(a: Any, b: Any) -> Any:
@@ -191,7 +191,7 @@ def largest_of(context: Any, patch: Any) -> Any:
 
 @intrinsic
 def how_many_below(context: Any, ascending: Any, limit: Any) -> Any:
-    """How many of LIMITS float64 are less than `limit`."""
+    """The number of those among LIMITS float64 that are less than `limit`."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, value = arguments

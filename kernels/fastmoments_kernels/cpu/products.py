@@ -1,4 +1,4 @@
-"""The three products of a layer with Gaussian weights, of a few rows and columns at a time, in vector registers."""
+"""The three products of a layer with Gaussian weights, for a few rows and columns at a time, in registers."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from numba.extending import intrinsic
 from fastmoments_kernels.cpu.machine import AVX512, VECTOR
 from fastmoments_kernels.cpu.vectors import splat, vector_function, vector_type
 
-SUMS = 12 if AVX512 else 4  # vectors of either sum that the registers hold beside those of weights
+SUMS = 12 if AVX512 else 4  # vectors of means, and of variances, that fit into registers beside those of weights
 
 
 def lanes(real: str) -> int:
-    """Numbers in a vector."""
+    """Numbers in a vector of VECTOR bytes."""
     return VECTOR * 8 // int(getattr(types, real).bitwidth)
 
 
 class _Vectors:
-    """Vectors of a number type, one after another in memory, in a function being built."""
+    """Consecutive vectors of a number type in memory, in a function that is being built."""
 
     def __init__(self, builder: Any, real: Any) -> None:
         self.builder, self.size, self.lanes = builder, real.bitwidth // 8, lanes(str(real))
@@ -42,12 +42,12 @@ class _Vectors:
         return splat(self.builder, self.builder.load(self.builder.gep(base, [index])), self.lanes)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
-        """A b + c."""
+        """a b + c with one rounding."""
         return self.builder.call(vector_function(self.builder, "llvm.fma", self.type, 3), [a, b, c])
 
 
 def _views(lowering: Any, builder: Any, kinds: Any, values: Any) -> list[Any]:
-    """Arrays by their fields, numbers as they are."""
+    """The fields of arrays; numbers stay numbers."""
     return [
         lowering.make_array(kind)(lowering, builder, value) if isinstance(kind, types.Array) else value
         for kind, value in zip(kinds, values, strict=True)
@@ -58,10 +58,10 @@ def _views(lowering: Any, builder: Any, kinds: Any, values: Any) -> list[Any]:
 def add_products(
     context: Any, count: Any, mu: Any, var: Any, square: Any, first: Any, weights: Any, biases: Any, out: Any
 ) -> Any:
-    """mu M^T + b into out[0] and var S^T + square V^T + c into out[1], of so many vectors of columns.
+    """Write mu M^T + b to out[0] and var S^T + square V^T + c to out[1], for `count` vectors of columns.
 
-    mu, var and square (rows, depth) are read from row `first` on, beyond the last row that again; weights
-    (depth, 3, width) are M, S and V by columns, biases (2, width) b and c. All are contiguous.
+    mu, var and square (rows, depth) are read from row `first` on, the last row again where they end; weights
+    (depth, 3, width) are M, S and V by columns, biases (2, width) are b and c. All are contiguous.
     """
     number = count.literal_value
     places = [(r, v) for r in range(SUMS // number) for v in range(number)]
@@ -82,15 +82,15 @@ def add_products(
         with cgutils.for_range(builder, depth) as loop:
             step = index(3 * number * vectors.lanes)
             of_k = builder.gep(of_weights.data, [builder.mul(loop.index, step)])
-            own = [[vectors.load(of_k, m * number + v) for v in range(number)] for m in range(3)]
+            factor_k = [[vectors.load(of_k, m * number + v) for v in range(number)] for m in range(3)]
             for r in range(SUMS // number):
                 at = builder.add(begin[r], loop.index)
                 x, variance_in, squared = (vectors.splat(factor.data, at) for factor in factors)
                 for v in range(number):
                     mean, variance = means[r * number + v], variances[r * number + v]
-                    builder.store(vectors.fma(x, own[0][v], builder.load(mean)), mean)
-                    total = vectors.fma(variance_in, own[1][v], builder.load(variance))
-                    builder.store(vectors.fma(squared, own[2][v], total), variance)
+                    builder.store(vectors.fma(x, factor_k[0][v], builder.load(mean)), mean)
+                    total = vectors.fma(variance_in, factor_k[1][v], builder.load(variance))
+                    builder.store(vectors.fma(squared, factor_k[2][v], total), variance)
         second = builder.gep(of_out.data, [builder.extract_value(of_out.shape, 1)])
         for sums, base in ((means, of_out.data), (variances, second)):
             for place, total in enumerate(sums):
@@ -101,16 +101,16 @@ def add_products(
 
 
 @intrinsic(prefer_literal=True)
-def copy(context: Any, count: Any, tile: Any, start: Any, out: Any, i: Any, j: Any) -> Any:
-    """So many vectors of a tile, from `start` on, to out[i, j], out[i, j + 1] ...; both are contiguous."""
+def copy(context: Any, count: Any, sums: Any, start: Any, out: Any, i: Any, j: Any) -> Any:
+    """Copy `count` vectors of `sums`, from `start` on, to out[i, j], out[i, j + 1] ...; both are contiguous."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, source, begin, target, row, column = _views(lowering, builder, signature.args, arguments)
-        vectors = _Vectors(builder, tile.dtype)
+        vectors = _Vectors(builder, sums.dtype)
         place = builder.add(builder.mul(row, builder.extract_value(target.shape, 1)), column)
         source, target = builder.gep(source.data, [begin]), builder.gep(target.data, [place])
         for v in range(count.literal_value):
             vectors.store(vectors.load(source, v), target, v)
         return lowering.get_dummy_value()
 
-    return types.void(count, tile, types.intp, out, types.intp, types.intp), emit
+    return types.void(count, sums, types.intp, out, types.intp, types.intp), emit

@@ -1,6 +1,6 @@
-"""The functions of numbers for Numba code of the user's own: float64 inside, float32 where all arguments are.
+"""The functions of numbers for users' own Numba code; they compute in float64, and return float32 for float32.
 
-Compiled for the types they are called with, kept on disk like the loops.
+They are compiled for the types they are called with, and kept on disk like the loops.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from fastmoments_kernels.formulas.bivariate_normal import NORMAL
 from fastmoments_kernels.formulas.scalars import SCALARS
 from fastmoments_kernels.kinds import is_of_pair, slack_of
 
-function: Callable[..., Any] = SCALARS["mean"]  # bound to each in turn
+function: Callable[..., Any] = SCALARS["mean"]  # bound per function
 
 
 @intrinsic
@@ -43,7 +43,7 @@ def _type_of(numbers: Any) -> Any:
 
 @intrinsic
 def rounded(context: Any, value: Any, numbers: Any) -> Any:
-    """The value, or each of a tuple of them, in the type that the arguments ask for."""
+    """A value, or each of a tuple of values, in float32 if all of `numbers` are, else in float64."""
     real = _type_of(numbers)
     result: Any = types.UniTuple(real, len(value)) if isinstance(value, types.BaseTuple) else real
 
@@ -55,7 +55,7 @@ def rounded(context: Any, value: Any, numbers: Any) -> Any:
 
 @intrinsic
 def pair_slack(context: Any, numbers: Any) -> Any:
-    """`slack_of` two neurons, in the type that the arguments ask for."""
+    """`slack_of` two neurons, in float32 if all of `numbers` are, else in float64."""
     slack = slack_of(2, float(np.finfo(str(_type_of(numbers))).eps))
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -89,7 +89,7 @@ def _callable(template: Callable[..., Any], names: Mapping[str, Any], name: str)
 
 @cache
 def scalar(activation: str, name: str) -> Any:
-    """The function `name` of SCALARS for an activation, its parameters positional, a number each."""
+    """The function `name` of SCALARS for an activation, with a positional argument per parameter."""
     row = row_of(activation)
     names = dict(formula_binding(row.formula, len(fields(row.activation))).names)
     template = _of_pair if is_of_pair(name) else _of_neuron

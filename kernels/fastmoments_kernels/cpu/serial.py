@@ -1,4 +1,4 @@
-"""Matrices that one thread does, in one call: handing arrays over takes longer than a few neurons do."""
+"""Small matrices in one compiled call: passing arrays to a second one takes longer than a few neurons take."""
 
 from typing import Any
 
@@ -19,13 +19,13 @@ def whole(
     slack: float,
     log_tolerance: float,
 ) -> bool:
-    """`neurons` and all tiles of `pairs`, whose answer it has; mean_out and cov_out may be mu and cov."""
+    """`neurons`, then all tiles of `pairs`, whose answer is returned; mean_out and cov_out may be mu and cov."""
     wide, var = np.empty(mu.shape), np.empty(mu.shape)
     for m in range(len(mu)):
         for i in range(mu.shape[1]):
             wide[m, i], var[m, i] = mu[m, i], cov[m, i, i]
-    mean, (variance, features, inverse_sd, table, rests) = neurons(wide, var, parameters)
-    known = variance, features, inverse_sd, table.astype(cov.dtype), rests
+    mean, (variance, features, inverse_sd, table, remainders) = neurons(wide, var, parameters)
+    known = variance, features, inverse_sd, table.astype(cov.dtype), remainders
     beyond: bool = pairs(known, cov, cov_out, 0, slack, log_tolerance, 0, 1)
     for m in range(len(mu)):
         for i in range(mu.shape[1]):

@@ -1,8 +1,8 @@
 """Covariances as Hermite series, K = sum over n of rho^n b_n b_n (Mehler), and how many terms they take.
 
 By Cauchy-Schwarz the terms beyond N are at most |rho|^(N+1) t_1(N) t_2(N), t(N)^2 = the sum of b_n^2 beyond N,
-which is the variance less what the table has of it. One rule for all activations: smooth ones, whose coefficients
-fall fast, take few terms at any rho.
+which is the variance minus the sum up to N. One rule serves all activations: smooth ones, whose coefficients fall
+fast, take few terms at any rho.
 """
 
 import math
@@ -16,13 +16,13 @@ from fastmoments_kernels.cpu.patches import how_many_below
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
 from fastmoments_kernels.formulas import identity as formula
 
-Array = Any
+Array = Any  # an array in code that Numba compiles
 
 exp, log, minimum = (VOCABULARY["float64"][word] for word in ("exp", "log", "minimum"))
 
 BASE = 48  # orders that are tabulated for every neuron, enough for most patches
 TERMS = 512  # the longest series
-ROUNDED = 1e-13  # of the variance: what is left of it is known no better
+ROUNDED = 1e-13  # rounding of t(N)^2, relative to the variance
 ROOT = np.sqrt(np.arange(TERMS + 4.0))
 NEURON = (0.0, 0.0, 0.0)  # as long as formula.neuron's tuple
 
@@ -33,10 +33,10 @@ def neuron_at(features: Array, j: int) -> Any:
 
 
 def coefficients(features: Array, first: int, terms: int, table: Array) -> None:
-    """Hermite coefficients b_n of the neurons from `first` on that fill a tile, order n in row top - n.
+    """Fill `table` with the Hermite coefficients of a tile's neurons, from neuron `first` on: b_n in row top - n.
 
-    So series run upwards through the table. Row top, the last but one, has a_0 on the way and 0 in the end, the
-    last row zeros.
+    A series reads the table downwards, from high orders to low. Row top, the last but one, holds a_0 while the
+    recurrence runs and 0 afterwards; the last row is 0.
     """
     top, width = table.shape[0] - 2, min(table.shape[1], features.shape[1] - first)
     for j in range(width):
@@ -58,64 +58,67 @@ def coefficients(features: Array, first: int, terms: int, table: Array) -> None:
     table[top] = 0.0
 
 
-def log_rests(table: Array, variance: Array, first: int, rests: Array) -> None:
-    """rests[n] = log of the largest t(n) / sd of the tile's neurons."""
+def log_remainders(table: Array, variance: Array, first: int, remainders: Array) -> None:
+    """remainders[n] = log of the largest t(n) / sd of the tile's neurons."""
     top, width = table.shape[0] - 2, min(table.shape[1], variance.shape[0] - first)
     total = np.zeros(width)
-    for n in range(rests.shape[0]):
+    for n in range(remainders.shape[0]):
         largest = as_integer(ROUNDED)
         for j in range(width):
-            own = at(variance, (first + j,))
+            whole = at(variance, (first + j,))
             total[j] += table[top - n, j] * table[top - n, j]
-            rest = 1.0 - total[j] / own
-            largest = max(largest, as_integer(where(own > 0.0, where(rest == rest, rest, 0.0), 0.0)))
-        rests[n] = as_float(largest)
-    for n in range(rests.shape[0]):
-        rests[n] = 0.5 * log(rests[n])
+            remainder = 1.0 - total[j] / whole
+            largest = max(
+                largest, as_integer(where(whole > 0.0, where(remainder == remainder, remainder, 0.0), 0.0))
+            )
+        remainders[n] = as_float(largest)
+    for n in range(remainders.shape[0]):
+        remainders[n] = 0.5 * log(remainders[n])
 
 
-def reaches(rests: Array, log_tolerance: float, served: Array) -> None:
-    """served[n] = the largest |rho| that n terms serve, inf beyond BASE."""
-    served[:] = math.inf
+def reaches(remainders: Array, log_tolerance: float, reach: Array) -> None:
+    """reach[n] = the largest |rho| for which n terms suffice, inf for n > BASE."""
+    reach[:] = math.inf
     for n in range(BASE + 1):
-        served[n] = exp(minimum((log_tolerance - rests[n]) / (n + 1.0), 0.0))
+        reach[n] = exp(minimum((log_tolerance - remainders[n]) / (n + 1.0), 0.0))
 
 
-def terms_for(rho: float, served: Array) -> int:
-    """The least number of tabulated terms, at least 1, that serves; BASE + 1 if none does."""
-    terms: int = max(how_many_below(served, rho), 1)
+def terms_for(rho: float, reach: Array) -> int:
+    """The least number of tabulated terms, at least 1, that suffices; BASE + 1 if none does."""
+    terms: int = max(how_many_below(reach, rho), 1)
     return terms
 
 
-def longest(rho: float, rests: Array, log_tolerance: float) -> int:
-    """The number of terms beyond the tabulated ones that serves; more than TERMS if none does."""
-    if rho < 1.0 and rests[BASE] < math.inf:
-        return int(max(BASE, min(math.ceil((log_tolerance - rests[BASE]) / log(rho)), TERMS + 1.0)))
+def longest(rho: float, remainders: Array, log_tolerance: float) -> int:
+    """The number of terms, at least BASE, that suffices; more than TERMS if none up to TERMS does."""
+    if rho < 1.0 and remainders[BASE] < math.inf:
+        return int(max(BASE, min(math.ceil((log_tolerance - remainders[BASE]) / log(rho)), TERMS + 1.0)))
     return TERMS + 1
 
 
 def cheapest(
-    rho: Array, first: int, pairs: int, rests: Array, log_tolerance: float, pair: float
+    rho: Array, first: int, pairs: int, remainders: Array, log_tolerance: float, pair: float
 ) -> tuple[int, float]:
-    """(N, the |rho| up to which it serves) for pairs that ask for more than is tabulated: the least work.
+    """(N, the |rho| up to which N terms suffice) with the least work for a hard patch; pairs beyond use the
+    formula.
 
-    `pair` is what the formula of a pair costs, in terms of one pair's series. The series makes nan of nan: nan asks
-    for no route, and changes no other pair's.
+    `pair` is the cost of one pair's formula, in terms of a series. A correlation that is nan is left to the series,
+    which returns nan, and does not change the choice.
     """
-    terms, served, least = 0, 0.0, pair * pairs
+    terms, reach, least = 0, 0.0, pair * pairs
     limit, beyond = largest(rho, first, pairs, math.inf)
     while pair * beyond < least and limit > 0.0:
-        needed = longest(limit, rests, log_tolerance)
+        needed = longest(limit, remainders, log_tolerance)
         cost = needed * pairs + pair * beyond
         if needed <= TERMS and cost < least:
-            terms, served, least = needed, limit, cost
+            terms, reach, least = needed, limit, cost
         limit, beyond = largest(rho, first, pairs, limit)
-    return terms, served
+    return terms, reach
 
 
 def largest(rho: Array, first: int, pairs: int, limit: float) -> tuple[float, int]:
-    """The largest |rho| of so many that is less than `limit`, nan aside, and how many are not less."""
-    # as integers, which have a vector maximum; those of inf and nan are the largest
+    """The largest |rho| less than `limit`, without nan, of `pairs` pairs, and the number of those not less."""
+    # by their bits as integers, which have a vector maximum; inf and nan have the largest bits
     below, above, most, count = as_integer(limit), as_integer(math.inf), 0, 0
     for j in range(pairs):
         size = as_integer(abs(at(rho, (first + j,))))
@@ -127,7 +130,7 @@ def largest(rho: Array, first: int, pairs: int, limit: float) -> tuple[float, in
 
 
 def derivatives(table: Array, terms: int, tables: Array) -> None:
-    """tables[d, n - 1] = the coefficient b_n of the d-th derivative of f, times sd^d (Price)."""
+    """Fill tables[d, n - 1] with the coefficient b_n of the d-th derivative of f times sd^d (Price)."""
     top = table.shape[0] - 2
     for d in range(3):
         for n in range(1, terms + 1):

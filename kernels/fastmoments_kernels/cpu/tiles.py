@@ -1,4 +1,4 @@
-"""Tiles of a matrix in aligned scratch: covariances in, results and their mirror image out."""
+"""Tiles of a matrix: copied into aligned scratch, and results and their mirror image written to a matrix."""
 
 from typing import Any, NamedTuple
 
@@ -8,18 +8,18 @@ from fastmoments_kernels.cpu.machine import LINE
 from fastmoments_kernels.cpu.memory import at, put
 from fastmoments_kernels.cpu.patches import HEIGHT, load, store, store_transposed, to_read, to_write
 
-Array = Any
+Array = Any  # an array in code that Numba compiles
 
 TILE = 64  # rows and columns: 64 x 64 float64 of scratch stay in the second cache level
-SINGLES = LINE // 4  # float32 in a line; scratch has whole lines, and zeros where a tile does not fill them
-PADDING = 16  # rows a multiple of 512 bytes apart would share few lines of the first cache level
+SINGLES = LINE // 4  # float32 in a line; scratch has whole lines, filled up with zeros
+PADDING = 16  # more columns: rows a multiple of 512 bytes apart compete for few lines of the first cache level
 
 
 class Tile(NamedTuple):
-    """Where a tile lies: matrix[i : i + height, j : j + width].
+    """The place of a tile: matrix[i : i + height, j : j + width].
 
-    Rows are neurons i, i + 1, ..., columns k, k + 1, ... In a symmetric matrix k = j; in a rectangle off the
-    diagonal the columns' neurons come after the rows', and there is no mirror image.
+    Rows are neurons i, i + 1, ..., columns are neurons k, k + 1, ... In a symmetric matrix k = j; in a block off
+    the diagonal the columns' neurons come after the rows', and there is no mirror image.
     """
 
     i: int
@@ -35,7 +35,7 @@ def tile_at(matrix: Array, i: int, j: int, start: int) -> Any:
 
 
 def aligned(shape: tuple[int, ...], like: Array) -> Array:
-    """Zeros of the dtype of `like`, from the beginning of a line on."""
+    """Zeros of the dtype of `like` that begin at a line."""
     size = 1
     for length in shape:
         size *= length
@@ -50,7 +50,7 @@ def filled(n: int) -> int:
 
 
 def prepared(matrix: Array, tile: Tile, inverse_sd: Array, out: Array) -> None:
-    """Copy a tile to `out`: 0 for neurons without variance, whatever is given, and by `clear`."""
+    """Copy a tile to `out`, with 0 for neurons without variance, then `clear` it."""
     read(matrix, tile.i, tile.j, tile.height, tile.width, out)
     for a in range(tile.height):
         scale = inverse_sd[tile.i + a]
@@ -61,7 +61,7 @@ def prepared(matrix: Array, tile: Tile, inverse_sd: Array, out: Array) -> None:
 
 
 def both_sides(matrix: Array, tile: Tile, image: Array, out: Array) -> None:
-    """Copy a tile plus its mirror image, if it has one, to `out`; 0 by `clear`."""
+    """Copy a tile plus its mirror image, if it has one, to `out`, then `clear` it."""
     i, j, _, height, width = tile
     if tile.k != j:
         read(matrix, i, j, height, width, out)
@@ -79,7 +79,7 @@ def both_sides(matrix: Array, tile: Tile, image: Array, out: Array) -> None:
 
 
 def ahead(matrix: Array, i: int, j: int, height: int, width: int) -> None:
-    """Have matrix[i : i + height, j : j + width] fetched, which will be read."""
+    """Fetch matrix[i : i + height, j : j + width] into the cache, to be read soon."""
     for a in range(0, height, HEIGHT):
         for b in range(0, width, LINE // matrix.itemsize):
             to_read(matrix, i + a, j + b)
@@ -93,7 +93,7 @@ def read(matrix: Array, i: int, j: int, height: int, width: int, out: Array) -> 
 
 
 def clear(out: Array, tile: Tile) -> None:
-    """0 in what a tile does not fill and, of a tile on the diagonal, up to the diagonal."""
+    """Write 0 where a tile does not fill `out`, and up to the diagonal if the tile lies on it."""
     for a in range(tile.height):
         for b in range(tile.width, out.shape[1]):
             out[a, b] = 0.0
@@ -105,7 +105,7 @@ def clear(out: Array, tile: Tile) -> None:
 
 
 def place_made(made: Array, mirror: Array, matrix: Array, tile: Tile) -> None:
-    """Write a tile and its mirror image, if it has one, to the matrix."""
+    """Write a result and its mirror image, if it has one, to the matrix."""
     i, j = tile.i, tile.j
     if tile.height == TILE and tile.width == TILE and i != tile.k:
         for a in range(0, TILE, HEIGHT):
@@ -118,7 +118,7 @@ def place_made(made: Array, mirror: Array, matrix: Array, tile: Tile) -> None:
 
 
 def place(made: Array, mirror: Array, matrix: Array, tile: Tile) -> None:
-    """`place_made` for a tile of any size; of one on the diagonal what lies above the diagonal and its image."""
+    """`place_made` for a tile of any size; on the diagonal only the part above the diagonal and its image."""
     i, j, k, height, width = tile
     for a in range(height):
         for b in range(a + 1 if i == k else 0, width):
@@ -130,7 +130,7 @@ def place(made: Array, mirror: Array, matrix: Array, tile: Tile) -> None:
 
 
 def place_image(mirror: Array, matrix: Array, tile: Tile) -> None:
-    """Write a whole tile's mirror image, if it has one; its lines are fetched ahead, for its rows are far apart."""
+    """Write a whole tile's mirror image, if it has one; lines are fetched ahead, because its rows are far apart."""
     i, j = tile.i, tile.j
     if tile.k == j:
         for b in range(0, TILE, HEIGHT):

@@ -1,4 +1,4 @@
-"""LLVM's vectors, in a function that is being built: broadcast, shuffle, load, store, and functions of vectors."""
+"""LLVM's vectors in a function that is being built: broadcast, shuffle, load, store, functions of vectors."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from fastmoments_kernels.cpu.memory import element
 
 
 def vector_type(dtype: Any, count: int) -> Any:
-    """The vector of `count` float32 or float64."""
+    """The type of a vector of `count` float32 or float64."""
     return ir.VectorType(ir.FloatType() if dtype == types.float32 else ir.DoubleType(), count)
 
 
@@ -22,12 +22,12 @@ def splat(builder: Any, value: Any, count: int) -> Any:
 
 
 def shuffled(builder: Any, a: Any, b: Any, places: list[int]) -> Any:
-    """The vector of these lanes of a and, counted on from a's, of b."""
+    """The vector of lanes `places` of a followed by b."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
 
 
 def vector_function(builder: Any, name: str, vector: Any, arguments: int) -> Any:
-    """LLVM's function `name` of vectors of this type, such as "llvm.fma" of three."""
+    """LLVM's function `name` of vectors of this type, such as "llvm.fma" with three arguments."""
     bits = 32 if vector.element == ir.FloatType() else 64
     kind = ir.FunctionType(vector, [vector] * arguments)
     return cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{vector.count}f{bits}")
@@ -56,7 +56,7 @@ def load_vector(
 
 
 def store_vector(lowering: Any, builder: Any, values: Any, kind: Any, array: Any, index: list[Any]) -> None:
-    """Write a vector to array[index] and what follows, rounded if the array is float32."""
+    """Write a vector to the elements from array[index] on, rounded if the array is float32."""
     place = _address(lowering, builder, kind, array, index, values.type.count)
     if values.type != place.type.pointee:
         values = builder.fptrunc(values, place.type.pointee)

@@ -1,4 +1,4 @@
-"""The vocabulary on Numba, in float64 and in float32: exact products by fma, lazy routes, loops over nodes."""
+"""The formulas' words on Numba, for float64, float32 and packs: products by fma, lazy routes, loops over nodes."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,16 +15,16 @@ from fastmoments_kernels.cpu.intrinsics import as_integer, polynomial, single, u
 from fastmoments_kernels.cpu.packs import LANES, chosen, lane, somewhere, with_lane
 from fastmoments_kernels.vocabulary import Real, Reals
 
-Array = Any
+Array = Any  # an array in code that Numba compiles
 
-# fastmath is named because it would be that of whoever calls first: `plus`, `_gauss_legendre`
+# without `fastmath` a function would take that of its first caller, such as `_gauss_legendre`
 inline = numba.njit(error_model="numpy", forceinline=True, fastmath=False)
 reordered = numba.njit(error_model="numpy", forceinline=True, fastmath={"reassoc", "nsz"})
 unrolled = numba.njit(error_model="numpy", inline="always")
 
 
 def constant(value: Any) -> Any:
-    """Quadrature rules become arrays (2, n) the loop over nodes can index; the rest stays."""
+    """A global for Numba: quadrature rules become arrays (2, n), which the loop over nodes indexes."""
     if not (isinstance(value, tuple) and isinstance(value[0], tuple)):
         return value
     is_rule = isinstance(value[0][0], float)
@@ -32,7 +32,7 @@ def constant(value: Any) -> Any:
 
 
 def single_constant(value: Any) -> Any:
-    """The same in float32: Numba would take Python's numbers for float64, and all that they meet."""
+    """`constant` in float32: Numba takes Python's numbers for float64, and converts their partners to it."""
     if isinstance(value, float):
         return np.float32(value)
     if isinstance(value, tuple) and isinstance(value[0], float):
@@ -44,7 +44,7 @@ def single_constant(value: Any) -> Any:
 
 
 def binding(real: str, names: Mapping[str, Any], compile: Callable[[FunctionType], Any]) -> Binding:
-    """Functions over these names, their numbers and compiled code in one of the two dtypes, or of packs."""
+    """A Binding to these names for float64, float32 or packs ("pack"), with numbers in that dtype."""
     if real != "float32":
         return Binding(names, compile, constant)
     return Binding(names, compile, single_constant, literal=np.float32)
@@ -67,7 +67,7 @@ def _fitted_legendre(
     return _gauss_legendre(rules[j], integrand, context)
 
 
-# What follows is inlined while still Python: it nests, and Numba takes the nesting of one function for recursion.
+# These are inlined as Python code: they nest, and Numba takes the nesting of one function for recursion.
 @unrolled
 def either(
     condition: bool, first: Callable[..., Any], second: Callable[..., Any], arguments: tuple[Any, ...]
@@ -105,7 +105,7 @@ def cos(x: float) -> float:
 
 
 SINGLE = {name: single_constant(value) for name, value in elementary.SINGLE.items()}
-# Beside the quarter turns of a million three bits of float32 would be left for what remains
+# in float64: of a million, float32 would leave three bits for the remainder after quarter turns
 _quarter_turns = binding("float64", {}, inline)(elementary.quarter_turns)
 _turned = binding("float32", SINGLE, inline)(elementary.turned)
 
@@ -122,8 +122,8 @@ def cos_single(x: float) -> Any:
     return _turned(single(r), as_integer(quarters) + 1)
 
 
-def _words(real: str, own: Mapping[str, Any], **others: Any) -> dict[str, Any]:
-    """The vocabulary in a dtype, by elementary.py with its own numbers and by `others`."""
+def _words(real: str, constants: Mapping[str, Any], **others: Any) -> dict[str, Any]:
+    """The vocabulary in a dtype: functions of elementary.py with these constants, and `others`."""
     names = (
         "exp",
         "exp2",
@@ -136,7 +136,7 @@ def _words(real: str, own: Mapping[str, Any], **others: Any) -> dict[str, Any]:
         "maximum",
         "difference_of_products",
     )
-    bound = binding(real, own, inline)
+    bound = binding(real, constants, inline)
     return {
         **{name: bound(getattr(elementary, name)) for name in names},
         **others,

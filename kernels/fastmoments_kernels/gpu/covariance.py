@@ -8,7 +8,7 @@ formula needs many registers a pair and the series few.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
-from fastmoments_kernels.gpu.series import load_rests, reach, series, store_coefficients, terms_for
+from fastmoments_kernels.gpu.series import load_remainders, reach, series, store_coefficients, terms_for
 from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 
 
@@ -20,7 +20,7 @@ def neurons(
     out_ptr: Real,
     features_ptr: Real,
     coefficients_ptr: Real,
-    rests_ptr: Real,
+    remainders_ptr: Real,
     n: Real,
     blocks: Real,
     terms: Real,
@@ -47,8 +47,8 @@ def neurons(
     tl.store(row_ptr + FEATURES * n, inverse_sd, mask=inside)
     tl.store(row_ptr + (FEATURES + 1) * n, formula.gain(neuron), mask=inside)
     row_ptr = coefficients_ptr + m * (terms + 2) * n + i
-    rests_ptr += block * (terms // SWEEP)
-    store_coefficients(row_ptr, rests_ptr, neuron, spread, n, inside, terms, SWEEP)
+    remainders_ptr += block * (terms // SWEEP)
+    store_coefficients(row_ptr, remainders_ptr, neuron, spread, n, inside, terms, SWEEP)
 
 
 def load_neuron(
@@ -68,7 +68,7 @@ def load_neuron(
 def pairs(
     features_ptr: Real,
     coefficients_ptr: Real,
-    rests_ptr: Real,
+    remainders_ptr: Real,
     cov_ptr: Real,
     out_ptr: Real,
     n: Real,
@@ -90,13 +90,13 @@ def pairs(
     coefficients_ptr += m * (terms + 2) * n
     cov_ptr += m * n * n
     out_ptr += m * n * n
-    rests = load_rests(rests_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
-    limit = reach(rests, LOG_TOLERANCE, SWEEP, MOST)
+    remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
+    limit = reach(remainders, LOG_TOLERANCE, SWEEP, MOST)
     rho = correlations(features_ptr + FEATURES * n, load_above(cov_ptr, i, j, n), i, j, n)
     # nan is not within reach
     near = tl.abs(rho) < limit
     rho = tl.where(near, rho, 0.0)
-    count = terms_for(largest_of(rho), rests, terms, LOG_TOLERANCE, SWEEP, MOST)
+    count = terms_for(largest_of(rho), remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
     value = series(coefficients_ptr, rho, i, j, n, count)
     store_both(out_ptr, value, near & is_above(i, j, n), i, j, n)
     if any_of(~near):

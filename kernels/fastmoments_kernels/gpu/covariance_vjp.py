@@ -9,14 +9,14 @@ import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula
 from fastmoments_kernels.gpu.covariance import correlations, largest_of, load_neuron, load_neurons, place
-from fastmoments_kernels.gpu.series import load_rests, reach, terms_for
+from fastmoments_kernels.gpu.series import load_remainders, reach, terms_for
 from fastmoments_kernels.vocabulary import Real, sqrt, where
 
 
 def along_cov(
     features_ptr: Real,
     coefficients_ptr: Real,
-    rests_ptr: Real,
+    remainders_ptr: Real,
     cov_ptr: Real,
     cov_bar_ptr: Real,
     cov_grad_ptr: Real,
@@ -39,9 +39,9 @@ def along_cov(
     cov_12 = load_both(cov_ptr + m * n * n, i, j, n)
     rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
     largest = largest_of(rho)
-    rests = load_rests(rests_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
-    if largest < reach(rests, LOG_TOLERANCE, SWEEP, MOST):
-        count = terms_for(largest, rests, terms, LOG_TOLERANCE, SWEEP, MOST)
+    remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
+    if largest < reach(remainders, LOG_TOLERANCE, SWEEP, MOST):
+        count = terms_for(largest, remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
         value = series_11(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, count)
     else:
         one = load_neurons(features_ptr, i, n, FEATURES, 1)
@@ -58,7 +58,7 @@ def along_cov(
 def along_neuron(
     features_ptr: Real,
     coefficients_ptr: Real,
-    rests_ptr: Real,
+    remainders_ptr: Real,
     cov_ptr: Real,
     cov_bar_ptr: Real,
     part_ptr: Real,
@@ -84,9 +84,11 @@ def along_neuron(
     cov_12 = load_both(cov_ptr + m * n * n, i, j, n)
     rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
     largest = largest_of(rho)
-    rests = load_rests(rests_ptr + m * tiles * (terms // SWEEP), tile // tiles, tile % tiles, terms, SWEEP, MOST)
-    if largest < reach(rests, LOG_TOLERANCE, SWEEP, MOST):
-        count = terms_for(largest, rests, terms, LOG_TOLERANCE, SWEEP, MOST)
+    remainders = load_remainders(
+        remainders_ptr + m * tiles * (terms // SWEEP), tile // tiles, tile % tiles, terms, SWEEP, MOST
+    )
+    if largest < reach(remainders, LOG_TOLERANCE, SWEEP, MOST):
+        count = terms_for(largest, remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
         value = raised_series(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, count, ORDER)
     else:
         one = load_neurons(features_ptr, i, n, FEATURES, 1)

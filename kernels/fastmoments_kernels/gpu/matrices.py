@@ -92,7 +92,7 @@ class _Prepared(NamedTuple):
     parameters: Array
     features: Array
     coefficients: Array
-    rests: Array
+    remainders: Array
     tiles: int
     terms: int
     slack: float
@@ -114,9 +114,11 @@ def _prepare(
     tiles, terms = -(-n // variant.constants["BLOCK"]), terms_of(activation, dtype, n)
     features = mu.new_empty((batch, variant.constants["FEATURES"] + 2, n))
     coefficients = mu.new_empty((batch, terms + 2, n))
-    rests = mu.new_empty((batch, tiles, max(terms // SWEEP, 1)))
-    variant(batch * tiles, mu, cov, rows, *outputs, features, coefficients, rests, n, tiles, terms)
-    return _Prepared(rows, features, coefficients, rests, tiles, terms, slack_of(n, torch.finfo(cov.dtype).eps))
+    remainders = mu.new_empty((batch, tiles, max(terms // SWEEP, 1)))
+    variant(batch * tiles, mu, cov, rows, *outputs, features, coefficients, remainders, n, tiles, terms)
+    return _Prepared(
+        rows, features, coefficients, remainders, tiles, terms, slack_of(n, torch.finfo(cov.dtype).eps)
+    )
 
 
 def moments(

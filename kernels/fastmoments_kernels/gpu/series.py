@@ -15,7 +15,7 @@ ROUNDED = 1e-13  # of the variance: what is left of it is known no better
 
 def store_coefficients(
     row_ptr: Real,
-    rests_ptr: Real,
+    remainders_ptr: Real,
     neuron: Reals,
     spread: Real,
     n: Real,
@@ -39,38 +39,43 @@ def store_coefficients(
         if (k + 1) % SWEEP == 0:
             if k < terms:
                 # nan is another neuron's business
-                rest = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
-                tl.store(rests_ptr + k // SWEEP, 0.5 * log(maximum(rest, ROUNDED)))
+                remainder = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
+                tl.store(remainders_ptr + k // SWEEP, 0.5 * log(maximum(remainder, ROUNDED)))
         before = last
         last = this
         this = formula.series_step(order + 1.0, neuron, last, before)
 
 
-def load_rests(
-    rests_ptr: Real, tile_i: Real, tile_j: Real, terms: Real, SWEEP: tl.constexpr, MOST: tl.constexpr
+def load_remainders(
+    remainders_ptr: Real, tile_i: Real, tile_j: Real, terms: Real, SWEEP: tl.constexpr, MOST: tl.constexpr
 ) -> Real:
     """log t_1(N) t_2(N) of a tile's pairs for N = SWEEP, 2 SWEEP ... MOST; inf beyond `terms`."""
     count = terms // SWEEP
     k = tl.arange(0, MOST // SWEEP)
-    rest_1 = tl.load(rests_ptr + tile_i * count + k, mask=k < count, other=float("inf"))
-    rest_2 = tl.load(rests_ptr + tile_j * count + k, mask=k < count, other=float("inf"))
-    return rest_1 + rest_2
+    remainder_1 = tl.load(remainders_ptr + tile_i * count + k, mask=k < count, other=float("inf"))
+    remainder_2 = tl.load(remainders_ptr + tile_j * count + k, mask=k < count, other=float("inf"))
+    return remainder_1 + remainder_2
 
 
-def reach(rests: Real, LOG_TOLERANCE: tl.constexpr, SWEEP: tl.constexpr, MOST: tl.constexpr) -> Real:
+def reach(remainders: Real, LOG_TOLERANCE: tl.constexpr, SWEEP: tl.constexpr, MOST: tl.constexpr) -> Real:
     """The |rho| below which all the terms that there are suffice: at most 1, and 0 without a series."""
     order = SWEEP * (tl.arange(0, MOST // SWEEP) + 1)
-    exponent = (LOG_TOLERANCE - rests) / (order + 1).to(rests.dtype)
+    exponent = (LOG_TOLERANCE - remainders) / (order + 1).to(remainders.dtype)
     # more terms reach further
     return exp(minimum(tl.max(exponent, 0), 0.0))
 
 
 def terms_for(
-    largest: Real, rests: Real, terms: Real, LOG_TOLERANCE: tl.constexpr, SWEEP: tl.constexpr, MOST: tl.constexpr
+    largest: Real,
+    remainders: Real,
+    terms: Real,
+    LOG_TOLERANCE: tl.constexpr,
+    SWEEP: tl.constexpr,
+    MOST: tl.constexpr,
 ) -> Real:
     """The least N, a multiple of SWEEP, that leaves out at most the tolerance at |rho| <= largest, within reach."""
     order = SWEEP * (tl.arange(0, MOST // SWEEP) + 1)
-    left_out = (order + 1).to(rests.dtype) * log(maximum(largest, 1e-30)) + rests
+    left_out = (order + 1).to(remainders.dtype) * log(maximum(largest, 1e-30)) + remainders
     return tl.min(tl.where(left_out <= LOG_TOLERANCE, order, terms), 0)
 
 
