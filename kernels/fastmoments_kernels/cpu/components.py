@@ -1,5 +1,4 @@
-"""Mixtures of many components: kernels are compiled for a number of components, which is rounded up to one of a
-few.
+"""Mixtures of many components: kernels are compiled for few numbers of components; others are rounded up to these.
 
 A compilation takes about half a second more for each component.
 """

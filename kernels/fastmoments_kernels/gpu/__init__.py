@@ -1,4 +1,20 @@
-"""Triton: the vocabulary, kernels and launches on CUDA tensors, or interpreted. No activation is named here."""
+"""Triton: kernels on CUDA tensors, or interpreted on CPU tensors. No activation is named here.
+
+A call arrives at `launch` (elementwise), `matrices` or `layers`. These choose tiles and constants by dtype, ask
+`compiled` for the kernel of an activation and a dtype, allocate buffers and launch the kernel on a grid. For
+matrices that is `covariance.neurons` for everything per neuron, then `covariance.pairs`: one program per tile of
+the upper triangle, by the series and, beyond its reach, by the formula. The backward pass is in `covariance_vjp`.
+
+    launch, matrices, layers        tensors in, launches, tensors out; no kernel stands here
+    elementwise, covariance,        kernels, written against `formulas.identity` and bound to an activation
+    covariance_vjp, linear
+    series                          the Hermite series of a tile, and how many terms it takes
+    scalars                         the functions of numbers for users' own Triton kernels
+    vocabulary, elementary          the formulas' words
+    compiled                        binding a formula to the words, and compiling
+
+A block, in Triton's sense, is what one program computes: elements of a flat array, or a tile of a matrix.
+"""
 
 from fastmoments_kernels.gpu.launch import elementwise, laid_out, normal
 from fastmoments_kernels.gpu.layers import add_skip, linear_marginals

@@ -1,4 +1,4 @@
-"""Formulas and kernels as Triton functions, run by its interpreter where TRITON_INTERPRET=1 says so."""
+"""Formulas and kernels as Triton functions; TRITON_INTERPRET=1 makes Triton interpret them."""
 
 from collections.abc import Callable
 from functools import cache
@@ -14,23 +14,23 @@ from fastmoments_kernels.formulas.identity import interface_of
 from fastmoments_kernels.gpu.elementary import INTERPRETED, Compiled, constant, device
 from fastmoments_kernels.gpu.vocabulary import VOCABULARY_32, VOCABULARY_64
 
-# Annotations are names like any other to Triton; these mean nothing to it.
+# Triton looks annotations up like other names; these have no meaning to it.
 BASE = {"Real": None, "Reals": None, "tl": tl}
-# For numbers that are multiples of 16 or 1 Triton compiles a kernel anew. It gains by that where they are sides of
-# matrices (n or rows, columns and depth), and nothing by these.
+# Triton compiles a kernel anew for an argument that is 1 or a multiple of 16. That pays for sides of matrices (n,
+# rows, columns, depth), and not for these arguments.
 ANY_NUMBER = ["count", "blocks", "tiles", "terms"]
 NAMES = {"float32": VOCABULARY_32 | BASE, "float64": VOCABULARY_64 | BASE}
 
 
 def as_device(function: FunctionType) -> Any:
     """A formula as a device function."""
-    function.__globals__["tl"] = tl  # the interpreter looks for it in every function it runs
+    function.__globals__["tl"] = tl  # the interpreter needs it in every function that it runs
     return device(function)
 
 
 @cache
 def _names(name: str, dtype: str) -> dict[str, Any]:
-    """What kernels find under the vocabulary's words, and an activation's functions under `formula`."""
+    """The globals of kernels: the vocabulary's words in a dtype, and an activation's functions as `formula`."""
     source = row_of(name).formula
     binding = Binding(NAMES[dtype], compile=as_device, constant=constant)
     formula = ModuleType(source.__name__)
@@ -41,13 +41,13 @@ def _names(name: str, dtype: str) -> dict[str, Any]:
 
 @cache
 def device_function(function: Callable[..., Any], name: str, dtype: str) -> Any:
-    """A function called by kernels of the activation of that name."""
+    """A function bound and compiled for kernels of the activation `name` to call."""
     return Binding(_names(name, dtype), compile=as_device, constant=constant)(function)
 
 
 @cache
 def kernel(template: Callable[..., Any], name: str, dtype: str) -> Any:
-    """The kernel `template` for the activation of that name, its arithmetic in one dtype."""
+    """The kernel `template` for the activation `name`, its arithmetic in one dtype."""
     function = Binding(_names(name, dtype), compile=as_device, constant=constant).named(template)
     function.__globals__["tl"] = tl
     return triton.jit(function) if INTERPRETED else Compiled(function, do_not_specialize=ANY_NUMBER)

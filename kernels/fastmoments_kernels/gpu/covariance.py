@@ -1,8 +1,8 @@
-"""Covariance matrices: tiles of the upper triangle, mirrored from the same tile.
+"""Covariance matrices: tiles of the upper triangle, each of which is also written mirrored.
 
-Per neuron once, in float64: marginals, features and Hermite coefficients. Per tile the series for the pairs within
-its reach; then the pair formula for those beyond it, in the parts of the tile that have any: parts, because a
-formula needs many registers a pair and the series few.
+Once per neuron, in float64: marginals, features and Hermite coefficients. Per tile the series computes the pairs
+within its reach; the pair formula computes the others, part by part of the tile, because a formula needs more
+registers per pair than the series.
 """
 
 import triton.language as tl
@@ -29,8 +29,11 @@ def neurons(
     SWEEP: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Means, and variances on the diagonal of `out`; and what pairs need: (FEATURES + 2, n) with 1 / sd and the
-    gain last, b_1 .. b_(terms + 2), and how much of the variance they lack, for blocks as long as tiles."""
+    """Write means, and variances on the diagonal of `out`; and what pairs need, in blocks as long as tiles.
+
+    That is features (FEATURES + 2, n) with 1 / sd and the gain last, coefficients b_1 .. b_(terms + 2), and the
+    remainders of `store_coefficients`.
+    """
     block = tl.program_id(0)
     m, i = block.to(tl.int64) // blocks, block % blocks * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
@@ -54,7 +57,7 @@ def neurons(
 def load_neuron(
     mu_ptr: Real, cov_ptr: Real, parameters_ptr: Real, m: Real, i: Real, n: Real, PARAMETERS: tl.constexpr
 ) -> Reals:
-    """Neurons i of matrix m in float64; the parameters are (batch, PARAMETERS, n)."""
+    """The features of neurons i of matrix m in float64; the parameters are (batch, PARAMETERS, n)."""
     inside = i < n
     mu = tl.load(mu_ptr + m * n + i, mask=inside, other=0.0).to(tl.float64)
     var = tl.load(cov_ptr + m * n * n + i.to(tl.int64) * (n + 1), mask=inside, other=1.0).to(tl.float64)
@@ -82,7 +85,7 @@ def pairs(
     TILE: tl.constexpr,
     PART: tl.constexpr,
 ) -> None:
-    """Off-diagonal entries of one tile and its mirror image."""
+    """Write the off-diagonal entries of one tile and its mirror image."""
     m, tile_i, tile_j = place(tiles)
     i = tile_i * TILE + tl.arange(0, TILE)
     j = tile_j * TILE + tl.arange(0, TILE)
@@ -93,7 +96,7 @@ def pairs(
     remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
     limit = reach(remainders, LOG_TOLERANCE, SWEEP, MOST)
     rho = correlations(features_ptr + FEATURES * n, load_above(cov_ptr, i, j, n), i, j, n)
-    # nan is not within reach
+    # nan takes the formula
     near = tl.abs(rho) < limit
     rho = tl.where(near, rho, 0.0)
     count = terms_for(largest_of(rho), remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
@@ -117,7 +120,7 @@ def pairs_beyond(
     slack: Real,
     FEATURES: tl.constexpr,
 ) -> None:
-    """Entries of a part of a tile that the series does not reach."""
+    """Write the entries, in a part of a tile, that the series does not reach."""
     cov_12 = load_above(cov_ptr, i, j, n)
     beyond = ~(tl.abs(correlations(features_ptr + FEATURES * n, cov_12, i, j, n)) < limit)
     beyond = beyond & is_above(i, j, n)
@@ -136,7 +139,7 @@ def any_of(condition: Real) -> Real:
 
 
 def load_above(cov_ptr: Real, i: Real, j: Real, n: Real) -> Real:
-    """A tile's covariances, 0 on and below the diagonal and outside the matrix."""
+    """The covariances of a tile, 0 on and below the diagonal and outside the matrix."""
     return tl.load(cov_ptr + i.to(tl.int64)[:, None] * n + j[None, :], mask=is_above(i, j, n), other=0.0)
 
 
@@ -151,7 +154,7 @@ def place(tiles: Real) -> Reals:
     per_matrix = tiles * (tiles + 1) // 2
     m = tl.program_id(0) // per_matrix
     task = tl.program_id(0) % per_matrix
-    # exact: 8 task + 1 is a float64 and square roots are correctly rounded
+    # this is exact: 8 task + 1 is a float64, and square roots are correctly rounded
     tile_j = ((tl.sqrt((8 * task.to(tl.int64) + 1).to(tl.float64)) - 1.0) * 0.5).to(tl.int32)
     return m.to(tl.int64), task - tile_j * (tile_j + 1) // 2, tile_j
 
@@ -163,16 +166,16 @@ def correlations(inverse_ptr: Real, cov_12: Real, i: Real, j: Real, n: Real) -> 
 
 
 def largest_of(rho: Real) -> Real:
-    """The tile's largest |rho|; nan, which either route passes on, chooses none."""
+    """The largest |rho| of a tile, without nan, which either route passes on."""
     size = tl.where(rho == rho, tl.abs(rho), 0.0)
     return tl.max(tl.max(size, 1), 0)
 
 
 def load_neurons(features_ptr: Real, i: Real, n: Real, FEATURES: tl.constexpr, AXIS: tl.constexpr) -> Reals:
-    """The features of a tile's neurons along its rows (AXIS 1 is missing) or columns.
+    """The features of a tile's neurons along its rows (AXIS = 1, the axis that is added) or columns (AXIS = 0).
 
-    One load, in a loop that LLVM unrolls, from a pointer that moves: Triton takes a time that goes as the square of
-    a formula's length for each load from a pointer that it can follow.
+    There is one load, in a loop that LLVM unrolls, from a pointer that moves: for each load from a pointer that
+    Triton can follow, its compilation takes a time that grows like the square of a formula's length.
     """
     row_ptr = features_ptr + i
     neuron: Reals = ()
@@ -185,7 +188,7 @@ def load_neurons(features_ptr: Real, i: Real, n: Real, FEATURES: tl.constexpr, A
 
 
 def exchanged(values: Reals, position: Real, value: Real) -> Reals:
-    """The tuple with another entry at a position."""
+    """The tuple with `value` at `position`."""
     result: Reals = ()
     for k in tl.static_range(len(values)):
         result = result + (tl.where(position == k, value, values[k]),)

@@ -1,8 +1,8 @@
 """The backward pass of the covariance matrix: a kernel for each kind of derivative, tiles as in the forward pass.
 
 The series has every derivative: f' has coefficients b'_n = sqrt(n + 1) b_{n+1} / sd (Price). Gradients of mu and
-var are row sums over all tiles, kept per tile and added in the tiles' order: the same input gives the same bits.
-Together the derivatives of a pair would spill registers.
+var are row sums over all tiles, kept per tile and added in the tiles' order, so that their bits do not depend on
+the order of programs. One kernel with all derivatives of a pair would spill registers.
 """
 
 import triton.language as tl
@@ -30,7 +30,7 @@ def along_cov(
     MOST: tl.constexpr,
     TILE: tl.constexpr,
 ) -> None:
-    """Gradient of cov off the diagonal: one tile and its mirror image."""
+    """Write the gradient of cov off the diagonal, for one tile and its mirror image."""
     m, tile_i, tile_j = place(tiles)
     i = tile_i * TILE + tl.arange(0, TILE)
     j = tile_j * TILE + tl.arange(0, TILE)
@@ -74,7 +74,7 @@ def along_neuron(
     MOST: tl.constexpr,
     TILE: tl.constexpr,
 ) -> None:
-    """A tile's share in the gradients of its rows' mu (ORDER 1) or var (ORDER 2): row `tile_j` of (tiles, n)."""
+    """Write a tile's share of its rows' mu (ORDER 1) or var (ORDER 2) gradients to row `tile_j` of (tiles, n)."""
     tile = tl.program_id(0) % (tiles * tiles)
     m = tl.program_id(0).to(tl.int64) // (tiles * tiles)
     i = tile // tiles * TILE + tl.arange(0, TILE)
@@ -94,7 +94,7 @@ def along_neuron(
         one = load_neurons(features_ptr, i, n, FEATURES, 1)
         two = load_neurons(features_ptr, j, n, FEATURES, 0)
         value = BODY(one, two, cov_12, slack)
-    if ORDER == 1:  # an entry of the covariance and its mirror image; d / d var is half of f''
+    if ORDER == 1:  # an entry has a mirror image; for var the factor 2 meets the 1/2 of d / d var
         value = 2.0 * value
     bar = load_weights(cov_bar_ptr + m * n * n, i, j, n)
     inside = (i[:, None] != j[None, :]) & (i < n)[:, None] & (j < n)[None, :]
@@ -111,7 +111,7 @@ def pair_20(one: Real, two: Real, cov_12: Real, slack: Real) -> Real:
 
 
 def load_both(cov_ptr: Real, i: Real, j: Real, n: Real) -> Real:
-    """A tile's covariances, of the upper triangle wherever the tile lies."""
+    """A tile's covariances, read from the upper triangle; a tile below the diagonal is mirrored."""
     straight = i.to(tl.int64)[:, None] * n + j[None, :]
     mirrored = j.to(tl.int64)[:, None] * n + i[None, :]
     mask = (i < n)[:, None] & (j < n)[None, :] & (i[:, None] < j[None, :])
@@ -131,7 +131,7 @@ def load_weights(cov_bar_ptr: Real, i: Real, j: Real, n: Real) -> Real:
 
 
 def series_11(slopes_ptr: Real, coefficients_ptr: Real, rho: Real, i: Real, j: Real, n: Real, terms: Real) -> Real:
-    """sum over k of rho^k b'_k b'_k, of order 0 the product of the gains."""
+    """sum over k >= 0 of rho^k b'_k b'_k; the term k = 0 is the product of the gains."""
     inverse_1 = tl.load(slopes_ptr + i, mask=i < n, other=0.0)
     inverse_2 = tl.load(slopes_ptr + j, mask=j < n, other=0.0)
     gain_1 = tl.load(slopes_ptr + n + i, mask=i < n, other=0.0)
@@ -160,7 +160,7 @@ def raised_series(
     terms: Real,
     ORDER: tl.constexpr,
 ) -> Real:
-    """sum over k >= 1 of rho^k b'_k b_k, or b''_k b_k, with the first neuron's derivative."""
+    """sum over k >= 1 of rho^k b'_k b_k (ORDER 1) or rho^k b''_k b_k (ORDER 2), the first neuron's derivatives."""
     inverse = tl.load(slopes_ptr + i, mask=i < n, other=0.0)
     total = tl.zeros_like(rho)
     order = terms.to(rho.dtype)
@@ -194,7 +194,7 @@ def collect(
     PARAMETERS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Gradients of mu and, on the diagonal, of var: what flows through mean and variance, and the tiles' shares."""
+    """Write the gradients of mu and, on the diagonal, of var: through mean and variance, plus the tiles' shares."""
     m, i = tl.program_id(0).to(tl.int64) // blocks, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     diagonal = m * n * n + i.to(tl.int64) * (n + 1)
@@ -213,5 +213,5 @@ def collect(
 
 
 def weigh(weight: Real, slope: Real) -> Real:
-    """weight * slope, and 0 where nothing flows into a slope that is infinite."""
+    """weight * slope, and 0 where the weight is 0 and the slope infinite or nan."""
     return where(weight == 0.0, 0.0 * weight, weight * slope)

@@ -1,7 +1,7 @@
-"""Elementary functions in plain Triton: the same operations on every card and in the interpreter, in either dtype.
+"""Elementary functions in plain Triton, by the same operations on every card and in the interpreter.
 
-No libdevice and no approximate instructions: exp and the logarithms are polynomials over exact reductions, so
-that what the interpreter computes is what the card computes. Comparisons are written so that nan passes through.
+No libdevice and no approximate instructions: exp and the logarithms are polynomials over exact reductions, so that
+the interpreter's results are the card's. Comparisons are written so that nan passes through.
 """
 
 import ast
@@ -27,7 +27,7 @@ INTERPRETED = bool(triton.knobs.runtime.interpret)
 
 
 class _Nan(float):
-    """A nan equal to itself: Triton refuses globals that seem to have changed since they were compiled."""
+    """A nan equal to itself: Triton compares globals with those it compiled, and refuses changed ones."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Nan)
@@ -39,7 +39,7 @@ class _Nan(float):
 
 
 def constant(value: Any) -> Any:
-    """A global for jitted code: compiled kernels read globals that are constexpr only, the interpreter any."""
+    """A global for jitted code: compiled kernels read only constexpr globals, the interpreter reads any."""
     if INTERPRETED:
         return value
     is_nan = isinstance(value, float) and math.isnan(value)
@@ -70,8 +70,8 @@ class _Divisions(ast.NodeTransformer):
 class Compiled(triton.JITFunction):  # type: ignore[misc]
     """A function compiled by Triton, its divisions correctly rounded.
 
-    Of `/` between float32 Triton makes div.full, which may be two ulp off, and formulas count on less: with one ulp
-    relu's derivative by cov_12 is 3e-9 at rho = -1, where it is 0.
+    Triton compiles `/` of float32 to div.full, which may be two ulp off. Formulas need less: an error of one ulp
+    makes relu's derivative by cov_12 3e-9 at rho = -1, where it is 0.
     """
 
     def __init__(self, function: Any, **options: Any) -> None:
@@ -79,18 +79,20 @@ class Compiled(triton.JITFunction):  # type: ignore[misc]
         function.__globals__["divided"] = divided
 
     def parse(self) -> Any:
-        """The syntax tree that is compiled."""
+        """Return the syntax tree that is compiled."""
         return _Divisions().visit(super().parse())
 
 
 def device(function: Any) -> Any:
-    """A function that kernels call. Interpreting, it stays Python: triton.jit would patch the language anew at
-    every call, which takes most of the time."""
+    """A function that kernels call; Python where Triton interprets.
+
+    triton.jit would patch the language at every interpreted call, which takes most of the time.
+    """
     if INTERPRETED:
         return function
     compiled = Compiled(function)
-    # Triton's key of a function changes if what it calls has none yet: without this, what a process compiled
-    # another would only find in its cache after the same calls
+    # Triton's key of a function depends on whether the functions it calls have one: without this, a process would
+    # find what another compiled only after the same calls
     _ = compiled.cache_key
     return compiled
 
@@ -149,7 +151,7 @@ def _power_of_2(n: Real, dtype: tl.constexpr) -> Real:
 
 @device
 def exp(x: Real) -> Real:
-    # 0 and inf are certain beyond, in either dtype's exponents halved
+    # beyond these exp is 0 or inf; within, half of the exponent is that of a normal number
     y = minimum(maximum(x, -760.0), 760.0) if x.dtype == tl.float64 else minimum(maximum(x, -110.0), 110.0)
     p, n = _reduced(y)
     half = n >> 1
@@ -206,16 +208,16 @@ def log(x: Real) -> Real:
 def log1p(x: Real) -> Real:
     u = 1.0 + x
     inside = (u > 0.0) & (u < INF)
-    # what the rounding of 1 + x took away
+    # plus the rounding error of 1 + x
     return log(u) + tl.where(inside, x - (u - 1.0), 0.0) / tl.where(inside, u, 1.0)
 
 
 @device
 def _quadrant(x: Real) -> Reals:
-    """(r, n modulo 4) with x = n pi / 2 + r, |r| <= pi / 4. Three bits of float32 would be left for pi / 2 beside
-    the n of a million: always in float64, per neuron it costs nothing.
+    """(r, n modulo 4) with x = n pi / 2 + r, |r| <= pi / 4, in float64: float32 leaves three bits for a million.
 
-    Beyond 1e15 n has no last digit, nor has x; clamped, r keeps sine and cosine on the circle.
+    Beyond 1e15 the last digit of n is unknown, as that of x is; r is clamped, so that sine and cosine stay on the
+    circle.
     """
     x_64 = x.to(tl.float64)
     n = tl.fma(x_64, tl.full((), TWO_OVER_PI, tl.float64), tl.full((), MAGIC_64, tl.float64)) - MAGIC_64
@@ -293,7 +295,7 @@ def where(condition: Real, a: Real, b: Real) -> Real:
 
 @device
 def where_64(condition: Real, a: Real, b: Real) -> Real:
-    """Of two bare numbers Triton makes float32, and so does what they are multiplied with first."""
+    """tl.where, in float64 for two bare numbers too, which Triton makes float32, and so their first partner."""
     if isinstance(a, tl.tensor):
         return tl.where(condition, a, b)
     else:

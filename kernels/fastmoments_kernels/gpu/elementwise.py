@@ -1,8 +1,7 @@
-"""Kernels of the elementwise functions: one or two neurons an element, a block of elements a program.
+"""Kernels of the elementwise functions: one or two neurons per element, a block of elements per program.
 
-Arrays are flat and contiguous. Parameters and outputs are tuples of arrays, one a number: outputs must not share
-memory, for users write into one and keep another. Each body is written against the identity and bound to an
-activation.
+Arrays are flat and contiguous. Parameters and outputs are tuples of arrays; outputs share no memory, because users
+may write into one and keep another. Each body is written against the identity and bound to an activation.
 """
 
 import triton.language as tl
@@ -116,7 +115,7 @@ LAUNCHED = {name: (ALL | PARTS)[name] for name in BODIES}
 
 
 def arrays_of(name: str, parameters: int) -> tuple[int, int]:
-    """How many arrays of parameters and of outputs a kernel takes if a neuron has so many parameters."""
+    """(arrays of parameters, arrays of outputs) of a kernel, for a neuron with `parameters` parameters."""
     kind = LAUNCHED[name]
     return kind.neurons * parameters, parameters if kind.outputs is None else kind.outputs
 
@@ -130,7 +129,7 @@ def of_neurons(
     BODY: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Values of a body of one neuron."""
+    """The values of BODY, a function of one neuron."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
     mu = tl.load(mu_ptr + i, mask=inside, other=0.0)
@@ -151,7 +150,7 @@ def of_pairs(
     BODY: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Values of a body of two neurons, whose parameters come in turn."""
+    """The values of BODY, a function of two neurons, whose parameters alternate."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
     mu_1 = tl.load(mu_1_ptr + i, mask=inside, other=0.0)
@@ -165,7 +164,7 @@ def of_pairs(
 
 
 def load_parameters(ptrs: Reals, i: Real, inside: Real, FIRST: tl.constexpr, STEP: tl.constexpr) -> Reals:
-    """Arrays FIRST, FIRST + STEP, ... as the tuple that formula.neuron takes."""
+    """The parameters in arrays FIRST, FIRST + STEP, ..., as the tuple that formula.neuron takes."""
     parameters: Reals = ()
     for k in tl.static_range(FIRST, len(ptrs), STEP):
         parameters = parameters + (tl.load(ptrs[k] + i, mask=inside, other=1.0),)
@@ -186,7 +185,7 @@ def of_normal(
     BODY: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Values of the bivariate normal distribution."""
+    """The values of BODY, a function of the bivariate normal distribution."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
     h = tl.load(h_ptr + i, mask=inside, other=0.0)

@@ -1,6 +1,6 @@
-"""Arrays in, kernels launched, arrays out: grids, tiles and what each dtype takes. No kernel stands here.
+"""Launches of kernels, and the elementwise functions. No kernel stands here.
 
-Arrays are CUDA tensors, or CPU tensors where Triton interprets; checks and shapes of matrices are the caller's.
+Tensors are CUDA tensors, or CPU tensors where Triton interprets.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.compiled import device_function, kernel
@@ -17,50 +18,48 @@ from fastmoments_kernels.gpu.elementary import INTERPRETED
 from fastmoments_kernels.gpu.elementwise import BODIES, LAUNCHED, arrays_of, of_neurons, of_normal, of_pairs
 from fastmoments_kernels.kinds import FIXED, slack_of
 
-Array = Any
-
-# Products and sums are fused where a formula says fma and nowhere else: the interpreter's bits are the card's,
-# and a pair has the same bits as its mirror image. Given no limit of registers, the assembler sets its own for
-# the sake of occupancy and spills.
+# Products and sums are fused only where a formula says fma: the interpreter then has the card's bits, and a pair
+# those of its mirror image. Without a limit of registers the assembler sets one of its own for occupancy, and
+# spills.
 OPTIONS = {"enable_fp_fusion": False, "maxnreg": 255}
-ELEMENTS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time is that of programs, not elements
+ELEMENTS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time grows with programs, not elements
 
 
 class Variant(NamedTuple):
-    """A kernel as it is launched and as it is compiled ahead of time: one activation, one dtype."""
+    """A kernel for one activation and one dtype, to launch or to compile ahead of time."""
 
     kernel: Any
     constants: dict[str, Any]
     warps: int
 
     def __call__(self, programs: int, *arguments: Any) -> None:
-        """Launch it on a grid of that many programs."""
+        """Launch the kernel on a grid of `programs` programs."""
         self.kernel[(programs,)](*arguments, **self.constants, num_warps=self.warps, **OPTIONS)
 
 
-def on_device_of(tensor: Array) -> AbstractContextManager[Any]:
-    """Triton launches on torch's current device, which need not be the tensor's."""
+def on_device_of(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Make the tensor's device torch's current device, on which Triton launches."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
-def dtype_name(tensor: Array) -> str:
+def dtype_name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
 def elementwise_variant(activation: str, name: str, dtype: str) -> Variant:
-    """An elementwise kernel: an element a thread, which may need all the registers there are."""
+    """An elementwise kernel: one element per thread, which may need all registers."""
     template = of_neurons if LAUNCHED[name].neurons == 1 else of_pairs
     constants = {"BODY": device_function(BODIES[name], activation, dtype), "BLOCK": ELEMENTS}
     return Variant(kernel(template, activation, dtype), constants, warps=4)
 
 
 def normal_variant(name: str, dtype: str) -> Variant:
-    """A kernel of the bivariate normal; what the kernel calls is no activation's."""
+    """A kernel of the bivariate normal; it depends on no activation."""
     body = device_function(BODIES[name], CATALOGUE[0].name, dtype)
     return Variant(kernel(of_normal, CATALOGUE[0].name, dtype), {"BODY": body, "BLOCK": ELEMENTS}, warps=4)
 
 
-def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
+def elementwise(activation: object, name: str, inputs: int | None = None) -> Callable[..., Any]:
     """The function `name` of KINDS on tensors or NumPy arrays that broadcast."""
     return partial(_of_either, partial(_on_tensors, row_of(activation).name, name))
 
@@ -70,8 +69,8 @@ def normal(name: str) -> Callable[..., Any]:
     return partial(_of_either, partial(_normal, name))
 
 
-def _of_either(function: Callable[..., Any], *arrays: Array) -> Any:
-    """Call the function on tensors; on NumPy arrays by way of tensors, and back."""
+def _of_either(function: Callable[..., Any], *arrays: Tensor) -> Any:
+    """Call the function on tensors; NumPy arrays become tensors, and the results NumPy arrays."""
     if isinstance(arrays[0], torch.Tensor):
         return function(*_contiguous(arrays))
     device = "cpu" if INTERPRETED else "cuda"
@@ -80,16 +79,16 @@ def _of_either(function: Callable[..., Any], *arrays: Array) -> Any:
     return tuple(v.cpu().numpy() for v in values) if isinstance(values, tuple) else values.cpu().numpy()
 
 
-def _contiguous(tensors: Sequence[Array]) -> list[Array]:
+def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [laid_out(tensor) for tensor in torch.broadcast_tensors(*tensors)]
 
 
-def laid_out(tensor: Array) -> Array:
-    """The tensor's numbers one after another in memory, none of them negated by a bit of the tensor's."""
+def laid_out(tensor: Tensor) -> Tensor:
+    """The tensor with contiguous numbers and without torch's bit that negates them lazily."""
     return tensor.resolve_neg().contiguous()
 
 
-def _on_tensors(activation: str, name: str, *inputs: Array) -> Any:
+def _on_tensors(activation: str, name: str, *inputs: Tensor) -> Any:
     if name == "cov_partials":
         return _cov_partials(activation, *inputs)
     if name == "cov_dparameters":
@@ -99,21 +98,21 @@ def _on_tensors(activation: str, name: str, *inputs: Array) -> Any:
     return out[0] if LAUNCHED[name].outputs == 1 else out
 
 
-def _mirrored(inputs: Sequence[Array]) -> list[Array]:
+def _mirrored(inputs: Sequence[Tensor]) -> list[Tensor]:
     """The pair with its neurons exchanged."""
     mu_1, mu_2, var_1, var_2, cov_12, *parameters = inputs
     exchanged = [x for one, two in zip(parameters[::2], parameters[1::2], strict=True) for x in (two, one)]
     return [mu_2, mu_1, var_2, var_1, cov_12, *exchanged]
 
 
-def _cov_partials(activation: str, *inputs: Array) -> tuple[Array, ...]:
-    """A kernel each: together the five would spill registers."""
+def _cov_partials(activation: str, *inputs: Tensor) -> tuple[Tensor, ...]:
+    """The five derivatives by a kernel each: one kernel would spill registers."""
     mirrored = _mirrored(inputs)
     calls = (("cov_10", inputs), ("cov_10", mirrored), ("half_cov_20", inputs), ("half_cov_20", mirrored))
     return tuple(_launch(activation, name, pair)[0] for name, pair in (*calls, ("product_11", inputs)))
 
 
-def _launch(activation: str, name: str, inputs: Sequence[Array]) -> tuple[Array, ...]:
+def _launch(activation: str, name: str, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The results of a kernel on contiguous tensors of one shape."""
     neurons, like = LAUNCHED[name].neurons, inputs[0]
     fixed, parameters = inputs[: FIXED[neurons]], tuple(inputs[FIXED[neurons] :])
@@ -122,7 +121,7 @@ def _launch(activation: str, name: str, inputs: Sequence[Array]) -> tuple[Array,
     return _filled(elementwise_variant(activation, name, dtype_name(like)), count, (*fixed, parameters), slack)
 
 
-def _normal(name: str, *inputs: Array) -> Any:
+def _normal(name: str, *inputs: Tensor) -> Any:
     outputs = arrays_of(name, 0)[1]
     out = _filled(normal_variant(name, dtype_name(inputs[0])), outputs, inputs)
     return out[0] if outputs == 1 else out
@@ -130,8 +129,8 @@ def _normal(name: str, *inputs: Array) -> Any:
 
 def _filled(
     variant: Variant, count: int, inputs: tuple[Any, ...], slack: tuple[float, ...] = ()
-) -> tuple[Array, ...]:
-    """So many new tensors, each with memory of its own, filled by an elementwise kernel."""
+) -> tuple[Tensor, ...]:
+    """`count` new tensors, each with memory of its own, filled by an elementwise kernel."""
     like = inputs[0]
     outputs = tuple(like.new_empty(like.shape) for _ in range(count))
     if like.numel():

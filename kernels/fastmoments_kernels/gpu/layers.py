@@ -1,22 +1,21 @@
 """Layers on CUDA tensors: grids, constants and buffers around the kernels of linear.py."""
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.compiled import device_function, kernel
 from fastmoments_kernels.gpu.launch import Variant, dtype_name, laid_out, on_device_of
 from fastmoments_kernels.gpu.linear import activated, linear, linear_alone, skip
 
-Array = Any
-
 SUMS = {"bfloat16": "float32", "float32": "float32", "float64": "float64"}
 
 
 class Shape(NamedTuple):
-    """What a program of the linear kernel takes: its tile, how deep at a time, rows of an epilogue, warps."""
+    """A program of the linear kernel: its tile, the depth it takes at a time, rows per epilogue, warps."""
 
     tile_i: int
     tile_j: int
@@ -25,8 +24,9 @@ class Shape(NamedTuple):
     warps: int
 
 
-# By the factors' dtype: for any card and any rows; and on architectures that have room for it, where rows begin at
-# 16 elements and are loaded in wide words. Of float32's for sm_100 Triton 3.7 makes an empty kernel.
+# By the factors' dtype. NARROW suits any card and any rows; WIDE suits architectures with room for it, and rows
+# that begin at multiples of 16 elements and are loaded in wide words. For float32 on sm_100 Triton 3.7 makes an
+# empty kernel.
 NARROW = {
     "bfloat16": Shape(64, 32, 16, 8, 4),
     "float32": Shape(64, 32, 16, 8, 4),
@@ -37,24 +37,24 @@ WIDE = {
     ("bfloat16", 100): Shape(128, 128, 64, 4, 8),
     ("float32", 90): Shape(128, 64, 32, 8, 8),
 }
-# Of float64 Triton 3.7 takes no products by tensor cores on sm_100: a thread's share must be smaller.
+# Triton 3.7 uses no tensor cores for float64 on sm_100: a thread's share must be smaller.
 MORE_WARPS = {("float64", 100): Shape(32, 32, 16, 4, 8)}
-# Of float32 factors: in two tf32 parts each, of whose products only the smallest, 2^-22, is left out; or as tf32
+# By dtype, (exact, fast): float32 factors as two tf32 parts each, without the smallest product, 2^-22; or as tf32
 PRECISIONS = {"float32": ("tf32x3", "tf32")}
-COLUMNS = 16  # of a tile's sums that are written at a time
-GROUP = 8  # rows of tiles whose programs run side by side
+COLUMNS = 16  # columns of a tile's sums that are written at a time
+GROUP = 8  # rows of tiles whose programs run one after another
 SKIP_TILE = 32
 
 
 def shape_of(dtype: str, aligned: bool, architecture: int) -> Shape:
-    """What a program takes on an architecture (90 for sm_90)."""
+    """The shape for a dtype on an architecture (90 for sm_90)."""
     narrow = MORE_WARPS.get((dtype, architecture), NARROW[dtype])
     return WIDE.get((dtype, architecture), narrow) if aligned else narrow
 
 
 @cache
 def linear_variant(activation: str | None, dtype: str, shape: Shape, precision: str = "ieee") -> Variant:
-    """The linear layer with the activation behind it, or alone; factors of that dtype, sums of SUMS."""
+    """The linear layer with the activation behind it, or alone; `dtype` is the factors', SUMS has the sums'."""
     name, body = (CATALOGUE[0].name, linear_alone) if activation is None else (activation, activated)
     constants = {
         "EPILOGUE": device_function(body, name, SUMS[dtype]),
@@ -71,33 +71,33 @@ def linear_variant(activation: str | None, dtype: str, shape: Shape, precision: 
 
 @cache
 def skip_variant(dtype: str) -> Variant:
-    """The sum of a residual layer's covariances, no activation's."""
+    """The sum of a residual layer's covariances; it depends on no activation."""
     return Variant(kernel(skip, CATALOGUE[0].name, dtype), {"TILE": SKIP_TILE}, warps=4)
 
 
 def precision_of(dtype: str) -> str:
-    """How products are taken; float32's as tf32 only where the caller has told torch so."""
+    """The precision of products; tf32 for float32 only where the caller has allowed it in torch."""
     exact, fast = PRECISIONS.get(dtype, ("ieee", "ieee"))
     return fast if getattr(torch.backends.cuda.matmul, "fp32_precision", None) == "tf32" else exact
 
 
-def architecture_of(tensor: Array) -> int:
-    """90 of sm_90, and where Triton interprets."""
+def architecture_of(tensor: Tensor) -> int:
+    """The architecture of a tensor's device: 90 for sm_90, and for the interpreter."""
     return 10 * torch.cuda.get_device_capability(tensor.device)[0] if tensor.is_cuda else 90
 
 
 def linear_marginals(
-    activation: Any,
-    inputs: tuple[Array, Array],
-    weights: tuple[Array, Array],
-    biases: tuple[Array | None, Array | None],
-    outputs: tuple[Array, Array],
-    parameters: tuple[Array, ...] = (),
+    activation: object,
+    inputs: tuple[Tensor, Tensor],
+    weights: tuple[Tensor, Tensor],
+    biases: tuple[Tensor | None, Tensor | None],
+    outputs: tuple[Tensor, Tensor],
+    parameters: tuple[Tensor, ...] = (),
 ) -> None:
-    """Mean and variance of f(W X + b), or without an activation of W X + b, into outputs (rows, columns).
+    """Write mean and variance of f(W X + b), or of W X + b if `activation` is None, to outputs (rows, columns).
 
-    Inputs are (rows, depth), weights (columns, depth), biases (columns,), contiguous, of one dtype; parameters
-    (columns,) of that of SUMS. bfloat16 is squared in float32 and rounded once.
+    Inputs are (rows, depth), weights (columns, depth), biases (columns,), contiguous, of one dtype; parameters are
+    (columns,), in the dtype of SUMS. bfloat16 is squared in float32 and rounded once.
     """
     (rows, depth), columns, dtype = inputs[0].shape, len(weights[0]), dtype_name(inputs[0])
     name = None if activation is None else row_of(activation).name
@@ -107,14 +107,14 @@ def linear_marginals(
     offsets = [zero if bias is None else bias for bias in biases]
     real = getattr(torch, SUMS[dtype])
     sums = outputs if real == zero.dtype else tuple(torch.empty_like(out, dtype=real) for out in outputs)
-    own = tuple(map(laid_out, parameters))
+    parameter_rows = tuple(map(laid_out, parameters))
     with on_device_of(inputs[0]):
         programs = -(-rows // shape.tile_i) * -(-columns // shape.tile_j)
         if programs:
-            variant(programs, *inputs, *weights, *offsets, own, *sums, *outputs, rows, columns, depth)
+            variant(programs, *inputs, *weights, *offsets, parameter_rows, *sums, *outputs, rows, columns, depth)
 
 
-def add_skip(cov: Array, gains: Array, mixed: Array, skipped: Array) -> None:
+def add_skip(cov: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> None:
     """Add G mixed, its transpose and `skipped` to cov (batch, n, n) in place, exactly symmetric."""
     (batch, n), variant = gains.shape, skip_variant(dtype_name(cov))
     tiles = -(-n // variant.constants["TILE"])

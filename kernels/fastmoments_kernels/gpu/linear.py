@@ -1,6 +1,6 @@
-"""Kernels of layers: a linear map with Gaussian weights and the activation behind it; what a skip adds to a matrix.
+"""Kernels of layers: a linear map with Gaussian weights and the activation behind it; the covariance of a skip.
 
-Written against the identity and bound to an activation, which is named nowhere here.
+They are written against the identity and bound to an activation.
 """
 
 import triton.language as tl
@@ -44,7 +44,7 @@ def linear(
     PART: tl.constexpr,
     GROUP: tl.constexpr,
 ) -> None:
-    """Mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + b_var of a tile, then its activation.
+    """Write mean mu M^T + b and variance var (M^2 + V)^T + mu^2 V^T + b_var of a tile, then the activation's.
 
     mu and var are (rows, depth), M and V (columns, depth), biases (columns,). The sums (rows, columns) and the
     parameters (columns,) are float32 where factors are bfloat16; elsewhere the sums' arrays may be the outputs'.
@@ -83,15 +83,16 @@ def linear(
         inside = (i < rows)[:, None] & (of_part < columns)[None, :]
         tl.store(mean_sum_ptr + at, tl.sum(tl.where(chosen, means, 0.0), 1), mask=inside)
         tl.store(var_sum_ptr + at, tl.sum(tl.where(chosen, variances, 0.0), 1), mask=inside)
-    # From here on sums are other threads', by way of the cache: held in registers they leave no room for a formula.
+    # From here on sums are read back from the cache, by other threads: in registers they would leave no room for a
+    # formula.
     tl.debug_barrier()
-    own: Reals = ()
+    parameters: Reals = ()
     for p in tl.static_range(len(parameter_ptrs)):
         number = tl.load(parameter_ptrs[p] + j, mask=j < columns, other=1.0)
-        own = own + (number[None, :],)
+        parameters = parameters + (number[None, :],)
     for part in tl.range(TILE_I // PART, disable_licm=True):
         of_part = tile_i * TILE_I + part * PART + tl.arange(0, PART)
-        finish(mean_sum_ptr, var_sum_ptr, mean_ptr, out_ptr, of_part, j, rows, columns, own, EPILOGUE)
+        finish(mean_sum_ptr, var_sum_ptr, mean_ptr, out_ptr, of_part, j, rows, columns, parameters, EPILOGUE)
 
 
 def finish(
@@ -106,7 +107,7 @@ def finish(
     parameters: Reals,
     EPILOGUE: tl.constexpr,
 ) -> None:
-    """The activation of some rows of a tile."""
+    """Apply the activation to rows i of a tile."""
     at = i.to(tl.int64)[:, None] * columns + j[None, :]
     inside = (i < rows)[:, None] & (j < columns)[None, :]
     mean = tl.load(mean_sum_ptr + at, mask=inside, other=0.0)
@@ -117,14 +118,14 @@ def finish(
 
 
 def add_product(a: Real, b: Real, total: Real, PRECISION: tl.constexpr) -> Real:
-    if IS_INTERPRETED:  # which takes bfloat16's bits for integers
+    if IS_INTERPRETED:  # the interpreter takes bfloat16's bits for integers
         return tl.dot(a.to(total.dtype), b.to(total.dtype), total, out_dtype=total.dtype)
     else:
         return tl.dot(a, b, total, input_precision=PRECISION, out_dtype=total.dtype)
 
 
 def place_grouped(tiles_i: Real, tiles_j: Real, GROUP: tl.constexpr) -> Reals:
-    """(tile row, tile column) of this program: GROUP rows at a time, so that tiles at work share what they load."""
+    """(tile row, tile column) of this program: GROUP rows at a time, so that neighbours load the same factors."""
     group = tl.program_id(0) // (GROUP * tiles_j)
     first = group * GROUP
     height = tl.minimum(tiles_i - first, GROUP)
@@ -141,9 +142,10 @@ def skip(
     tiles: Real,
     TILE: tl.constexpr,
 ) -> None:
-    """K + G (A cov C^T) + (A cov C^T)^T G + C cov C^T in place of K: a tile of the upper triangle and its mirror.
+    """Replace K by K + G (A cov C^T) + (A cov C^T)^T G + C cov C^T, in a tile of the upper triangle and its mirror.
 
-    K and C cov C^T by their upper triangles, A cov C^T (`mixed`) by both, G the gains (n,); batches of them.
+    K (`out`) and C cov C^T (`skipped`) are read from the upper triangle, A cov C^T (`mixed`) from both; G are the
+    gains (n,). All are batches.
     """
     m, tile_i, tile_j = place(tiles)
     i = tile_i * TILE + tl.arange(0, TILE)
@@ -156,7 +158,7 @@ def skip(
     gain_2 = tl.load(gain_ptr + m * n + j, mask=j < n, other=0.0)
     mixed = tl.load(mixed_ptr + straight, mask=mask, other=0.0)
     mixed_mirrored = tl.trans(tl.load(mixed_ptr + mirrored, mask=tl.trans(mask), other=0.0))
-    both = gain_1[:, None] * mixed + gain_2[None, :] * mixed_mirrored
-    value = tl.load(out_ptr + straight, mask=mask, other=0.0) + both
+    cross = gain_1[:, None] * mixed + gain_2[None, :] * mixed_mirrored
+    value = tl.load(out_ptr + straight, mask=mask, other=0.0) + cross
     value += tl.load(skipped_ptr + straight, mask=mask, other=0.0)
     store_both(out_ptr + square, value, mask, i, j, n)

@@ -1,6 +1,6 @@
-"""Moments of whole vectors of neurons, and their vjp: buffers, grids and constants around the dense kernels.
+"""Moments of whole vectors of neurons, and their vjp: buffers, grids and constants around the kernels.
 
-Arrays here are (batch, n) and (batch, n, n), float32 or float64, contiguous; checks and shapes are the caller's.
+Tensors are (batch, n) and (batch, n, n), float32 or float64, contiguous; callers check them.
 """
 
 import math
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import has_series
@@ -18,17 +19,15 @@ from fastmoments_kernels.gpu.covariance_vjp import along_cov, along_neuron, coll
 from fastmoments_kernels.gpu.launch import Variant, dtype_name, on_device_of
 from fastmoments_kernels.kinds import slack_of
 
-Array = Any
-
 BLOCK = 128  # neurons of a program
-BACKWARD = 1e-3  # derivatives' series converge later: this much smaller a first term left out
-SWEEP = 8  # a series has a multiple of so many terms
+BACKWARD = 1e-3  # the series of derivatives converge later: their tolerance is smaller by this factor
+SWEEP = 8  # the number of a series' terms is a multiple of it
 
 
 class Layout(NamedTuple):
-    """What a dtype takes: tiles' sides and warps, chosen so that no variant spills registers, and terms.
+    """Sides and warps of a dtype's tiles, such that no variant spills registers, and the most terms of a series.
 
-    Forward, a tile is as large as the series' registers allow, for its coefficients are loaded once a tile.
+    Forward, a tile is as large as the series' registers allow, because coefficients are loaded once per tile.
     """
 
     tile: int
@@ -39,7 +38,7 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {"float32": Layout(64, 8, 16, 4, 64), "float64": Layout(32, 8, 16, 8, 128)}
-PART = 16  # the side of what is done of a tile at a time by formula
+PART = 16  # the side of the part of a tile that the formula computes at a time
 PER_NEURON = {"neurons": neurons, "neurons_vjp": neurons, "collect": collect}
 PER_TILE = {"pairs": pairs, "along_cov": along_cov, "along_mu": along_neuron, "along_var": along_neuron}
 FORWARD = ("neurons", "pairs")
@@ -48,18 +47,18 @@ MATRIX_KERNELS = (*PER_NEURON, *PER_TILE)
 
 
 def features_of(name: str, parameters: int) -> int:
-    """How long the activation's tuple of features is."""
+    """The length of an activation's tuple of features."""
     one = np.ones(1)
     return len(row_of(name).formula.neuron(one, one, (one,) * parameters))
 
 
 def log_tolerance(name: str, dtype: str) -> float:
-    """log of the first term a kernel's series leaves out: half an eps of the matrix's scale, or less."""
+    """log of the share that a kernel's series may leave out: half an eps of the matrix's scale, or less."""
     return math.log(0.5 * float(np.finfo(dtype).eps) * (1.0 if name in FORWARD else BACKWARD))
 
 
 def terms_of(activation: str, dtype: str, n: int) -> int:
-    """How many coefficients a neuron has: in bytes, those of a small matrix must not outweigh it."""
+    """The number of coefficients per neuron, limited so that those of a small matrix take fewer bytes than it."""
     if not has_series(row_of(activation).formula):
         return 0
     return min(max(n // 2 // SWEEP, 1) * SWEEP, LAYOUTS[dtype].terms)
@@ -67,7 +66,7 @@ def terms_of(activation: str, dtype: str, n: int) -> int:
 
 @cache
 def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) -> Variant:
-    """A kernel of MATRIX_KERNELS for matrices of that dtype; per neuron all arithmetic is float64."""
+    """The kernel `name` of MATRIX_KERNELS for matrices of a dtype; everything per neuron is float64."""
     layout = LAYOUTS[dtype]
     tile, warps = layout[:2] if name in FORWARD else layout[2:4]
     constants: dict[str, Any] = {"PARAMETERS": parameters, "BLOCK": BLOCK}
@@ -87,12 +86,12 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) 
 
 
 class _Prepared(NamedTuple):
-    """What the kernels of one pair of arrays share: per-neuron buffers, the tiles of a side, and constants."""
+    """What the kernels of one call share: buffers per neuron, the number of tiles of a side, and constants."""
 
-    parameters: Array
-    features: Array
-    coefficients: Array
-    remainders: Array
+    parameters: Tensor
+    features: Tensor
+    coefficients: Tensor
+    remainders: Tensor
     tiles: int
     terms: int
     slack: float
@@ -101,11 +100,11 @@ class _Prepared(NamedTuple):
 def _prepare(
     activation: str,
     name: str,
-    arrays: tuple[Array, Array],
-    parameters: tuple[Array, ...],
-    outputs: tuple[Array, Array],
+    arrays: tuple[Tensor, Tensor],
+    parameters: tuple[Tensor, ...],
+    outputs: tuple[Tensor, Tensor],
 ) -> _Prepared:
-    """Buffers of (mu, cov); the marginals go to `outputs`."""
+    """Launch `neurons` for (mu, cov); the marginals go to `outputs`."""
     mu, cov = arrays
     (batch, n), dtype = mu.shape, dtype_name(cov)
     variant = matrix_variant(activation, name, dtype, len(parameters))
@@ -122,9 +121,14 @@ def _prepare(
 
 
 def moments(
-    activation: Any, mu: Array, cov: Array, mean_out: Array, cov_out: Array, parameters: tuple[Array, ...] = ()
+    activation: object,
+    mu: Tensor,
+    cov: Tensor,
+    mean_out: Tensor,
+    cov_out: Tensor,
+    parameters: tuple[Tensor, ...] = (),
 ) -> None:
-    """Mean and covariance of f(X) into mean_out and cov_out, other arrays than mu and cov."""
+    """Write mean and covariance of f(X) to mean_out and cov_out, which are not mu and cov."""
     name, dtype, (batch, n) = row_of(activation).name, dtype_name(cov), mu.shape
     with on_device_of(cov):
         _, *buffers, tiles, terms, slack = _prepare(name, "neurons", (mu, cov), parameters, (mean_out, cov_out))
@@ -133,8 +137,13 @@ def moments(
 
 
 def moments_vjp(
-    activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, parameters: tuple[Array, ...] = ()
-) -> tuple[Array, Array]:
+    activation: object,
+    mu: Tensor,
+    cov: Tensor,
+    mean_bar: Tensor,
+    cov_bar: Tensor,
+    parameters: tuple[Tensor, ...] = (),
+) -> tuple[Tensor, Tensor]:
     """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov."""
     name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
     mu_grad, cov_grad = torch.empty_like(mu), torch.empty_like(cov)

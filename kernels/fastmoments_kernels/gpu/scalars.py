@@ -1,4 +1,4 @@
-"""The functions of numbers for Triton kernels of the user's own: blocks of float32 or float64 in, the same out."""
+"""The functions of numbers for users' own Triton kernels, on blocks of float32 or float64."""
 
 from collections.abc import Callable
 from functools import cache
@@ -15,14 +15,14 @@ from fastmoments_kernels.gpu.elementary import constant
 from fastmoments_kernels.kinds import is_of_pair, slack_of
 from fastmoments_kernels.vocabulary import Real, Reals
 
-# bound to each in turn, in either arithmetic
+# bound per function, in either dtype
 in_32: Callable[..., Any] = SCALARS["mean"]
 in_64: Callable[..., Any] = SCALARS["mean"]
 SLACK_32, SLACK_64 = slack_of(2, 2.0**-23), slack_of(2, 2.0**-52)
 
 
 def blocks(numbers: Reals, like: Real) -> Reals:
-    """packs or bare numbers as blocks of one shape at least, in one dtype."""
+    """Blocks or bare numbers as blocks of at least the shape of `like`, in its dtype."""
     values: Reals = ()
     for k in tl.static_range(len(numbers)):
         values = values + (tl.zeros_like(like) + numbers[k],)
@@ -61,11 +61,11 @@ def _callable(template: Callable[..., Any], function: Callable[..., Any], activa
 
 @cache
 def scalar(activation: str, name: str) -> Any:
-    """The function `name` of SCALARS for an activation, its parameters a tuple of numbers."""
+    """The function `name` of SCALARS for an activation; its parameters are a tuple of numbers."""
     return _callable(of_pair if is_of_pair(name) else of_neuron, SCALARS[name], activation)
 
 
 @cache
 def normal_scalar(name: str) -> Any:
-    """The function `name` of NORMAL; what it calls is no activation's."""
+    """The function `name` of NORMAL; it depends on no activation."""
     return _callable(of_normal, NORMAL[name], CATALOGUE[0].name)

@@ -1,7 +1,7 @@
 """Covariances as Hermite series, K = sum over n of rho^n b_n b_n (Mehler), and how many terms a tile takes.
 
 By Cauchy-Schwarz the terms beyond N are at most |rho|^(N+1) t_1(N) t_2(N) of sqrt(K_11 K_22), where t(N)^2 is the
-share of a neuron's variance that its first N coefficients lack. One rule for all activations: smooth ones, whose
+share of a neuron's variance that its first N coefficients lack. One rule serves all activations: smooth ones, whose
 coefficients fall fast, take few terms at any rho.
 """
 
@@ -10,7 +10,7 @@ import triton.language as tl
 from fastmoments_kernels.formulas import identity as formula
 from fastmoments_kernels.vocabulary import Real, Reals, exp, log, maximum, minimum, where
 
-ROUNDED = 1e-13  # of the variance: what is left of it is known no better
+ROUNDED = 1e-13  # rounding of t(N)^2
 
 
 def store_coefficients(
@@ -23,7 +23,7 @@ def store_coefficients(
     terms: Real,
     SWEEP: tl.constexpr,
 ) -> None:
-    """b_1 .. b_(terms + 2) of a block's neurons and, every SWEEP orders, log of its largest t(N)."""
+    """Write b_1 .. b_(terms + 2) of a block's neurons and, every SWEEP orders, the log of its largest t(N)."""
     alive = inside & (spread > 0.0)
     scale = 1.0 / where(alive, spread, 1.0)
     before, last, this = formula.series(neuron)
@@ -38,7 +38,7 @@ def store_coefficients(
         share += b * b * scale
         if (k + 1) % SWEEP == 0:
             if k < terms:
-                # nan is another neuron's business
+                # a neuron that is nan does not change the others' number of terms
                 remainder = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
                 tl.store(remainders_ptr + k // SWEEP, 0.5 * log(maximum(remainder, ROUNDED)))
         before = last
@@ -58,7 +58,7 @@ def load_remainders(
 
 
 def reach(remainders: Real, LOG_TOLERANCE: tl.constexpr, SWEEP: tl.constexpr, MOST: tl.constexpr) -> Real:
-    """The |rho| below which all the terms that there are suffice: at most 1, and 0 without a series."""
+    """The |rho| below which all tabulated terms suffice: at most 1, and 0 without a series."""
     order = SWEEP * (tl.arange(0, MOST // SWEEP) + 1)
     exponent = (LOG_TOLERANCE - remainders) / (order + 1).to(remainders.dtype)
     # more terms reach further
@@ -73,14 +73,14 @@ def terms_for(
     SWEEP: tl.constexpr,
     MOST: tl.constexpr,
 ) -> Real:
-    """The least N, a multiple of SWEEP, that leaves out at most the tolerance at |rho| <= largest, within reach."""
+    """The least N, a multiple of SWEEP, that leaves out at most the tolerance up to |rho| = largest, in reach."""
     order = SWEEP * (tl.arange(0, MOST // SWEEP) + 1)
     left_out = (order + 1).to(remainders.dtype) * log(maximum(largest, 1e-30)) + remainders
     return tl.min(tl.where(left_out <= LOG_TOLERANCE, order, terms), 0)
 
 
 def series(coefficients_ptr: Real, rho: Real, i: Real, j: Real, n: Real, terms: Real) -> Real:
-    """sum over k of rho^k b_k b_k by Horner."""
+    """sum over k = 1 .. terms of rho^k b_k b_k, by Horner's rule."""
     total = tl.zeros_like(rho)
     row_1_ptr = coefficients_ptr + (terms - 1) * n + i
     row_2_ptr = coefficients_ptr + (terms - 1) * n + j

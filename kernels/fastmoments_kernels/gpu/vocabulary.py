@@ -1,4 +1,4 @@
-"""The formulas' words in Triton; loops over nodes and components, routes that a block takes only if it must."""
+"""The formulas' words in Triton: loops over nodes and components; a block takes a route only if an element does."""
 
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ def difference_of_products(a: Real, b: Real, c: Real, d: Real) -> Real:
 
 @device
 def _entry(rule: tl.constexpr, i: Real, column: tl.constexpr, dtype: tl.constexpr) -> Real:
-    """rule[i][column]; on the card i is a register's value, and a chain of selects is the lookup."""
+    """rule[i][column]; on the card i is known at run time only, and a chain of selects looks the entry up."""
     if IS_INTERPRETED:
         return tl.full((), rule[i][column], dtype)
     else:
@@ -50,7 +50,7 @@ def _entry(rule: tl.constexpr, i: Real, column: tl.constexpr, dtype: tl.constexp
 
 @device
 def gauss_legendre(rule: tl.constexpr, integrand: tl.constexpr, context: Reals) -> Real:
-    # A loop that stays a loop: unrolled, 24 nodes spill registers. The first call is for its type alone.
+    # tl.range keeps the loop: unrolled, 24 nodes spill registers. The first call only gives the type of the sum.
     total = tl.zeros_like(integrand(rule[0][0], context))
     for i in tl.range(len(rule), num_stages=1):
         node = _entry(rule, i, 0, total.dtype)
@@ -71,7 +71,7 @@ def _chosen(condition: Real, yes: Real, no: Real) -> Real:
 
 @device
 def _spread(condition: Real, values: Reals) -> Reals:
-    """The values in the condition's shape: what a block carries through an `if` keeps its shape."""
+    """The values in the condition's shape: a variable that is assigned in an `if` must keep its shape."""
     return _chosen(condition, values, values)
 
 
@@ -86,7 +86,7 @@ def either(condition: Real, first: tl.constexpr, second: tl.constexpr, arguments
 
 @device
 def shortcut(condition: Real, quick: tl.constexpr, general: tl.constexpr, arguments: Reals) -> Real:
-    """The general route: a block has elements for both."""
+    """The general route, because a block has elements for both."""
     return general(*arguments)
 
 
