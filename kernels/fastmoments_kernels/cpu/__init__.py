@@ -7,15 +7,16 @@ by tile of the upper triangle, patch by patch by the series or, where that needs
 formula. The backward pass is `covariance_vjp.pair_gradients`. Layers: `layers.linear_marginals` runs
 `linear.linear`.
 
-    elementwise, matrices, layers   what the package calls: compiled functions, threads, buffers scalars
-    the functions of numbers for users' own Numba code loops, neurons, covariance,     loops that are compiled per
-    activation and dtype; `serial` computes a small matrix covariance_vjp, linear, serial  in one call tiles,
-    patches, patch_series    parts of a matrix: 64 x 64 in the cache, HEIGHT vectors in registers, and series
-    series, products                how many terms a series takes; products of a layer, in registers wide,
-    components                mixtures: more operands than a ufunc may have; few numbers of components vocabulary,
-    elementary, packs   the formulas' words for numbers and for packs vectors, intrinsics, memory     single
-    instructions, loads and stores compiled, machine, numpy_ufunc  compiling and the disk cache; the processor; a
-    ufunc from compiled loops
+    elementwise, matrices, layers   what the package calls: compiled functions, threads, buffers
+    scalars                         the functions of numbers for users' own Numba code
+    loops, neurons, covariance,     loops, compiled per activation and dtype; `serial` calls those of a small matrix
+    covariance_vjp, linear, serial  at once
+    tiles, patches, patch_series    parts of a matrix: 64 x 64 in the cache, HEIGHT vectors in registers, and series
+    series, products                how many terms a series takes; products of a layer, in registers
+    wide, components                mixtures: more operands than a ufunc may have; few numbers of components
+    vocabulary, elementary, packs   the formulas' words for numbers and for packs
+    vectors, intrinsics, memory     single instructions, loads and stores
+    compiled, machine, numpy_ufunc  compiling and the disk cache; the processor; a ufunc from compiled loops
 
 One word for one thing: a vector is LLVM's vector; a pack is a vector of LANES float64 that Numba takes for one
 number; a patch is HEIGHT vectors, the rows of a small part of a matrix; a tile is 64 x 64 elements of a matrix; a

@@ -99,8 +99,7 @@ def longest(rho: float, remainders: Array, log_tolerance: float) -> int:
 def cheapest(
     rho: Array, first: int, pairs: int, remainders: Array, log_tolerance: float, pair: float
 ) -> tuple[int, float]:
-    """(N, the |rho| up to which N terms suffice) with the least work for a hard patch; pairs beyond use the
-    formula.
+    """(N, the |rho| up to which N terms suffice), the least work for a hard patch; pairs beyond take the formula.
 
     `pair` is the cost of one pair's formula, in terms of a series. A correlation that is nan is left to the series,
     which returns nan, and does not change the choice.

@@ -1,4 +1,4 @@
-"""The activation a user writes, and those that come ready-made: no closed form, so to a tolerance."""
+"""The activation that a user writes, and the ready-made ones: no closed form, so to a tolerance."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Custom:
 
 
 class ToleranceError(ValueError):
-    """What was asked for cannot be reached; the message says where and what can."""
+    """The tolerance cannot be met; the message says where, and what helps."""
 
 
 def _sigmoid(x: Array) -> Array:
@@ -69,7 +69,7 @@ def _softplus(x: Array) -> Array:
 
 
 def _gelu_tanh(x: Array) -> Array:
-    # 1 + tanh(u) would leave rounding alone where it is small
+    # not by 1 + tanh(u), which is nothing but rounding where it is small
     return x * _sigmoid(np.sqrt(8.0 / np.pi) * (x + 0.044715 * x**3))
 
 

@@ -1,4 +1,4 @@
-"""A user's function called: what it has to return, and that every element is by itself."""
+"""Calling a user's function, and checking that it returns real numbers and treats every element by itself."""
 
 from typing import Any
 
@@ -9,13 +9,14 @@ from fastmoments_kernels.custom.activation import Custom
 Array = np.ndarray[Any, Any]
 
 ROUNDING = 64 * float(np.finfo(np.float64).eps)  # of f as users compute it
-# Where f is called twice: standard deviations from the mean of a few neurons, which without their ends have other
-# sums, ranks and ends; and the least standard deviation, of |mu| or 1, so that those without have points as well
+# The points at which f is called twice: PLACES standard deviations from the mean of NEURONS neurons. The second
+# array lacks the ends, and so has other sums, ranks and ends. LEAST is the least standard deviation, in units of
+# |mu| or 1.
 PLACES, NEURONS, LEAST = np.linspace(-2.5, 3.1, 13), 4, 1e-5
 
 
 def evaluate(activation: Custom, x: Array) -> Array:
-    """f of every element in a new array, for a function may use its own again."""
+    """f of every element, in a new array, because a function may return the same array again."""
     try:
         value = activation.function(x.copy())
     except (TypeError, ValueError) as error:
@@ -28,17 +29,17 @@ def evaluate(activation: Custom, x: Array) -> Array:
     if np.iscomplexobj(value):
         raise TypeError("function: expected real numbers, got complex ones; return their .real or .imag")
     try:
-        # tensors warn of a copy that they are told to make
-        found: Array = np.asarray(value).astype(np.float64)
+        # not by np.array(dtype=), at which tensors warn of a copy
+        numbers: Array = np.asarray(value).astype(np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"function: expected an array of real numbers, got {type(value).__name__}") from error
-    if found.shape != x.shape:
-        raise ValueError(f"function: expected one value per element, {x.shape}, got {found.shape}")
-    return found
+    if numbers.shape != x.shape:
+        raise ValueError(f"function: expected one value per element, {x.shape}, got {numbers.shape}")
+    return numbers
 
 
 def check_elementwise(activation: Custom, mu: Array, sd: Array) -> None:
-    """Raise where f of a number is another one in another array, at another place, the next time."""
+    """Raise if f of a number differs between two arrays, two places in an array, or two calls."""
     some = np.flatnonzero(np.isfinite(mu) & np.isfinite(sd))[:NEURONS]
     if not some.size:
         return

@@ -11,20 +11,22 @@ from fastmoments_kernels.tables import LEGENDRE_24
 
 Array = np.ndarray[Any, Any]
 
-REACH = 13.0  # He_n(z) phi(z) / sqrt(n!) < exp(-z^2/4): 4e-19 here, room for an f that grows
+REACH = 13.0  # He_n(z) phi(z) / sqrt(n!) < exp(-z^2/4), 4e-19 at 13: room for an f that grows
 FAR = 37.0  # exp(-z^2/2) is a normal number up to here
-# Where panels end besides kinks: f's that people write bend near 0 at a scale of one, and flatten from there
+# Panels end here, and at kinks: common activations bend near 0 at a scale of one, and flatten from there
 BENDS = tuple(sign * 2.0 * 4.0**k for k in range(13) for sign in (-1.0, 1.0))
-HALVINGS = range(9)  # of all panels, tried in turn until two agree
-NARROW = 3e-6  # of where f is smooth: the square of it is beyond any tolerance, and f's rounding beside it is not
+HALVINGS = range(9)  # of all panels, tried in turn until two results agree
+# A standard deviation below this share of the length on which f is smooth is narrow: the share's square is below
+# any tolerance, while f's rounding is not small beside the share
+NARROW = 3e-6
 CHUNK = 1 << 21  # function values at a time
 
 
 class Neurons(NamedTuple):
-    """A few neurons, flat, of g = f(X) - f(mu): f(mu), E g, b_1 ... b_N as (N, m), E g^2 He_1, E g^2 He_2, Var f.
+    """f(mu), and integrals of g = f(X) - f(mu), for m neurons: E g, b_1 ... b_N, E g^2 He_1, E g^2 He_2, Var f.
 
-    And 1 / sd, 0 at variance 0, and slopes: f' and f'' at mu, (2, m), of those without variance where
-    `differentiable` looked for them.
+    inverse_sd is 1 / sd, 0 at variance 0. slopes (2, m) are f' and f'' at mu for neurons without variance if
+    `differentiable` made them, else nan.
     """
 
     at_mu: Array
@@ -38,10 +40,10 @@ class Neurons(NamedTuple):
 
     @property
     def tail(self) -> Array:
-        """T / Var f, the share of the variance that the coefficients leave out; 0 where that is f's rounding."""
+        """T / Var f, the share of the variance that the coefficients leave out; 0 where Var f is f's rounding."""
         alive = self.var > (ROUNDING * self.at_mu) ** 2
-        left = np.where(alive, self.var - np.sum(self.b**2, axis=0), 0.0)
-        return np.maximum(left, 0.0) / np.where(alive, self.var, 1.0)
+        remainder = np.where(alive, self.var - np.sum(self.b**2, axis=0), 0.0)
+        return np.maximum(remainder, 0.0) / np.where(alive, self.var, 1.0)
 
     def raised(self, order: int) -> Array:
         """Coefficients 0 ... N - 2 of f' or f'': by parts, b'_n = sqrt(n + 1) b_{n+1} / sd."""
@@ -53,27 +55,27 @@ class Neurons(NamedTuple):
 
 
 def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons:
-    """Integrate f at every neuron, each as far and on as many panels as it takes.
+    """Integrate f at every neuron, each as far out and on as many panels as it needs.
 
-    It is nan where mu or var is nan or var < 0.
+    Results are nan where mu or var is nan or var < 0.
     """
     with np.errstate(all="ignore"):
         sd = np.sqrt(var)
         check_elementwise(activation, mu, sd)
         at_mu = evaluate(activation, mu)
-        found = np.full((terms + 5, mu.size), np.nan)
-        found[:, (var == 0.0) & ~np.isnan(at_mu)] = 0.0
-        wide = ~_narrow(activation, mu, sd, at_mu, found)
+        results = np.full((terms + 5, mu.size), np.nan)
+        results[:, (var == 0.0) & ~np.isnan(at_mu)] = 0.0
+        wide = ~_narrow(activation, mu, sd, at_mu, results)
         todo = np.flatnonzero(wide & np.isfinite(mu) & np.isfinite(sd) & (sd > 0.0))
-        found[:, todo] = _integrated(activation, mu[todo], sd[todo], at_mu[todo], terms, REACH)
-        if np.isnan(found[0, todo]).any():
-            i = todo[np.isnan(found[0, todo])][0]
+        results[:, todo] = _integrated(activation, mu[todo], sd[todo], at_mu[todo], terms, REACH)
+        if np.isnan(results[0, todo]).any():
+            i = todo[np.isnan(results[0, todo])][0]
             raise ToleranceError(
                 f"tol: {activation.tol:g} cannot be met at mu = {mu[i]:g}, var = {var[i]:g}: f is not smooth or "
                 "not finite there, or not computed in float64; give `kinks`, or a larger tol"
             )
-        _look_farther(activation, mu, sd, at_mu, found, todo)
-        shift, b, (one, two, size, beyond) = found[0], found[1:-4], found[-4:]
+        _look_farther(activation, mu, sd, at_mu, results, todo)
+        shift, b, (one, two, size, beyond) = results[0], results[1:-4], results[-4:]
         if np.any(beyond > activation.tol):
             i = int(np.nanargmax(beyond))
             raise ToleranceError(
@@ -87,16 +89,16 @@ def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons
 
 
 def differentiable(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons:
-    """`neurons_of`, those without variance with their slopes."""
+    """`neurons_of`, with slopes for neurons without variance."""
     neurons = neurons_of(activation, mu, var, terms)
-    still = (var == 0.0) & np.isfinite(mu)
-    if still.any():
-        neurons.slopes[:, still], _ = slopes_of(activation, mu[still], neurons.at_mu[still])
+    constant = (var == 0.0) & np.isfinite(mu)
+    if constant.any():
+        neurons.slopes[:, constant], _ = slopes_of(activation, mu[constant], neurons.at_mu[constant])
     return neurons
 
 
-def _narrow(activation: Custom, mu: Array, sd: Array, at_mu: Array, found: Array) -> Array:
-    """Fill in, and mark, neurons for which f is a parabola; integrals of g would be those of f's rounding."""
+def _narrow(activation: Custom, mu: Array, sd: Array, at_mu: Array, results: Array) -> Array:
+    """Fill in and mark the neurons on which f is a parabola; integrals of g would be those of f's rounding."""
     narrow = np.isfinite(mu) & (sd > 0.0) & (sd <= NARROW * np.maximum(1.0, np.abs(mu)))
     if narrow.any():
         (first, second), smooth = slopes_of(activation, mu[narrow], at_mu[narrow])
@@ -104,31 +106,31 @@ def _narrow(activation: Custom, mu: Array, sd: Array, at_mu: Array, found: Array
         linear, bent = first[fits] * sd[narrow], 0.5 * second[fits] * sd[narrow] ** 2  # g = linear Z + bent Z^2
         size = np.hypot(linear, np.sqrt(3.0) * bent)
         share = np.divide(bent, size, out=np.zeros_like(size), where=size > 0.0)
-        found[:, narrow] = 0.0
-        found[:3, narrow] = bent, linear, np.sqrt(2.0) * bent
-        found[-4:-1, narrow] = 6.0 * linear * share, 2.0 * size + 6.0 * bent * share, size
+        results[:, narrow] = 0.0
+        results[:3, narrow] = bent, linear, np.sqrt(2.0) * bent
+        results[-4:-1, narrow] = 6.0 * linear * share, 2.0 * size + 6.0 * bent * share, size
     return narrow
 
 
-def _look_farther(activation: Custom, mu: Array, sd: Array, at_mu: Array, found: Array, todo: Array) -> None:
-    """Integrate to FAR where that is needed and settles: f hardly changes up to REACH, or grows beyond it."""
-    size, beyond = found[-2:, todo]
+def _look_farther(activation: Custom, mu: Array, sd: Array, at_mu: Array, results: Array, todo: Array) -> None:
+    """Integrate to FAR where f hardly changes up to REACH or grows beyond it; keep results that settle there."""
+    size, beyond = results[-2:, todo]
     far = todo[(beyond > activation.tol) | ((size == 0.0) & bool(activation.kinks))]
-    farther = _integrated(activation, mu[far], sd[far], at_mu[far], len(found) - 5, FAR)
+    farther = _integrated(activation, mu[far], sd[far], at_mu[far], len(results) - 5, FAR)
     reached = farther[-1] <= activation.tol
-    found[:, far[reached]] = farther[:, reached]
+    results[:, far[reached]] = farther[:, reached]
 
 
 def _agree(activation: Custom, at_mu: Array, before: Array, now: Array) -> Array:
-    """Whether halving the panels changed nothing, neuron by neuron, but what rounding of f does."""
+    """Whether halving the panels changed a neuron by no more than the tolerance and f's rounding."""
     change = np.abs(now[:-2] - before[:-2]).max(axis=0)
     settled: Array = change <= 0.1 * activation.tol * now[-2] + ROUNDING * np.abs(at_mu)
     return settled
 
 
 def _integrated(activation: Custom, mu: Array, sd: Array, at_mu: Array, terms: int, reach: float) -> Array:
-    """`_integrals` with halvings enough for two numbers of them to agree; nan where none do."""
-    found = np.full((terms + 5, mu.size), np.nan)
+    """`_integrals` with the first number of halvings that agrees with the one before; nan where none does."""
+    results = np.full((terms + 5, mu.size), np.nan)
     todo, before = np.arange(mu.size), None
     for halvings in HALVINGS:
         if not todo.size:
@@ -136,21 +138,21 @@ def _integrated(activation: Custom, mu: Array, sd: Array, at_mu: Array, terms: i
         now = _integrals(activation, mu[todo], sd[todo], at_mu[todo], terms, halvings, reach)
         if before is not None:
             settled = _agree(activation, at_mu[todo], before, now)
-            found[:, todo[settled]] = now[:, settled]
+            results[:, todo[settled]] = now[:, settled]
             todo, now = todo[~settled], now[:, ~settled]
         before = now
-    return found
+    return results
 
 
 def _integrals(
     activation: Custom, mu: Array, sd: Array, at_mu: Array, terms: int, halvings: int, reach: float
 ) -> Array:
-    """(terms + 5, m) numbers of g = f(X) - f(mu), each of g's size.
+    """(terms + 5, m) integrals of g = f(X) - f(mu), all but the last in units of g.
 
-    E g He_n / sqrt(n!), n = 0 ... terms; E g^2 He_n / sqrt(E g^2), n = 1, 2; sqrt(E g^2); and last, no size, about
-    what share of E g^2 is beyond the reach.
+    E g He_n / sqrt(n!), n = 0 ... terms; E g^2 He_n / sqrt(E g^2), n = 1, 2; sqrt(E g^2); and an estimate of the
+    share of E g^2 beyond the reach.
     """
-    found = np.empty((terms + 5, mu.size))
+    results = np.empty((terms + 5, mu.size))
     most = len(LEGENDRE_24) * (4 + len(activation.kinks) + len(BENDS)) << halvings
     step = max(1, CHUNK // most)
     for start in range(0, mu.size, step):
@@ -164,20 +166,21 @@ def _integrals(
         square = np.einsum("ij,ij->i", weighted, g)
         root = np.sqrt(square)
         for row, polynomial in ((-4, z), (-3, z * z - 1.0)):
-            found[row, part] = np.einsum("ij,ij,ij->i", weighted, g, polynomial) / np.where(root > 0.0, root, 1.0)
-        found[-2, part] = root
+            moment = np.einsum("ij,ij,ij->i", weighted, g, polynomial)
+            results[row, part] = moment / np.where(root > 0.0, root, 1.0)
+        results[-2, part] = root
         ends = (g[:, 0] ** 2 + g[:, -1] ** 2) * np.exp(-0.5 * reach**2) / np.sqrt(2.0 * np.pi)
-        found[-1, part] = ends / np.where(square > 0.0, square, 1.0)
+        results[-1, part] = ends / np.where(square > 0.0, square, 1.0)
         last, this = np.zeros_like(z), np.ones_like(z)
         for n in range(terms + 1):
-            found[n, part] = np.einsum("ij,ij->i", weighted, this)
+            results[n, part] = np.einsum("ij,ij->i", weighted, this)
             last, this = this, (z * this - np.sqrt(n) * last) / np.sqrt(n + 1.0)
-        found[:-1, part] = np.ldexp(found[:-1, part], power)
-    return found
+        results[:-1, part] = np.ldexp(results[:-1, part], power)
+    return results
 
 
 def _nodes(activation: Custom, mu: Array, sd: Array, halvings: int, reach: float) -> tuple[Array, Array]:
-    """Nodes and weights times phi on panels that end at kinks and bends, (m, nodes)."""
+    """Nodes, and weights times phi, (m, nodes) each, on panels that end at kinks and bends."""
     bends = np.array(BENDS)
     bends = bends[(np.abs(bends - mu[:, None]) < reach * sd[:, None]).any(axis=0)]
     inner = (np.concatenate([activation.kinks, bends]) - mu[:, None]) / sd[:, None]

@@ -1,7 +1,7 @@
 """Means and covariances of any function, element by element: the Mehler series sum_n rho^n b_n b_n of a pair.
 
-Beyond N terms the sum is at most |rho|^(N+1) sqrt(T_1 T_2), T = Var f - sum_{n <= N} b_n^2 (Cauchy, Schwarz):
-known, so it is checked.
+Beyond N terms the sum is at most |rho|^(N+1) sqrt(T_1 T_2), T = Var f - sum_{n <= N} b_n^2 (Cauchy, Schwarz): this
+bound is known, and is checked.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ TERMS = tuple(2**k for k in range(5, 11))  # tried in turn until what is left ou
 def correlated(
     activation: Custom, mu: Array, var: Array, worst: Callable[[Neurons, int], tuple[float, str]]
 ) -> Neurons:
-    """Neurons with as many terms as it takes for `worst`, the largest share of a covariance left out."""
+    """Neurons with enough terms for the tolerance; `worst` is the largest share of a covariance left out."""
     for terms in TERMS:
         neurons = neurons_of(activation, mu, var, terms)
         error, where = worst(neurons, terms)
@@ -36,10 +36,10 @@ def correlated(
 
 
 def left_out(rho: Array, tail_1: Array, tail_2: Array, terms: int) -> Array:
-    """|rho|^(N+1) sqrt(T_1 T_2), relative; what rounding leaves of a variance is no tail."""
+    """|rho|^(N+1) sqrt(T_1 T_2), relative to the variances; 0 where T is rounding."""
     share = np.sqrt(tail_1 * tail_2)
-    left: Array = np.where(share > 100 * ROUNDING, np.abs(rho) ** (terms + 1) * share, 0.0)
-    return left
+    bound: Array = np.where(share > 100 * ROUNDING, np.abs(rho) ** (terms + 1) * share, 0.0)
+    return bound
 
 
 def rho_of(var_1: Array, var_2: Array, cov_12: Array, slack: float) -> Array:
@@ -52,7 +52,7 @@ def rho_of(var_1: Array, var_2: Array, cov_12: Array, slack: float) -> Array:
 
 
 def _series(rho: Array, one: Array, two: Array, first: int) -> Array:
-    """sum over n >= first of rho^n one_n two_n, rows of `one` from order `first`."""
+    """sum over n >= first of rho^n one_n two_n; rows of `one` and `two` begin at order `first`, 0 or 1."""
     total: Array = np.zeros(np.broadcast_shapes(rho.shape, one.shape[1:], two.shape[1:]))
     for a, b in zip(one[::-1], two[::-1], strict=True):
         total = total * rho + a * b
@@ -83,10 +83,10 @@ def _partials(one: Neurons, two: Neurons, rho: Array) -> tuple[Array, ...]:
 
 
 def var_partials(x: Neurons) -> tuple[Array, Array]:
-    """By parts from E g^2 and (E g)^2: the series need not converge where it stands for a variance."""
+    """(dVar/dmu, dVar/dvar), by parts from E g^2 and (E g)^2: at rho = 1 the series need not converge."""
     by_mu = x.square_1 - 2.0 * x.shift * x.b[0]
     by_var = 0.5 * x.square_2 - np.sqrt(2.0) * x.shift * x.b[1]
-    # of a constant Var f is f'^2 var
+    # near var = 0, Var f is f'^2 var
     certain = x.raised(1)[0] ** 2
     return by_mu * x.inverse_sd, np.where(x.inverse_sd > 0.0, by_var * x.inverse_sd * x.inverse_sd, certain)
 
@@ -99,15 +99,15 @@ NEURON: dict[str, Callable[[Neurons], Any]] = {
     "mean_dvar": lambda x: 0.5 * x.raised(2)[0],
     "var_partials": var_partials,
 }
-VALUES = ("mean", "var", "marginals")  # of NEURON; the others are derivatives
+VALUES = ("mean", "var", "marginals")  # the functions of NEURON that are no derivatives
 
 
 def settled(
     activation: Custom, compute: Callable[[int], tuple[Array, ...]], units: tuple[Array, ...]
 ) -> tuple[Array, ...]:
-    """Derivatives with as many terms as it takes for twice as many to change nothing: they have no bound.
+    """Derivatives with so many terms that twice as many agree with them to the tolerance: they have no bound.
 
-    Those of one call are judged together, each times its unit, for some of them may be 0.
+    Those of one call are judged together, each times its unit, because some of them may be 0.
     """
     before = compute(TERMS[0])
     for terms in TERMS[1:]:
@@ -140,8 +140,8 @@ def _neurons_call(activation: Custom, name: str, mu: Array, var: Array) -> Any:
     mu, var = np.broadcast_arrays(mu, var)
     flat_mu, flat_var = (np.ravel(x).astype(np.float64) for x in (mu, var))
     neurons = neurons_of if name in VALUES else differentiable
-    found = NEURON[name](neurons(activation, flat_mu, flat_var, TERMS[0]))
-    return _shaped(found, mu.shape, np.result_type(mu, var))
+    values = NEURON[name](neurons(activation, flat_mu, flat_var, TERMS[0]))
+    return _shaped(values, mu.shape, np.result_type(mu, var))
 
 
 def _pairs_call(activation: Custom, name: str, *arrays: Array) -> Any:
@@ -152,23 +152,23 @@ def _pairs_call(activation: Custom, name: str, *arrays: Array) -> Any:
     rho, m = rho_of(var_1, var_2, cov_12, slack_of(2, float(np.finfo(dtype).eps))), mu_1.size
 
     def worst(neurons: Neurons, terms: int) -> tuple[float, str]:
-        left = np.nan_to_num(left_out(rho, neurons.tail[:m], neurons.tail[m:], terms))
-        i = int(np.argmax(left)) if m else 0
-        return (float(left[i]), f"rho = {rho[i]:g}") if m else (0.0, "")
+        shares = np.nan_to_num(left_out(rho, neurons.tail[:m], neurons.tail[m:], terms))
+        i = int(np.argmax(shares)) if m else 0
+        return (float(shares[i]), f"rho = {rho[i]:g}") if m else (0.0, "")
 
-    def halves(both: Neurons) -> tuple[Neurons, Neurons]:
-        return Neurons(*(x[..., :m] for x in both)), Neurons(*(x[..., m:] for x in both))
+    def halves(neurons: Neurons) -> tuple[Neurons, Neurons]:
+        return Neurons(*(x[..., :m] for x in neurons)), Neurons(*(x[..., m:] for x in neurons))
 
     if name == "cov":
-        found: Any = cov_of(*halves(correlated(activation, mu, var, worst)), rho)
+        values: Any = cov_of(*halves(correlated(activation, mu, var, worst)), rho)
     else:
         with np.errstate(all="ignore"):
             sd_1, sd_2 = np.sqrt(var_1), np.sqrt(var_2)
         units = sd_1, sd_2, var_1, var_2, sd_1 * sd_2
-        found = settled(
+        values = settled(
             activation, lambda terms: _partials(*halves(differentiable(activation, mu, var, terms)), rho), units
         )
-    return _shaped(found, arrays[0].shape, dtype)
+    return _shaped(values, arrays[0].shape, dtype)
 
 
 def _shaped(value: Any, shape: tuple[int, ...], dtype: Any) -> Any:

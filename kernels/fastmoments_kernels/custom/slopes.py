@@ -1,4 +1,4 @@
-"""f' and f'' at a point, all there is to a neuron of little or no variance: by differences, to a tolerance."""
+"""f' and f'' at a point, by differences to a tolerance, for neurons of little or no variance."""
 
 from typing import Any
 
@@ -16,12 +16,13 @@ AT_ZERO = np.array([np.prod([y / (y - x) for y in POINTS if y != x]) for x in PO
 
 
 def slopes_of(activation: Custom, mu: Array, at_mu: Array) -> tuple[Array, Array]:
-    """(f', f'') as (2, m), and how far around mu f is smooth; on a kink the means of both sides, and 0.
+    """(f', f'') at mu as (2, m), and the distance from mu within which f is smooth.
 
-    They are nan, and 0, where halving the step does not settle them. Differences' quotients are extrapolated to
-    step 0: they are smooth in the step's square, on a kink in the step.
+    On a kink they are the means of both sides, with distance 0; nan, with distance 0, where halving the step does
+    not settle them. Difference quotients are extrapolated to step 0; they are smooth in the step's square, on a
+    kink in the step.
     """
-    found, before, smooth = np.full((2, mu.size), np.nan), np.full((2, mu.size), np.nan), np.zeros(mu.size)
+    slopes, before, smooth = np.full((2, mu.size), np.nan), np.full((2, mu.size), np.nan), np.zeros(mu.size)
     distance = np.abs(np.reshape(activation.kinks, (-1, 1)) - mu)
     bent = (distance == 0.0).any(axis=0)
     nearest = np.where(distance > 0.0, distance, np.inf).min(axis=0, initial=np.inf)
@@ -33,18 +34,18 @@ def slopes_of(activation: Custom, mu: Array, at_mu: Array) -> tuple[Array, Array
             now = quotients @ AT_ZERO
             rounding = ROUNDING * np.abs(at_mu) / steps[:, 0] ** [[1], [2]]
             change, size = np.abs(now - before), np.abs(quotients).max(axis=-1)
-            settled = np.isnan(found) & (change <= 0.1 * activation.tol * size + rounding)
-            found[settled] = now[settled]
-            # of the two the one that settles last
+            settled = np.isnan(slopes) & (change <= 0.1 * activation.tol * size + rounding)
+            slopes[settled] = now[settled]
+            # the later of the two decides
             smooth = np.where(settled.any(axis=0), steps[:, -1], smooth)
-            if not np.isnan(found).any():
+            if not np.isnan(slopes).any():
                 break
             before, steps = now, 0.5 * steps
-    return found, np.where(bent | np.isnan(found).any(axis=0), 0.0, smooth)
+    return slopes, np.where(bent | np.isnan(slopes).any(axis=0), 0.0, smooth)
 
 
 def _quotients(activation: Custom, mu: Array, at_mu: Array, steps: Array) -> Array:
-    """First and second differences around mu over the steps that rounding leaves, (2, m, steps)."""
+    """First and second difference quotients around mu, (2, m, steps), by steps as they are after rounding."""
     above, below = mu + steps, mu - steps
     right = (evaluate(activation, above) - at_mu) / (above - mu)
     left = (at_mu - evaluate(activation, below)) / (mu - below)

@@ -1,4 +1,4 @@
-"""The array schedule on NumPy: what a reader can step through, and the tests' second opinion on binding."""
+"""arrays.py on NumPy: a reader can step through it, and tests compare bound formulas with it."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -10,8 +10,6 @@ from fastmoments_kernels import vocabulary
 from fastmoments_kernels.arrays import ArrayFunctions, NormalFunctions, Words
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.kinds import is_of_pair, slack_of
-
-Array = Any
 
 WORDS = Words(
     vocabulary=vars(vocabulary),
@@ -44,7 +42,7 @@ def normal(name: str) -> Callable[..., Any]:
 
 
 def _call(function: Callable[..., Any], has_slack: bool, *arguments: Any) -> Any:
-    """In float64 whatever the arrays' dtype, which the result has."""
+    """Call the function in float64, and return results in the arrays' dtype."""
     arrays = np.broadcast_arrays(*arguments)
     dtype = np.result_type(*arrays)
     slack = (slack_of(2, float(np.finfo(dtype).eps)),) if has_slack else ()

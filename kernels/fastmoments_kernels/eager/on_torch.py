@@ -1,7 +1,7 @@
-"""The array schedule on PyTorch: any device, any number of derivatives, in the dtype of the tensors.
+"""arrays.py on PyTorch: any device, any number of derivatives, in the dtype of the tensors.
 
-The vocabulary belongs to a dtype, because two things depend on it: where an exact product is split, and what
-`where` makes of two Python numbers.
+The vocabulary depends on the dtype in two ways: where an exact product is split, and the dtype that `where` gives
+to two Python numbers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fastmoments_kernels import vocabulary
 from fastmoments_kernels.arrays import ArrayFunctions, NormalFunctions, Words
@@ -17,17 +18,15 @@ from fastmoments_kernels.bind import bind
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.kinds import is_of_pair, slack_of
 
-Tensor = Any
-
 # Veltkamp's factor, 2^ceil(p / 2) + 1 for p bits
 SPLITTING = {torch.float32: 4097.0, torch.float64: 134217729.0}
-# integers of the same size, bits of the mantissa, what is added to the exponent
+# the integer of the same size, the bits of the mantissa, the bias of the exponent
 BITS = {torch.float32: (torch.int32, 23, 127), torch.float64: (torch.int64, 52, 1023)}
-# numbers at which arithmetic takes longer than launching an operation, about
+# about the number of elements from which arithmetic takes longer than launching an operation
 LAUNCH_BOUND = 1 << 16
 
 
-# Ties have one derivative, not torch's average of both sides: a formula's branch is its own limit there.
+# At ties a formula's branches agree, and so do their derivatives: one is taken, not torch's average.
 def _absolute(x: Tensor) -> Tensor:
     return torch.where(x < 0.0, -x, x)
 
@@ -65,10 +64,11 @@ def _split(factor: float, x: Tensor) -> tuple[Tensor, Tensor]:
 def _gauss_legendre(
     dtype: torch.dtype, rule: Sequence[tuple[float, float]], integrand: Callable[..., Tensor], context: Any
 ) -> Tensor:
-    """All nodes at once along a new first axis: eager operations cost their launch until arrays are large."""
+    """All nodes at once along a new first axis: until arrays are large an eager operation costs its launch."""
     tensors = list(_tensors_in(context))
     if max(tensor.numel() for tensor in tensors) * len(rule) > LAUNCH_BOUND:
-        return vocabulary.gauss_legendre(rule, integrand, context)
+        total: Tensor = vocabulary.gauss_legendre(rule, integrand, context)
+        return total
     column = (-1, *(1,) * max(tensor.ndim for tensor in tensors))
     table = torch.tensor(rule, dtype=dtype, device=tensors[0].device)
     nodes, weights = table[:, 0].reshape(column), table[:, 1].reshape(column)
@@ -124,14 +124,14 @@ def _normal_functions(dtype: torch.dtype) -> NormalFunctions:
 
 @cache
 def function(name: str | None, kind: str, dtype: torch.dtype) -> Callable[..., Any]:
-    """The element-wise function `kind` of an activation, or of the bivariate normal where there is none."""
+    """The elementwise function `kind` of an activation or, if `name` is None, of the bivariate normal."""
     if name is None:
         return _normal_functions(dtype).elementwise(kind)
-    found = functions(name, dtype).elementwise(kind)
+    on_tensors = functions(name, dtype).elementwise(kind)
     if not is_of_pair(kind):
-        return found
+        return on_tensors
     slack = slack_of(2, torch.finfo(dtype).eps)
-    return lambda *arguments: found(*arguments, slack)
+    return lambda *arguments: on_tensors(*arguments, slack)
 
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
@@ -151,8 +151,8 @@ def _call(activation: str | None, name: str, *arguments: Any) -> Any:
 
 
 def weigh(bar: Tensor, slope: Tensor) -> Tensor:
-    """Product of bar and slope, 0 where nothing flows into a slope that is infinite or nan."""
-    # on the slope, not on the product: this must stay linear in bar for what differentiates it
+    """bar * slope, and 0 where bar is 0 and the slope infinite or nan."""
+    # the slope is replaced, not the product, which must stay linear in bar for its own derivative
     return bar * torch.where((bar == 0.0) & ~torch.isfinite(slope), 0.0, slope)
 
 
@@ -169,7 +169,7 @@ def _rule(value: Callable[..., Any], partials: Callable[..., tuple[Any, ...]]) -
 
 
 class _Ruled(torch.autograd.Function):
-    """value(*tensors, *constants), a tensor or a tuple of them, with derivatives that autograd differentiates."""
+    """value(*tensors, *constants), a tensor or a tuple; `partials` are its derivatives, and differentiable."""
 
     generate_vmap_rule = True
 
@@ -185,18 +185,18 @@ class _Ruled(torch.autograd.Function):
         ctx.save_for_forward(*tensors)
 
     @staticmethod
-    def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | int | None, ...]:
         columns = zip(*_rows(ctx), strict=True)
         gradients = (sum(map(weigh, bars, column)) for column in columns)
         return None, None, None, *gradients
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        found = tuple(
+        results = tuple(
             sum(weigh(t, slope) for t, slope in zip(tangents[3:], slopes, strict=True) if t is not None)
             for slopes in _rows(ctx)
         )
-        return found if ctx.is_tuple else found[0]
+        return results if ctx.is_tuple else results[0]
 
 
 def _rows(ctx: Any) -> tuple[tuple[Tensor, ...], ...]:

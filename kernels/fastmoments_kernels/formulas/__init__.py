@@ -1,5 +1,4 @@
-"""The mathematics, written once: scalar functions over the words of vocabulary.py, bound by each backend to its
-own.
+"""The mathematics, written once: scalar functions over the words of vocabulary.py, bound to a backend's own words.
 
 An activation's file has the functions that `identity` lists. A backend calls `neuron` once per neuron and passes
 the features that it returns to the others:

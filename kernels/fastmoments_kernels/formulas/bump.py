@@ -1,5 +1,4 @@
-"""A Gaussian bump s(x) = exp(-tau (x - center)^2 / 2), the part that gaussian, npn, npn_linear, mixtures are made
-of.
+"""A Gaussian bump s(x) = exp(-tau (x - center)^2 / 2), of which gaussian, npn, npn_linear and mixtures are made.
 
 With w = 1 / (1 + tau var), p = tau w, z = sqrt(p) (mu - center):  F = E s(X) = sqrt(w) exp(-z^2/2).
 For tau < 0, where s grows and has moments at small variances only, all features are nan.

@@ -1,5 +1,7 @@
-"""gelu(x) = x Phi(x) = E[max(Y, 0) - delta(Y)], Y = x + N: a relu minus a density, averaged over standard normal
-noise N, independent for each neuron. With S^2 = 1 + var, g = mu / S and A, Phi, phi as in relu.py:
+"""gelu(x) = x Phi(x) = E[max(Y, 0) - delta(Y)], Y = x + N: a relu minus a density, averaged over noise.
+
+The noise N is standard normal and independent for each neuron. With S^2 = 1 + var, g = mu / S and A, Phi, phi as in
+relu.py:
 
 mean = S A(g) - phi(g) / S, gain = Phi(g) + g phi(g) / S^2,
 cov = Cov(relu, relu) - Cov(relu, delta) - Cov(delta, relu) + Cov(delta, delta) at (Y_1, Y_2), whose correlation
@@ -180,8 +182,10 @@ def _product_11_product(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
 
 
 def _apart(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Reals:
-    """(line, E f~', E f~) of each neuron, with f(x) = line x + f~(x): f~(x) is f(x), line = 0, or f(-x), line = 1,
-    such that the two f~ are active in opposite tails."""
+    """(line, E f~', E f~) of each neuron, with f(x) = line x + f~(x).
+
+    f~(x) is f(x), line = 0, or f(-x), line = 1, such that the two f~ are active in opposite tails.
+    """
     sign, g_1, g_2 = pair[0], neuron_1[3], neuron_2[3]
     return _mirrored(neuron_1, g_1 > sign * g_2), _mirrored(neuron_2, g_2 > sign * g_1)
 
@@ -194,8 +198,11 @@ def _mirrored(neuron: Reals, mirror: Real) -> Reals:
 
 
 def _gain_apart(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
-    """E f_1' f_2' - E f~_1' f~_2'. Where both are mirrored it is 1 + E f~_1' + E f~_2' = E f_1' + E f~_2' =
-    E f_2' + E f~_1', and the form that cancels least is taken."""
+    """E f_1' f_2' - E f~_1' f~_2'.
+
+    Where both are mirrored it is 1 + E f~_1' + E f~_2' = E f_1' + E f~_2' = E f_2' + E f~_1', and the form that
+    cancels least is taken.
+    """
     # Triton unpacks one level at a time
     one, two = _apart(neuron_1, neuron_2, pair)
     line_1, slope_1, _ = one
@@ -245,9 +252,11 @@ def _product_11_sum(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
 
 
 def _given_zero(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Reals:
-    """The density phi(g) / S_1 of Y_1 = 0 times E[f(X_2) | Y_1 = 0] - E f(X_2), times r S_2 E[f'(X_2) | Y_1 = 0]
-    and times (r S_2)^2 E[f''(X_2) | Y_1 = 0]: the last two are the first one's derivatives by -g, the density
-    held."""
+    """The density phi(g) / S_1 of Y_1 = 0 times three changes or means of X_2 given Y_1 = 0.
+
+    They are E[f(X_2) | Y_1 = 0] - E f(X_2), r S_2 E[f'(X_2) | Y_1 = 0] and (r S_2)^2 E[f''(X_2) | Y_1 = 0]; the
+    last two are the first one's derivatives by -g, the density held.
+    """
     sign, h, k, rho, eta, rest = pair
     sd_1, sd_2, pdf_1 = neuron_1[2], neuron_2[2], neuron_1[5]
     kappa, _ = conditional(h, k, eta, rest)

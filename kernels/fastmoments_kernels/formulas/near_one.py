@@ -28,9 +28,9 @@ def steepness(a: Real, eta: Real) -> Real:
 
 
 def near_one(h: Real, k: Real, eta: Real) -> Reals:
-    """(exponent, P, Q, N): the integrals over e from 0 to eta of 2 / (1 + e^2), 2 e^2 / (1 + e^2) and rho - r times
-    the density, each divided by exp(exponent).
+    """(exponent, P, Q, N): P, Q and N times exp(exponent) are integrals of the density over e from 0 to eta.
 
+    Their weights are 2 / (1 + e^2), 2 e^2 / (1 + e^2) and rho - r.
     exp(-b^2 e^2 / 2) / (1 + e^2) is expanded in e^2, and the moments of exp(-(a/e)^2 / 2) follow by a recurrence:
     m_0 = R_1(u), m_j = (1 - u^2 m_{j-1}) / (2 j + 1) with u = a / eta.
     """

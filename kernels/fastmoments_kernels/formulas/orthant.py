@@ -101,10 +101,10 @@ def _anywhere(pair: Reals) -> Real:
 
 
 def limits(pair: Reals) -> Reals:
-    """(low, high, beyond): the lower and the higher limit, each 0 if it is above 0, and the farther one's excess,
-    (low^2 - max(h^2, k^2)) / 2 without the subtraction.
+    """(low, high, beyond): lower and higher limit, 0 where above 0, and the excess of the farther one.
 
-    Where the limits are equal or opposite every part takes the side of the kink that `corner` takes.
+    The excess is (low^2 - max(h^2, k^2)) / 2 without the subtraction. Where the limits are equal or opposite every
+    part takes the side of the kink that `corner` takes.
     """
     sign, h, k, _, _, _ = pair
     a, b = half_distances(h, k)

@@ -14,7 +14,7 @@ TOLERANCE = 1e-12
 
 
 def _expectation(function: Callable[[float], float], breaks: tuple[float, ...] = ()) -> float:
-    """E function(Z) of a standard normal Z, cut where the function is not smooth."""
+    """E function(Z), Z standard normal, as integrals between the breaks, where the function is not smooth."""
     density = lambda z: function(z) * math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)  # noqa: E731
     inside = sorted(z for z in breaks if -REACH < z < REACH)
     ends = (-REACH, *inside, 0.5 * (REACH + (inside or [-REACH])[-1]), REACH)
@@ -25,11 +25,11 @@ def _expectation(function: Callable[[float], float], breaks: tuple[float, ...] =
 
 
 def _standardised(activation: Any, mu: float, var: float) -> tuple[Callable[[float], float], tuple[float, ...]]:
-    """Z -> f(mu + sd Z), and the Z at which it breaks."""
+    """The function Z -> f(mu + sd Z), and the Z at which it breaks."""
     row, sd = row_of(activation), math.sqrt(var)
     breaks = tuple((kink - mu) / sd for kink in row.kinks) if sd else ()
-    own = parameters_of(activation).values()
-    return lambda z: float(row.formula.function(mu + sd * z, *own)), breaks
+    parameters = parameters_of(activation).values()
+    return lambda z: float(row.formula.function(mu + sd * z, *parameters)), breaks
 
 
 def mean(activation: Any, mu: float, var: float) -> float:
@@ -45,11 +45,11 @@ def gain(activation: Any, mu: float, var: float) -> float:
 
 
 def var(activation: Any, mu: float, var: float) -> float:
-    """E (f(X) - E f(X))^2, and what a stochastic neuron adds given X."""
+    """E (f(X) - E f(X))^2, plus E Var(f | X) of a stochastic neuron."""
     function, breaks = _standardised(activation, mu, var)
     middle, sd = mean(activation, mu, var), math.sqrt(var)
-    given = interface_of(row_of(activation).formula)["conditional_var"]
-    return _expectation(lambda z: (function(z) - middle) ** 2 + float(given(mu + sd * z)), breaks)
+    conditional_var = interface_of(row_of(activation).formula)["conditional_var"]
+    return _expectation(lambda z: (function(z) - middle) ** 2 + float(conditional_var(mu + sd * z)), breaks)
 
 
 def cov(

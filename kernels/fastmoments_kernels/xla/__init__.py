@@ -1,4 +1,8 @@
-"""XLA: the array schedule traced and compiled by JAX, with derivative rules. No activation is named here."""
+"""JAX: the functions of arrays.py, traced and compiled by XLA, with derivative rules. No activation is named here.
+
+`functions` makes every function of an activation, jitted once and compiled per shape; `vocabulary` has the
+formulas' words on JAX's arrays, the functions of matrices and the derivative rule.
+"""
 
 from fastmoments_kernels.xla.functions import elementwise, moments, moments_vjp, normal
 

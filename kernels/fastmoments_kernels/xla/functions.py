@@ -7,13 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from fastmoments_kernels.arrays import ArrayFunctions, NormalFunctions
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.kinds import is_of_pair, slack_of
 from fastmoments_kernels.xla.vocabulary import WORDS
-
-Array = Any
 
 
 @cache
@@ -59,7 +58,7 @@ def _normal(name: str) -> Callable[..., Any]:
 
 
 def _of_either(function: Callable[..., Any], *arguments: Array) -> Any:
-    """Call the function as it is on JAX's arrays; on NumPy's with float64 allowed, and back."""
+    """Call the function on JAX's arrays; on NumPy arrays with float64 enabled, with NumPy results."""
     if any(isinstance(argument, jax.Array) for argument in arguments):
         return function(*arguments)
     with jax.enable_x64(True):
@@ -67,7 +66,7 @@ def _of_either(function: Callable[..., Any], *arguments: Array) -> Any:
 
 
 def moments(activation: Any, mu: Array, cov: Array, *parameters: Array) -> tuple[Array, Array]:
-    """Mean (..., n) and covariance (..., n, n) of f(X); of cov the upper triangle is read, and has the gradient.
+    """Mean (..., n) and covariance (..., n, n) of f(X); only the upper triangle of cov is read and has a gradient.
 
     Parameters are (..., n).
     """
@@ -77,7 +76,7 @@ def moments(activation: Any, mu: Array, cov: Array, *parameters: Array) -> tuple
 def moments_vjp(
     activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, *parameters: Array
 ) -> tuple[Array, ...]:
-    """Gradients with respect to mu, cov, symmetric, and the parameters."""
+    """Gradients with respect to mu, cov (a symmetric matrix) and the parameters."""
     return _moments_vjp(row_of(activation).name)(mu, cov, mean_bar, cov_bar, *parameters)
 
 

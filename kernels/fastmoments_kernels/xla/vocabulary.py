@@ -1,7 +1,7 @@
-"""The formulas' words on JAX's arrays, chosen so that automatic differentiation through them is right.
+"""The formulas' words on JAX's arrays, such that automatic differentiation through them is right.
 
-At a tie, where jax.numpy halves the derivative, the words below take one side: what lies on either side of a
-kink of |x| or max(a, b) is the same smooth function written in two ways, and has the derivative of both.
+At a tie, where jax.numpy averages two derivatives, the words below take that of one side: on both sides of a kink
+of |x| or max(a, b) a formula is one smooth function written in two ways, and either derivative is right.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from jax.experimental.shard_alike import shard_alike
 from fastmoments_kernels.arrays import Words
 from fastmoments_kernels.vocabulary import polynomial
 
-Real = Any
-Reals = Any
+Real = jax.Array
+Reals = tuple[Any, ...]  # of arrays, nested where a formula passes tuples
 
 
 def absolute(x: Real) -> Real:
@@ -26,12 +26,12 @@ def absolute(x: Real) -> Real:
 
 
 def maximum(a: Real, b: Real) -> Real:
-    """The larger, with the derivative of a at a tie; nan where either is."""
+    """The larger of a and b, with the derivative of a at a tie; nan where either is nan."""
     return jnp.where((a < b) | (b != b), b, a)
 
 
 def minimum(a: Real, b: Real) -> Real:
-    """The smaller, with the derivative of b at a tie; nan where either is."""
+    """The smaller of a and b, with the derivative of b at a tie; nan where either is nan."""
     return jnp.where((a < b) | (a != a), a, b)
 
 
@@ -48,9 +48,9 @@ ATANH = tuple(1.0 / (2 * k + 1) for k in range(15, 0, -1))
 
 
 def log1p(x: Real) -> Real:
-    """log(1 + x), near 0 by 2 atanh(x / (2 + x)): XLA's own is 100 eps off in float64, at -0.4 for one.
+    """log(1 + x), near 0 by 2 atanh(x / (2 + x)): XLA's own is 100 eps off in float64, for example at -0.4.
 
-    What the rounding of 1 + x takes cannot be put back, XLA simplifies (1 + x) - 1 to x.
+    The rounding of 1 + x cannot be corrected, because XLA simplifies (1 + x) - 1 to x.
     """
     near = jnp.where(jnp.abs(x) < 0.42, x, 0.0)
     s = near / (2.0 + near)
@@ -59,17 +59,17 @@ def log1p(x: Real) -> Real:
 
 
 def _halves(x: Real) -> tuple[Real, Real]:
-    """X as a sum of two numbers of at most half its digits, by an operation that compilers do not simplify."""
+    """x as a sum of two numbers of at most half its digits, by an operation that compilers do not simplify."""
     info = np.finfo(x.dtype)
     high = lax.reduce_precision(x, info.nexp, (info.nmant - 1) // 2)
     return high, x - high
 
 
 def _two_product(a: Real, b: Real) -> tuple[Real, Real]:
-    """A b as a number and what it lacks.
+    """(a b, its error), by Dekker's algorithm.
 
-    Dekker's way, where only products of halves occur and they are exact: a compiler that contracts products and
-    sums to fma, as XLA's do, changes nothing.
+    Its products are products of halves, which are exact: contraction of products and sums to fma, which XLA's
+    compilers do, changes nothing.
     """
     (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
     large, small = a_high * b_high, a_high * b_low + a_low * b_high
@@ -85,7 +85,7 @@ def _difference(a: Real, b: Real, c: Real, d: Real) -> Real:
 
 @_difference.defjvp
 def _difference_jvp(primals: Reals, tangents: Reals) -> tuple[Real, Real]:
-    """The errors' derivative is zero: it must not be formed from theirs."""
+    """The derivative of a b - c d: that of the errors is 0, and must not be formed from the errors' operations."""
     (a, b, c, d), (a_dot, b_dot, c_dot, d_dot) = primals, tangents
     return _difference(a, b, c, d), (a_dot * b + a * b_dot) - (c_dot * d + c * d_dot)
 
@@ -97,7 +97,7 @@ def difference_of_products(a: Real, b: Real, c: Real, d: Real) -> Real:
 
 
 def gauss_legendre(rule: Sequence[tuple[float, float]], integrand: Callable[..., Real], context: Reals) -> Real:
-    """The integral over (0, 1), one node at a time; differentiated, every node is evaluated again, not stored."""
+    """The integral over (0, 1), one node at a time; a derivative evaluates every node again and stores none."""
     dtype = jnp.result_type(*jax.tree.leaves(context))
     nodes = jnp.asarray(rule, dtype)
 
@@ -111,19 +111,19 @@ def gauss_legendre(rule: Sequence[tuple[float, float]], integrand: Callable[...,
 
 
 def either(condition: Real, first: Callable[..., Any], second: Callable[..., Any], arguments: Reals) -> Any:
-    """Both routes, and of each element the one its condition asks for; a number or a tuple of them."""
+    """Both routes, and of each element the first where the condition holds; a number or a tuple of them."""
     return jax.tree.map(lambda yes, no: jnp.where(condition, yes, no), first(*arguments), second(*arguments))
 
 
 def rule(function: Callable[..., Real], partials: Callable[..., Reals]) -> Callable[..., Real]:
-    """The function differentiated by its partials: formulas too, so that their own derivatives follow."""
+    """The function with its partials as derivatives; partials are formulas and differentiable too."""
 
     def along(tangents: Reals, value: Real, slopes: Reals) -> Real:
         terms = [
             slope * tangent
             # an argument without a partial (the slack) has no tangent either
             for slope, tangent in zip(slopes, tangents, strict=False)
-            # an infinite derivative along what is held fixed must not become 0 * inf
+            # an infinite derivative along an argument without tangent must not become 0 * inf
             if not isinstance(tangent, jax.custom_derivatives.SymbolicZero)
         ]
         return sum(terms, jnp.zeros_like(value))
@@ -139,16 +139,16 @@ def rule(function: Callable[..., Real], partials: Callable[..., Reals]) -> Calla
     return differentiable
 
 
-_sharded_alike: Callable[..., Any] = shard_alike
+_sharded_alike: Callable[..., tuple[Real, Real]] = shard_alike
 
 
 def diagonal(matrix: Real) -> Real:
-    """The diagonal as sums over rows of nothing else: indexing would gather a sharded matrix."""
+    """The diagonal, as sums over rows in which all else is 0: indexing would gather a sharded matrix."""
     return jnp.sum(jnp.where(jnp.eye(matrix.shape[-1], dtype=bool), matrix, 0.0), -1)
 
 
 def transpose(matrix: Real) -> Real:
-    """The last two axes exchanged; sharded as the matrix is, or what combines the two would be gathered."""
+    """The last two axes exchanged, sharded like the matrix; otherwise sums of the two would be gathered."""
     return _sharded_alike(jnp.swapaxes(matrix, -1, -2), matrix)[0]
 
 
