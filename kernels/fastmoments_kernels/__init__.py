@@ -6,7 +6,7 @@ where, gauss_legendre, ...) in place of those of `vocabulary`, and the backend's
 
     formulas/              the mathematics: one file per activation and per shared part
     vocabulary             the words that formulas are written in, on NumPy arrays
-    bind                   a function with other globals: how a formula gets a backend's words
+    bind, reads            a function with other globals: how a formula gets a backend's words
     catalogue, parameters  one row per activation: its name, parameter class, formula and kinks
     kinds                  the elementwise functions: inputs, outputs, derivatives; slack of a determinant
     tables, expansions     constants: of the formulas, written by tools/make_tables.py; of exp, log and sin

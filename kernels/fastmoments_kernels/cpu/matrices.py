@@ -117,7 +117,7 @@ def rounding(dtype: np.dtype[Any], n: int) -> tuple[float, float]:
 
 
 def moments(
-    activation: Any,
+    activation: object,
     mu: Array,
     cov: Array,
     mean_out: Array,
@@ -148,7 +148,7 @@ def moments(
 
 
 def block(
-    activation: Any, rows: tuple[Array, ...], columns: tuple[Array, ...], cov: Array, cov_out: Array, n: int
+    activation: object, rows: tuple[Array, ...], columns: tuple[Array, ...], cov: Array, cov_out: Array, n: int
 ) -> None:
     """Write a block off the diagonal of the covariance of n neurons to cov_out (batch, rows, columns).
 
@@ -180,7 +180,7 @@ def _pairs(name: str, neurons: _Neurons, cov: Array, cov_out: Array, start: int,
 
 
 def moments_vjp(
-    activation: Any,
+    activation: object,
     mu: Array,
     cov: Array,
     mean_bar: Array,
@@ -207,7 +207,7 @@ def moments_vjp(
 
 
 def block_vjp(
-    activation: Any, rows: tuple[Array, ...], columns: tuple[Array, ...], cov: Array, bar: Array, n: int
+    activation: object, rows: tuple[Array, ...], columns: tuple[Array, ...], cov: Array, bar: Array, n: int
 ) -> tuple[tuple[Array, Array], tuple[Array, Array], Array]:
     """Gradients of sum(bar * cov_out), an off-diagonal block: (mu_bar, var_bar) of rows, of columns, and cov_bar.
 
@@ -243,7 +243,7 @@ def _pair_gradients(
 
 
 def parameter_vjp(
-    activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, parameters: tuple[Array, ...]
+    activation: object, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, parameters: tuple[Array, ...]
 ) -> tuple[Array, ...]:
     """Gradients of the sum of `moments_vjp` with respect to each neuron's parameters, (batch, n) each."""
     name, (batch, n), unpadded = row_of(activation).name, mu.shape, len(parameters)
