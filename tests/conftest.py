@@ -1,4 +1,4 @@
-"""What tests share. `pytest --frameworks-page` writes docs/frameworks.md if every cell's tests passed."""
+"""Fixtures and hooks for all tests. `pytest --frameworks-page` writes docs/frameworks.md if its tests passed."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from tests import features
 
 RESULTS = pytest.StashKey[dict[str, set[str]]]()
 
-# what a shell sets for other programs and frameworks read when they are imported
+# variables that a shell sets for other programs and that frameworks read when they are imported
 os.environ.pop("JAX_ENABLE_X64", None)
 
 
@@ -36,7 +36,7 @@ def shared_state():
 
 @pytest.fixture(autouse=True)
 def nothing_stays():
-    """Fails a test that leaves shared state changed, for others would depend on whether it ran before them."""
+    """Fail a test that leaves shared state changed: other tests would depend on whether it ran before them."""
     before = shared_state()
     yield
     assert not changed_since(before)
@@ -50,7 +50,7 @@ def changed_since(before):
 
 @pytest.fixture
 def synchronous():
-    """Dask's tasks one after another."""
+    """Run Dask's tasks one after another."""
     dask = pytest.importorskip("dask")
     with dask.config.set(scheduler="synchronous"):
         yield
@@ -58,14 +58,14 @@ def synchronous():
 
 @pytest.fixture
 def threads(monkeypatch):
-    """Sets how many threads the kernels use, for this test."""
+    """Return a function that sets the kernels' number of threads for this test."""
     monkeypatch.setattr("fastmoments_kernels.threads._threads", None)
     return fm.set_num_threads
 
 
 @pytest.fixture
 def one_thread():
-    """PyTorch's second one gains nothing on small matrices, and costs much on a busy machine."""
+    """Run PyTorch on one thread: a second one gains nothing on small matrices and costs much on a busy machine."""
     torch = pytest.importorskip("torch")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -75,7 +75,7 @@ def one_thread():
 
 @pytest.fixture
 def double_precision(one_thread):
-    """PyTorch's numbers are float64 where nothing else is said."""
+    """Make float64 PyTorch's default dtype."""
     torch = pytest.importorskip("torch")
     before = torch.get_default_dtype()
     torch.manual_seed(0)
@@ -94,7 +94,7 @@ def pytest_configure(config):
 
 
 class _Results:
-    """Outcomes by test function, whatever its parameters."""
+    """Outcomes by test function, over all its parameters."""
 
     def __init__(self, found):
         self.found = found
@@ -106,11 +106,11 @@ class _Results:
 
 
 def pytest_sessionfinish(session):
-    is_worker = hasattr(session.config, "workerinput")  # of pytest-xdist, whose controller has all the results
+    is_worker = hasattr(session.config, "workerinput")  # a worker of pytest-xdist; the controller has all results
     if is_worker or not session.config.getoption("--frameworks-page"):
         return
     found = session.config.stash[RESULTS]
-    # a parameter may need what is not installed; one at least has to run
+    # a parameter may need a package that is not installed; at least one has to run
     failed = [
         f"{framework}, {feature}: {name}"
         for (feature, framework), (_, names) in features.cells().items()

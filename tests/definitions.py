@@ -1,4 +1,4 @@
-"""Activations without a closed form in mpmath's words: of these the package has definitions for NumPy alone."""
+"""Activations without a closed form, in mpmath's words; the package defines them for NumPy only."""
 
 from mpmath import mp
 

@@ -1,7 +1,7 @@
 """Moments, their derivatives and condition numbers from Gaussian expectations: the algebra, for mpf and arrays.
 
 With d/dvar = 1/2 d^2/dmu^2 and d/dcov_12 = d^2/dmu_1 dmu_2 all of them are derivatives by mu_1 and mu_2 of
-expectations of the rests, f(x) - level - slope x, which the callers integrate:
+expectations of rest(x) = f(x) - level - slope x, which callers integrate:
 
     rest[a]      d^a/dmu^a E rest(X)
     square[a]    d^a/dmu^a E rest(X)^2
@@ -55,7 +55,7 @@ def neuron_values(mu, var, level, slope, rest, square):
 def pair_values(inputs, slopes, rests, joint, order):
     """Return cov and its partials from rest[: order + 2] of both and joint[a, b], a + b <= order.
 
-    The terms of a condition number that need more derivatives than there are stay out of it.
+    A condition number lacks the terms that need derivatives of higher order.
     """
     cov_12, (slope_1, slope_2), (rest_1, rest_2) = inputs[4], slopes, rests
 

@@ -2,8 +2,8 @@
 
 usage: python -m tests.draw_bivariate_normal
 
-Chosen points, and random ones of a seed: the middle, both tails down to the smallest numbers, correlations near 0
-and +-1. The probability is integrated from its definition, derivatives have the textbook's forms in 60 digits.
+Chosen points, and random ones from a seed: the middle, both tails down to the smallest numbers, correlations near 0
+and +-1. The probability is integrated from its definition; derivatives are the textbook's, in 60 digits.
 """
 
 import csv
@@ -69,11 +69,11 @@ def values(point):
     """(value, condition number) of every function."""
     probability, cond = truth.bivariate_cdf(*point, DIGITS)
     with mp.workdps(400):
-        # what P lacks of 1 has digits of its own
+        # 1 - P is computed with digits of its own
         h, k, rho = map(mpf, point)
         lacking = mp.ncdf(-h) + mp.ncdf(-k) - truth.bivariate_cdf(-h, -k, rho, DIGITS).value
         logarithm = mp.log1p(-lacking) if probability > 0.9 else mp.log(probability)
-    # d log P / dx x = cond, so that of log P is cond / |log P|
+    # x d log P / dx = cond, so the condition number of log P is cond / |log P|
     found = {"cdf": (probability, cond), "log_cdf": (logarithm, cond / abs(logarithm))}
     with mp.workdps(60):
         at = tuple(map(mpf, point))
@@ -92,7 +92,7 @@ def main():
             line = {"exact_in": dtype} | dict(zip(points.NORMAL_INPUTS, map(repr, point), strict=True))
             for name, (value, cond) in values(point).items():
                 line |= {name: mp.nstr(value, 25), f"cond_{name}": mp.nstr(cond, 4)}
-            # float64's rounding of a point that float32 has exactly is the same point
+            # a point that float32 holds exactly is the same point in float64
             if not any(all(line[key] == old[key] for key in points.NORMAL_INPUTS) for old in lines):
                 lines.append(line)
     with points.BIVARIATE_NORMAL.open("w", newline="") as file:

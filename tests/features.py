@@ -33,7 +33,7 @@ too. An empty cell says that the feature does not apply or does not exist.
 
 
 def cells():
-    """(feature, framework) -> (what the cell says, names of the tests), in the order they stand in the sources."""
+    """(feature, framework) -> (the cell's text, names of its tests), in the order of the sources."""
     found = {}
     for path in sorted((ROOT / "tests").glob("test_*.py")):
         for function in ast.parse(path.read_text()).body:

@@ -1,7 +1,7 @@
-"""Random Gaussians with what users' data has in it, and what every framework has to make of them.
+"""Random Gaussians with the oddities of users' data, and the results that every framework has to return.
 
-A matrix is judged entry by entry by the contract: the formulas in float64 on NumPy, bound apart from every
-framework's kernels, give the value and, with their own derivatives, its condition.
+A matrix is judged entry by entry by the contract: the formulas in float64 on NumPy, bound independently of every
+framework's kernels, give the value, and their derivatives give its condition.
 """
 
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ EVENTS = (
 
 
 class Case(NamedTuple):
-    """A Gaussian in some dtype, how its arrays lie in memory, and what was done to it."""
+    """A Gaussian in a dtype, the layout of its arrays in memory, and the events that changed it."""
 
     mu: Any
     cov: Any
@@ -47,7 +47,7 @@ class Case(NamedTuple):
 
 @st.composite
 def gaussians(draw, dtypes=("float32", "float64"), shapes=SHAPES, layouts=LAYOUTS, scales=tuple(SCALES)):
-    """Of any scale, each neuron its own, with up to three events."""
+    """Gaussians of any scale, each neuron with a scale of its own, changed by up to three events."""
     (batch, n), dtype = draw(st.sampled_from(shapes)), draw(st.sampled_from(dtypes))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     reach = SCALES[draw(st.sampled_from(scales))][dtype]
@@ -99,7 +99,7 @@ def _happen(event, mu, cov, i, j, eps):
 
 
 def laid_out(array, layout):
-    """The same numbers, lying otherwise in memory."""
+    """The numbers of an array in another memory layout."""
     if layout == "strided":
         wide = np.full(tuple(2 * size for size in array.shape), np.nan, array.dtype)
         view = wide[tuple(slice(None, None, 2) for _ in array.shape)]
@@ -118,10 +118,10 @@ def laid_out(array, layout):
 
 
 def assert_moments(name, mu, cov, found):
-    """Judge mean and covariance of arrays (..., n) and (..., n, n) by the contract, nan by what it depends on.
+    """Judge mean and covariance of arrays (..., n) and (..., n, n) by the contract; nan where its inputs make it nan.
 
-    Standard deviations scale the result of a kinked activation up, amplitudes that of a bump: the smallest normal
-    number, which may be lost, is scaled with it. A small variance is f'^2 var + (f'' var)^2 / 2: both may be lost.
+    The smallest normal number may be lost. It is scaled by the standard deviations for a kinked activation, by the
+    amplitudes for a bump, as the result is. A small variance is f'^2 var + (f'' var)^2 / 2: both terms may be lost.
     """
     mean, out = (np.asarray(x) for x in found)
     assert mean.shape == mu.shape and out.shape == cov.shape and mean.dtype == out.dtype == cov.dtype
@@ -137,7 +137,7 @@ def assert_moments(name, mu, cov, found):
     i, j = np.triu_indices(n, 1)
     slack = 64 * n * float(np.finfo(dtype).eps)
     value, size = pair(name, mu[..., i], mu[..., j], var[..., i], var[..., j], cov[..., i, j], slack)
-    # a variance below the smallest normal number is known to that number only
+    # a variance below the smallest normal number has an error of that number
     sd_out = np.sqrt(of_var[0] + np.finfo(float).tiny)
     lost = 2.0 * lost[..., i] * scale[..., j]
     assert_within(out[..., i, j], value, size + sd_out[..., i] * sd_out[..., j], lost, dtype)
@@ -155,10 +155,10 @@ def neuron(name, kind, mu, var):
 
 
 def pair(name, mu_1, mu_2, var_1, var_2, cov_12, slack):
-    """The same of covariances; one beyond sqrt(var_1 var_2) within `slack` is on it."""
+    """`neuron` for covariances; one that exceeds sqrt(var_1 var_2) by less than `slack` is set to it."""
     own = [number for number in numbers(name) for _ in (1, 2)]
     with np.errstate(all="ignore"):
-        # products of variances may be beyond the numbers, and roots' products are not theirs: var, for duplicates
+        # a product of variances may overflow, and a product of roots is rounded otherwise: duplicates take var
         (small_1, power_1), (small_2, power_2) = (_by_even_power(var) for var in (var_1, var_2))
         reach = np.ldexp(np.sqrt(small_1 * small_2), (power_1 + power_2) // 2)
         rho_12 = np.ldexp(cov_12, -(power_1 + power_2) // 2)
@@ -176,7 +176,7 @@ def _by_even_power(var):
 
 
 def _weighed(*pairs):
-    # a slope below the smallest normal number is known to that number only
+    # a slope below the smallest normal number has an error of that number
     least = np.finfo(float).tiny
     with np.errstate(invalid="ignore", over="ignore"):
         return sum(np.nan_to_num(np.abs(x) * (np.abs(slope) + least), nan=0.0) for x, slope in pairs)
@@ -186,7 +186,7 @@ def assert_within(got, value, size, lost, dtype):
     info = np.finfo(dtype)
     assert np.array_equal(np.isnan(got), np.isnan(value)), (got, value)
     known = np.isfinite(value) & np.isfinite(size)
-    # what the dtype cannot hold is inf
+    # a result that the dtype cannot hold is inf
     with np.errstate(invalid="ignore"):
         small = np.abs(got - value) <= BOUND * info.eps * size + lost
     wrong = ~(small | (got == value) | (np.abs(value) > info.max) | ~known)

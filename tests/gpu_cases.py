@@ -1,4 +1,4 @@
-"""What Triton's kernels have to satisfy, on a card or interpreted; test_gpu.py runs this file in other processes.
+"""Tests of Triton's kernels, on a card or interpreted; test_gpu.py runs this file in other processes.
 
 Interpreted and compiled kernels do not mix in one process, and TRITON_INTERPRET is read when Triton is imported.
 """
@@ -38,7 +38,7 @@ def parameters(row, like):
     return tuple(torch.full_like(like, number) for number in numbers(row.name))
 
 
-# Less than a tile, several with a rest, and the tiles that duplicates send to the pair formula
+# less than a tile, several tiles and a part of one, and tiles that duplicates send to the pair formula
 @pytest.mark.parametrize("kind, n", [("typical", 1), ("strong", 5), ("duplicated", 33), ("typical", 65)])
 @dtypes
 @activations
@@ -58,7 +58,7 @@ def test_moments(row, dtype, kind, n):
 
 
 def by_pairs(row, kind, n):
-    """For activations whose truth takes hours: the pair function, which the tables judge."""
+    """The pair function, which the tables judge, for activations whose truth takes hours."""
     mu, cov = draw(kind, n)
     (i, j), var = np.indices((n, n)), np.diag(cov)
     out = function(row.name, "cov")(mu[i], mu[j], var[i], var[j], cov)
@@ -107,7 +107,7 @@ def test_vjp(row, dtype, n):
 @dtypes
 @activations
 def test_vjp_of_strong_correlations(row, dtype):
-    """Pairs of the table side by side in one matrix, uncorrelated with each other: the formula's route."""
+    """The table's pairs in one matrix, uncorrelated with each other, take the formula."""
     cases = [case for case in points.table(row.name, dtype) if len(case.inputs) == 5]
     # mixtures of one size: a matrix has one number of components
     cases = [case for case in cases if len(points.numbers(row, case)) == len(points.numbers(row, cases[0]))]
@@ -135,7 +135,7 @@ def test_vjp_of_strong_correlations(row, dtype):
 
 
 def is_strong(case, row, dtype):
-    """Whether the pair goes by the formula, every derivative is judged, and no number dwarfs the others'."""
+    """Whether the pair takes the formula, every derivative is judged, and no number dwarfs the others."""
     mu_1, mu_2, var_1, var_2, cov_12 = case.inputs
     eps = float(np.finfo(dtype).eps)
     names = [name for name in conformance.PARTIALS if name in case.truth]
@@ -149,7 +149,7 @@ def is_strong(case, row, dtype):
 
 @activations
 def test_tensors_reach_the_kernels(row, monkeypatch):
-    """The public functions and autograd, as on a card; elsewhere the tensors are the cpu kernels'."""
+    """The public functions and autograd send tensors to Triton's kernels; without a card, CPU tensors."""
     moments, cov_of = (function(row.name, kind) for kind in ("moments", "cov"))
     mu, cov = (torch.as_tensor(array, device=DEVICE).requires_grad_() for array in draw("typical", 5))
     expected = differentiated(moments, mu.cpu(), cov.cpu())
@@ -168,7 +168,7 @@ def test_tensors_reach_the_kernels(row, monkeypatch):
 
 @activations
 def test_outputs_have_memory_of_their_own(row, monkeypatch):
-    """Users write into one and keep another; torch.compile's operators refuse outputs that share memory."""
+    """Users may write into one output and keep another; torch.compile's operators refuse shared memory."""
     as_on_a_card(monkeypatch)
     mu = torch.tensor([0.5, -1.0], device=DEVICE)
     own = parameters(row, mu)
@@ -182,7 +182,7 @@ def test_outputs_have_memory_of_their_own(row, monkeypatch):
         outputs = torch_ops.elementwise(row.name, kind, list(arguments[kind]))
         assert len({x.untyped_storage().data_ptr() for x in outputs}) == len(outputs)
     mean, var = function(row.name, "marginals")(mu, 1.0)
-    mean.add_(1.0)  # autograd counts what is written to a storage
+    mean.add_(1.0)  # autograd counts writes per storage
     assert var._version == 0
 
 
@@ -196,13 +196,13 @@ def test_compiled_functions_of_several_outputs(monkeypatch):
 
 def negated(tensor):
     """A tensor of the same numbers whose memory holds them with the other sign."""
-    view = torch._neg_view((-tensor).contiguous())  # imaginary parts of what is conjugated are such views
+    view = torch._neg_view((-tensor).contiguous())  # the imaginary part of a conjugated tensor is such a view
     assert view.is_neg() and view.is_contiguous() and torch.equal(view, tensor)
     return view
 
 
 def test_negated_memory(monkeypatch):
-    """A tensor may say by a bit that its numbers are to be negated, which a pointer does not tell."""
+    """A tensor may have a bit that negates its numbers; kernels get only a pointer."""
     as_on_a_card(monkeypatch)
     mu, cov = (torch.as_tensor(array, device=DEVICE) for array in draw("typical", 3))
     calls = [

@@ -1,4 +1,4 @@
-"""What the fused layers have to satisfy, on a card or interpreted; test_gpu.py runs it in other processes."""
+"""Tests of the fused layers, on a card or interpreted; test_gpu.py runs this file in other processes."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from fastmoments_kernels import gpu
 from tests.card import DEVICE, as_on_a_card
 
 NPN = {"r": 1.0, "q": 2.0, "tau": 0.7, "center": 0.3}
-# Less than a tile, one entry, several tiles with a rest, rows that begin at 16 elements
+# less than a tile, one entry, several tiles and a part of one, rows that begin at multiples of 16 elements
 SHAPES = [(5, 33, 7), (1, 1, 1), (67, 5, 70), (3, 32, 9)]
 dtypes = pytest.mark.parametrize("dtype", ("float64", "float32", "bfloat16"))
 
@@ -31,14 +31,14 @@ def by_kernel(activation, tensors, parameters=()):
 
 
 def sums(numbers):
-    """Mean and variance of W X + b, and the absolute sums that rounding is measured by."""
+    """Mean and variance of W X + b, and the absolute sums, to which rounding is relative."""
     (mu, var), (weight, spread), (bias, bias_var) = numbers
     mean, out = mu @ weight.T + bias, var @ (weight**2 + spread).T + mu**2 @ spread.T + bias_var
     return (mean, out), (np.abs(mu) @ np.abs(weight).T + np.abs(bias), out)
 
 
 def rounding(dtype, depth):
-    """What relative to the absolute sums may be lost."""
+    """The error allowed, relative to the absolute sums."""
     if dtype == "bfloat16":
         # squares, their sum with a variance and the result, each rounded or, interpreted, cut
         return 3 * torch.finfo(torch.bfloat16).eps
@@ -57,7 +57,7 @@ def test_linear_layer_is_its_sums(dtype, shape):
 
 @dtypes
 def test_activation_behind_it(dtype):
-    """The marginals of the sums: npn's derivatives by mu and var are below 4, so this moves them by no more."""
+    """The marginals of the sums; npn's derivatives by mu and var are below 4, which bounds their errors' factor."""
     tensors, numbers = draw((5, 33, 7), dtype)
     real = torch.float64 if dtype == "float64" else torch.float32
     parameters = tuple(torch.full((7,), value, dtype=real, device=DEVICE) for value in NPN.values())
@@ -101,7 +101,7 @@ def test_tensors_reach_the_linear_kernel(on_a_card, monkeypatch):
         assert got.shape == (2, 3, 7) and got.dtype == torch.float32
         # the conditioning of test_activation_behind_it, whose sums are below 20
         assert np.abs(got.cpu().numpy().reshape(6, 7) - want).max() <= 4 * rounding("float32", 5) * 20
-    # derivatives are asked for: the operations that have them
+    # inputs that need gradients take the operations that have them
     monkeypatch.setattr(gpu, "linear_marginals", None)
     arguments[2] = arguments[2].requires_grad_()
     assert fm.bayes_linear_marginals(*arguments).mean.grad_fn is not None

@@ -1,10 +1,10 @@
-"""NumPy's arrays between pages that nobody may touch: what reads or writes outside of one ends the process.
+"""NumPy's arrays between forbidden pages: a read or write outside of an array ends the process.
 
 usage: python -m tests.guard_pages first|last NAME      run by test_guard_pages.py in processes of its own
 
-Every array that NumPy makes while `guarded` holds, be it an input, a result or between them, ends where a forbidden
-page begins, or begins where one ends, and is full of nan before it is written. NAME is an activation,
-"bivariate_normal", or "beyond": an access outside, which has to end the process.
+Every array that NumPy makes under `guarded`, inputs and results and those between, ends where a forbidden page
+begins, or begins where one ends, and is filled with nan. NAME is an activation, "bivariate_normal", or "beyond": an
+access outside, which has to end the process.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ import fastmoments as fm
 from fastmoments_kernels.catalogue import row_of
 from tests.rows import EXAMPLES, function
 
-# Beside the sizes at which loops end: tiles of 64, vectors of 4 to 16 numbers, several of them at once
+# around sizes at which loops end: tiles of 64, vectors of 4 to 16 numbers, several of them at once
 SIZES = (1, 2, 7, 8, 9, 31, 33, 63, 64, 65, 129)
 SHAPES = [((), n) for n in SIZES] + [((3,), 5), ((2,), 66)]  # of neurons, behind leading dimensions
 DTYPES = ("float64", "float32")
@@ -40,7 +40,7 @@ PAGE, NO_ACCESS, NAN = mmap.PAGESIZE, 0, 0xFF
 
 
 class Allocator:
-    """Memory at the first or the last byte of pages of its own, a forbidden one on either side."""
+    """Memory that begins or ends with pages of its own, with a forbidden page on either side."""
 
     def __init__(self, first):
         self.first, self.pages = first, {}
@@ -103,7 +103,7 @@ _kept = []  # arrays may live longer than `guarded`
 
 @contextmanager
 def guarded(first):
-    """Arrays that NumPy makes in here begin at the first byte of a page, or end at the last one."""
+    """Make NumPy's arrays begin at the first byte of a page, or end at the last one."""
     allocator = Allocator(first)
     functions = [kind(getattr(allocator, name)) for name, kind in _SIGNATURES.items()]
     handler = _Handler(b"guard pages", 1, None, *functions)
@@ -155,7 +155,7 @@ def of_normal(name, shape, dtype):
 
 
 def beyond(first):
-    """Read what lies beside an array."""
+    """Read beyond the end of an array."""
     with guarded(first):
         array = np.zeros(5)
         ctypes.c_double.from_address(array.ctypes.data + (-8 if first else array.nbytes)).value  # noqa: B018

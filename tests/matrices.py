@@ -1,4 +1,4 @@
-"""Random Gaussian vectors of several kinds, and what dense functions should make of them."""
+"""Random Gaussian vectors of several kinds, and the moments that functions of matrices should return."""
 
 from functools import cache
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 from tests import series, truth
 
-# One neuron, a few, a tile of 64, one more, and several with a rest
+# one neuron, a few, a tile of 64, one more, several tiles and a part of one
 SIZES = (1, 2, 5, 64, 65, 130)
 KINDS = ("typical", "tails", "duplicated", "nearly_duplicated", "zero_variance", "strong", "singular")
 SHAPES = [("typical", n) for n in SIZES] + [(kind, n) for kind in KINDS[1:] for n in (5, 65)]
@@ -37,7 +37,7 @@ def draw(kind, n):
         twice = rng.permutation(np.resize(np.arange(len(mu)), n))
         return mu[twice], cov[np.ix_(twice, twice)]
     if kind == "nearly_duplicated":
-        # more of their own variance, rounded to no less than before: still positive semidefinite
+        # larger variances, rounded up: the matrix stays positive semidefinite
         mu, cov = draw("duplicated", n)
         own = single(np.diag(cov) * (1 + np.exp2(-rng.integers(8, 23, n))))
         return single(mu * (1 + np.exp2(-rng.integers(8, 23, n)))), cov + np.diag(own - np.diag(cov))
@@ -58,7 +58,7 @@ def single(x):
 
 @cache
 def expected(row, kind, n, count):
-    """Truth of `draw(kind, n)`: every weak correlation, every duplicate, and `count` random pairs of the rest."""
+    """Truth of `draw(kind, n)` for every weak correlation, every duplicate, and `count` random other pairs."""
     f, (mu, cov) = truth.activation(row), draw(kind, n)
     mean, mean_size, out, size = (
         np.zeros(n, REAL),

@@ -1,4 +1,4 @@
-"""The formulas' vocabulary at any precision: what `bind` needs to speak mpmath."""
+"""The formulas' vocabulary in mpmath, at any precision."""
 
 from mpmath import mp
 
@@ -12,7 +12,7 @@ def _gauss_legendre(rule, integrand, context):
 
 
 def _one_less(tail):
-    """1 - tail to the digits of the tail: integrands are differences of values near one."""
+    """1 - tail to the digits of the tail, because integrands are differences of values near one."""
     with mp.workdps(mp.dps + min(400, max(0, -mp.mag(tail)) // 3)):
         return 1 - tail
 

@@ -1,4 +1,4 @@
-"""One network case or more of every module that `fm.nn.propagate` knows: the module, and the shape of its input."""
+"""Cases for every module that `fm.nn.propagate` knows: the module, and the shape of its input."""
 
 from typing import NamedTuple
 
@@ -92,7 +92,7 @@ def _of_vectors():
 
 
 def cases():
-    """(name, Case), float64 and without gradients; the same numbers every time."""
+    """(name, Case) of all cases, in float64, without gradients, with fixed random numbers."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         found = {}

@@ -1,4 +1,4 @@
-"""Where the functions are judged: the reference tables, and points drawn anew from seeds."""
+"""The points at which functions are judged: the reference tables, and points drawn from seeds."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ TABLES = {"float64": "reference.csv", "float32": "reference32.csv"}
 UNSEEN = DATA / "unseen.csv"
 BIVARIATE_NORMAL = DATA / "bivariate_normal.csv"
 
-# Public name: the tables' name, and the tables' names of its parameters. Others are the same in both.
+# public name: (name in the tables, its parameters' names there), where they differ
 TABLE_NAMES = {
     "leaky_relu": ("leaky", {"alpha": "negative_slope"}),
     "sin": ("sine", {"w": "omega", "p": "phase"}),
@@ -29,7 +29,7 @@ TABLE_NAMES = {
     "bernoulli_probit": ("probit", {}),
 }
 INPUTS = ("mu1", "mu2", "v1", "v2", "c")
-# The tables' columns of one neuron, of the pair, and of the pair seen from its second neuron
+# the tables' columns for one neuron, for the pair, and for the pair with its neurons exchanged
 _COLUMNS = (
     {"mean": "mean1", "gain": "cross1", "var": "var1", "var_d_mu": "dvar1_dmu1", "var_d_var": "dvar1_dv1"},
     {"cov": "cov", "d_mu_1": "dcov_dmu1", "d_var_1": "dcov_dv1", "d_cov_12": "dcov_dc"},
@@ -42,7 +42,7 @@ NORMAL_INPUTS, NORMAL_VALUES = ("h", "k", "rho"), ("cdf", "log_cdf", "d_h", "d_k
 
 
 class Case(NamedTuple):
-    """Inputs of one call and what each function should return: name -> (value, condition number), mpf."""
+    """Inputs of one call, and by function name (value, condition number), mpf."""
 
     inputs: tuple
     parameters: dict
@@ -51,7 +51,7 @@ class Case(NamedTuple):
 
 
 def table(name, dtype):
-    """Cases of the reference table: of neurons (mu, var), and of pairs as seen from either side."""
+    """Cases of the reference table: neurons (mu, var), and pairs in either order."""
     old, renamed = TABLE_NAMES.get(name, (name, {}))
     cases = []
     with (DATA / TABLES[dtype]).open() as file:
@@ -94,10 +94,10 @@ def _values(row, names):
 
 
 def _without_parameters(row, given, dtype):
-    """A row of off + amp Phi(scale x + shift) as one of Phi(x): inputs moved, results divided.
+    """Turn a row of off + amp Phi(scale x + shift) into one of Phi(x): move inputs, divide results.
 
-    Moved inputs are rounded where they are not exact in dtype. That takes half a unit at most, because the table's
-    condition numbers count scale and shift among the inputs. The regime tells such rows from exact ones.
+    Moved inputs are rounded where they are not exact in dtype. That costs half a unit at most, because the table's
+    condition numbers count scale and shift among the inputs. The regime distinguishes such rows from exact ones.
     """
     (scale_1, scale_2), (shift_1, shift_2) = ([Fraction(x) for x in given[name]] for name in ("scale", "shift"))
     mu_1, mu_2, var_1, var_2, cov_12 = (Fraction(float(row[key])) for key in INPUTS)
@@ -114,17 +114,17 @@ def _without_parameters(row, given, dtype):
         factors = {"cross1": a * s, "var1": a * a, "dvar1_dmu1": a * a * s, "dvar1_dv1": a * a * s * s}
         factors |= {"cov": a * b, "dcov_dmu1": a * b * s, "dcov_dv1": a * b * s * s, "dcov_dc": a * b * s * t}
         results = {key: mpf(row[key]) / factor for key, factor in factors.items()}
-    # the mean less off has lost its digits in one tail
+    # mean - off has lost its digits in one tail
     kept = {key: value for key, value in row.items() if key != "mean1"}
     return kept | inputs | results | {"regime": row["regime"] + " moved"}
 
 
 def _drawn(case):
-    """A case of probit's as bernoulli_probit's: as 0 and 1 are their own squares, the variance is m - m^2."""
+    """Turn a case of probit into one of bernoulli_probit, whose variance is m - m^2 because 0 and 1 are squares."""
     if len(case.inputs) != 2:
         return case
     mu, var = map(mpf, case.inputs)
-    # what Phi(g) - Phi(g)^2 loses, and a few more
+    # the digits that Phi(g) - Phi(g)^2 loses, and a few more
     with mp.workdps(40 + int(min(mu**2 / (1 + var) / 4, 400))):
         spread = mp.sqrt(1 + var)
         g = mu / spread
@@ -154,9 +154,9 @@ def _cases(row, parameters):
 
 
 def numbers(row, case):
-    """A case's parameters as a formula takes them: of a neuron in order, of a pair the two neurons' in turn.
+    """A case's parameters as a formula takes them: in order for a neuron, the two neurons' in turn for a pair.
 
-    Several components of one parameter (weights of a mixture) are as many numbers.
+    A parameter with several components (a mixture's weights) is several numbers.
     """
     pair, flat = len(case.inputs) == 5, []
     components = max((len(value) for key, value in case.parameters.items() if key in row.components), default=1)
@@ -185,7 +185,7 @@ def why_excluded(case, name, kinks, eps):
 def kinks_meet(inputs, kinks, eps):
     """Whether |rho| = 1 and rounding decides which neuron passes its kink first: derivatives jump there.
 
-    Duplicates and mirror images are not meant: their standardised means are equal to the last bit.
+    Duplicates and mirror images do not count: their standardised means are equal to the last bit.
     """
     mu_1, mu_2, var_1, var_2, cov_12 = map(Fraction, inputs)
     if cov_12 == 0 or cov_12**2 < var_1 * var_2:

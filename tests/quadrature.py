@@ -1,6 +1,6 @@
-"""Gaussian expectations at any precision: Gauss-Legendre panels that adapt to what they find.
+"""Gaussian expectations at any precision, by Gauss-Legendre panels that are halved until they resolve the function.
 
-Function values are mpf; sums over nodes are of integers in fixed point, which Python adds far faster.
+Function values are mpf; sums over nodes use integers in fixed point, which Python adds far faster.
 """
 
 from functools import lru_cache
@@ -11,7 +11,7 @@ import numpy as np
 from mpmath import mp, mpf
 from mpmath.libmp import to_fixed
 
-# Past this many standard deviations the density is below 1e-330.
+# beyond this number of standard deviations the density is below 1e-330
 FAR = 39
 
 
@@ -41,7 +41,7 @@ class _Rule:
 
 @lru_cache(maxsize=64)
 def _rule(digits, precision):
-    # one panel from a break to where the density ends: error 10^-digits, last coefficients 10^(-digits / 3)
+    # one panel from a break to the density's end: error 10^-digits, last coefficients 10^(-digits / 3)
     return _Rule(2 * (digits * 11 // 20 + 7), precision)
 
 
@@ -54,7 +54,7 @@ def nodes_and_weights(digits):
 def _node(count, x):
     """Refine a node; return it, its weight, and weight (n + 1/2) P_n(x) for n = count - 1, count - 2."""
     step = mpf(1)
-    # Newton squares the error: after a step of half the digits nothing is left to do
+    # Newton squares the error: a step of half the digits is the last one
     while abs(step) > mpf(2) ** (-mp.prec // 2):
         *_, below, value = _legendre(count, x)
         step = value * (x * x - 1) / (count * (x * value - below))
@@ -78,7 +78,7 @@ def weighted(value, z):
 
 
 def reach(digits):
-    """Where the density has fallen to 10^-digits, and one more."""
+    """The number of standard deviations at which the density is 10^-digits, plus one."""
     return mp.sqrt(2 * digits * mp.log(10)) + 1
 
 
@@ -111,7 +111,7 @@ def panels(function, breaks, digits):
     breaks = [x for x in breaks if abs(x) < FAR]
     found = _cover(function, {-end, end, *(x for x in breaks if abs(x) < end)}, digits)
     if breaks and not any(any(p.size) for p in found):
-        # all of the integral lies beyond a break in the tails
+        # the whole integral lies beyond a break in the tails
         found = _cover(function, {min(breaks) - end, max(breaks) + end, *breaks}, digits)
     return found
 
@@ -163,8 +163,8 @@ def hermite_moments(function, breaks, order, digits):
 class Smoothed:
     """u -> E[f(u + W) He_k(W)], k = 0 ... order, W standard normal, f broken at the given points.
 
-    Panels are laid at even u only; between them exp(w d) in the density at u + d is expanded on each panel.
-    Far from the breaks, when calls lie far apart, it is a trapezoidal sum at u itself.
+    Panels are made at even u only; at u + d, exp(w d) in the density is expanded on each panel. Far from the
+    breaks, if calls lie far apart, a trapezoidal sum at u is used.
     """
 
     def __init__(self, f, breaks, order, digits, spread):

@@ -1,4 +1,4 @@
-"""Which activations a test runs through: all of them in the slow tests, those of each kind in `make test`."""
+"""The activations of a test: all in the slow tests, a few of each kind in `make test`."""
 
 from functools import partial
 
@@ -8,8 +8,8 @@ import fastmoments as fm
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 
-# A kink, a jump, a smooth one by quadrature, a closed form, parameters of a closed form and of a kinked one. The
-# others share their files; that each is accurate on the cpu is tested for all, always.
+# a kink, a jump, a smooth one by quadrature, a closed form, and a closed form and a kink with parameters; the
+# others share files with these, and the accuracy of all on the cpu is always tested
 QUICK = ("relu", "heaviside", "npn")
 
 _marked = [pytest.param(row, marks=[] if row.name in QUICK else pytest.mark.slow, id=row.name) for row in CATALOGUE]
@@ -17,14 +17,14 @@ activations = pytest.mark.parametrize("row", _marked)
 names = pytest.mark.parametrize(
     "name", [pytest.param(case.values[0].name, marks=case.marks, id=case.id) for case in _marked]
 )
-# Where a framework's way to the kernels is tested, which is that of every activation: one that has parameters.
+# for tests of a framework's way to the kernels, which is the same for every activation: one with parameters
 one_name = pytest.mark.parametrize(
     "name",
     [pytest.param(row.name, marks=[] if row.name == "npn" else pytest.mark.slow, id=row.name) for row in CATALOGUE],
 )
 every = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
 
-# Those that have no defaults are tested with these.
+# parameters for activations without defaults
 EXAMPLES = {"gaussian_mixture": {"weights": [0.5, 1.5], "taus": [1.0, 2.0], "centers": [0.0, 1.0]}}
 
 
@@ -34,6 +34,6 @@ def function(name, kind):
 
 
 def numbers(name):
-    """One neuron's parameters as the kernels take them, each a number."""
+    """One neuron's parameters as the kernels take them, as numbers."""
     activation = row_of(name).activation(**EXAMPLES.get(name, {}))
     return list(of_neurons(activation)[1].values())

@@ -1,8 +1,8 @@
 """All pairs of a Gaussian vector at once, to 18 digits of the standard deviations' product.
 
-E f(X_i) f(X_j) = sum_n rho^n b_n(i) b_n(j) with b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!) (Mehler), and the same for
-derivatives of f, by parts: E[f^(a)(X) He_n(Z)] / sqrt(n!) = sqrt((n + a)! / n!) b_{n+a} / sd^a. The b_n are
-integrals of the definition; the sums are NumPy's long doubles. Good for |rho| below MOST.
+E f(X_i) f(X_j) = sum_n rho^n b_n(i) b_n(j) with b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!) (Mehler). Coefficients of
+derivatives of f follow by parts: E[f^(a)(X) He_n(Z)] / sqrt(n!) = sqrt((n + a)! / n!) b_{n+a} / sd^a. The b_n are
+integrals of the definition; sums are in NumPy's long double. Accurate for |rho| below MOST.
 """
 
 import numpy as np
@@ -17,12 +17,12 @@ REAL = np.longdouble
 MOST, TERMS = 0.5, 84
 LIKE = 0.9
 DIGITS = 22
-# What is not smooth varies at its kinks; what is, about 0 on a scale of one.
+# a function with kinks varies there, a smooth one around 0 on a scale of one
 AROUND_0 = range(-10, 11, 2)
 
 
 class Neurons:
-    """Every neuron's Hermite coefficients of f less its tangent at mu."""
+    """Every neuron's Hermite coefficients of f minus its tangent at mu."""
 
     def __init__(self, f, mu, var):
         with mp.workdps(40):
@@ -35,11 +35,11 @@ class Neurons:
         self.square = [scale[a] * q.T[a] / self.sd**a for a in range(5)]
 
     def values(self):
-        """Return what `truth.neuron_truth` does, as arrays."""
+        """Return the values of `truth.neuron_truth` as arrays."""
         return neuron_values(self.mu, self.var, self.level, self.slope, self.rest, self.square)
 
     def pairs(self, cov):
-        """Return what `truth.pair_truth` does, as matrices; nan where |rho| >= MOST."""
+        """Return the values of `truth.pair_truth` as matrices; nan where |rho| >= MOST."""
         cov = np.asarray(cov, dtype=REAL)
         rho = cov / (self.sd[:, None] * self.sd)
         rho[np.abs(rho) >= MOST] = np.nan
@@ -53,7 +53,7 @@ class Neurons:
     def scales(self):
         """Return bounds of |partials| at correlation LIKE: sqrt(D_ii D_jj) of equal neurons (Cauchy, Schwarz).
 
-        What sqrt(K_ii K_jj) is to K, and finite where f jumps and E f'(X)^2 is not.
+        They bound partials as sqrt(K_ii K_jj) bounds K, and are finite where f jumps and E f'(X)^2 is infinite.
         """
         own = {(a, n): self._own(a, n) for a in range(3) for n in (0, 1)}
         orders = ((1, 0, 1), (0, 1, 1), (2, 0, 1), (0, 2, 1), (1, 1, 0))
@@ -67,7 +67,7 @@ class Neurons:
         return sum(LIKE ** (n + first) * row for n, row in enumerate(rows))
 
     def _coefficients(self, order):
-        """E[f^(order)(X) He_n(Z)] / sqrt(n!), n < TERMS - 3, of f less its tangent."""
+        """E[f^(order)(X) He_n(Z)] / sqrt(n!), n < TERMS - 3, of f minus its tangent."""
         count = TERMS - 3
         n = np.arange(count, dtype=REAL)[:, None]
         rising = np.prod([n + k for k in range(1, order + 1)], axis=0) if order else 1
@@ -91,7 +91,7 @@ def _factorials(order):
 def _integrate(f, mu, var):
     """Return level and slope of the tangent, b_0 ... b_TERMS, and E rest^2 He_a / sqrt(a!), a <= 4.
 
-    To rest^2 a stochastic neuron adds its variance given x.
+    A stochastic neuron's variance given x is added to rest^2.
     """
     sd = mp.sqrt(var)
     level, slope = tangent(f, mu, sd)
@@ -109,7 +109,7 @@ def _integrate(f, mu, var):
 
 
 def _nodes(breaks, scale):
-    """Nodes and weights of panels over all that counts, at most four wide, ending at breaks and scale."""
+    """Nodes and weights of panels over the density's reach, at most four wide, that end at breaks and scale."""
     nodes, weights = nodes_and_weights(DIGITS)
     end = max([reach(DIGITS) + 3, *(abs(x) + 6 for x in breaks)])
     count = int(end / 2) + 1

@@ -1,4 +1,4 @@
-"""Digits that do not move any more."""
+"""Numbers to digits that no longer change as the working precision rises."""
 
 from mpmath import mp, mpf
 
@@ -9,10 +9,9 @@ ZERO = mpf(10) ** -340
 
 
 def settled(evaluate, variants, digits, lost, limits=False, wanted=None):
-    """Raise the working digits until two evaluations agree: what cancels is found by what it does.
+    """Raise the working digits until two evaluations agree, so that no cancellation goes unnoticed.
 
-    The variants compute the same numbers; where one cancels beyond reason, another may not. Wanted are some
-    names, or all.
+    The variants compute the same numbers; where one cancels too much, another may not. `wanted` are names, or all.
     """
     agreed = _limit if limits else _same
     found = {}
@@ -37,7 +36,7 @@ def _same(a, b, digits):
 
 
 def _limit(a, b, digits):
-    """Of differences with a shrinking step: what shrinks or grows with it is zero or infinite."""
+    """The limit of differences with a shrinking step: 0 or inf if they shrink or grow with it."""
     if abs(b.value) < abs(a.value) / 8:
         return Value(mpf(0), mpf(0))
     if abs(b.value) > abs(a.value) * 8:

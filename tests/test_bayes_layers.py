@@ -1,4 +1,4 @@
-"""Gaussian weights and cross-covariances: against the sums of the definitions, and the same on every framework."""
+"""Gaussian weights and cross-covariances, against the sums of the definitions, on every framework."""
 
 from contextlib import nullcontext
 
@@ -11,7 +11,7 @@ from tests.test_inputs import gaussian
 
 N, M = 4, 3
 EPS = np.finfo(float).eps
-# Sums of N products of numbers below 10, a few of them in a chain
+# sums of N products of numbers below 10, a few such sums in a chain
 CLOSE = dict(rtol=64 * EPS, atol=640 * EPS)
 
 
@@ -71,7 +71,7 @@ def test_no_variance_is_the_certain_layer():
 
 @pytest.mark.parametrize("skip", ["matrix", "identity"])
 def test_residual_layers_of_gaussian_weights(skip):
-    """The blocks of the joint covariance of (f(Y), X), by Stein's lemma: what Y and f(Y) share with X."""
+    """Cov(f(Y), X) = gain Cov(Y, X), Stein's lemma, gives the blocks of the joint covariance of (f(Y), X)."""
     (mu, cov), rng = gaussian(N), np.random.default_rng(3)
     A, var, b, b_var = (
         rng.normal(size=(N, N)),

@@ -64,7 +64,7 @@ def test_every_rule_has_enough_nodes():
     for h, k in ((0.25, -0.5), (1.5, 1.25), (-1.0, -2.5), (3.5, -0.125)):
         for rho in where_rules_end(h, k):
             for sign in (1, -1):
-                # mild for correlations of either sign: h goes with it
+                # mild at correlations of either sign, because h has the correlation's sign
                 want = truth.bivariate_cdf(sign * h, k, sign * rho, 18)
                 got = fm.bivariate_normal_cdf(sign * h, k, sign * rho)
                 assert error(got, want.value, want.cond, "float64") <= BOUND, (h, k, rho, sign)
@@ -88,7 +88,7 @@ def test_points_do_not_depend_on_each_other():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_logarithm_of_the_farthest_tails(dtype):
-    """Less than half the least squares of the quadratic form, by a logarithm that is below eps there."""
+    """The logarithm is minus half the least value of the quadratic form, plus terms below eps."""
     real = np.dtype(dtype).type
     for far in map(real, (-3e8, -1e10, -1e17)):
         half = mpf(float(far)) ** 2 / 2
@@ -103,7 +103,7 @@ def test_logarithm_of_the_farthest_tails(dtype):
         }
         for (h, k, rho), size in cases.items():
             found = fm.log_bivariate_normal_cdf(h, real(k), real(rho))
-            # cond: 2 along the limits, and up to 2 along the correlation
+            # condition numbers: 2 along the limits, up to 2 along the correlation
             assert error(found, -size, mpf(2), dtype) <= BOUND, (h, k, rho, found, size)
     assert fm.log_bivariate_normal_cdf(-1e200, 0.0, 0.5) == -np.inf
 

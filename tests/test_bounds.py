@@ -1,4 +1,4 @@
-"""The error bound of networks: it holds, and it is what its definition says where that is known."""
+"""The error bound of networks holds, and equals its definition where that is known in closed form."""
 
 import math
 

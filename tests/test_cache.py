@@ -1,4 +1,4 @@
-"""The disk cache where others write too: other versions, other processors, other processes at the same time."""
+"""The disk cache shared by several versions, processors and processes at the same time."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ AT_ZERO = 0.3989422804014327  # 1 / sqrt(2 pi)
 
 
 def installation(folder, factor=1):
-    """A copy of the kernels whose relu is so many times what it is."""
+    """A copy of the kernels whose relu is multiplied by a factor."""
     package = folder / "fastmoments_kernels"
     shutil.copytree(
         Path(fastmoments_kernels.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
@@ -43,7 +43,7 @@ def written(cache):
 
 @pytest.mark.slow
 def test_installations_share_a_cache_and_compile_at_once(tmp_path):
-    """Two versions, one of them at two places: each runs its own formula, and afterwards none compiles again."""
+    """Of two versions, one at two places, each runs its own formula, and none compiles again afterwards."""
     cache = tmp_path / "cache"
     one, same, other = (installation(tmp_path / f"{k}", factor) for k, factor in enumerate((1, 1, 3)))
     wanted = [pytest.approx(factor * AT_ZERO, rel=1e-15, abs=0) for factor in (1, 1, 1, 3, 3)]
@@ -55,13 +55,13 @@ def test_installations_share_a_cache_and_compile_at_once(tmp_path):
 
 
 def test_another_processor_has_a_folder_of_its_own():
-    """Two that write the same of Numba's index files at once would each read what the other has compiled."""
+    """Two processors that write one index file of Numba at once would load each other's machine code."""
     here, there = (python("-c", FOLDER, NUMBA_CPU_NAME=name) for name in (None, "generic"))
     assert here != there and here == python("-c", FOLDER)
 
 
 def test_what_is_in_use_is_not_stale(tmp_path):
-    """Folders of other versions go a month after their last use, not after they were made."""
+    """A folder is removed a month after its last use, not a month after it was made."""
     used, left, new = (tmp_path / f"kernels-{name}" for name in ("used", "left", "new"))
     for folder in (used, left):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""What only a card can show: many streams at once, captured graphs, wide words at full size."""
+"""Tests that need a card: many streams at once, captured graphs, wide words at full size."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 
-N = 513  # tiles with a rest
+N = 513  # several tiles and a part of one
 
 
 def gaussian(seed, dtype=torch.float32):
@@ -56,7 +56,7 @@ def test_streams_do_not_race():
 
 
 def test_graphs_are_captured_and_replayed():
-    """Nothing waits for the card on the way: a capture would not allow it."""
+    """No call waits for the card, which a capture forbids."""
     arrays = tuple(gaussian(0))
     layer(*arrays)  # compiles
     torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""Class probabilities and conditioning where logits or what is seen are of any scale, certain, repeated or nan."""
+"""Class probabilities and conditioning with logits or observations of any scale, certain, repeated or nan."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ FULL = torch.tensor([[1.0, 0.3, 0.2], [0.3, 2.0, 0.1], [0.2, 0.1, 0.5]], dtype=D
 
 
 def softmax_mean(mean, cov):
-    """E softmax by Gauss-Hermite quadrature, 24 nodes a dimension."""
+    """E softmax by Gauss-Hermite quadrature with 24 nodes per dimension."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(24)
     weights = weights / weights.sum()
     z = np.stack(np.meshgrid(nodes, nodes, nodes), -1).reshape(-1, 3) @ np.linalg.cholesky(cov).T + mean
@@ -23,7 +23,7 @@ def softmax_mean(mean, cov):
 
 @pytest.mark.parametrize("cov", [FULL, torch.eye(3, dtype=D), SINGULAR, 0.0 * SINGULAR])
 def test_probabilities_have_derivatives_at_any_covariance(cov):
-    """Equal eigenvalues and those that are 0 included; along cov by differences just inside the cone."""
+    """Derivatives exist at equal and at zero eigenvalues too; along cov they equal differences within the cone."""
     mean = np.array([0.3, -0.2, 0.1])
     given = cov.clone().requires_grad_()
     fm.nn.class_probabilities(torch.tensor(mean), given)[0].backward()
@@ -59,7 +59,7 @@ def test_derivatives_by_torch_func_and_none_of_second_order():
 def test_equal_logits_share_and_nan_stays_in_its_row(k):
     mean, cov = torch.zeros(3, k), torch.zeros(3, k, k)
     mean[0, 1], mean[2, 0], cov[1] = 1.0, float("nan"), 0.0
-    # 4096 equal numbers added in pairs round 12 times, and what is averaged a few times before
+    # 4096 equal numbers added in pairs round 12 times, after a few roundings of each
     rounding = 16 * torch.finfo(mean.dtype).eps
     for link in ("softmax", "argmax"):
         found = fm.nn.class_probabilities(mean, cov, link)
@@ -94,7 +94,7 @@ def test_the_upper_triangle_is_read():
 
 @pytest.mark.parametrize("noise", [None, 0.1])
 def test_conditioning_on_what_is_of_other_scales(noise):
-    """As in units of one: exact powers of two as scales."""
+    """Scales that are powers of two change results by exact factors."""
     scales = torch.tensor([2.0**-30, 1.0, 2.0**40], dtype=D)
     seen, values = [0, 2], torch.tensor([0.7, -0.3], dtype=D)
     noise = None if noise is None else noise * torch.eye(2, dtype=D)

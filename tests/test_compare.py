@@ -181,7 +181,7 @@ def test_tqdm_is_needed_only_for_monte_carlo(monkeypatch):
         fm.compare.monte_carlo([Affine(np.eye(2))], *gaussian(2))
 
 
-# What goes in.
+# inputs
 
 
 def test_inputs_are_left_alone_and_may_be_read_only():

@@ -44,7 +44,7 @@ def test_kl_divergence_against_fifty_digits():
 def test_kl_divergence_of_close_gaussians_keeps_its_digits():
     mean, cov = gaussian(3)
     assert fm.compare.kl_divergence(normal(0.0, 1.0), normal(1e-9, 1.0)) == pytest.approx(0.5e-18, rel=1e-12)
-    # x - log(1 + x) for x = 1e-5: the second order, and x itself known to eps / x.
+    # x - log(1 + x) for x = 1e-5 is of second order, and x has a relative error of eps / x
     close = fm.compare.kl_divergence(normal(0.0, 1 + 1e-5), normal(0.0, 1.0))
     assert close == pytest.approx((1e-5 - np.log1p(1e-5)) / 2, rel=1e-5)
     assert 0 <= fm.compare.kl_divergence(fm.Moments(mean, cov), fm.Moments(mean, cov)) < 1e-27
@@ -56,7 +56,7 @@ def test_kl_divergence_where_no_density_exists():
     for cov_p, cov_q in pairs:
         p, q = fm.Moments(np.zeros(2), cov_p), fm.Moments(np.zeros(2), cov_q)
         assert fm.compare.kl_divergence(p, q) == np.inf
-    # Small is not singular, whatever the units.
+    # a small covariance is not singular, in any units
     tiny = fm.compare.kl_divergence(*(fm.Moments(np.zeros(2), np.diag([1e-30, 1.0])),) * 2)
     assert tiny == 0
 
@@ -88,7 +88,7 @@ def test_wasserstein_of_commuting_covariances(values_q):
     p = fm.Moments(np.zeros(3), rotation * values_p @ rotation.T)
     q = fm.Moments(shift, rotation * values_q @ rotation.T)
     truth = np.sqrt(shift @ shift + np.sum((np.sqrt(values_p) - np.sqrt(values_q)) ** 2))
-    # A zero eigenvalue is known to eps, its square root to sqrt(eps); squared and summed, that is eps again.
+    # a zero eigenvalue has the error eps, its square root sqrt(eps); squared and summed, that is eps again
     assert_allclose(fm.compare.wasserstein(p, q), truth, rtol=1e-7)
 
 

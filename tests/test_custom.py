@@ -1,4 +1,4 @@
-"""Activations without a closed form: the tolerance against integrals of the definition, and what cannot be met."""
+"""Activations without a closed form: within the tolerance of the definition's integrals, or an error."""
 
 from functools import partial
 
@@ -28,7 +28,7 @@ TOL = 1e-10
 def integrated(f, mu_1, mu_2, var_1, var_2, cov_12):
     """Means, variances, gains, covariance and partials by trapezoidal sums over two independent normals.
 
-    Poles at a distance d from the line leave exp(-2 pi d / step); derivatives are taken of the density.
+    Poles at a distance d from the line cause an error exp(-2 pi d / step); derivatives are the density's.
     """
     line = np.arange(-9.0, 9.0, 0.05)
     z = np.meshgrid(line, line, indexing="ij")
@@ -68,7 +68,7 @@ def test_values_and_derivatives(name):
 @pytest.mark.parametrize("var", [10.0, 100.0])
 @pytest.mark.parametrize("name", ["tanh", "silu"])
 def test_gradient_of_a_variance_needs_no_series(name, var):
-    """Beside a standard deviation of three and more the series stands for a variance slowly, or does not."""
+    """At standard deviations from three on, the series of a variance converges slowly or not at all."""
     z, mu, sd = np.arange(-12.0, 12.0, 0.005), 0.3, np.sqrt(var)
     weight = 0.005 * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
     a = SMOOTH[name](mu + sd * z)
@@ -83,14 +83,14 @@ def test_derivatives_of_wide_pairs_and_those_that_are_0():
     want, found = integrated(np.tanh, *pair), fm.tanh_cov_partials(*pair)
     for key, got in zip(PARTIALS, found, strict=True):
         assert abs(got - want[key]) <= TOL, (key, got, want[key])
-    # tanh is odd: nothing along the means, whatever rounding makes of it
+    # tanh is odd: derivatives along the means are 0 up to rounding
     odd = fm.tanh_cov_partials(0.0, 0.0, 1.0, 1.0, -1.0)
     assert abs(odd.d_mu_1) <= TOL and odd.d_cov_12 > 0.1
 
 
 @pytest.mark.parametrize("var", [9.0, 16.0, 25.0, 100.0])
 def test_a_function_may_grow(var):
-    """Exp has closed forms: mean exp(v / 2), covariance exp(v) (exp(c) - 1)."""
+    """exp has closed forms: mean exp(v / 2), covariance exp(v) (exp(c) - 1)."""
     found = fm.moments(fm.Custom(np.exp), [0.0, 0.0], [[var, 0.5 * var], [0.5 * var, var]])
     sd = np.sqrt(np.exp(var) * np.expm1(var))
     np.testing.assert_allclose(found.mean, np.exp(0.5 * var), rtol=0, atol=TOL * sd)
@@ -103,7 +103,7 @@ def test_squares_may_underflow():
 
 
 def test_agrees_with_closed_forms():
-    """A function of the catalogue passed as if it had none."""
+    """A function of the catalogue, passed as Custom, has the moments of its closed form."""
     mu, cov = gaussian(40)
     gelu_like = fm.Custom(lambda x: np.maximum(x, 0.0), tol=1e-6, kinks=(0.0,))
     found, expected = fm.moments(gelu_like, mu, cov), fm.relu_moments(mu, cov)
@@ -134,7 +134,7 @@ def test_gradient_is_that_of_the_moments(name):
 @pytest.mark.parametrize("mu", [0.0, 0.7, -3.0, 20.0])
 @pytest.mark.parametrize("name", SMOOTH)
 def test_derivatives_without_variance(name, mu):
-    """f' and f'' of the definition to 50 digits, for one neuron alone and beside one that has a variance."""
+    """Derivatives are f' and f'' of the definition to 50 digits, for one neuron and for one beside another."""
     with mp.workdps(50):
         slope, bend = (float(mp.diff(DEFINITIONS[name], mp.mpf(mu), order)) for order in (1, 2))
     other = integrated(SMOOTH[name], -0.5, 0.0, 0.5, 1.0, 0.0)["gain"]
@@ -159,7 +159,7 @@ def test_slopes_on_kinks():
     assert abs(slope(fm.Custom(lambda x: np.maximum(x, 0.0)), 0.0) - 0.5) <= TOL
     jump = fm.Custom(np.sign, kinks=(0.0,))
     assert np.isnan(slope(jump, 0.0)) and slope(jump, 1e-3) == 0.0
-    # nothing flows into what is not there
+    # a weight of 0 gives a gradient of 0 where the derivative does not exist
     mu_bar, cov_bar = moments_vjp(bent, [1.0, 0.5], np.zeros((2, 2)), [0.0, 1.0], np.zeros((2, 2)))
     assert np.abs(mu_bar - [0.0, 1.0]).max() <= TOL and np.abs(np.diag(cov_bar) - [0.0, 1.0]).max() <= TOL
     assert np.isnan(moments_vjp(bent, [1.0], np.zeros((1, 1)), [1.0], np.zeros((1, 1))).cov_bar).all()

@@ -1,4 +1,4 @@
-"""Activations without a closed form where f hardly changes, changes far off, or bends close beside the sd."""
+"""Activations without a closed form where f hardly changes, changes far from mu, or bends sharply."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def integrated(f, kinks, mu, var):
         def expected(value):
             z = lambda x: (x - mu) / sd  # noqa: E731
             weighed = lambda x: value(f(x) - at_mu, z(x)) * mp.exp(-(z(x) ** 2) / 2)  # noqa: E731
-            # mpmath's error is absolute: beside 1e330 none is small, and all 48 nodes of a panel are taken
+            # mpmath's error is absolute: beside 1e330 none seems small, so that it takes all 48 nodes of a panel
             scaled = mp.quad(lambda x: BIG * weighed(x), ends, method="gauss-legendre", maxdegree=5)
             return scaled / (BIG * sd * mp.sqrt(2 * mp.pi))
 
@@ -42,7 +42,7 @@ def integrated(f, kinks, mu, var):
 
 
 def compared(name, mu, var):
-    """Every number to the tolerance, of its own scale in the tails, and f's rounding."""
+    """Assert that every number is within the tolerance, relative to its own scale, and f's rounding."""
     f, function, kinks = FUNCTIONS[name]
     custom = fm.Custom(function, kinks=kinks)
     shift, square, slope = integrated(f, kinks, mu, var)
@@ -59,7 +59,7 @@ def compared(name, mu, var):
     + [("hardsigmoid", -15.0), ("hardsigmoid", 15.0), ("hardswish", -15.0), ("hardswish", 15.0)],
 )
 def test_what_f_does_far_off_counts(name, mu):
-    """A neuron that is constant or linear where its mass is has the moments of a tail of the density."""
+    """A neuron on which f is constant or linear but in the tails has moments made by the tails."""
     compared(name, mu, 1.0)
 
 
@@ -73,7 +73,7 @@ def test_saturated_neurons_are_constant_to_rounding(mu):
 
 @pytest.mark.parametrize("name", ["relu6", "hardswish"])
 def test_a_matrix_with_neurons_far_off(name):
-    """Cauchy and Schwarz: what is all but constant has no covariance."""
+    """A neuron that is nearly constant has a small covariance with every other (Cauchy, Schwarz)."""
     _, function, kinks = FUNCTIONS[name]
     found = fm.moments(fm.Custom(function, kinks=kinks), [-30.0, 0.5], [[1.0, 0.6], [0.6, 1.0]]).cov
     assert abs(found[0, 1]) <= 1e-90 and found[1, 1] > 0.1
@@ -98,6 +98,6 @@ def test_bends_narrow_beside_the_standard_deviation(name, mu, var):
     "function", [lambda x: np.exp(16.0 * x), lambda x: np.exp(25.0 * x), lambda x: np.exp(x * x)]
 )
 def test_what_grows_too_fast_is_refused(function):
-    """The mean squares are integrals of which a part, or all, lies beyond 37 standard deviations."""
+    """A part of the mean square, or all of it, lies beyond 37 standard deviations."""
     with pytest.raises(fm.ToleranceError, match="at mu = 0, var = 1: f grows so fast"):
         marginals(fm.Custom(function), 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""A function given to Custom returns one real number an element, which depends on that element alone."""
+"""A function given to Custom has to return one real number per element, which depends on that element alone."""
 
 import math
 
@@ -67,7 +67,7 @@ def test_what_is_no_array_of_real_numbers(f, error, message):
 
 
 def test_what_is_elementwise_whatever_it_does_with_arrays():
-    """Functions that change their argument, answer in a buffer of their own, go one by one or meet nan."""
+    """Functions may change their argument, return a buffer of their own, loop over elements, or return nan."""
     kept = {}
 
     def in_place(x):

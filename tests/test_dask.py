@@ -1,4 +1,4 @@
-"""Dask: lazy, any chunking, by blocks. That the cpu kernels are accurate is the matrices' tests' affair."""
+"""Dask: lazy arrays in any chunks, computed by blocks. Tests of matrices judge the accuracy of the cpu kernels."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 pytestmark = pytest.mark.usefixtures("synchronous")
 
-# Rows as columns, ragged, single neurons, whole rows, whole columns, unlike, one block
+# rows chunked as columns, ragged chunks, single neurons, whole rows, whole columns, unlike chunks, one block
 CHUNKS = {
     "even": (20, 20),
     "ragged": ((1, 30, 7, 27), (1, 30, 7, 27)),
@@ -82,7 +82,7 @@ def assert_gradients(name, mu, matrix, cov, bars):
     want = function(name, "moments_vjp")(mu, cov, *bars)
     for x, y in zip(got, want, strict=True):
         assert x.shape == y.shape and x.dtype == y.dtype
-        # sums of as many terms, in another order
+        # sums of the same terms in another order
         assert np.abs(x - y).max(initial=0.0) <= BOUND * np.finfo(x.dtype).eps * len(mu) * np.abs(y).max(
             initial=1.0
         )
@@ -133,7 +133,7 @@ def test_an_activation_without_a_closed_form():
         assert np.array_equal(got.cov, got.cov.T)
     got, want = (fm.tanh_moments_vjp(mu, x, *bars) for x in (matrix, cov))
     for x, y in zip(dask.compute(*got), want, strict=True):
-        # the bars' sum over 9 neurons, each to the tolerance
+        # a sum over 9 neurons, each within the tolerance
         assert np.abs(x - y).max() <= 1e-8 * np.abs(y).max()
 
 
@@ -170,7 +170,7 @@ def test_a_negative_variance_is_the_blocks_error():
 
 
 def test_rounding_is_that_of_all_neurons():
-    """A correlation beyond 1 by what rounding explains of 64 neurons, though it stands in a block of two."""
+    """A correlation in a block of two may exceed 1 by the rounding of all 64 neurons."""
     excess = 1.0 + 64 * 16 * np.finfo(float).eps
     cov = np.eye(64)
     cov[0, 1] = cov[1, 0] = cov[0, 63] = cov[63, 0] = np.sqrt(excess)

@@ -1,4 +1,4 @@
-"""Dask: what its tasks hold, when they run and where. That what they compute is right is `test_dask`'s affair."""
+"""Dask: the memory of its tasks, and when and where they run; `test_dask` judges their results."""
 
 import shutil
 import sys
@@ -34,7 +34,7 @@ def test_nothing_is_computed_beforehand():
 
 
 class Sizes(dask.callbacks.Callback):
-    """The elements of the largest array any task returned, and how many there were."""
+    """The elements of the largest array that a task returned, and the number of tasks."""
 
     def __init__(self):
         self.most, self.tasks = 0, 0
@@ -49,12 +49,12 @@ class Sizes(dask.callbacks.Callback):
 @pytest.mark.parametrize("chunks, most", [((10, 10), 100), ((5, 60), 17 * 17), ((60, 5), 17 * 17)])
 def test_no_task_holds_more_than_a_block(chunks, most):
     rng = da.random.default_rng(0)
-    # blocks that are made by tasks, so that none is part of a larger array
+    # tasks make the blocks, so that none is part of a larger array
     mu, cov = rng.normal(size=60, chunks=10), rng.normal(size=(60, 60), chunks=chunks) / 60 + da.eye(60, chunks=10)
     size = max(most, chunks[0] * chunks[1])
     for lazy in (*fm.relu_moments(mu, cov), *fm.relu_moments_vjp(mu, cov, mu, cov)):
         with Sizes() as sizes:
-            # what is asked for is not put together either
+            # the results are not put together either
             dask.compute(*(lazy.blocks[i].sum() for i in np.ndindex(*lazy.numblocks)))
         assert 2 < sizes.most <= size and sizes.tasks > 6
 
@@ -102,7 +102,7 @@ def test_worker_processes():
     distributed = pytest.importorskip("distributed")
     want = _distributed(100)
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    # neither what the machine has of memory nor how busy it is ends a worker
+    # a worker does not end because of the machine's memory or load
     patient = {"distributed.comm.timeouts.connect": "10m", "distributed.comm.timeouts.tcp": "10m"}
     with dask.config.set(patient), distributed.LocalCluster(**options, memory_limit=None) as cluster:
         with distributed.Client(cluster), dask.config.set(scheduler="dask.distributed"):
@@ -127,7 +127,7 @@ def on_disk(name, mode):
 
 
 class Stored:
-    # a file as zarr and h5py read theirs: Dask would copy a memmap beforehand
+    # a file that is read like those of zarr and h5py: Dask would copy a memmap beforehand
 
     dtype, shape, ndim = np.dtype(np.float64), (n, n), 2
 
@@ -141,7 +141,7 @@ for start in range(0, n, 500):
     cov[rows] = np.outer(sd[rows] * g[rows], sd * g)
     np.einsum("ii->i", cov[rows, rows])[...] = sd[rows] ** 2
 del cov
-# what is mapped from files does not count, what is allocated does
+# the limit counts allocated memory, not mapped files
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 cov, out = on_disk("cov", "r"), on_disk("out", "w+")
 found = fm.relu_moments(mu, da.from_array(Stored(), chunks=1000))
@@ -160,7 +160,7 @@ print(np.array_equal(out[i, j], out[j, i]))
 @pytest.mark.slow  # 6.4 GB on disk
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA limits allocations on Linux only")
 def test_more_than_memory_holds(tmp_path):
-    """A covariance of 3.2 GB from a file into a file, where a process may allocate a third of that."""
+    """A covariance of 3.2 GB goes from a file to a file while a process may allocate a third of that."""
     if shutil.disk_usage(tmp_path).free < 7e9:
         pytest.skip("needs 7 GB on disk")
     # every thread has a stack, and BLAS a buffer for each

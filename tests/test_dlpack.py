@@ -1,4 +1,4 @@
-"""CuPy and other libraries with DLPack: in and out without copies. The kernels are PyTorch's, tested there."""
+"""CuPy and other libraries with DLPack: arrays go in and out without copies. Tests of PyTorch judge the kernels."""
 
 import sys
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 
 class Lender:
-    """An array of a library that has DLPack and nothing of NumPy's protocols, as CuPy's have not."""
+    """An array of a library that has DLPack but, like CuPy, none of NumPy's protocols."""
 
     def __init__(self, array, device=(1, 0)):
         self.array, self.device = array, device
@@ -33,7 +33,7 @@ class Lender:
 
 @pytest.fixture
 def cupy(monkeypatch):
-    """A module in CuPy's place whose arrays are NumPy's memory: the same way in and out, on the CPU."""
+    """A module in place of CuPy whose arrays are NumPy's memory, to test the way in and out on the CPU."""
     module = ModuleType("cupy")
     module.from_dlpack = lambda tensor: Lender(np.from_dlpack(tensor))
     monkeypatch.setitem(sys.modules, "cupy", module)
@@ -86,7 +86,7 @@ def test_plan(cupy, monkeypatch):
     on_card = Lender(np.ones(3, np.float32), device=(2, 1))
     assert str(fm.plan(on_card, 1.0)).startswith("cupy arrays on cuda:1 -> gpu kernels, computed in float32")
     assert fm.plan(Lender(np.ones(3))).device == "cpu"
-    # a library that nobody heard of, on a card
+    # an unknown library, on a card
     monkeypatch.setattr(Lender, "__module__", "newlib.core")
     assert str(fm.plan(on_card)).startswith("newlib arrays on cuda:1 -> gpu kernels")
 
@@ -108,7 +108,7 @@ def test_what_is_neither_in_main_memory_nor_on_cuda_is_refused(cupy):
 
 
 def test_managed_memory_is_lent(cupy, monkeypatch):
-    """By CUDA's own protocol, for PyTorch's from_dlpack does not take it."""
+    """Managed memory is passed by CUDA's array interface, because PyTorch's from_dlpack refuses it."""
     lent, taken = Lender(np.ones(3), device=(13, 1)), []
     lent.__cuda_array_interface__ = {}
     assert fm.plan(lent).device == "cuda:1"
@@ -118,7 +118,7 @@ def test_managed_memory_is_lent(cupy, monkeypatch):
 
 
 class Stream:
-    """A stream of either library that notes what happens."""
+    """A stream of either library that records its events."""
 
     def __init__(self, name, log):
         self.name, self.log, self.ptr = name, log, 8
@@ -128,7 +128,7 @@ class Stream:
 
 
 def test_work_is_in_the_order_of_cupys_own(cupy, monkeypatch):
-    """On its current stream, after and before what PyTorch does elsewhere: freed memory is then nobody's."""
+    """Work runs on CuPy's current stream, in order with PyTorch's: memory is freed after its last use."""
     log = []
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The pages: their code prints what they say, the site builds, and formulas point at functions there are."""
+"""The pages: their code prints their outputs, the site builds, and formulas refer to functions that exist."""
 
 import importlib
 import json
@@ -19,7 +19,7 @@ from tests.conformance import BOUND
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [str(page.relative_to(ROOT)) for page in sorted(DOCS.rglob("*.md"))]
-# those of frameworks need the framework, or a device, and have tests that say so
+# pages of frameworks need the framework, or a device, and have tests of their own
 WITH_CODE = [page for page in PAGES if "frameworks/" not in page and "```python\n" in (ROOT / page).read_text()]
 FORMULAS = ROOT / "kernels" / "fastmoments_kernels" / "formulas"
 
@@ -54,7 +54,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
 
 @pytest.mark.parametrize("module", ["benchmarks.page", "benchmarks.peers_page", "accuracy_page", "readme_figures"])
 def test_a_page_says_what_the_results_say(module, monkeypatch):
-    """Made again from the committed results; the experiments' pages and the frameworks' have tests of their own."""
+    """A page equals the one made from the committed results; experiments' pages have tests of their own."""
     monkeypatch.syspath_prepend(ROOT / "tools")
     if module.startswith("benchmarks"):
         pytest.importorskip("threadpoolctl")
@@ -97,7 +97,7 @@ TOLERANCE = f"{fm.Custom.tol:g}"
     ],
 )
 def test_a_page_says_what_the_code_says(page, says):
-    """Numbers in prose that are constants of the code."""
+    """Numbers in prose equal the constants of the code."""
     assert says in " ".join((ROOT / page).read_text().split())
 
 

@@ -8,14 +8,14 @@ from mpmath import mp, mpf
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
 
 NAMES = ("exp", "expm1", "log", "log1p", "sin", "cos")
-# Half a unit is the last rounding's; products of two rounded factors, of which there are at most two, add as much.
+# half a unit for the last rounding, and as much for each product of two rounded factors, at most two of them
 UNITS = 1.5
-# 2^n is beyond the dtype's numbers from here on, and exp's value inf, an octave before it must be
+# above it 2^n overflows, and exp is inf one octave before its value overflows
 EARLY = {"float32": 88.37, "float64": 709.436}
 
 
 def loop(function):
-    """The function over an array, compiled."""
+    """A compiled loop of the function over an array."""
 
     @numba.njit
     def over(x, out):
@@ -32,7 +32,7 @@ def evaluate(name, x):
 
 
 def arguments(name, dtype):
-    """Numbers of every size, near 0 of either sign and near the ends of what has a value."""
+    """Numbers of every size, near 0 with either sign, and near the ends of the function's domain."""
     info, rng = np.finfo(dtype), np.random.default_rng(0)
     sizes = np.exp(rng.uniform(np.log(float(info.tiny)), np.log(float(info.max)), 400))
     moderate = rng.uniform(-EARLY[dtype] - 20.0, EARLY[dtype], 400)
@@ -54,7 +54,7 @@ def test_values(name, dtype):
         for argument, got in zip(x, evaluate(name, x), strict=True):
             true = getattr(mp, name)(mpf(float(argument)))
             error = abs(mpf(float(got)) - true)
-            # what is below the normal numbers may become 0
+            # values below the normal numbers may become 0
             assert error <= max(UNITS * float(info.eps) * abs(true), mpf(float(info.tiny))), (argument, got)
 
 

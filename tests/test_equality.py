@@ -1,4 +1,4 @@
-"""Activations compare to one bool by what they compute, and have a hash where nothing in them can change."""
+"""Activations compare to one bool by their values, and have a hash if their values cannot change."""
 
 import copy
 import pickle
@@ -40,7 +40,7 @@ def test_arrays(kind):
 
 
 def test_what_computes_another_thing_differs():
-    """Of another dtype or library a parameter asks for other arrays beside it."""
+    """Parameters of another dtype or library differ: they need other arrays beside them."""
     torch = pytest.importorskip("torch")
     everyone = [
         fm.NPN(tau=tau) for tau in (TWO, TWO.astype(np.float32), torch.from_numpy(TWO), [1.0, 2.0], (1.0, 2.0))

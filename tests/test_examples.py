@@ -1,4 +1,4 @@
-"""The demo runs from anywhere, and shows what it claims."""
+"""The demo runs from any folder, and shows what it claims."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def test_the_demo_shows_what_it_claims(tmp_path):
     figure = tmp_path / "figure.png"
     output = run_demo(figure)
     one_layer, two_layers = divergences(output, "fastmoments")
-    # Exact: what is left is the reference's own error, some 0.1 % of a standard deviation.
+    # exact: the difference is the reference's own error, some 0.1 % of a standard deviation
     assert one_layer < 1e-4
     for method in ("unscented 1995", "unscented 2002", "linearised", "mean-field"):
         assert two_layers < divergences(output, method)[1]
@@ -63,7 +63,7 @@ def test_a_kalman_filter_of_moments_knows_its_uncertainty():
 
 
 def test_a_bayesian_network_forecasts_volatility(tmp_path):
-    """Simulated returns, and bars of a file: better than a constant variance by a clear margin."""
+    """Forecasts of simulated returns, and of bars from a file, are clearly better than a constant variance."""
     pytest.importorskip("torch")
     returns = np.random.default_rng(0).standard_normal(3000) * np.tile(np.repeat([0.001, 0.004], 100), 15)
     bars = tmp_path / "bars.csv"

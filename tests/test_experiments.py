@@ -1,4 +1,4 @@
-"""The experiments run, in little; their pages and figures say what their results say."""
+"""The experiments run at small sizes; their pages and figures agree with their results."""
 
 import json
 from functools import partial
@@ -93,7 +93,7 @@ def knows_what_is_missing(results):
 
 
 def reproduces_the_published_formula(results):
-    # 3.7e-3 in the plane |rho| <= 0.9 is a measured property of the formula, whoever implements it
+    # 3.7e-3 in the plane |rho| <= 0.9 is a measured property of the formula, not of an implementation
     assert 3e-3 < results["formula"]["0.9"] < 4e-3
     assert all(case["divergence"]["fastmoments"] for name, case in results.items() if name != "formula")
 
@@ -155,7 +155,7 @@ def test_the_limits_measured_are_those_of_the_code():
     limits = load("limits")
     committed = results_of("limits", DOCS)["heaviside, 2 hidden"]
     measured = limits.cases(limits.FULL)["heaviside, 2 hidden"]()
-    # The same seeds sample the same points: what differs is rounding, of the digits that are kept and of steps
-    # that a point may fall on either side of.
+    # The same seeds sample the same points: differences are rounding of the digits kept, and of steps on which a
+    # point may fall on either side.
     for name in ("fastmoments", "reference"):
         assert measured[name] == pytest.approx(committed[name], rel=0.02)

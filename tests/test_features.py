@@ -1,4 +1,4 @@
-"""What users expect of a framework beside values and derivatives, each on its own."""
+"""Features that users expect of a framework beside values and derivatives."""
 
 import copy
 import pickle
@@ -94,7 +94,7 @@ def test_torch_meta_tensors_have_shapes_alone():
 
 @pytest.mark.feature("PyTorch", "autocast")
 def test_torch_autocast_leaves_the_dtype():
-    """Not on autocast's lists: moments lose too much in bfloat16 to change dtype unasked."""
+    """Autocast leaves the dtype of moments: they lose too much in bfloat16."""
     torch = pytest.importorskip("torch")
     mu, cov = (torch.from_numpy(x) for x in gaussian(3, np.float32))
     expected = fm.residual_moments("relu", mu, cov, cov)

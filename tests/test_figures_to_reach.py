@@ -1,4 +1,4 @@
-"""What `make bench` says of its figures: numbers of the same run, counted and timed."""
+"""The explanations of `make bench` beside its figures: numbers that are counted and timed in the same run."""
 
 from itertools import count
 
@@ -30,7 +30,7 @@ def test_what_limits_a_figure_is_said_by_numbers_of_its_run(monkeypatch):
 
 
 def test_every_limit_has_its_numbers():
-    """Without running anything: what is named in braces is counted or a part."""
+    """Every name in braces is a count or a part; checked without running anything."""
     for target in targets.TARGETS:
         named = {"terms", "terms_32", "by_formula", "nodes", "rest", "products"}
         target.limit.format(**dict.fromkeys(named, 0.0))
@@ -47,7 +47,7 @@ def test_nodes_of_the_distribution_function():
 
 @pytest.mark.slow
 def test_terms_of_a_matrix():
-    """One where correlations are below eps, more the stronger they are, formulas where series do not end."""
+    """One term where correlations are below eps, more for stronger ones, formulas where series are too long."""
     rng = np.random.default_rng(0)
     mu, root = rng.normal(size=96), rng.normal(size=(96, 48))
     full = root @ root.T / 48

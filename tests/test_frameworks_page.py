@@ -1,4 +1,4 @@
-"""docs/frameworks.md has the cells that tests are marked with, no others."""
+"""docs/frameworks.md has the cells with which tests are marked, and no others."""
 
 from tests import features
 

@@ -1,4 +1,4 @@
-"""Whatever comes in: a result within the contract or the same error everywhere, and inputs as they were."""
+"""Any input gives a result within the contract, or one error on all frameworks, and is not changed."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def as_it_is(array):
 
 
 def as_tensor(array):
-    """On the array's own memory where torch can have it: it knows no negative strides."""
+    """A tensor on the array's memory, or a copy if a stride is negative, which torch does not support."""
     torch = pytest.importorskip("torch")
     negative = any(stride < 0 for stride in array.strides)
     return torch.from_numpy(np.ascontiguousarray(array) if negative else array)
@@ -111,7 +111,7 @@ def test_mistakes_have_the_same_words_everywhere(case, name, mistake):
     numpy, torch, jax = found
     assert numpy[0] == "error" and numpy[1] in (ValueError, TypeError), numpy
     assert torch == numpy
-    if mistake.startswith("negative variance"):  # JAX looks at no value
+    if mistake.startswith("negative variance"):  # JAX does not look at values
         assert jax[0] == "result" and any(np.isnan(np.asarray(x)).any() for x in jax[1])
     else:
         assert jax == numpy

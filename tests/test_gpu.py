@@ -1,4 +1,4 @@
-"""Triton's kernels: interpreted anywhere, on a card where there is one. tests/gpu_cases.py says what must hold."""
+"""Triton's kernels, interpreted anywhere and on a card where there is one, by the tests of gpu_cases.py."""
 
 import ast
 import json
@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 
 LAYERS = "tests/gpu_layer_cases.py"
-# one of the matrices': its pairs go by series and by formula; and what no activation changes
+# one test of matrices, whose pairs take series and formula, and the tests that depend on no activation
 SOME = (
     "test_moments[relu-float32-strong-5]",
     "test_outputs_have_memory_of_their_own[relu]",
@@ -29,12 +29,12 @@ INTERPRETED, COMPILED = "1", None
 def run(interpret, *cases, **environment):
     command = "-m", "pytest", "-q", "-Wignore", "--tb=short", *cases
     said = python(*command, TRITON_INTERPRET=interpret, **environment)
-    # to skip all of them is a success too
+    # a run that skips all tests succeeds too
     assert "skipped" not in said.splitlines()[-1], said
 
 
 def run_cases(row, interpret):
-    # by name exactly: one is part of another's, and -k would leave out or take in what it should not
+    # by exact names, because some are parts of others, which -k would confuse
     run(interpret, "tests/gpu_cases.py", GPU_CASES_OF=row.name)
 
 
@@ -48,7 +48,7 @@ def test_interpreted(row):
     run_cases(row, INTERPRETED)
 
 
-# Of what Triton makes "div.full", two ulp off, and worse
+# divisions that Triton compiles to div.full, two ulp off, or worse
 PTX = "div.full.f32 %r1, %r2, %r3; ex2.approx.ftz.f32 %r1, %r2; sqrt.rn.f32 %r1, %r2; div.rn.f32 %r1, %r2, %r3;"
 FROM_GPU_CHECK = f"""
 import json, sys
@@ -66,7 +66,7 @@ print(json.dumps({{
 
 @pytest.fixture(scope="module")
 def compiled():
-    """What tools/gpu_check.py says and compiles, in another process."""
+    """The output and the compiled kernels of tools/gpu_check.py, in another process."""
     return json.loads(python("-c", FROM_GPU_CHECK, TRITON_INTERPRET=COMPILED))
 
 
@@ -83,13 +83,13 @@ def test_float32_divides_without_approximations(compiled):
 
 
 def test_elementwise_offsets_have_64_bits(compiled):
-    """Where a block begins, and an output: beyond 2^31 elements, or 2^31 of all outputs."""
+    """Offsets of blocks and of outputs exceed 32 bits beyond 2^31 elements."""
     code = compiled["mean_dparameters"]
     assert re.search(r"arith.muli .*: i64", code) and not re.search(r"arith.muli .*: i32", code)
 
 
 def test_what_needs_a_card_is_counted_by_name():
-    """That one is gone does not show where all of them skip."""
+    """A missing test would go unnoticed where all of them skip."""
     found = {}
     for path in Path("tests").glob("test_*.py"):
         module = ast.parse(path.read_text()).body

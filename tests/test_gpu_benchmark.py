@@ -1,4 +1,4 @@
-"""What `make gpu-bench` times is what it says, at sizes that need no card; and how a run would be shown."""
+"""`make gpu-bench` times what it says, at sizes that need no card, and shows a run's results."""
 
 import json
 
@@ -31,7 +31,7 @@ def test_references_compute_the_same(by, monkeypatch):
     if by == "formula":
         mean, full = gpu.composed(mu, cov)
     else:
-        # not compiled: that takes a compiler, and as long as the rest of this file
+        # not compiled: compilation needs a compiler, and takes as long as the rest of this file
         monkeypatch.setattr(torch, "compile", lambda function: function)
         pairs = gpu.quadrature("torch")
         mean, full, own = pairs(mu, cov)

@@ -1,4 +1,4 @@
-"""Kernels touch no memory beside the arrays they are given: pages nobody may touch lie there."""
+"""Kernels touch no memory beside their arrays, where forbidden pages lie."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What inputs mean: bad ones get an error that names the argument, all that holds numbers is read, none changes."""
+"""Inputs: bad ones raise an error that names the argument, everything that holds numbers is read, none changes."""
 
 import numpy as np
 import pytest

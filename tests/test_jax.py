@@ -1,4 +1,4 @@
-"""JAX: transformations by value. Accuracy against the tables is the conformance tests' affair."""
+"""JAX: transformations, by value. The conformance tests judge accuracy against the tables."""
 
 from functools import cache
 
@@ -59,7 +59,7 @@ def test_first_derivatives_by_value(name, dtype):
 
 
 def by_conditioning(name, inputs):
-    """Cov(f(X_1), f(X_2)) as an integral over X_1, of the textbook's E f(X_2) given X_1."""
+    """Cov(f(X_1), f(X_2)) as an integral over X_1 of the textbook's E[f(X_2) | X_1]."""
     mu_1, mu_2, var_1, var_2, cov_12 = inputs
     sd_1, slope = mp.sqrt(var_1), cov_12 / var_1
     mean = {
@@ -73,7 +73,7 @@ def by_conditioning(name, inputs):
         f = x + mu_1 if name == "relu" else 1
         return f * mp.npdf(z) * (mean(mu_2 + slope * x, left) - mean(mu_2, right))
 
-    # three panels cover what 30 digits can see of the density, from the kink on
+    # from the kink on, three panels cover the density to 30 digits
     start, radius = -mu_1 / sd_1, mpf(7) / 3
     rule = list(zip(*nodes_and_weights(40), strict=True))
     middles = [start + i * radius for i in (1, 3, 5)]
@@ -82,7 +82,7 @@ def by_conditioning(name, inputs):
 
 @cache
 def hessian_truth(name, inputs):
-    """Second differences in 30 digits: a step of 1e-7 leaves 14 of them."""
+    """Second differences in 30 digits, of which a step of 1e-7 leaves 14."""
     with mp.workdps(30):
         step, at = mpf(10) ** -7, [mpf(x) for x in inputs]
 
@@ -210,7 +210,7 @@ def test_negative_variance_is_nan(name):
 
 
 def test_differences_of_products_are_exact_when_compiled(x64):
-    """A compiler that contracts products and sums must not change what is left of two that nearly cancel."""
+    """A compiler that contracts products and sums must not change the difference of two nearly equal products."""
     from fastmoments_kernels.xla.vocabulary import difference_of_products
 
     rng = np.random.default_rng(0)

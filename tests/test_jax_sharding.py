@@ -59,7 +59,7 @@ print(json.dumps({
 def test_a_sharded_covariance_is_not_gathered(name, mesh, spec):
     environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     found = json.loads(python("-c", SHARDED, json.dumps(mesh), json.dumps(spec), name, **environment))
-    # vectors are gathered; of a matrix every device has its block and what it is sent of the mirror image's
+    # vectors are gathered; of a matrix every device has its block and the part of the mirror image that it is sent
     assert found["partitions"] == 8 and found["gathered"] <= 64 and not found["whole"]
     assert found["kept"] and found["symmetric"]
     # numbers of order one on either side; a gradient is a sum over 64 neurons

@@ -1,4 +1,4 @@
-"""What layers cost: how many products of matrices they take, and how much memory at most."""
+"""The costs of layers: the number of products of matrices, and the most memory."""
 
 import sys
 import tracemalloc
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 N = 768
 MATRIX = 8 * N * N  # bytes
 MARK = "the moments at which memory is counted"
-# Beside matrices: four panels of 128 rows, two terms, their sum and the sum of the panel before; and what does not
-# grow with N^2, neurons' features and series' coefficients, a thread's tiles, Python's objects: 1.5 MB here.
+# Memory beside matrices: four panels of 128 rows, two terms, their sum and the sum of the panel before; and 1.5 MB
+# that do not grow with N^2: neurons' features, coefficients of series, a thread's tiles, Python's objects.
 REST = 4 * MATRIX * 128 / N + 2**21
 
 
@@ -50,7 +50,7 @@ def networks(weight):
 
 
 def calls(mu, cov, weight):
-    """Layers of N neurons: what is called, and the products of N x N that it may take."""
+    """Calls of layers of N neurons, and the number of N x N products that each may take."""
     spread = weight * weight
     found = {
         "affine": (lambda: fm.affine_moments(mu, cov, weight), 2),
@@ -72,7 +72,7 @@ NETWORKS = ("x + f(x)", "two layers")
 
 @pytest.mark.parametrize("name", (*EVERY, *NETWORKS))
 def test_products_of_matrices(name):
-    """One triangle of the second suffices, so that a layer takes fewer than two; what is taken is counted."""
+    """A layer takes fewer than two products, because one triangle of the second suffices; products are counted."""
     call, most = calls(*map(torch.from_numpy, layer()))[name]
     with FlopCounterMode(display=False) as count:
         call()
@@ -80,7 +80,7 @@ def test_products_of_matrices(name):
 
 
 def test_the_identity_is_no_product_on_jax():
-    """A cov and A cov A^T are all that is multiplied."""
+    """A cov and A cov A^T are the only products."""
     jax = pytest.importorskip("jax")
 
     def of(mu, cov, weight):
@@ -93,11 +93,10 @@ def test_the_identity_is_no_product_on_jax():
 
 
 def peak(call):
-    """Bytes at the worst moment beside the arguments, the result among them, whoever allocates.
+    """The most bytes at a time beside the arguments, with the result, of all allocators.
 
-    Python's allocator, which is NumPy's and Numba's too, and PyTorch's are looked at side by side, at every call
-    and return of a function, be it of C. Between two of those one of both is at work, and both are taken at their
-    worst.
+    Python's allocator, which NumPy and Numba use too, and PyTorch's are read at every call and return of a
+    function, C functions included. Between two readings either may be at work, and the worst of both is taken.
     """
     worst_of_arrays = []
 
@@ -122,7 +121,7 @@ def peak(call):
 
 
 def between_marks(events):
-    """The most bytes that PyTorch has before every mark, since the one before."""
+    """The most bytes that PyTorch has between each mark and the mark before it."""
     now, worst = 0, [0]
     for event in sorted(events, key=lambda event: event.start_ns()):
         if event.name() == MARK:
@@ -141,6 +140,6 @@ def test_memory_is_the_output_and_two_matrices(framework, name, threads):
     threads(1)  # each has tiles of its own
     convert = np.asarray if framework == "numpy" else torch.from_numpy
     call, _ = calls(*map(convert, layer()))[name]
-    call()  # what is compiled or tabulated once
+    call()  # compile and tabulate once
     used = peak(call)
     assert MATRIX < used <= 3 * MATRIX + REST, used / MATRIX

@@ -1,4 +1,4 @@
-"""Affine and residual layers: to the contract where A X + b has exact numbers, else in 50 digits; singular ones."""
+"""Affine and residual layers: by the contract where A X + b is exact, else in 50 digits; and singular layers."""
 
 import itertools
 from functools import cache
@@ -13,7 +13,7 @@ from tests import truth
 from tests.rows import function
 from tests.test_inputs import gaussian
 
-# Products of n terms round by n eps of their absolute sums; 8 covers the few of them a layer chains
+# a sum of n products has an error of n eps of its absolute sum; 8 covers the few such sums that a layer chains
 ROUNDINGS = 8
 
 
@@ -49,7 +49,7 @@ SKIPS = {"matrix": np.array([[0.5, -1.0, 0.0], [2.0, 0.25, 1.0], [-0.75, 0.5, 0.
 
 @cache
 def truth_behind(name):
-    """Of f(A X + b): (means, K, gains) in 20 digits, each with the error that the contract allows, in eps."""
+    """(means, K, gains) of f(A X + b) in 20 digits, each with the error that the contract allows, in eps."""
     f, mu, cov = truth.activation(row_of(name)), A @ MU + B, A @ COV @ A.T
     n = len(mu)
     neurons = [truth.neuron_truth(f, mu[i], cov[i, i]) for i in range(n)]
@@ -121,7 +121,7 @@ def test_residual_moments_are_stein_lemma(name, skip):
 
 @pytest.mark.parametrize("skip", ["matrix", "identity"])
 def test_what_is_certain_is_uncorrelated_on_a_jump_too(skip):
-    """X_1 = 0 and X_2 ~ N(1, 1): of H(X_2) + X_2 the variance is Phi (1 - Phi) + 1 + 2 phi at 1."""
+    """X_1 = 0 and X_2 ~ N(1, 1): the variance of H(X_2) + X_2 is Phi (1 - Phi) + 1 + 2 phi at 1."""
     mu, cov, eye = np.array([0.0, 1.0]), np.diag([0.0, 1.0]), np.eye(2)
     C = eye if skip == "matrix" else skip
     _, full, cross = fm.residual_moments("heaviside", mu, cov, eye, C=C, return_cross=True)
@@ -143,7 +143,7 @@ def test_residual_moments_batch():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("seed", range(5))
 def test_singular_products_go_through(dtype, seed):
-    """Rows of A that cancel: variances of A cov A^T that are 0 but for rounding, of either sign."""
+    """Rows of A that cancel give A cov A^T variances that are 0 up to rounding, of either sign."""
     rng = np.random.default_rng(seed)
     mu, cov = gaussian(3, dtype, seed=seed)
     root = rng.normal(size=(3, 1)).astype(dtype)

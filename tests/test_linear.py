@@ -1,4 +1,4 @@
-"""The fused layer with Gaussian weights on the CPU: the definition in more digits, tiles of every raggedness."""
+"""The fused layer with Gaussian weights on the CPU, against the definition in more digits, at ragged sizes."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import fastmoments as fm
 from fastmoments_kernels.cpu import elementwise, layers, linear_marginals
 from tests.rows import activations, numbers
 
-# (rows, depth, columns): one of each, less than a vector, ragged in all, several panels, several blocks of rows
+# (rows, depth, columns): one of each, less than a vector, ragged in all, several panels, several chunks of rows
 SHAPES = ((1, 1, 1), (5, 3, 2), (13, 7, 17), (11, 16, 33), (200, 5, 40), (100, 70, 64))
 DTYPES = ("float32", "float64")
 
@@ -46,7 +46,7 @@ def test_sums_are_the_definition(shape, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @activations
 def test_the_activation_is_the_ufunc(row, dtype):
-    """On the sums' own bits: the ufuncs are judged by the tables."""
+    """The activation gives the ufunc's bits on the sums; the tables judge the ufuncs."""
     own = tuple(np.asarray(number, dtype) for number in numbers(row.name))
     for shape in ((13, 7, 17), (100, 3, 40)):
         given = draw(shape, dtype)
@@ -122,7 +122,7 @@ def test_parameters_and_errors():
 
 
 def test_tensors_are_arrays():
-    """On the tensors' memory; where derivatives are asked for, by the operations that have them."""
+    """The kernel works on the tensors' memory; inputs that need gradients take the differentiable operations."""
     torch = pytest.importorskip("torch")
     arguments = flat(draw((12, 7, 17), "float32"))
     wanted = fm.bayes_linear_marginals(*arguments, activation="npn")
@@ -138,5 +138,5 @@ def test_tensors_are_arrays():
     assert tracked.mean.grad_fn is not None and bare.mean.grad_fn is None
     for got, with_gradient, want in zip(bare, tracked, wanted, strict=True):
         assert got.dtype == torch.float32 and np.array_equal(got.numpy(), want)
-        # sums in another order, and what an activation of slope below 3 makes of them
+        # sums in another order, through an activation of slope below 3
         np.testing.assert_allclose(with_gradient.detach().numpy(), want, rtol=0, atol=64 * np.finfo("float32").eps)

@@ -1,6 +1,6 @@
 """Derivatives of the bivariate normal distribution function and its log: in closed form, by autograd and by JAX.
 
-Where limits are equal, opposite, infinite, far out, or perfectly correlated.
+The limits are equal, opposite, infinite, far out, or perfectly correlated.
 """
 
 from functools import cache
@@ -35,7 +35,7 @@ POINTS = [
     (-6.0, -6.0, 0.0),
     (-0.5, 0.25, 0.0),
 ]
-# beyond what the truth integrates: P is a product, or the law of one variable, or known from elsewhere to 17 digits
+# points that the truth cannot integrate: P is a product, or of one variable, or known to 17 digits otherwise
 FAR = [(-301.75, 1.125, 0.0), (-3333.25, 1.125, 0.0), (1.25, -300.5, 0.0)]
 KNOWN = {(-100.0, -100.0, 0.5): ("66.676662172728642", "66.676662172728642", "4446.4435458362744")}
 PERFECT = [(-3.0, -2.0, 1.0), (-2.0, -3.0, 1.0), (-3.0, 4.0, -1.0), (1.0, 0.5, 1.0), (2.0, 1.0, -1.0)]
@@ -63,7 +63,7 @@ def probability(h, k, rho):
 
 
 def bends(point, slopes):
-    """The second derivatives, by those of the density: rows d slope / d(h, k, rho)."""
+    """The second derivatives from those of the density: rows d slope / d(h, k, rho)."""
     h, k, rho = map(mpf, point)
     square = (1 - rho) * (1 + rho)
     if square == 0:
@@ -81,7 +81,7 @@ def bends(point, slopes):
 
 @cache
 def log_truth(point):
-    """(slopes of log P, their condition numbers, second derivatives of log P, the sizes of what makes those)."""
+    """(slopes of log P, their condition numbers, second derivatives of log P, the sizes of their terms)."""
     with mp.workdps(60):
         if point in KNOWN:
             slopes = [mpf(x) for x in KNOWN[point]]
@@ -196,7 +196,7 @@ def test_slope_far_out_where_the_other_limit_hardly_counts(route, dtype):
 
 
 def test_logarithm_in_float32_where_the_integral_is_narrower_than_its_ends_are_rounded():
-    """-log P is half the least squares of the quadratic form, and a logarithm, here less than 60."""
+    """-log P is half the least value of the quadratic form, plus a logarithm, which is less than 60 here."""
     points = [(-1e5, -1e5, 0.5), (-1e4, -1e4, -0.75), (-3000.0, -3000.0, -0.75), (-1e6, -3e5, 0.5)]
     inputs = [torch.tensor(x, dtype=torch.float32) for x in zip(*points, strict=True)]
     found = on_torch.function(None, "log_bivariate_normal_cdf", torch.float32)(*inputs)

@@ -1,8 +1,8 @@
 """Dense covariances and their gradients by the accuracy contract of matrices.
 
 |error_ij| <= 8 eps (sqrt(K_ii K_jj) + cond_ij |K_ij|), exactly symmetric, eigenvalues above -n eps trace, and
-permuted inputs give the permuted result. Gradients are judged alike, with the scale that a derivative has between
-equal neurons for sqrt(K_ii K_jj).
+permuted inputs give the permuted result. Gradients have the same bound, with a derivative's scale between equal
+neurons in place of sqrt(K_ii K_jj).
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def moments(row, mu, cov, dtype):
 
 
 def assert_within(got, want, size, dtype, what):
-    """Size is what one eps of rounding may move."""
+    """Assert that errors are within 8 eps of `size`."""
     info = np.finfo(dtype)
     allowed = np.maximum(BOUND * info.eps * size, info.tiny)
     excess = np.abs(got - want) - allowed
@@ -88,7 +88,7 @@ def assert_permutes(row, mu, cov, dtype):
     mean_2, out_2 = moments(row, mu[order], cov[np.ix_(order, order)], dtype)
     assert np.array_equal(mean[order], mean_2)
     sd = np.sqrt(np.diag(out).astype(np.float64))
-    # the bound without its second term, which is at least as large as nothing
+    # the bound without its second term, which is not negative
     assert_within(out_2, out[np.ix_(order, order)], (sd[:, None] * sd)[np.ix_(order, order)], dtype, "cov")
 
 
@@ -105,7 +105,7 @@ def assert_permutes(row, mu, cov, dtype):
 )
 @every
 def test_routes_agree(row, kind, n):
-    """The matrix, by the series or not, is that of the pair function, which the tables judge; and a covariance."""
+    """The matrix, by series or formula, is that of the pair function, which the tables judge, and a covariance."""
     mu, cov = draw(kind, n)
     for dtype in ("float64", "float32"):
         _, out = moments(row, mu, cov, dtype)
@@ -118,7 +118,7 @@ def test_routes_agree(row, kind, n):
 
 
 def gradient(neurons, cov, mean_bar, cov_bar):
-    """Return mu_bar and cov_bar: values, and what one eps may move in all their terms."""
+    """Return mu_bar and cov_bar: values, and the sum of the errors that one eps makes in their terms."""
     own, pairs, scales = neurons.values(), neurons.pairs(cov), neurons.scales()
     pairs = {name: (pairs[name].value, pairs[name].cond, scales[name]) for name in scales}
     own = {name: (*value, 0) for name, value in own.items()}
@@ -129,14 +129,14 @@ def gradient(neurons, cov, mean_bar, cov_bar):
             own,
             pairs,
             *(np.abs(x) for x in (mean_bar, np.diag(cov_bar), weights)),
-            # what vanishes has an infinite condition number
+            # a value of 0 has an infinite condition number
             lambda value, cond, scale: np.where(value == 0, 0, np.abs(value) * (1 + cond)) + scale,
         ),
     )
 
 
 def _contract(own, pairs, mean_bar, var_bar, weights, of):
-    """Sum the terms; `of` takes value, condition number and scale of a derivative to what is summed."""
+    """Sum the terms that `of` makes of each derivative's value, condition number and scale."""
     off = {name: np.where(weights == 0, 0, weights * of(*pairs[name])) for name in pairs}
     mu_bar = mean_bar * of(*own["gain"]) + var_bar * of(*own["var_d_mu"]) + off["d_mu_1"].sum(axis=1)
     diagonal = mean_bar * of(*own["mean_d_var"]) + var_bar * of(*own["var_d_var"]) + off["d_var_1"].sum(axis=1)

@@ -1,4 +1,4 @@
-"""Mixtures of more components than a ufunc has operands: sums of 40 digits, and how many are compiled."""
+"""Mixtures with more components than a ufunc has operands: sums in 40 digits, and the number of compilations."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ MIXTURE = {
 
 
 def bumps(mu, cov):
-    """E of every component, or of every pair of one neuron each, by the determinant and inverse of I + tau cov."""
+    """The expectations of all components, or of all pairs of them, by determinant and inverse of I + tau cov."""
     taus, centers = (list(map(mpf, MIXTURE[key])) for key in ("taus", "centers"))
 
     def expected(*which):
@@ -56,7 +56,7 @@ def cov(i, j):
 
 
 def close(got, truth):
-    """To the contract's 8 eps of every term and its condition number, which is of order one: some ten roundings."""
+    """Assert the contract for every term: 8 eps with condition numbers of order one, some ten roundings."""
     value, size = truth
     assert abs(got - float(value)) <= 80 * EPS * float(size)
 
@@ -78,7 +78,7 @@ def test_mean_of_many_components():
 def test_cov_of_many_components():
     found = fm.gaussian_mixture_cov(MU[0], MU[1], COV[0, 0], COV[1, 1], COV[0, 1], **MIXTURE)
     close(found, cov(0, 1))
-    # a pair of mixtures of 9 and of 21, the missing ones without weight
+    # a pair of mixtures with 9 and 21 components; the missing ones have weight 0
     few = {key: (value[:9], value) for key, value in MIXTURE.items()}
     few["weights"] = (np.append(MIXTURE["weights"][:9], np.zeros(12)), MIXTURE["weights"])
     few |= {key: (MIXTURE[key], MIXTURE[key]) for key in ("taus", "centers")}

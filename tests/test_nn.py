@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def test_kl_is_its_integral():
-    """Of one weight and one bias, by quadrature of the definition."""
+    """The KL divergence of one weight and one bias is the integral of its definition."""
     layer = fm.nn.BayesLinear(1, 1, prior_sd=0.7, initial_sd=0.3)
     with torch.no_grad():
         layer.bias_mean.fill_(0.4)
@@ -69,15 +69,15 @@ def test_state_dict_and_deepcopy():
 )
 def test_an_activation_is_its_function(activation, f):
     x = torch.linspace(-3, 3, 11)
-    # arguments of exp and cos up to 5 are rounded, and numbers up to 2 made of them
+    # rounded arguments of exp and cos up to 5, and values up to 2
     torch.testing.assert_close(fm.nn.Activation(activation)(x), f(x), rtol=0.0, atol=16 * torch.finfo(x.dtype).eps)
-    if not isinstance(activation, fm.GaussianMixture):  # which has no defaults
+    if not isinstance(activation, fm.GaussianMixture):  # the activation without defaults
         assert torch.equal(fm.nn.Activation(type(activation))(x), fm.nn.Activation(type(activation)())(x))
 
 
 def test_an_activation_without_a_closed_form():
     x = torch.linspace(-3, 3, 11)
-    close = {"rtol": 4 * torch.finfo(x.dtype).eps, "atol": 0.0}  # a few operations, none of which cancels
+    close = {"rtol": 4 * torch.finfo(x.dtype).eps, "atol": 0.0}  # a few operations without cancellation
     torch.testing.assert_close(fm.nn.Activation("silu")(x), torch.nn.functional.silu(x), **close)
     activation = fm.nn.Activation(fm.Custom(np.arctan))
     torch.testing.assert_close(activation(x), torch.atan(x))
@@ -124,7 +124,7 @@ def test_a_bounded_output_begins_away_from_zero():
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_training_by_the_evidence_lower_bound(deterministic):
-    """A few steps either way raise the bound."""
+    """A few steps of training raise the bound."""
     x = torch.linspace(-1, 1, 64)[:, None]
     y = torch.sin(3 * x)
     model = nn.Sequential(fm.nn.BayesLinear(1, 16), fm.nn.Activation(fm.NPN()), fm.nn.BayesLinear(16, 1))

@@ -1,4 +1,4 @@
-"""Matrices that are no covariance, covariances that are taken for variances, variances below 0: what is said."""
+"""Warnings and errors: matrices that are no covariance, covariances in place of variances, variances below 0."""
 
 import warnings
 from functools import partial
@@ -23,7 +23,7 @@ def with_pair(n, value, dtype=np.float64):
 
 @pytest.fixture
 def silence():
-    """No warning goes by."""
+    """Fail if a warning is issued."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -148,7 +148,7 @@ def test_a_variance_below_0_by_rounding_is_told_the_way_out():
 
 
 def test_threads_answer_for_their_own_tiles():
-    """Whichever thread meets the pair: matrices of several blocks, the pair in each of them in turn."""
+    """The warning comes from any thread: matrices of several tiles have the pair in each tile in turn."""
     mu, cov = gaussian(200)
     for i, j in ((0, 1), (3, 70), (100, 199), (150, 160)):
         bad = cov.copy()

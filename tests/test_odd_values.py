@@ -1,4 +1,4 @@
-"""What odd values mean: nan, inf, no variance, correlations of one and beyond, one triangle, a pair exchanged."""
+"""Odd values: nan, inf, no variance, correlations of one and beyond, one triangle, a pair exchanged."""
 
 from functools import partial
 
@@ -79,7 +79,7 @@ def test_beyond_one_by_rounding_is_one_and_by_mistake_nan(name):
 def test_zero_variance_is_the_function_itself(name, mu):
     formula = row_of(name).formula
     mean, var = formula.function(mu, *numbers(name)), interface_of(formula)["conditional_var"](mu)
-    # not to the bit: another compiler's exp
+    # not to the bit, because another compiler has another exp
     close = partial(np.testing.assert_allclose, rtol=4 * np.finfo(np.float64).eps, atol=0)
     close(function(name, "mean")(mu, 0.0), mean)
     close(function(name, "var")(mu, 0.0), var)
@@ -95,7 +95,7 @@ def test_zero_variance_is_the_function_itself(name, mu):
 @pytest.mark.parametrize("name", ["gaussian", "npn", "npn_linear", "gaussian_mixture"])
 @pytest.mark.parametrize("tau", [-0.3, -5.0])  # with the variances below E f(X) exists, or does not
 def test_a_negative_precision_is_nan_everywhere(name, tau):
-    """Of its neuron and the pairs it is in, whatever of its moments exist."""
+    """A negative precision makes its neuron and all pairs with it nan, even where moments exist."""
     taus = np.array([1.0, tau, 2.0])
     own = {"weights": [0.5, 1.5], "taus": np.stack([taus, np.ones(3)], 1)} if "mixture" in name else {"tau": taus}
     pair = {key: (x[1], x[2]) if np.ndim(x) == np.ndim(taus) + ("mixture" in name) else x for key, x in own.items()}

@@ -1,4 +1,4 @@
-"""`out` that shares memory with what is read: the result is that of copies, bit for bit, or an error."""
+"""`out` that shares memory with an input: the result has the bits of the result with copies, or is an error."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ overlaps = pytest.mark.parametrize("activation", ["relu", "tanh"])
 
 
 def shifted(array, shift):
-    """The array, and another of its shape that begins so many elements behind it, in one buffer."""
+    """The array, and another of its shape that begins `shift` elements behind it in one buffer."""
     buffer = np.zeros(array.size + abs(shift))
     ahead, behind = buffer[: array.size], buffer[abs(shift) :]
     one, two = (ahead, behind) if shift >= 0 else (behind, ahead)
@@ -61,10 +61,10 @@ def test_mean_over_a_parameter():
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("kind, inputs, outputs", [("mean", 2, 1), ("marginals", 2, 2), ("cov", 5, 1)])
 def test_ufuncs(kind, inputs, outputs, masked):
-    """NumPy copies what overlaps, for our loops write a chunk before they read the next."""
+    """NumPy copies overlapping arrays, because our loops write a chunk before they read the next."""
     count, rng = 20000, np.random.default_rng(0)
     others = [rng.uniform(0.5, 1.5, count) for _ in range(inputs - 1)]
-    others[-1] *= 0.1 if kind == "cov" else 1.0  # a covariance that there is
+    others[-1] *= 0.1 if kind == "cov" else 1.0  # a matrix that is a covariance
     where = rng.random(count) < 0.5 if masked else True
     values = rng.uniform(0.5, 1.5, count)
     call = getattr(fm, f"relu_{kind}")
@@ -85,7 +85,7 @@ def test_outputs_have_no_memory_in_common():
     row = np.empty(4)
     with pytest.raises(ValueError, match="out: two of the arrays have memory in common"):
         fm.relu_marginals(mu, 1.0, out=(row, row))
-    # bounds that overlap are none
+    # memory bounds may overlap where no element does
     both = np.empty(8)
     mean, var = fm.relu_marginals(mu, 1.0, out=(both[::2], both[1::2]))
     assert np.array_equal(mean, fm.relu_mean(mu, 1.0)) and np.array_equal(var, fm.relu_var(mu, 1.0))

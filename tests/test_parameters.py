@@ -26,7 +26,7 @@ def of_kind(rows):
 
 
 def values(row):
-    """A pair of values for every parameter; of a mixture one for every component's."""
+    """A pair of values for every parameter, and for every component of a mixture's parameter."""
     names = [field.name for field in fields(row.activation)]
     if row.components:
         names = [f"{name}[{k}]" for name in names for k in range(COMPONENTS)]
@@ -61,7 +61,7 @@ def test_one_per_neuron_is_each_neuron_with_its_own(row):
 @of_kind(PARAMETERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_derivatives_along_parameters(row, dtype):
-    """At the scale of Cauchy and Schwarz; the quadrature's sums round as often as the formulas do."""
+    """Derivatives agree with integrals at the scale of Cauchy and Schwarz; both have a few roundings."""
     pairs, eps = values(row), float(np.finfo(dtype).eps)
     for inputs in PAIRS:
         neuron = np.array([inputs[0], inputs[2], *(p for p, _ in pairs.values())], dtype)
@@ -79,8 +79,8 @@ def test_derivatives_along_parameters(row, dtype):
 def integrated(row, inputs, pairs, which):
     """d mean, d var and d cov along parameter `which` of the first neuron, and their scales.
 
-    Gauss-Legendre on panels that end at kinks, over X_1 and over X_2 given X_1; df/dp by a complex step, which
-    rounds nothing away.
+    Gauss-Legendre on panels that end at kinks, over X_1 and over X_2 given X_1; df/dp by a complex step, which does
+    not cancel.
     """
     mu_1, mu_2, var_1, var_2, cov_12 = inputs
     one, two = ([pair[i] for pair in pairs.values()] for i in (0, 1))
@@ -140,7 +140,7 @@ def test_vjp_along_parameters(row, dtype):
 @pytest.mark.feature("PyTorch", "gradients along parameters")
 @pytest.mark.feature("JAX", "gradients along parameters")
 def test_vjp_along_parameters_of_every_library():
-    """Scalars are one number to each neuron; other libraries' arrays come back as their own."""
+    """A scalar is one number for all neurons; gradients are arrays of the parameters' library."""
     torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
     mu, cov = gaussian(3)
     arrays = mu, cov, np.cos(np.arange(3.0)), np.ones((3, 3))
@@ -188,7 +188,7 @@ def test_second_derivatives_of_a_flat_bump(library):
     functions = {
         "mean": lambda tau: fm.gaussian_mean(mu_1, var_1, tau=tau, center=center),
         "var": lambda tau: fm.gaussian_var(mu_1, var_1, tau=tau, center=center),
-        # of equal taus the mixed derivative counts twice, and cov is 0 in either's square
+        # with equal taus the mixed derivative counts twice, and the second along one tau alone is 0
         "cov": lambda tau: fm.gaussian_cov(mu_1, mu_2, var_1, var_2, cov_12, tau=(tau, tau), center=center),
     }
     # values, first and second derivatives

@@ -1,4 +1,4 @@
-"""What `make bench-peers` compares is what it says: right where a method is exact, at sizes that take no time."""
+"""`make bench-peers` compares what it says: methods are right where they are exact, at sizes that take no time."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from tests import truth  # noqa: E402
 
 @pytest.mark.parametrize("point", [(1.5, -2.0, 0.6), (-0.25, 0.75, -0.99), (-9.0, -7.0, 0.5)])
 def test_two_integrals_agree(point):
-    """One neuron's in fixed panels, and the tests' adaptive one."""
+    """The integral of one neuron on fixed panels agrees with the tests' adaptive one."""
     h, k, rho = point
     f = truth.activation(row_of("relu"))
     want = truth.cov_truth(f, f, h, k, 1.0, 1.0, rho, 18).value
@@ -27,7 +27,7 @@ def test_every_method_is_right_where_it_is_exact():
     rho = np.array([0.5, -0.9, 1e-4])
     want = np.array([float(pair_truth.truth("relu", *point)) for point in zip(h, k, rho, strict=True)])
     methods = peers.relu_methods()
-    # of zero mean; of first order in the correlation, of which the second is rho^2 / (4 pi)
+    # zero mean: of first order in the correlation; the second order is rho^2 / (4 pi)
     for name in ("fastmoments", "SciPy", "quadrature, 20 nodes", "DVI", "zero-mean formula"):
         np.testing.assert_allclose(methods[name](h, k, rho)[:2], want[:2], rtol=1e-9, err_msg=name)
     for name in ("fastmoments", "SciPy", "quadrature, 20 nodes", "DVI", "series, 5 terms", "gain map"):

@@ -1,4 +1,4 @@
-"""What a process may do around a call: end, fork, do without threads or without a compiler."""
+"""Processes that end or fork around a call, or have no threads or no compiler."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 import fastmoments as fm
 from fastmoments_kernels import threads
 
-HANGS = 600  # seconds: bounds a hang, and nothing else; what a busy machine takes to compile is below
+HANGS = 600  # seconds: it bounds a hang only; a busy machine compiles in less
 CALL = """
 import atexit, os, signal, sys, threading, time
 import numpy as np, fastmoments as fm
@@ -35,7 +35,7 @@ threading.Thread(target=compile_for_a_while).start()
 held.wait()
 child = os.fork()
 if not child:
-    signal.alarm(300)  # ends it if it hangs
+    signal.alarm(300)  # ends the process if it hangs
 call()
 if child:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -56,7 +56,7 @@ def printed(program, **environment):
 
 @pytest.fixture(scope="module")
 def expected():
-    fm.relu_mean(0.0, 1.0)  # kept on disk, as what follows is
+    fm.relu_mean(0.0, 1.0)  # compiled code is kept on disk, also by the next lines
     return fm.relu_moments(np.linspace(-1.0, 1.0, 200), np.eye(200) + 0.1).cov.sum()
 
 
@@ -64,7 +64,7 @@ def expected():
 @pytest.mark.parametrize("before", ["", "call()\n"], ids=["first", "again"])
 @pytest.mark.parametrize("late", LATE)
 def test_calls_after_the_main_thread_has_ended(late, before, expected):
-    """When no pool of threads, there or new, takes work any more."""
+    """Calls work when no pool of threads, old or new, takes work any more."""
     assert printed(CALL + before + LATE[late]) == [expected] * (2 if before else 1)
 
 
@@ -76,7 +76,7 @@ def test_a_child_forked_while_another_thread_compiles(expected):
 
 
 def test_what_no_thread_begins_the_caller_does(monkeypatch):
-    """Each part once: where threads are refused, and where one is late."""
+    """The caller does each part once, where threads are refused and where one is late."""
     done = []
 
     class Pool:

@@ -5,7 +5,7 @@ import pytest
 from tests.processes import python
 from tests.rows import QUICK
 
-# no vectors but the oldest, and no fused products; those of most machines; what is left without AVX
+# only the oldest vectors and no fused products; the features of most machines; the features left without AVX
 SETTINGS = {
     "generic": {"NUMBA_CPU_NAME": "generic"},
     "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi2"},
@@ -21,7 +21,7 @@ print(machine.AVX512, machine.VECTOR, products.SUMS, patches.HEIGHT, LANES)
 
 @others
 def test_all_widths_follow_what_is_compiled_for(setting):
-    """Half the registers, and half as wide, whatever this machine has."""
+    """Without AVX-512 kernels use half as many registers, half as wide, on any machine."""
     assert python("-c", WIDTHS, **setting).split() == ["False", "32", "4", "4", "16"]
 
 

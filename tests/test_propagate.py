@@ -135,7 +135,7 @@ def test_joined_and_scaled_variances():
 
 
 def test_bounds_of_joined_values():
-    """Twice the same error, side by side."""
+    """Joining a value with itself doubles its squared error bound."""
     mu, cov = gaussian(6)
     once = fm.nn.propagate(Of(lambda m, x: x.relu()), mu, cov, bound=True).bound
     twice = fm.nn.propagate(Of(lambda m, x: torch.cat([x.relu(), x.relu()], 1)), mu, cov, bound=True).bound
@@ -163,7 +163,7 @@ def test_a_subclass_with_its_own_forward_is_traced():
 
 
 def test_rounding_of_sums_goes_through():
-    """x - x but for rounding: variances of either sign that are 0, which the next activation takes."""
+    """x - x has variances that are 0 up to rounding, of either sign; the next activation takes them."""
     (mu, cov), model = gaussian(6), Of(lambda m, x: F.relu(m.linear(x) - 0.1 * (10.0 * m.linear(x))))
     mean, full = fm.nn.propagate(model.requires_grad_(False), mu, cov)
     assert mean.abs().max() < 1e-7 and (full.diagonal() >= 0.0).all() and full.abs().max() < 1e-14

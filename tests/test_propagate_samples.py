@@ -24,7 +24,7 @@ CHUNK = 10**5
 
 @functools.cache
 def standard_errors():
-    """How many of them an estimate may be off."""
+    """The number of standard errors by which an estimate may be off."""
     sizes = [case.module(torch.zeros(1, *case.shape, dtype=torch.float64)).numel() for case in CASES.values()]
     compared = sum(m + m * (m + 1) // 2 for m in sizes)
     return norm.isf(LEVEL / 2 / compared)
@@ -35,7 +35,7 @@ def test_every_module_has_a_case():
 
 
 def outputs_of(module, x):
-    """f(x) of every row; of random weights a draw for each."""
+    """f(x) of every row, with a draw of random weights for each row."""
     if not isinstance(module, fm.nn.BayesLinear):
         return module(x)
     mean, var, bias, bias_var = (value.expand(len(x), *value.shape) for value in module.distribution())
@@ -59,7 +59,7 @@ def test_moments_are_those_of_samples(name, count):
             off = outputs_of(module, x).reshape(CHUNK, -1) - mean
             for total, new in zip(sums, (off.sum(0), off.T @ off, (off * off).T @ (off * off)), strict=True):
                 total += new
-    # if the mean is right, products of what is off it have the covariance for their mean
+    # if the mean is right, products of deviations from it have the covariance as their mean
     shift, product, square = (total / count for total in sums)
     errors = torch.sqrt((square - product**2).clamp_min(0.0) / count)
     variances = (torch.diag(product) - shift**2) / count
@@ -69,20 +69,20 @@ def test_moments_are_those_of_samples(name, count):
 
 @pytest.mark.parametrize("name", CASES)
 def test_variances_alone_are_the_diagonal(name):
-    """Of independent inputs, whose full covariance is diagonal."""
+    """Variances of independent inputs give those of the full covariance, which is diagonal."""
     module, shape = CASES[name]
     mu, cov = gaussian(shape)
     var = torch.diag(cov)
     full = fm.nn.propagate(module, mu[None], torch.diag(var)[None])
     mean, out = fm.nn.propagate(module, mu[None], var.reshape(1, *shape), covariance="diagonal")
-    # what has no closed form is right to 1e-10
+    # activations without a closed form are right to 1e-10
     torch.testing.assert_close(mean, full.mean, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(out.reshape(-1), torch.diagonal(full.cov[0]), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("target", functions.MODULES, ids=lambda target: getattr(target, "__name__", target))
 def test_functions_are_their_modules(target):
-    """The same values, with arguments where they need some."""
+    """A function has the values of its module, with arguments where it needs some."""
     name = target if isinstance(target, str) else target.__name__.strip("_")
     arguments = {"threshold": (0.2, -0.3), "clamp": (-0.5, 0.5), "avg_pool2d": (2,), "adaptive_avg_pool2d": (1,)}
     given = arguments.get(name, ())

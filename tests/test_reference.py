@@ -1,4 +1,4 @@
-"""The readable reference says what the judge says, to the accuracy it states."""
+"""The readable reference agrees with the tests' truth, to the accuracy that it states."""
 
 import pytest
 

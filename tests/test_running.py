@@ -90,9 +90,9 @@ def test_a_spawned_child_computes():
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory in use is read from Linux's /proc")
 @pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
 def test_calls_leave_no_memory_behind(framework):
-    """Of 10^5 calls none may keep the smallest of Python's objects, 16 bytes.
+    """10^5 calls keep less than the smallest Python object, 16 bytes, each.
 
-    What the process keeps once, for caches and as its allocators please, is not in every round; a leak is.
+    Memory for caches and of allocators is taken once and not in every round; a leak is in every round.
     """
     library = pytest.importorskip(framework)
     convert = {"numpy": np.asarray, "torch": getattr(library, "from_numpy", None)}.get(framework)
@@ -112,7 +112,7 @@ def _resident():
 
 
 def test_an_edited_formula_runs_at_once(tmp_path):
-    """Numba's own cache would run the old machine code: it looks at the loops' file only."""
+    """Numba's own cache would run the old machine code, because it looks at the loops' file only."""
     package = tmp_path / "fastmoments_kernels"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(fastmoments_kernels.__file__).parent, package, ignore=ignored)
@@ -174,7 +174,7 @@ def test_activations_compare_and_pickle():
 
 
 def test_ufuncs_do_not_warn_of_what_they_leave_out():
-    """0 / 0 where there is no variance, an exponential beyond what is chosen; the caller's own flags stay."""
+    """No warning of 0 / 0 without variance or of an overflow that is not chosen; the caller's flags stay."""
     for real in (np.float32, np.float64):
         with np.errstate(all="raise"):
             assert fm.ufuncs.relu_mean(real([-1.0, 0.0, 2.0]), real(0.0)).tolist() == [0.0, 0.0, 2.0]
@@ -256,9 +256,9 @@ def test_a_missing_extra_names_the_command(missing, use, message):
 
 @pytest.fixture
 def on_a_card(monkeypatch):
-    """What stands for a tensor on CUDA, and kernels that nobody has imported yet."""
+    """A stand-in for a tensor on CUDA, and kernels that were not imported yet."""
     pytest.importorskip("torch")
-    # where others have imported it, also a name in its package
+    # if it was imported before, it is a name in its package too
     monkeypatch.delattr(fastmoments_kernels, "gpu", raising=False)
     for name in [name for name in sys.modules if name.startswith("fastmoments_kernels.gpu")]:
         monkeypatch.delitem(sys.modules, name)
@@ -288,7 +288,7 @@ def test_an_old_triton_is_named(monkeypatch, on_a_card):
 
 
 def test_cards_of_amd_take_torch_operations(monkeypatch):
-    """PyTorch calls them cuda too; Triton's options there are others."""
+    """PyTorch calls AMD's cards cuda too, but Triton has other options for them."""
     torch = pytest.importorskip("torch")
     from torch._subclasses import FakeTensorMode
 

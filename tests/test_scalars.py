@@ -18,7 +18,7 @@ DTYPES = ("float64", "float32")
 
 
 def cases():
-    """Each of both kinds quickly."""
+    """(row, kind) of activations without components; `make test` runs one of each kind that compiles quickly."""
     for row, kind in product(CATALOGUE, ("mean", "cov")):
         if not row.components:
             quick = (row.name, kind) in (("npn", "mean"), ("relu", "cov"))
@@ -93,7 +93,7 @@ kernels = pytest.mark.parametrize("kernel", ["of_neurons", pytest.param("of_pair
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton has wheels for Linux only")
 @kernels
 def test_triton_kernels_call_it(kernel):
-    """Interpreted: the largest error in eps of what NumPy gives, float64's and float32's."""
+    """Interpreted, with the largest error against NumPy's results, in eps of float64 and of float32."""
     for error in map(float, run_triton(kernel, interpret="1")):
         # both within the contract, at conditions below 3
         assert error <= 2 * conformance.BOUND * 4

@@ -1,4 +1,4 @@
-"""Every scale that numbers have, from 1e-300 to 1e300 in variances: by homogeneity to the bit, and by closed forms.
+"""Every scale of numbers, from 1e-300 to 1e300 in variances: by homogeneity to the bit, and by closed forms.
 
 Kinked activations are homogeneous: inputs times a power of two give outputs times its powers, without rounding.
 Smooth ones have closed forms where means are 0, of which mpmath knows every digit at every scale.
@@ -59,7 +59,7 @@ def test_homogeneous_activations_scale_to_the_bit(name, module, kind):
 
 
 def is_equal(got, expected):
-    """To the bit; below the smallest normal number all results may be lost."""
+    """Whether results are equal to the bit; below the smallest normal number they may be lost."""
     lost = np.abs(expected) < TINY
     return np.array_equal(got[~lost], expected[~lost], equal_nan=True) and (np.abs(got[lost]) <= TINY).all()
 
@@ -68,7 +68,7 @@ def matrix():
     rng = np.random.default_rng(3)
     root = rng.normal(size=(20, 21))
     cov = root @ root.T / 20
-    cov[3], cov[:, 3] = cov[4], cov[:, 4]  # twice the same
+    cov[3], cov[:, 3] = cov[4], cov[:, 4]  # duplicates
     cov[3, 3] = cov[3, 4] = cov[4, 3] = cov[4, 4]
     cov = 0.5 * (cov + cov.T)
     mu = rng.normal(size=20)
@@ -96,7 +96,7 @@ def test_matrices_scale_to_the_bit(name, orders):
 
 @pytest.mark.parametrize("var", SCALES)
 def test_a_step_or_probit_of_two_centred_neurons_is_an_arcsine(var):
-    """Cov = asin(r) / (2 pi) of correlation r, with the noise of probit's own in the variances (Sheppard 1899)."""
+    """Cov = asin(r) / (2 pi), r the correlation, with probit's noise in the variances (Sheppard 1899)."""
     v, c = mpf(var), mpf(var / 2)
     for name, noise, factor in (("heaviside", 0, 1), ("probit", 1, 1), ("erf", mpf(1) / 2, 4)):
         with mp.workdps(40):
@@ -113,7 +113,7 @@ def test_bumps_of_two_centred_neurons(var):
         truth = 1 / mp.sqrt((1 + v) ** 2 - c * c) - 1 / (1 + v)
         spread = 1 / mp.sqrt(1 + 2 * v) - 1 / (1 + v)
     for name, factor in (("gaussian", 1), ("npn", q * q)):
-        # cond: up to 4 of a variance and as much of a precision
+        # condition numbers: up to 4 for a variance, and as much for a precision
         for got, want in (
             (getattr(fm, f"{name}_cov")(0.0, 0.0, var, var, var / 2), truth),
             (getattr(fm, f"{name}_var")(0.0, var), spread),
@@ -163,7 +163,7 @@ def test_a_step_far_out():
 
 @pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
 def test_float32_bumps_lose_nothing_on_the_way(framework):
-    """tau var beyond float32's largest number, and a bump below its smallest that the amplitude lifts above it."""
+    """tau var overflows in float32, or a bump underflows where its product with the amplitude does not."""
     arrays = {"numpy": np.float32, "torch": pytest.importorskip("torch").tensor, "jax": np.float32}[framework]
     if framework == "jax":
         arrays = pytest.importorskip("jax.numpy").float32

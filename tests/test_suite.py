@@ -1,4 +1,4 @@
-"""What tests must not do: skip for what is the project's own, or leave something changed to the next."""
+"""Tests must not skip for missing modules of the project, nor leave shared state changed."""
 
 import ast
 from pathlib import Path
@@ -11,14 +11,14 @@ OWN = ("fastmoments", "fastmoments_kernels", "benchmarks", "experiments", "examp
 
 
 def skipped_modules(source):
-    """Names that `pytest.importorskip` is called with."""
+    """The names with which `pytest.importorskip` is called."""
     for call in ast.walk(ast.parse(source)):
         if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("importorskip"):
             yield from (x.value for x in call.args if isinstance(x, ast.Constant))
 
 
 def test_a_module_of_our_own_that_is_missing_fails():
-    """A name that changed would be a skip that nobody looks at."""
+    """A renamed module would otherwise skip its tests unnoticed."""
     sources = {path.name: path.read_text() for path in Path(__file__).parent.glob("*.py")}
     found = {(name, module) for name, source in sources.items() for module in skipped_modules(source)}
     assert {module for _, module in found} >= {"torch", "jax"}

@@ -1,8 +1,8 @@
 """Second derivatives by automatic differentiation where a formula's |x|, max, min, where or sorting meets a tie.
 
-Values are smooth there: what is on either side of such a kink is one function written in two ways. Two kinks of one
-tie must take the same side, or their sum has the slope of neither. So the derivative at a tie is judged by those
-around it, which no kink touches.
+Values are smooth there: the two sides of such a kink are one function written in two ways. Two kinks at one tie
+must take the same side, or their sum has the slope of neither. The derivative at a tie is judged by those around
+it, which no kink touches.
 """
 
 import numpy as np
@@ -78,13 +78,13 @@ def by_jax(name, kind):
 def assert_slopes_at_ties(slopes, points):
     rng = np.random.default_rng(0)
     moves = rng.normal(size=(3, *points.shape)) * STEP
-    if points.shape[1] == 5:  # variances and cov_12 hardly move: near |rho| = 1 all depends on them
+    if points.shape[1] == 5:  # variances and cov_12 move little: near |rho| = 1 values change fast with them
         rho = points[:, 4] / np.sqrt(points[:, 2] * points[:, 3])
         moves[:, :, 2:4] *= 1e-3
         moves[:, :, 4] *= np.minimum(1.0, 1e-3 + 100 * (1 - np.abs(rho)))
     around = np.array([slopes(points + sign * move) for move in moves for sign in (1, -1)])
     middle = around.mean(0)
-    # what the slopes vary by within the moves, and their rounding
+    # the change of the slopes within the moves, and their rounding
     allowed = 3 * np.abs(around - middle).max(0) + 1e-7 * (1e-3 + np.abs(middle))
     off = np.abs(slopes(points) - middle) - allowed
     worst = np.unravel_index(np.argmax(np.where(np.isnan(off), np.inf, off)), off.shape)
@@ -121,7 +121,7 @@ def test_a_step_that_a_mean_is_on():
 
 
 def joint(weights, taus, centers, mu, var, cov):
-    """E f'(X_1) f'(X_2) = d Cov(f(X_1), f(X_2)) / d cov of two neurons of one law, and its terms' sizes in all."""
+    """E f'(X_1) f'(X_2) = d Cov(f(X_1), f(X_2)) / d cov of two equal neurons, and the sum of its terms' sizes."""
     total = size = mpf(0)
     for w, t, c in zip(weights, taus, centers, strict=True):
         for v, s, d in zip(weights, taus, centers, strict=True):
@@ -136,7 +136,7 @@ def joint(weights, taus, centers, mu, var, cov):
 
 
 def test_duplicates_of_a_mixture_whose_slopes_cancel():
-    """E f' f' by the square of E f' and the rest: component by component it is at 13 eps (1 + cond) in float32."""
+    """E f' f' is the square of E f' plus a remainder; by components its error is 13 eps (1 + cond) in float32."""
     from fastmoments_kernels.eager import on_torch
 
     own = [(0.81287676, -0.76568973), (1.51767457, 1.54824769), (-0.03958309, 0.01415889)]

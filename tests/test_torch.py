@@ -1,4 +1,4 @@
-"""PyTorch tensors: values by the accuracy contract, derivatives of every kind by value, and what inputs mean."""
+"""PyTorch tensors: values by the accuracy contract, derivatives of every kind by value, and inputs."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def gaussian(n, dtype=torch.float64, seed=0):
 
 
 def arguments(kind):
-    """Inputs of a function of one neuron, a pair or a matrix, two elements or neurons each."""
+    """Inputs of a function of one neuron, of a pair or of a matrix, with two elements or neurons each."""
     (mu, cov), (mu_2, _) = gaussian(2), gaussian(2, seed=1)
     if kind == "moments":
         return mu, cov
@@ -37,7 +37,7 @@ def leaves(*tensors):
 
 
 def assert_same(got, expected):
-    """Equal but for the order of operations, whose rounding is below 64 eps, at the scale of the largest number."""
+    """Assert equality up to 64 eps of the largest number, for operations in another order."""
     assert got.shape == expected.shape and got.dtype == expected.dtype
     error = (got - expected).abs().max().item()
     assert error <= 64 * torch.finfo(expected.dtype).eps * (1.0 + expected.abs().max().item()), (got, expected)
@@ -106,7 +106,7 @@ def test_matrices_are_those_of_numpy_on_the_same_memory(name, dtype):
 
 @names
 def test_torch_operations_give_the_matrix_of_the_kernels(name):
-    """What other devices run; the kernels' matrices are judged against the truth elsewhere."""
+    """Torch operations, which other devices run, give the kernels' matrices, which other tests judge."""
     from fastmoments_kernels.eager import on_torch
 
     mu, cov = gaussian(5)
@@ -121,7 +121,7 @@ def test_torch_operations_give_the_matrix_of_the_kernels(name):
 @names
 @pytest.mark.parametrize("kind", ["mean", "var", "cov", "moments"])
 def test_gradients_are_the_closed_forms(name, kind):
-    """Reverse and forward mode, torch.func's and torch.autograd's."""
+    """Gradients in reverse and forward mode, by torch.func and torch.autograd, are the closed forms."""
     inputs, summed = arguments(kind), total(name, kind)
     expected = closed_gradients(name, kind, inputs)
     leaf = leaves(*inputs)
@@ -142,7 +142,7 @@ def test_gradients_are_the_closed_forms(name, kind):
 @one_name
 @pytest.mark.parametrize("kind", ["mean", "var", "cov", "moments"])
 def test_compiled_gradients_are_the_closed_forms(name, kind):
-    """Operators are given the activation's name and parameters: what is compiled is the same for all."""
+    """Operators take the activation's name and parameters: one compiled code serves all activations."""
     inputs, summed = arguments(kind), total(name, kind)
     leaf = leaves(*inputs)
     torch.compiler.reset()  # one code object, many activations: more than dynamo compiles of one
@@ -223,7 +223,7 @@ def test_half_precision_computes_in_float32(name):
 
 @names
 def test_zero_variance_and_a_kink_have_finite_gradients(name):
-    """Nothing flows into the infinite slopes on a kink without variance."""
+    """A weight of 0 gives an infinite slope, on a kink without variance, the gradient 0."""
     mu, var = leaves(torch.tensor([-1.0, 0.0, 2.0]), torch.tensor([0.0, 0.0, 0.0]))
     found = function(name, "mean")(mu, var)
     (found * torch.tensor([1.0, 0.0, 1.0])).sum().backward()
@@ -259,7 +259,7 @@ def test_errors_are_those_of_numpy(message):
 
 
 def test_negated_memory():
-    """A tensor may say by a bit that its numbers are to be negated, as imaginary parts of conjugates do."""
+    """A tensor may have a bit that negates its numbers, as imaginary parts of conjugates have."""
 
     def negated(tensor):
         view = torch.complex(torch.zeros_like(tensor), -tensor).conj().imag
@@ -304,14 +304,14 @@ def test_options_of_ufuncs_are_refused(option):
 
 
 def test_derivatives_by_torch_func_inside_compile_are_refused():
-    """They would go through an operator that has none: at worst silently 0."""
+    """Such derivatives would pass through an operator that has none, and could be 0 silently."""
     compiled = torch.compile(torch.func.grad(lambda mu: fm.relu_mean(mu, mu)), backend="aot_eager", fullgraph=True)
     with pytest.raises(Exception, match="torch.func inside torch.compile"):
         compiled(torch.tensor(0.5))
 
 
 def test_second_derivatives_of_what_is_compiled_are_refused():
-    """By torch itself, for any function: never a wrong number."""
+    """Torch itself refuses second derivatives of compiled functions; they are never wrong numbers."""
     mu, var = leaves(*arguments("mean"))
     compiled = torch.compile(lambda m, v: fm.relu_mean(m, v), backend="aot_eager", fullgraph=True)
     with pytest.raises(RuntimeError, match="double backward"):

@@ -1,4 +1,4 @@
-"""What a model does beside its forward pass: hooks, shared memory, named arguments, defaults; what cannot be."""
+"""Models with more than a forward pass: hooks, shared memory, named arguments, defaults; and refused models."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ class Of(nn.Module):
 def assert_affine(model):
     mu, cov = gaussian(4)
     model = model.eval()
-    # first, for calling the model would set what its hooks set
+    # before the model is called, which would run its hooks
     mean, full = fm.nn.propagate(model, mu, cov)
     with torch.no_grad():
         matrix, constant = matrix_of(model, (4,))
@@ -45,7 +45,7 @@ def assert_affine(model):
 
 
 def _tripled(layer, name):
-    """Its hook has set the weight by what this parameter was; now it is another."""
+    """A module whose hook sets the weight from a parameter, which has changed since."""
     with torch.no_grad():
         getattr(layer, name).mul_(3.0)
     return layer
@@ -211,6 +211,6 @@ def test_modules_name_what_is_wrong():
         fm.nn.BayesLinear(2, 3, prior_sd=-1)
     with pytest.raises(ValueError, match="features: only learnable parameters"):
         fm.nn.Activation("npn", features=3)
-    # beyond what exp can hold
+    # exp overflows
     np.testing.assert_allclose(fm.nn.BayesLinear(1, 1, initial_sd=1e3).distribution()[1].detach(), 1e6, rtol=1e-6)
     assert list(dict(fm.nn.Activation("npn", learnable="tau").named_parameters())) == ["tau"]

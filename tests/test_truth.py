@@ -1,4 +1,4 @@
-"""The judge judged: two derivations that share nothing agree, and known values come out."""
+"""Tests of the tests' truth: two independent derivations agree, and known values come out."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.rows import activations
 DIGITS, TOLERANCE = 24, mpf(10) ** -23
 QUICK = ("plain", "tail", "near1", "zero")
 SLOW = ("smallrho", "mixedscale", "huge", "tiny", "nearm1", "exact1", "exactm1", "dup", "anti", "nearequal")
-# where conditions are those of a point beside it
+# the points whose condition numbers are those of a neighbouring point
 ON_LINE = ("exact1", "exactm1", "dup", "anti")
 
 
@@ -30,7 +30,7 @@ def test_more_rows_agree(row, regime):
 
 
 def agree_with_table(row, regime, count):
-    """Compare the first cases: of every three a neuron, its pair, and the pair seen from the other side."""
+    """Compare the first cases; each three are a neuron, its pair, and the pair exchanged."""
     cases = [case for case in points.table(row.name, "float64") if case.regime == regime]
     compared = 0
     for case in cases[:count]:
@@ -94,7 +94,7 @@ def test_bivariate_cdf_of_independent_tails():
 
 @activations
 def test_series_agrees_with_the_integral(row):
-    """Two routes of the truth itself: Hermite coefficients summed, and the integral over both neurons."""
+    """The truth's two routes agree: the sum of Hermite coefficients, and the integral over both neurons."""
     f, sd, rho = truth.activation(row), np.array([1.0, 0.5, 2.0]), np.array([0.45, -0.3, 0.2])
     mu, cov = np.array([0.3, -1.2, -6.0]), np.diag(sd**2)
     for (i, j), r in zip(((0, 1), (0, 2), (1, 2)), rho, strict=True):
@@ -110,6 +110,6 @@ def test_series_agrees_with_the_integral(row):
 def assert_alike(found, arrays, place):
     for name, (value, cond) in found.items():
         number, other = arrays[name].value[place], arrays[name].cond[place]
-        # sums of long doubles: relative to their terms, which is what the condition number is about
+        # sums of long doubles have errors relative to their terms, as the condition number says
         assert abs(number - series.long(value)) <= 1e-17 * (1 + other) * abs(number), (name, place)
         assert abs(other - float(cond)) <= 1e-9 * other, (name, place)

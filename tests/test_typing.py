@@ -18,7 +18,7 @@ MODULES = {"compare", "nn", "njit", "triton", "ufuncs"}
 @pytest.mark.feature("PyTorch", "types, mypy --strict")
 @pytest.mark.feature("JAX", "types, mypy --strict")
 def test_users_code_passes_mypy_strict():
-    """In the repository's own cache, which `make lint` has filled."""
+    """mypy --strict passes users' code, with the repository's cache, which `make lint` fills."""
     for library in ("torch", "jax"):
         pytest.importorskip(library)
     python("-m", "mypy", "--strict", "tests/typed_user.py", "tests/typed_frameworks.py")

@@ -1,4 +1,4 @@
-"""The accuracy contract at points that no table has, nobody has seen: their truth is integrated as the test runs.
+"""The accuracy contract at new random points, whose truth is integrated as the test runs.
 
 Rows of tests/data/unseen.csv, drawn by another seed, are judged with the tables' in test_conformance.py.
 """
@@ -21,7 +21,7 @@ BACKENDS = ("cpu", "eager", "eager.on_torch")
 
 
 def cases(row, pair):
-    """Return what each function should give at a pair, at its first neuron, and without variance."""
+    """The values of each function at a pair, at its first neuron, and without variance."""
     f, (mu_1, mu_2, var_1, var_2, _) = truth.activation(row), pair
     return [
         Case((mu_1, var_1), {}, truth.neuron_truth(f, mu_1, var_1, DIGITS)),
@@ -32,7 +32,7 @@ def cases(row, pair):
 
 
 def judge(row, exact_in, kind):
-    """Points that are exact in float32 are judged in both dtypes."""
+    """Judge a point in both dtypes if it is exact in float32."""
     (pair,) = points.unseen(SEED, exact_in, kind, 1)
     drawn = cases(row, pair)
     dtypes = ("float32", "float64") if exact_in == "float32" else ("float64",)

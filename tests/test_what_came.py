@@ -1,4 +1,4 @@
-"""Errors name the argument, what came and the remedy: numbers beyond dtypes, matrices that are no arrays, names."""
+"""Errors name the argument, its value and a remedy: numbers beyond dtypes, matrices that are no arrays, names."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -13,7 +13,7 @@ REAL = "expected real numbers .* or integers"
 
 
 class Lazy:
-    """What libraries of lazy matrices have: PyTorch's dtype, no array, a method that makes one."""
+    """A lazy matrix as libraries have them: PyTorch's dtype, no array, a method that makes one."""
 
     shape = (2, 2)
 
@@ -25,7 +25,7 @@ class Lazy:
 
 
 class Frame:
-    """What libraries of tables have: an array on request, no dtype."""
+    """A table as libraries have them: an array on request, no dtype."""
 
     def __init__(self, array):
         self.array = array
@@ -56,7 +56,7 @@ def test_integers_beyond_float64(beyond):
 def test_matrices_that_are_no_arrays():
     torch = pytest.importorskip("torch")
     zeros = torch.zeros(2)
-    fm.relu_moments(zeros, torch.eye(2))  # plans are remembered by what they depend on
+    fm.relu_moments(zeros, torch.eye(2))  # plans are cached by everything that they depend on
     for matrix, remedy in (
         (Lazy(torch.float32), r"test_what_came.Lazy; pass cov.to_dense\(\)"),
         (torch.eye(2).to_sparse(), r"a tensor in torch.sparse_coo; pass cov.to_dense\(\)"),

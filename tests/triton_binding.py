@@ -89,12 +89,12 @@ VOCABULARY = {name: globals()[name] for name in (*WORDS, "gauss_legendre", "eith
 
 
 def jit(function):
-    function.__globals__["tl"] = tl  # the interpreter looks for it in every function it runs
+    function.__globals__["tl"] = tl  # the interpreter needs it in every function that it runs
     return triton.jit(function)
 
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-# compiled kernels read globals that are constexpr only, the interpreter takes Python's own
+# compiled kernels read only constexpr globals, the interpreter reads any
 constant = (lambda value: value) if INTERPRETED else tl.constexpr
 bind = Binding(VOCABULARY | {"Real": None, "Reals": None}, compile=jit, constant=constant)
 

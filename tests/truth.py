@@ -1,13 +1,13 @@
-"""Gaussian moments of activations by integrating their definition, to as many digits as asked for.
+"""Gaussian moments of activations by integrals of their definition, to any number of digits.
 
-Nothing here knows an activation: f is the catalogue's definition bound to mpmath, with the points where f or
-f' breaks, and what a stochastic neuron adds to its own variance given x. For X ~ N(mu, cov),
+No activation is named here: f is the catalogue's definition bound to mpmath, with the points where f or f' breaks,
+and a stochastic neuron's variance given x. For X ~ N(mu, cov),
 d^a/dmu_1^a d^b/dmu_2^b E f(X_1) g(X_2) is the integral of f g against derivatives of the density, that is against
 Hermite polynomials; and d/dvar = 1/2 d^2/dmu^2, d/dcov_12 = d^2/dmu_1 dmu_2. So one pass of quadrature gives every
 value, its partials and their condition numbers, and f is never differentiated.
 
-A tangent is taken off f beforehand and added back exactly: the rest is zero, or small, on the side of mu, and
-the tails are right relative to their own size.
+A tangent is subtracted from f and added back exactly: the rest is zero, or small, on the side of mu, and the tails
+are right relative to their own size.
 """
 
 from dataclasses import fields
@@ -25,7 +25,7 @@ from tests.quadrature import Smoothed, hermite_moments, reach, weighted
 from tests.rows import EXAMPLES
 from tests.settled import settled
 
-# Smooth activations bend within BENDS of 0; a standard deviation from WIDE on is wide beside that.
+# smooth activations bend within BENDS of 0; standard deviations from WIDE on are wide beside that
 BENDS, WIDE = mpf(8), 20
 
 
@@ -38,7 +38,7 @@ class Activation(NamedTuple):
 
 
 def activation(row, which=0, **parameters):
-    """Bind the catalogue's definition to mpmath, with a neuron's own of a pair's parameters."""
+    """Bind the catalogue's definition to mpmath, with one neuron's parameters of a pair's."""
     definition = bind(row.formula.function, MPMATH)
     given = [mpf(x) for x in _numbers(row, which, parameters)]
     conditional_var = bind(interface_of(row.formula)["conditional_var"], MPMATH)
@@ -47,7 +47,7 @@ def activation(row, which=0, **parameters):
 
 
 def _numbers(row, which, parameters):
-    """Parameters in the formula's order: of a mixture all components, shared by a pair; else one of each pair."""
+    """Parameters in the formula's order: all components of a mixture, shared by a pair; else one of each pair."""
     if row.components:
         shared = parameters or EXAMPLES[row.name]
         count = len(shared[row.components[0]])
@@ -57,14 +57,14 @@ def _numbers(row, which, parameters):
 
 
 def tangent(f, x, sd):
-    """Return value and slope of f at x: any slope near it serves, and none changes what is computed."""
+    """Return value and slope of f at x; an approximate slope serves, because the tangent is added back exactly."""
     # a power of two: differences of piecewise linear functions stay exact
     step = mpf(2) ** (mp.mag(sd) - 40)
     return f.function(x), (f.function(x + step) - f.function(x - step)) / (2 * step)
 
 
 class _Neuron:
-    """f at one Gaussian less a tangent, and the derivatives by mu of the expectation of that rest.
+    """f minus a tangent at one Gaussian, and the derivatives by mu of the expectation of this rest.
 
     The tangent is taken at mu, or at mu mirrored in a kink.
     """
@@ -72,7 +72,7 @@ class _Neuron:
     def __init__(self, f, mu, var, order, digits, mirror=None):
         self.mu, self.var, self.sd = mpf(mu), mpf(var), mp.sqrt(mpf(var))
         self.function, self.kinks, self.conditional_var = f.function, f.kinks, f.conditional_var
-        # panels of a wide Gaussian would pass over what a smooth f does near 0
+        # panels of a wide Gaussian would miss the bends of a smooth f near 0
         self.ends = self.kinks if self.kinks or self.sd < WIDE else (-BENDS, mpf(0), BENDS)
         self.anchor = self.mu if mirror is None else 2 * mirror - self.mu
         self.level, self.slope = tangent(f, self.anchor, self.sd)
@@ -81,12 +81,12 @@ class _Neuron:
         self.rest_mean = [m / self.sd**n for n, m in enumerate(moments)]
 
     def rest(self, x):
-        # in twice the digits a line less itself is zero; rounded it would pass for a tail, of a rest that has one
+        # in twice the digits a line minus itself is zero; rounded, it would look like a tail
         with mp.workprec(2 * mp.prec + 120):
             return self.function(x) - self.level - self.slope * (x - self.anchor)
 
     def rest_square(self, x):
-        """Of a stochastic neuron the mean square given x."""
+        """The square of the rest; for a stochastic neuron the mean square given x."""
         return self.rest(x) ** 2 + self.conditional_var(x)
 
     def breaks(self):
@@ -94,7 +94,7 @@ class _Neuron:
 
 
 def neuron_truth(f, mu, var, digits=20):
-    """Values "mean", "gain", "var" of f(X), X ~ N(mu, var), and for var > 0 what a gradient needs."""
+    """Values "mean", "gain", "var" of f(X), X ~ N(mu, var), and for var > 0 the derivatives for gradients."""
     evaluate = _certain if var == 0 else _neuron
     return settled(lambda _, working: evaluate(f, mu, var, working), [None], digits, 0)
 
@@ -108,9 +108,9 @@ def _neuron(f, mu, var, digits):
 
 
 def _certain(f, mu, var, digits):
-    """Zero variance: f(mu) and f'(mu), the mean of both sides on a kink, inf where f jumps."""
+    """The values at zero variance: f(mu) and f'(mu), the mean of both sides on a kink, inf where f jumps."""
     mu, step = mpf(mu), mpf(10) ** (-digits // 3)
-    # what is 1 less a tail keeps the tail's digits
+    # 1 - tail keeps the tail's digits
     with mp.workdps(digits + 700):
         above, below = f.function(mu + step), f.function(mu - step)
         difference, second = above - below, above - 2 * f.function(mu) + below
@@ -118,7 +118,7 @@ def _certain(f, mu, var, digits):
     gain = mp.inf if jump else difference / (2 * step)
     mean = (above + below) / 2 if jump else f.function(mu)
     terms = (mu * gain,) if mu else (mpf(0),)
-    # of no consequence where f jumps or, at mu = 0, bends
+    # without effect where f jumps or, at mu = 0, bends
     bend = second / step**2
     spread = f.conditional_var(mu)
     by_mu = (f.conditional_var(mu + step) - f.conditional_var(mu - step)) / (2 * step)
@@ -140,7 +140,7 @@ def pair_truth(f_1, f_2, mu_1, mu_2, var_1, var_2, cov_12, digits=20):
 
 
 def cov_truth(f_1, f_2, mu_1, mu_2, var_1, var_2, cov_12, digits=20):
-    """Return the Value of Cov(f_1(X_1), f_2(X_2)) alone, for less time."""
+    """Return the Value of Cov(f_1(X_1), f_2(X_2)) alone, in less time."""
     if var_1 == 0 or var_2 == 0:
         return Value(mpf(0), mpf(0))
     with mp.workdps(120):
@@ -152,10 +152,10 @@ def _pair_truth(f_1, f_2, inputs, digits):
     values = _settled_pair(f_1, f_2, inputs, 4, digits)
     on_line = inputs[4] ** 2 >= inputs[2] * inputs[3]
     if on_line and mp.isinf(values["d_cov_12"].value):
-        # both jump at the same point: what the others found is the mean of two sides
+        # both jump at the same point: the other functions found the mean of two sides
         values |= {name: Value(mp.nan, mp.nan) for name in PARTIALS}
     elif on_line:
-        # second derivatives do not exist here: their size is taken beside it
+        # second derivatives do not exist here: their size at a neighbouring point is taken
         wanted = [name for name in PARTIALS if values[name].value]
         inside = (*inputs[:4], inputs[4] * (1 - mpf(10) ** -18))
         beside = _settled_pair(f_1, f_2, inside, 4, 6, wanted)
@@ -204,7 +204,7 @@ def _joint(x, y, cov_12, order, digits):
 
 
 def _layers(x, y, slope, sd, digits):
-    """Where X_1 puts the mean of X_2 within reach of a kink: narrow when the correlation is near one."""
+    """Ends of panels where X_1 puts the mean of X_2 near a kink: a narrow layer at correlations near one."""
     if not slope:
         return []
     centres = [(end - y.mu) / (slope * x.sd) for end in y.ends]
@@ -213,14 +213,14 @@ def _layers(x, y, slope, sd, digits):
 
 
 def _layer(centre, width):
-    """Where panels end for what varies over a width, wherever panels would pass over it."""
+    """Ends of panels for a function that varies over a width that other panels would miss."""
     return [centre] if width > 4 else [centre + width * i / 2 for i in (-2, -1, 0, 1, 2)]
 
 
 def _joint_on_line(x, y, cov_12, order, digits):
-    """The same at |rho| = 1, where X_2 is a function of X_1: differences of integrals along the line."""
+    """`_joint` at |rho| = 1, where X_2 is a function of X_1: differences of integrals along the line."""
     sign = 1 if cov_12 > 0 else -1
-    # rounding takes two steps' worth of digits and leaves the third
+    # rounding costs the digits of two steps and leaves those of the third
     step = mpf(10) ** (-digits // 3)
 
     def line(move_1, move_2, stretch_1=0, stretch_2=0):
