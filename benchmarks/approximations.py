@@ -1,4 +1,4 @@
-"""What is published for the covariance of two ReLUs short of the exact formula, implemented from the papers.
+"""Published approximations of the covariance of two ReLUs, implemented from the papers.
 
 Arguments are standardised: means h and k at variances of 1, and their correlation rho; arrays of one shape.
 
@@ -32,7 +32,7 @@ def gain_map(h: Array, k: Array, rho: Array) -> Array:
 
 
 def zero_mean(h: Array, k: Array, rho: Array) -> Array:
-    """Cho and Saul's arc-cosine kernel less the product of the means."""
+    """Cho and Saul's arc-cosine kernel minus the product of the means."""
     angle = np.arccos(rho)
     return (np.sin(angle) + (math.pi - angle) * rho - 1) / (2 * math.pi)
 
@@ -42,7 +42,7 @@ def linearisation(h: Array, k: Array, rho: Array) -> Array:
 
 
 def series(h: Array, k: Array, rho: Array, terms: int) -> Array:
-    """E f^(m) = Phi, then phi He_(m-2) with alternating signs, of which the product has none."""
+    """E f^(m) is Phi for m = 1, then phi He_(m-2) with alternating signs, which cancel in the product."""
     total, power = gain_map(h, k, rho), rho.copy()
     both = _density(h) * _density(k)
     polynomials = [(np.ones_like(h), np.ones_like(k)), (h, k)]

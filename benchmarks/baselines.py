@@ -1,4 +1,4 @@
-"""What the kernels are timed beside: the published quadrature in NumPy, and SciPy one pair at a time."""
+"""Other methods to time beside the kernels: the published quadrature in NumPy, and SciPy one pair at a time."""
 
 import math
 
@@ -45,7 +45,7 @@ def relu_quadrature(mu: Array, cov: Array) -> tuple[Array, Array]:
 
 
 def relu_pairs(mu: Array, cov: Array) -> tuple[Array, Array, Array]:
-    """Means, covariances of all pairs as if of two neurons, and variances; `np` may be another library."""
+    """Means, covariances of all pairs (the diagonal too), and variances; `np` may be another library."""
     sigma, a, rho = _standardise(mu, cov)
     gain = ndtr(a)
     mean = mu * gain + sigma * _density(a)

@@ -1,4 +1,4 @@
-"""What the figures time: each function makes two calls, ours and what it is over, or a time in its place."""
+"""The calls that figures time: each function makes two, ours and the divisor, or a time in its place."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ PERCEPTRON = (784, 1024, 1024, 10)
 
 
 def against_products(name: str, data: str) -> Callable[[], tuple[Call, Call]]:
-    """An activation's moments over the two products of the linear layer before it."""
+    """An activation's moments divided by the two products of the linear layer before it."""
 
     def make() -> tuple[Call, Call]:
         layer, moments = DATA[data](1024), getattr(fm, f"{name}_moments")
@@ -102,7 +102,7 @@ def moments_of_network(activation: str | None) -> Call:
 
 
 def network(passes: int) -> Callable[[], tuple[Call, Call]]:
-    """Mean and variance of a three-layer NPN network with Gaussian weights, over deterministic torch passes."""
+    """A three-layer NPN network with Gaussian weights, divided by deterministic torch passes."""
 
     def make() -> tuple[Call, Call]:
         x, means = network_weights()
@@ -129,12 +129,12 @@ def layers(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def needed(sizes: tuple[int, ...]) -> float:
-    """Share of the multiplications of A cov A^T that one triangle of each result takes."""
+    """The share of the multiplications of A cov A^T that one triangle of each result needs."""
     return sum(m * n * (n + m / 2) for n, m in layers(sizes)) / sum(m * n * (n + m) for n, m in layers(sizes))
 
 
 def perceptron(threads: int) -> Callable[[], tuple[Call, Call]]:
-    """A Gaussian through a torch network, full covariance, over the products A cov A^T of its linear layers."""
+    """A Gaussian through a torch network, full covariance, divided by the products A cov A^T of its layers."""
 
     def make() -> tuple[Call, Call]:
         rng, sizes = np.random.default_rng(0), PERCEPTRON
@@ -164,7 +164,7 @@ def perceptron(threads: int) -> Callable[[], tuple[Call, Call]]:
 
 
 def thousand(name: str, microseconds: float, with_gradient: bool) -> Callable[[], tuple[Call, float]]:
-    """A thousand calls on eight neurons in PyTorch, forward, over what they may take."""
+    """A thousand calls on eight neurons in PyTorch, forward, divided by the time they may take."""
 
     def make() -> tuple[Call, float]:
         layer, function = DATA["typical"](8), getattr(fm, f"relu_{name}")
@@ -181,7 +181,7 @@ def thousand(name: str, microseconds: float, with_gradient: bool) -> Callable[[]
 
 
 def with_one_term(name: str, n: int) -> Callable[[], dict[str, Call]]:
-    """The same matrix with correlations so weak that one term serves: what does not depend on their number."""
+    """The matrix with correlations so weak that one term suffices, to time what does not depend on terms."""
 
     def make() -> dict[str, Call]:
         layer, moments = DATA["typical"](n), getattr(fm, f"{name}_moments")

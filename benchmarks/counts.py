@@ -1,4 +1,4 @@
-"""How much the kernels compute of given data, counted: what limits a figure is said by numbers of the same run."""
+"""Counts of the kernels' work on given data, which explain the limits of figures by numbers of the same run."""
 
 from functools import cache
 from types import ModuleType
@@ -17,16 +17,16 @@ from fastmoments_kernels.formulas import bivariate, bivariate_normal
 Array = Any
 
 BY_FORMULA = -1.0
-MOST_NODES = (0.0, 4.0, 5.0)  # of orthant.route's numbers: quadratures by the longest rule
-FEW_NODES = 6.0  # and from here on those by the rules, the shortest last
+MOST_NODES = (0.0, 4.0, 5.0)  # routes of orthant.route that use the longest rule
+FEW_NODES = 6.0  # from here on routes use the shorter rules, the shortest last
 
 
 @cache
 def _counting() -> Any:
-    """The kernel of covariance matrices, with how many terms a pair takes in place of its covariance.
+    """The kernel of covariance matrices, bound to return the number of a pair's terms in place of its covariance.
 
-    Which patches take how many is its own choice; what it would compute of them is taken out, and with it whatever
-    depends on the activation.
+    It chooses the terms of patches itself; everything that it would compute from them, and that depends on the
+    activation, is replaced.
     """
 
     def terms_of(rho: Any, rows: Array, columns: Array, terms: int, i: int, j: int) -> Any:
@@ -40,7 +40,7 @@ def _counting() -> Any:
 
 
 def series_terms(name: str, mu: Array, cov: Array) -> tuple[float, float]:
-    """Terms of a pair's series, on average, and the share of pairs that take the formula instead."""
+    """The average number of terms of a pair's series, and the share of pairs that take the formula instead."""
     row, counted = row_of(name), np.zeros_like(cov)
     parameters = tuple(map(np.asarray, parameters_of(row.activation()).values()))
     neurons = matrices.prepare(name, mu[None], np.diagonal(cov)[None], parameters)
@@ -52,9 +52,10 @@ def series_terms(name: str, mu: Array, cov: Array) -> tuple[float, float]:
 
 
 def quadrature_nodes(h: Array, k: Array, rho: Array) -> float:
-    """Nodes of the bivariate normal distribution function, on average; its series near |rho| = 1 has none.
+    """The average number of nodes of the bivariate normal distribution function; its series near |rho| = 1 has
+    none.
 
-    Where the longest rule may take a second panel one is counted.
+    Where the longest rule may take a second panel, one panel is counted.
     """
     routes = bivariate_normal.bivariate_route(h, k, rho)
     total = 2 * len(bivariate.LONGEST) * np.isin(routes, MOST_NODES).sum()

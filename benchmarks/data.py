@@ -1,4 +1,4 @@
-"""Random inputs for the timings: what a kernel costs depends on how strongly its neurons are correlated."""
+"""Random inputs for the timings: a kernel's time depends on the correlations of its neurons."""
 
 from typing import NamedTuple
 

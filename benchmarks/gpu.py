@@ -1,4 +1,4 @@
-"""The figures to reach on a card: ratios of two timings of one run, and the accuracy of what was timed.
+"""The figures to reach on a card: ratios of two timings of one run, and the accuracy of the timed functions.
 
 usage: python -m benchmarks.gpu       writes benchmarks/results/<card>-<date>.json and docs/performance.md
 """
@@ -22,7 +22,7 @@ from fastmoments_kernels.eager import on_torch
 Tensor = Any
 Call = Callable[[], Any]
 
-ACCURATE = ("relu", "heaviside", "gelu", "npn")  # whose error stands beside the timings
+ACCURATE = ("relu", "heaviside", "gelu", "npn")  # the activations whose errors stand beside the timings
 
 
 class Sizes(NamedTuple):
@@ -34,7 +34,7 @@ class Sizes(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """What is timed over what, the ratio to reach, and a function that makes the two calls."""
+    """A ratio of two timings, the ratio to reach, and a function that makes the two calls."""
 
     what: str
     reference: str
@@ -66,7 +66,7 @@ def _means(cov: Tensor, random: torch.Generator) -> Tensor:
 
 
 def over_copy(data: Callable[..., Any], dtype: torch.dtype) -> Callable[[Sizes, str], tuple[Call, Call]]:
-    """Relu's moments over reading and writing the matrix once."""
+    """Relu's moments divided by reading and writing the matrix once."""
 
     def make(sizes: Sizes, device: str) -> tuple[Call, Call]:
         mu, cov = data(sizes.matrix, dtype, device)
@@ -102,7 +102,7 @@ def over_compiled(sizes: Sizes, device: str) -> tuple[Call, Call]:
 
 
 def quadrature(library: str) -> Callable[..., Any]:
-    """The published 20 nodes, compiled by that library."""
+    """The published quadrature of 20 nodes, compiled by a library."""
     numbers = {"NODES": baselines.NODES.tolist(), "WEIGHTS": baselines.WEIGHTS.tolist()}
     if library == "torch":
         by_torch = numbers | {"np": torch, "ndtr": torch.special.ndtr}
@@ -114,7 +114,7 @@ def quadrature(library: str) -> Callable[..., Any]:
 
 
 def compiler() -> str:
-    """What compiles the quadrature: jax where it has the card, else torch."""
+    """The library that compiles the quadrature: jax if it has the card, else torch."""
     try:
         import jax
 
@@ -138,7 +138,7 @@ def over_published(sizes: Sizes, device: str) -> tuple[Call, Call]:
 
 
 def over_product(dtype: torch.dtype) -> Callable[[Sizes, str], tuple[Call, Call]]:
-    """A layer of Gaussian weights with NPN behind it over one product of the same size."""
+    """A layer of Gaussian weights with NPN behind it, divided by one product of its size."""
 
     def make(sizes: Sizes, device: str) -> tuple[Call, Call]:
         rows, n = sizes.layer
@@ -167,7 +167,7 @@ FIGURES = [
 
 
 def measure(figure: Figure) -> dict[str, Any]:
-    """Medians of both, with a cold second-level cache."""
+    """The medians of both calls, with a cold second-level cache."""
     from triton.testing import do_bench
 
     ours, reference = (do_bench(call, return_mode="median") for call in figure.make(Sizes(), "cuda"))
@@ -177,7 +177,7 @@ def measure(figure: Figure) -> dict[str, Any]:
 
 
 def accuracy(name: str) -> dict[str, float]:
-    """The worst error over the tables by dtype, in eps (1 + cond), of the element-wise functions."""
+    """The worst error over the tables by dtype, in eps (1 + cond), of the elementwise functions."""
     from fastmoments_kernels.catalogue import row_of
     from tests import conformance
 
@@ -203,7 +203,7 @@ def main() -> None:
         sys.exit(
             "make gpu-bench: no CUDA device, and figures are measured or not given. make gpu-check needs none."
         )
-    import_module("fastmoments_kernels.gpu")  # an error at once where Triton is missing
+    import_module("fastmoments_kernels.gpu")  # raises at once where Triton is missing
     card, date = torch.cuda.get_device_name(), datetime.date.today().isoformat()
     rows = []
     for figure in FIGURES:

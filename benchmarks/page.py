@@ -1,4 +1,4 @@
-"""Write docs/performance.md from benchmarks/results: what the CPU's and the cards' runs measured."""
+"""Write docs/performance.md from benchmarks/results, the measurements of the CPU's and the cards' runs."""
 
 import json
 from pathlib import Path

@@ -8,7 +8,7 @@ from tests.quadrature import nodes_and_weights
 
 
 def _mean(name: str, mu: Any, var: Any) -> Any:
-    """The textbook's E f(X), which 40 digits do no harm."""
+    """The textbook's E f(X), whose cancellation 40 digits absorb."""
     if name == "relu":
         return mu * mp.ncdf(mu / mp.sqrt(var)) + mp.sqrt(var) * mp.npdf(mu / mp.sqrt(var))
     g = mu / mp.sqrt(1 + var)

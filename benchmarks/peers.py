@@ -1,4 +1,4 @@
-"""fastmoments beside what others do: error and time on the same inputs in one run, one thread, processor time.
+"""fastmoments beside other methods: error and time on the same inputs in one run, one thread, processor time.
 
 usage: python -m benchmarks.peers          measure, write benchmarks/results/peers.json and docs/peers.md
        python -m benchmarks.peers --write  the page alone
@@ -32,7 +32,7 @@ Method = Callable[[Array, Array, Array], Array]
 
 COUNT = {"cdf": 48, "relu": 48, "gelu": 24}  # pairs of each band
 TIMED, N, CHECKED = 2**14, 256, 32
-SECONDS = 1.0  # of every timing, and no fewer than three calls
+SECONDS = 1.0  # seconds of every timing, with at least three calls
 SAMPLES = (10**4, 10**5)
 BANDS: dict[str, tuple[float, float, float | None]] = {  # h and k from, to, and |rho|, None for up to 0.9
     "0.9": (-3.0, 3.0, None),
@@ -82,7 +82,7 @@ def one_by_one(function: Callable[..., Any]) -> Method:
 
 
 def cdf_methods() -> dict[str, Method]:
-    """SciPy's ufunc and botorch where they are installed."""
+    """SciPy's ufunc and botorch, if they are installed."""
     methods: dict[str, Method] = {
         "fastmoments": fm.bivariate_normal_cdf,
         "SciPy multivariate_normal.cdf": one_by_one(baselines.bivariate_cdf),
@@ -147,7 +147,7 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def errors(values: Iterable[float], exact: Iterable[Any]) -> list[tuple[float, float]]:
-    """Absolute and relative; nan where there is no number."""
+    """Absolute and relative errors; nan where a method returns no number."""
     with mp.workdps(30):
         found = [(abs(mp.mpf(float(v)) - t), t) for v, t in zip(values, exact, strict=True)]
         return [(float(e), float(e / abs(t)) if t else 0.0) for e, t in found]
@@ -156,7 +156,7 @@ def errors(values: Iterable[float], exact: Iterable[Any]) -> list[tuple[float, f
 def compare(
     methods: dict[str, Method], exact: Callable[..., Any], count: int, bands: Iterable[str] = BANDS
 ) -> dict[str, Any]:
-    """Largest error of every method in every band, relative in the tail, and nanoseconds a pair of the first."""
+    """The largest error of every method by band, relative in the tail, and nanoseconds per pair of the first."""
     found: dict[str, Any] = {name: {} for name in methods}
     for band in bands:
         pairs = draw(band, count)
@@ -182,7 +182,7 @@ def digits(value: float) -> float:
 
 
 def by_pairs(method: Method) -> Callable[[Array, Array], Array]:
-    """A covariance matrix of relu by a method for pairs, variances exact."""
+    """A covariance matrix of relu by a method for pairs, with exact variances."""
 
     def matrix(mu: Array, cov: Array) -> Array:
         sigma = np.sqrt(np.diag(cov))
@@ -225,7 +225,7 @@ def matrix_methods() -> dict[str, Callable[[Array, Array], Array]]:
 
 
 def matrices(data: str) -> dict[str, Any]:
-    """Milliseconds, and the largest error of some pairs over the product of their standard deviations."""
+    """Milliseconds, and the largest error of some pairs divided by the product of their standard deviations."""
     layer, rng = DATA[data](N), np.random.default_rng(0)
     pairs = [rng.choice(N, size=2, replace=False) for _ in range(CHECKED)]
     mu, cov = layer.mu, layer.cov

@@ -17,14 +17,14 @@ from benchmarks.calls import BATCH, PERCEPTRON, SMALL, Call
 from benchmarks.data import DATA
 from fastmoments_kernels.cpu.series import BASE
 
-SECONDS = 3.0  # for each ratio
+SECONDS = 3.0  # seconds for each ratio
 
 
 class Target(NamedTuple):
-    """What is timed over what, the ratio to reach, what limits it, and a function that makes the two calls.
+    """A ratio of two timings, the ratio to reach, its limit in words, and a function that makes the two calls.
 
-    Instead of the second call there may be a time, in seconds. What limits it names, in braces, numbers of `counts`
-    and the shares of the time that the calls of `parts` take, which are timed with the two.
+    A time in seconds may stand for the second call. The limit names, in braces, numbers of `counts` and the shares
+    of the time that the calls of `parts` take, which are timed with the two.
     """
 
     what: str
@@ -38,7 +38,7 @@ class Target(NamedTuple):
 
 
 def terms(name: str, data: str) -> Callable[[], dict[str, float]]:
-    """Terms of a pair's series in float64 and float32, on average, and the share of pairs by formula."""
+    """The average number of terms of a pair's series in float64 and float32, and the share of pairs by formula."""
 
     def count() -> dict[str, float]:
         layer = DATA[data](1024)
@@ -61,7 +61,7 @@ MATRICES = (
 
 
 def typical(name: str, goal: float) -> Target:
-    """An activation's moments where correlations are those behind a wide random layer."""
+    """An activation's moments at the correlations behind a wide random layer."""
     timed, rest = calls.against_products(name, "typical"), calls.with_one_term(name, 1024)
     what = f"{name}_moments n=1024, typical"
     return Target(what, "two products", goal, SERIES, timed, counts=terms(name, "typical"), parts=rest)
@@ -152,7 +152,7 @@ TARGETS = [
 
 
 def measure(target: Target) -> dict[str, Any]:
-    """Minima of both, in turn: other processes only ever add time. Parts find the caches as the whole does."""
+    """The minima of both, timed in turn: other processes only add time. Parts run with the caches of the whole."""
     ours, reference = target.make()
     parts = target.parts()
     timed: list[tuple[str, Call]] = []

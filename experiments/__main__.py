@@ -1,9 +1,9 @@
-"""Runs the experiments and writes their pages under docs/experiments/.
+"""Run the experiments and write their pages under docs/experiments/.
 
-usage: python -m experiments [name ...]     what is missing in docs/experiments/<name>.json, then page and figure
-       --fast                               little of everything, into .experiments/
-       --again                              from the beginning
-       --write                              nothing computed: page and figure of what is there
+usage: python -m experiments [name ...]     compute what docs/experiments/<name>.json lacks, then page and figure
+       --fast                               compute small cases, into .experiments/
+       --again                              compute all cases
+       --write                              compute nothing; page and figure from the results
 """
 
 import argparse

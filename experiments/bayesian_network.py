@@ -15,7 +15,7 @@ from experiments.figures import COLORS, panels
 from experiments.tables import factor, scientific, table
 
 WIDTH = 32
-NOISE = 0.1  # standard deviation of the data's
+NOISE = 0.1  # the standard deviation of the data's noise
 ACTIVATIONS: dict[str, Any] = {"relu": torch.nn.ReLU(), "probit": fm.nn.Activation(fm.Probit())}
 RELU = (("relu", 1, 0.1), ("relu", 2, 0.0), ("relu", 2, 0.1))
 PROBIT = (("probit", 2, 0.0), ("probit", 2, 0.1))
@@ -51,7 +51,7 @@ def trained(activation: str, depth: int, steps: int) -> list[Layer]:
 
 
 def diagonal(activation: str, mu: Any, cov: Any) -> fm.Moments:
-    """Neurons as if independent."""
+    """A covariance with zeros off the diagonal, as for independent neurons."""
     mean, var = fm.marginals(activation, mu, np.diagonal(cov, axis1=-2, axis2=-1))
     return fm.Moments(mean, var[..., None] * np.eye(var.shape[-1]))
 
@@ -62,7 +62,7 @@ def methods(activation: str) -> dict[str, Step]:
 
 
 def carry(layers: list[Layer], step: Step, mu: Any, cov: Any) -> fm.Moments:
-    """Through the layers of weights, and the activation between them."""
+    """Carry moments through the layers of weights and the activations between them."""
     for layer in layers[:-1]:
         mu, cov = step(*fm.bayes_linear_moments(mu, cov, *layer))
     return fm.bayes_linear_moments(mu, cov, *layers[-1])
@@ -71,8 +71,8 @@ def carry(layers: list[Layer], step: Step, mu: Any, cov: Any) -> fm.Moments:
 def sample(layers: list[Layer], activation: str, x: Any, generator: torch.Generator) -> Any:
     """Outputs for inputs (rows, 1), each with weights of its own.
 
-    Given a layer's input its W x + b are independent Gaussians over the weights: drawn instead of them, the output
-    has the same distribution.
+    Given a layer's input, W x + b are independent Gaussians: they are drawn instead of the weights, with the same
+    distribution of outputs.
     """
     for index, layer in enumerate(layers):
         mean, var, bias_mean, bias_var = (torch.from_numpy(part).float() for part in layer)
@@ -86,7 +86,7 @@ def sample(layers: list[Layer], activation: str, x: Any, generator: torch.Genera
 def reference(
     layers: list[Layer], activation: str, mu: float, var: float, samples: int
 ) -> tuple[fm.Moments, float]:
-    """Sampled moments, and the divergence that their own error amounts to."""
+    """Sampled moments, and the divergence that their own error causes."""
     generator = torch.Generator().manual_seed(0)
     x = mu + var**0.5 * torch.randn((REPLICATES, samples // REPLICATES, 1), generator=generator)
     y = torch.stack([sample(layers, activation, part, generator) for part in x])
@@ -182,7 +182,7 @@ page](../accuracy.md). The formula is exact for means of zero and far away from 
 
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
-    """The page of these results."""
+    """The text of the page."""
     titles = [title for title in results if title != "formula"]
     names = ["fastmoments", "DVI", "mean-field", "sampling's own"]
     rows = [[title, *(_cell(results[title]["divergence"], name) for name in names)] for title in titles]
@@ -206,7 +206,7 @@ def _cell(divergence: dict[str, Any], name: str) -> str:
 
 
 def reading(results: dict[str, Any], titles: list[str]) -> str:
-    """What the numbers say."""
+    """The conclusions from the numbers."""
     lines = []
     for title in titles:
         found = {name: np.array(values) for name, values in results[title]["divergence"].items()}
@@ -223,7 +223,7 @@ def _factors(ratios: Any) -> str:
 
 
 def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """ReLU with a certain input and with an uncertain one: bands, divergences."""
+    """Draw ReLU with a certain and with an uncertain input: bands and divergences."""
     with panels(path, 4, (16, 4.2), width_ratios=[1.2, 1, 1.2, 1]) as axes:
         for pair, case in zip((axes[:2], axes[2:]), SHOWN, strict=True):
             found = results[_title(case)]

@@ -1,4 +1,4 @@
-"""Kuang and Lin's housing prices: a sine network with noisy features, and what each method says of the price."""
+"""Kuang and Lin's housing prices: a sine network with noisy features, and each method's forecast of the price."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,10 +18,10 @@ from experiments.tables import table
 from fastmoments.compare import Affine, Residual
 
 WIDTH = 7
-EXACT = 2  # longitude and latitude, which are read without noise
-NOISE = 10.0  # covariance of the noise, in units of the features' own
+EXACT = 2  # longitude and latitude have no noise
+NOISE = 10.0  # the noise's covariance, in units of the features' covariance
 LEVEL = 0.95
-# Adam's rates, and the share of the steps that each gets
+# Adam's rates, and the share of steps with each
 RATES = ((0.1, 0.25), (0.01, 0.75))
 FULL = {"train": 14447, "test": 4096, "steps": 8000, "seeds": 5, "samples": 1000}
 FAST = {"train": 512, "test": 64, "steps": 20, "seeds": 1, "samples": 50}
@@ -44,7 +44,7 @@ PAPER = {
 
 
 def train(x: Any, y: Any, steps: int, seed: int) -> tuple[Layers, float]:
-    """Fit C sin(A x + b) + C' x + d by least squares, as the draft does; the layers, and the mean squared error."""
+    """Fit C sin(A x + b) + C' x + d by least squares, as in the draft; return layers and mean squared error."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
     n = x.shape[1]
@@ -52,7 +52,7 @@ def train(x: Any, y: Any, steps: int, seed: int) -> tuple[Layers, float]:
         *(rng.normal(scale=n**-0.5, size=(WIDTH, n)), rng.uniform(-np.pi, np.pi, WIDTH)),
         *(np.zeros((1, WIDTH)), np.zeros((1, n)), np.zeros(1)),
     ]
-    # float32 is faster, and what is learnt a network like any other
+    # float32 is faster, and any trained network serves
     A, b, C, skip, d = parameters = [torch.from_numpy(part).float().requires_grad_() for part in start]
     x, y = torch.from_numpy(x).float(), torch.from_numpy(y).float()
     optimiser = torch.optim.Adam(parameters)
@@ -65,7 +65,7 @@ def train(x: Any, y: Any, steps: int, seed: int) -> tuple[Layers, float]:
         loss.backward()
         optimiser.step()
     A, b, C, skip, d = (part.detach().double().numpy() for part in parameters)
-    # one layer of 7 sines and 8 features that pass
+    # one layer of 7 sines and 8 features that pass through
     hidden = Residual(
         fm.Sin(),
         *(np.vstack([A, np.zeros((n, n))]), np.concatenate([b, np.zeros(n)])),
@@ -77,7 +77,7 @@ def train(x: Any, y: Any, steps: int, seed: int) -> tuple[Layers, float]:
 def sampled(layers: Layers, mu: Any, cov: Any, samples: int, rng: np.random.Generator) -> fm.Moments:
     """Moments of the output from samples of every input."""
     hidden, readout = layers
-    # of the output only the 7 sines and one sum are needed: 8 numbers instead of 15 for every sample
+    # the output needs only the 7 sines and one sum: 8 numbers instead of 15 per sample
     C, skip = np.hsplit(readout.weight, [WIDTH])
     weight = np.vstack([hidden.A[:WIDTH], skip])
     root = np.linalg.cholesky(weight @ cov @ weight.T + 1e-12 * np.eye(WIDTH + 1))
@@ -108,7 +108,7 @@ def measure(seed: int, size: dict[str, Any]) -> dict[str, Any]:
 
 
 def score(output: fm.Moments, residual: Any, y: Any) -> dict[str, float]:
-    """The network's error in training is added to its output."""
+    """Scores of a forecast, to whose variance the network's training error is added."""
     mean, sd = output.mean[:, 0] + residual.mean(), np.sqrt(output.cov[:, 0, 0] + residual.var())
     half = norm.isf((1 - LEVEL) / 2) * sd
     return {
@@ -153,7 +153,7 @@ likelihood.
 
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
-    """The page of these results."""
+    """The text of the page."""
     rows = [[name, *(_cell(results, name, kind) for kind in FORMATS), *_paper(name)] for name in _names()]
     losses = [found["loss"] for found in results.values()]
     head = ["method", "log density", "coverage", "width"]
@@ -201,7 +201,7 @@ def _paper(name: str) -> list[str]:
 
 
 def reading(results: dict[str, Any]) -> str:
-    """What the numbers say."""
+    """The conclusions from the numbers."""
     density = {name: values(results, name, "density") for name in _names()}
     others = [name for name in ALL if name != "fastmoments"]
     best = max(others, key=lambda name: density[name].mean())
@@ -224,7 +224,7 @@ def reading(results: dict[str, Any]) -> str:
 
 
 def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """Log density and coverage, ours filled and the paper's hollow."""
+    """Draw log density and coverage, ours filled and the paper's hollow."""
     names = _names()[::-1]
     with panels(path, 2, (12, 4), sharey=True) as axes:
         for axis, kind, column, scale in zip(axes, ("density", "coverage"), (0, 1), (1, 100), strict=True):

@@ -44,7 +44,7 @@ def definition(name: str) -> Activation:
 
 
 def against_truth(name: str, size: dict[str, Any]) -> dict[str, float]:
-    """Largest errors: of means by the sd, of the covariance by the product of the two sds."""
+    """The largest errors of means, divided by the sd, and of covariances, divided by the product of two sds."""
     mu, cov = layer(size["neurons"])
     f, found = definition(name), moments(name, mu, cov)
     alone = [neuron_truth(f, m, v, size["digits"]) for m, v in zip(mu, np.diagonal(cov), strict=True)]
@@ -58,7 +58,7 @@ def against_truth(name: str, size: dict[str, Any]) -> dict[str, float]:
 
 
 def sampler(name: str) -> Callable[[Any, np.random.Generator], Any]:
-    """f of an array; of the stochastic neuron a draw."""
+    """f of an array, or a draw of the stochastic neuron."""
     if name == "bernoulli_probit":
         return lambda x, rng: (rng.normal(size=x.shape) < x).astype(float)
     activation = name if name in READY else row_of(name).activation(**EXAMPLES.get(name, {}))
@@ -68,13 +68,13 @@ def sampler(name: str) -> Callable[[Any, np.random.Generator], Any]:
 def against_samples(name: str, size: dict[str, Any]) -> list[float]:
     """Differences to Monte Carlo in standard errors: of every mean, and of the covariance's upper triangle."""
     mu, cov = layer(size["neurons"])
-    # a stream of samples of its own: what is off by chance in one activation is not in the next
+    # a stream of samples of its own, so that activations are off by chance independently
     found, f, rng = moments(name, mu, cov), sampler(name), np.random.default_rng([2, *name.encode()])
     root, (rows, columns) = np.linalg.cholesky(cov), np.triu_indices(len(mu))
     total, square = 0.0, 0.0
     for _ in range(max(size["samples"] // CHUNK, 1)):
         x = mu + rng.normal(size=(min(CHUNK, size["samples"]), len(mu))) @ root.T
-        # centred on the means in question, the covariance is a mean as well
+        # centred on the closed form's means, the covariance is a mean as well
         y = f(x, rng) - found.mean
         terms = np.hstack([y, y[:, rows] * y[:, columns]])
         total, square = total + terms.sum(axis=0), square + np.square(terms).sum(axis=0)
@@ -124,7 +124,7 @@ Accuracy where inputs are extreme is on the [accuracy page](../accuracy.md) and 
 
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
-    """The page of these results."""
+    """The text of the page."""
     z = {name: np.array(found["samples"]) for name, found in results.items()}
     everything = np.abs(np.concatenate(list(z.values())))
     worst = {name: max(found["truth"].values()) / EPS for name, found in results.items()}
@@ -170,7 +170,7 @@ def _summary(z: Any) -> list[str]:
 
 
 def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """Quantiles of the differences, and errors by activation."""
+    """Draw quantiles of the differences, and errors by activation."""
     z = np.sort(np.concatenate([found["samples"] for found in results.values()]))
     ranks = np.arange(1, len(z) + 1)
     names = list(results)[::-1]

@@ -1,4 +1,4 @@
-"""How the figures look, and what they remember of the results they show."""
+"""The style of the figures, and the digest of the results that each keeps."""
 
 import hashlib
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ COLORS = {
     "DVI": "#6fa8dc",
     "Monte Carlo": "#222222",
 }
-SHOWS = "Results"  # the name in a figure's file of the digest of what it shows
+SHOWS = "Results"  # the key, in a figure's file, of the digest of its results
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -38,7 +38,7 @@ STYLE = {
 
 @contextmanager
 def panels(path: Path, columns: int, size: tuple[float, float], **options: Any) -> Iterator[Any]:
-    """Axes in a row, saved at the end."""
+    """Axes in a row, saved to a file at the end."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, columns, figsize=size, layout="constrained", squeeze=False, **options)
         yield axes[0]
@@ -47,7 +47,7 @@ def panels(path: Path, columns: int, size: tuple[float, float], **options: Any) 
 
 
 def sign(figure: Path, results: Path) -> None:
-    """Write into a figure's file which results it shows: a test finds one that is older than they are."""
+    """Write the digest of the results into a figure's file, so that a test finds an outdated figure."""
     text = PngInfo()
     text.add_text(SHOWS, digest(results))
     with Image.open(figure) as image:

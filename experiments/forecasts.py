@@ -1,4 +1,4 @@
-"""Forecasts of simulated volatility: networks trained in several ways, and what there is to compare them with."""
+"""Forecasts of simulated volatility: networks trained in several ways, and other forecasts to compare them with."""
 
 import math
 import time
@@ -25,7 +25,7 @@ LOG_SQUARE = -1.2704  # E log Z^2, Z ~ N(0, 1)
 
 
 def bounded(g: Any) -> Any:
-    """A variance by a bounded output."""
+    """A variance from a bounded output."""
     return FLOOR + CEILING * torch.exp(-0.5 * g * g)
 
 
@@ -35,12 +35,12 @@ def by_bounded_output(model: Any, x: Any, y: Any) -> Any:
 
 
 def by_squares(model: Any, x: Any, y: Any) -> Any:
-    """Squared error, as a Gaussian likelihood of variance 2: that of a squared return of variance 1."""
+    """The loss of squared returns: a Gaussian likelihood of variance 2, that of a squared standard return."""
     return ((model(x) - y) ** 2).mean() / 4
 
 
 def by_log_squares(model: Any, x: Any, y: Any) -> Any:
-    """The same of logarithms, whose variance is pi^2 / 2; a return may be 0."""
+    """The loss of logarithms of squared returns, whose variance is pi^2 / 2; a return may be 0."""
     return ((model(x) - torch.log(y + 1e-6)) ** 2).mean() / math.pi**2
 
 

@@ -1,4 +1,4 @@
-"""Where taking a layer's output for Gaussian fails: errors over the depth, and beside what others do."""
+"""Where the Gaussian approximation of a layer's output fails: errors by depth, and beside other methods."""
 
 from collections.abc import Callable
 from functools import partial
@@ -43,7 +43,7 @@ def network(activation: str, depth: int, inputs: int, seed: int) -> Layers:
 
 
 def measure(activation: str, depth: int, inputs: int, size: dict[str, Any]) -> Any:
-    """Root mean square errors over networks and outputs: of the mean, by the sd, and of the sd, relative."""
+    """Root mean square errors over networks and outputs, of the mean and of the sd, both relative to the sd."""
     mu, cov = np.zeros(inputs), np.eye(inputs)
     methods = tuple(SHOWN) if (depth, inputs) == (3, INPUTS) else ("fastmoments",)
     found: dict[str, list[Any]] = {name: [] for name in (*methods, "reference")}
@@ -160,7 +160,7 @@ What rounding does within a layer is on the [accuracy page](../accuracy.md), kno
 
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
-    """The page of these results."""
+    """The text of the page."""
     first = [results[f"{name}, 1 hidden"]["reference"] for name in size["activations"]]
     by_depth = {
         name: {f"{depth} hidden": results[f"{name}, {depth} hidden"]["fastmoments"] for depth in DEPTHS}
@@ -188,13 +188,13 @@ def page(size: dict[str, Any], results: dict[str, Any]) -> str:
 
 
 def _closest(by_method: dict[str, dict[str, Errors]]) -> str:
-    """In how many of the table's comparisons fastmoments is."""
+    """The number of the table's comparisons in which fastmoments is closest."""
     least = [min(row, key=lambda m: row[m][kind]) for row in by_method.values() for kind in ("mean", "sd")]
     return f"fastmoments' error is the smallest in {least.count('fastmoments')} of {len(least)} comparisons."
 
 
 def _pairs(head: str, rows: dict[str, dict[str, Errors]]) -> str:
-    """Two columns, mean and sd, for each entry of the rows."""
+    """Rows with two columns, mean and sd, for each entry."""
     columns = [part for name in next(iter(rows.values())) for part in (f"{name}: mean", "sd")]
     return table(
         [head, *columns],
@@ -206,7 +206,7 @@ def _pairs(head: str, rows: dict[str, dict[str, Errors]]) -> str:
 
 
 def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """Three densities, and the errors over the depth."""
+    """Draw three densities, and the errors by depth."""
     x = np.random.default_rng(0).normal(size=(2 * size["samples"], INPUTS))
     with panels(path, 4, (13, 3.6), width_ratios=[1, 1, 1, 1.3]) as axes:
         for axis, depth in zip(axes, (1, 2, 3), strict=False):
@@ -223,7 +223,7 @@ def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
 
 
 def _density(axis: Any, layers: Layers, x: Any) -> None:
-    """The first output, sampled, and the Gaussian of the closed form."""
+    """Draw the sampled density of the first output, and the closed form's Gaussian."""
     y = x
     for layer in layers[:-1]:
         y = (y @ np.asarray(layer.A).T + layer.b > 0).astype(float)

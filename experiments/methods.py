@@ -13,7 +13,7 @@ Method = Callable[[Layers, Any, Any], fm.Moments]
 
 
 def ignore(layers: Layers, mu: Any, cov: Any) -> fm.Moments:
-    """The network's value at the mean, certain."""
+    """The network's value at the mean, without variance."""
     return fm.compare.linearise(layers, mu, np.zeros_like(cov))
 
 

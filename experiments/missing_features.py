@@ -22,7 +22,7 @@ TRAIN, FEATURES = 400, 30
 FULL = {"patients": 169, "masks": 5, "steps": 400, "samples": 2**13}
 FAST = {"patients": 10, "masks": 1, "steps": 30, "samples": 2**8}
 ALL: dict[str, Callable[..., fm.Moments]] = {"noise ignored": ignore, **METHODS}
-# 1 / (1 + exp(-y)) of a Gaussian y is an integral without a closed form, to a tolerance; the smaller, the slower.
+# E 1 / (1 + exp(-y)) of a Gaussian y has no closed form and is computed to a tolerance; a smaller one is slower.
 SMALLEST = 1e-12
 
 
@@ -43,7 +43,7 @@ def network(steps: int) -> tuple[Layers, torch.Tensor, torch.Tensor, torch.Tenso
 
 
 def known(share: float, size: dict[str, Any], seed: int) -> fm.Moments:
-    """What is known of the test patients: mean (patients, 30) and cov (patients, 30, 30)."""
+    """The test patients given their measurements: mean (patients, 30) and cov (patients, 30, 30)."""
     _, train, x, _, _ = network(size["steps"])
     mean, cov = train.mean(0), torch.cov(train.T) + 1e-6 * torch.eye(FEATURES)
     torch.manual_seed(seed)
@@ -52,7 +52,7 @@ def known(share: float, size: dict[str, Any], seed: int) -> fm.Moments:
 
 
 def probability(output: fm.Moments) -> Any:
-    """Of class 1: the mean of 1 / (1 + exp(-y)), y the Gaussian of these moments."""
+    """The probability of class 1: the mean of 1 / (1 + exp(-y)), y Gaussian with these moments."""
     mean, var = output.mean[:, 0], np.maximum(output.cov[:, 0, 0], 0)
     certain = var < SMALLEST
     spread = fm.sigmoid_mean(mean, np.where(certain, 1.0, var))
@@ -132,7 +132,7 @@ Accuracy: share of the patients whose diagnosis is called the more probable one.
 
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
-    """The page of these results."""
+    """The text of the page."""
     return TEXT.format(
         **{key: size[key] for key in ("patients", "masks", "samples")},
         features=FEATURES,
@@ -152,7 +152,7 @@ def _table(results: dict[str, Any], kind: str, form: Callable[[float], str]) -> 
 
 
 def reading(results: dict[str, Any]) -> str:
-    """What the numbers say."""
+    """The conclusions from the numbers."""
     worst = results[SHARES[-1]]
     closest = [min(ALL, key=lambda name: results[share][name]["error"]) for share in SHARES]
     best = [min(ALL, key=lambda name: results[share][name]["loss"]) for share in SHARES]
@@ -172,7 +172,7 @@ def reading(results: dict[str, Any]) -> str:
 
 
 def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """Log loss and errors of probabilities."""
+    """Draw log loss and errors of probabilities."""
     with panels(path, 2, (12, 4.4)) as axes:
         for axis, kind in zip(axes, ("loss", "error"), strict=True):
             for name in results[SHARES[0]]:

@@ -24,7 +24,7 @@ RATE = 1e-3
 
 
 class Activation(NamedTuple):
-    """The function, fastmoments' object for it, what that one's input is multiplied with, the weights' gain."""
+    """The function, fastmoments' object for it, the factor of that object's input, and the weights' gain."""
 
     function: Callable[[Any], Any]
     activation: Any
@@ -61,7 +61,7 @@ class Network(NamedTuple):
         return self._replace(weights=[A.to(dtype) for A in self.weights], biases=[b.to(dtype) for b in self.biases])
 
     def layers(self) -> Layers:
-        """The same network for fastmoments.compare."""
+        """The network in the form that fastmoments.compare takes."""
         _, activation, scale, _ = self.activation
         *hidden, last = (A.detach().numpy() for A in self.weights)
         biases = [b.detach().numpy() for b in self.biases]
@@ -88,7 +88,7 @@ def initialised(architecture: str, activation: str, is_residual: bool, seed: int
 
 
 def trained(network: Network, steps: int, seed: int) -> tuple[Network, float]:
-    """AdamW until ten standard normal pairs (x, y) are learnt by heart, as in the draft; and the loss."""
+    """Train by AdamW until ten standard normal pairs (x, y) are memorised, as in the draft; return the loss too."""
     rng = np.random.default_rng(seed)
     x, y = torch.from_numpy(rng.normal(size=(10, INPUTS))), torch.from_numpy(rng.normal(size=10))
     parameters = [part.requires_grad_() for part in (*network.weights, *network.biases)]
@@ -114,7 +114,7 @@ def sobol_normal(repetitions: int, points: int) -> torch.Tensor:
 
 
 def outputs(network: Network, x: torch.Tensor) -> torch.Tensor:
-    """At the points (rows, 3), in their dtype, returned in float64."""
+    """Outputs at the points (rows, 3), computed in their dtype, returned in float64."""
     typed = network.to(x.dtype)
     with torch.no_grad():
         return torch.cat([typed(part) for part in x.split(CHUNK)]).double()

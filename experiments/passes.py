@@ -1,4 +1,4 @@
-"""Ways to a Bayesian network's output for many inputs: weights' means, moments, and drawn weights."""
+"""Three ways to a Bayesian network's output for many inputs: weights' means, moments, drawn weights."""
 
 import math
 import time
@@ -12,30 +12,30 @@ from torch.nn import functional as F  # noqa: N812
 import fastmoments as fm
 from examples.volatility import forecast, sampled
 
-ROUNDS = 4  # of a timing; the first compiles
+ROUNDS = 4  # rounds of a timing; the first compiles
 Model = torch.nn.Sequential
 
 
 def layers(model: Model) -> list[Any]:
-    """Of weights what they are distributed as, activations themselves."""
+    """The layers: distributions of weights, and activations."""
     return [layer.distribution() if isinstance(layer, fm.nn.BayesLinear) else layer for layer in model]
 
 
 def deterministic(model: Model, x: Any) -> Any:
-    """The weights' means for weights."""
+    """A pass with the weights' means as weights."""
     for layer in layers(model):
         x = F.linear(x, layer[0], layer[2]) if isinstance(layer, tuple) else layer(x)
     return x
 
 
 def full(model: Model, x: Any) -> fm.Marginals:
-    """Moments with the covariances between neurons."""
+    """A pass of moments with the covariances between neurons."""
     found = [fm.nn.propagate(model, part, torch.zeros(*part.shape, part.shape[-1])) for part in x.split(1000)]
     return fm.Marginals(torch.cat([mean for mean, _ in found]), torch.cat([cov[..., 0] for _, cov in found]))
 
 
 def together(model: Model, x: Any, passes: int) -> Any:
-    """As `sampled`, all networks at once by batched products."""
+    """`sampled` for all networks at once, by batched products."""
     y = x.expand(passes, *x.shape)
     for layer in layers(model):
         if isinstance(layer, tuple):
@@ -59,7 +59,7 @@ def ways(passes: list[int]) -> dict[str, Callable[[Model, Any], Any]]:
 
 @torch.no_grad()
 def milliseconds(model: Model, x: Any, passes: list[int]) -> dict[str, float]:
-    """Processor time of each, in turn, the shortest of some rounds."""
+    """Processor time of each way, timed in turn, the shortest of some rounds."""
     best = dict.fromkeys(ways(passes), math.inf)
     for _ in range(ROUNDS):
         for name, way in ways(passes).items():
@@ -71,12 +71,12 @@ def milliseconds(model: Model, x: Any, passes: list[int]) -> dict[str, float]:
 
 @torch.no_grad()
 def forecasts(model: Model, x: Any, passes: list[int]) -> dict[str, tuple[Any, Any]]:
-    """Of every way the mean of exp(output) and the standard deviation of the output, if it has one."""
+    """By way, the mean of exp(output), and the standard deviation of the output if it has one."""
     return {name: summary(way(model, x)) for name, way in ways(passes).items()}
 
 
 def summary(result: Any) -> tuple[Any, Any]:
-    """Moments, a single pass (rows, 1) or drawn outputs (passes, rows)."""
+    """The forecast from moments, from a single pass (rows, 1), or from drawn outputs (passes, rows)."""
     if isinstance(result, fm.Marginals):
         mean, var = (part[:, 0] for part in result)
         return torch.exp(mean + var / 2).numpy(), torch.sqrt(var).numpy()
@@ -87,5 +87,5 @@ def summary(result: Any) -> tuple[Any, Any]:
 
 @torch.no_grad()
 def reference(model: Model, x: Any, passes: int) -> Any:
-    """Standard deviations by many passes, a few at a time for memory's sake."""
+    """Standard deviations from many passes, a few at a time to limit memory."""
     return torch.cat([together(model, x, 10) for _ in range(passes // 10)]).std(0).numpy()

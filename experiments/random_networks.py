@@ -34,7 +34,7 @@ def gaussian(mean: Any, var: Any) -> fm.Moments:
 
 
 def reference(network: networks.Network, x: torch.Tensor) -> tuple[fm.Moments, float]:
-    """Moments over all repetitions (repetitions, points, 3), and the divergence that their own error amounts to."""
+    """Moments over all repetitions (repetitions, points, 3), and the divergence that their own error causes."""
     y = torch.stack([networks.outputs(network, part) for part in x])
     means, variances = y.mean(1), y.var(1, correction=0)
     pooled = gaussian(means.mean(), variances.mean() + means.var(correction=0))
@@ -44,7 +44,7 @@ def reference(network: networks.Network, x: torch.Tensor) -> tuple[fm.Moments, f
 
 
 def rounding(network: networks.Network, x: torch.Tensor) -> float:
-    """Divergence between float32 and float64 on the same points."""
+    """The divergence between float32 and float64 on the same points."""
     single, double = (networks.outputs(network, points) for points in (x, x.double()))
     found = (gaussian(y.mean(), y.var(correction=0)) for y in (double, single))
     return float(fm.compare.kl_divergence(*found))
@@ -139,7 +139,7 @@ authors advise.
 
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
-    """The page of these results."""
+    """The text of the page."""
     rows = list(_rows(results))
     losses = [case["loss"] for case in results.values() if "loss" in case]
     float32 = [row["float32"] for _, _, row in rows]
@@ -183,7 +183,7 @@ def _rows(results: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, float]]
 
 
 def ratio(row: dict[str, float], name: str) -> float:
-    """How many times fastmoments' divergence another's is."""
+    """A method's divergence divided by fastmoments'."""
     return row[name] / max(row["fastmoments"], 1e-300)
 
 
@@ -192,7 +192,7 @@ def best_ratio(row: dict[str, float]) -> float:
 
 
 def summary(rows: list[Any]) -> str:
-    """What the numbers say."""
+    """The conclusions from the numbers."""
     best = np.array([best_ratio(row) for _, _, row in rows])
     each = [(ratio(row, name), name, title, v) for title, v, row in rows for name in OTHERS]
     finite = [found for found in each if np.isfinite(found[0])]
@@ -234,7 +234,7 @@ def _is_of(title: str, activation: str, form: str) -> bool:
 
 
 def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """Every method against fastmoments, a panel for every input variance."""
+    """Draw every method against fastmoments, in a panel per input variance."""
     rows = list(_rows(results))
     ours, others = (_ends(rows, names) for names in (["fastmoments"], OTHERS))
     with panels(path, len(VARIANCES), (14, 5.4), sharex=True, sharey=True) as axes:

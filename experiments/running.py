@@ -1,4 +1,4 @@
-"""Cases of an experiment that are not there yet, one after the other; page and figure of those that are."""
+"""Compute an experiment's missing cases one after the other; write the page and the figure of the present ones."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from experiments.tables import wrapped
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, FAST_DOCS = ROOT / "docs", ROOT / ".experiments"
-DIGITS = 4  # of what is kept
+DIGITS = 4  # digits that are kept
 
 
 def load(name: str) -> Any:
@@ -59,7 +59,7 @@ def _of_a_case(size: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(experiment: Any, docs: Path) -> None:
-    """Page and figure, from the results."""
+    """Write page and figure from the results."""
     kept = json.loads(results_path(experiment, docs).read_text())
     page_path(experiment, docs).write_text(page(experiment, kept))
     figure = figure_path(experiment, docs)
@@ -74,7 +74,7 @@ def page(experiment: Any, kept: dict[str, Any]) -> str:
 
 
 def rounded(value: Any) -> Any:
-    """Numbers to a few digits, whatever they are in."""
+    """The results with all numbers rounded to a few digits."""
     if isinstance(value, dict):
         return {str(key): rounded(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -83,7 +83,7 @@ def rounded(value: Any) -> Any:
 
 
 def _store(path: Path, kept: dict[str, Any]) -> None:
-    """At once: what stops in between leaves the file as it was."""
+    """Replace the file in one step: an interruption leaves the old file."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(kept, indent=1) + "\n")
     part.replace(path)

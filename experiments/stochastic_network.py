@@ -26,7 +26,7 @@ COLUMNS = ("fastmoments", "mean-field", "neurons' noise ignored")
 
 
 def layers_of(network: networks.Network, activation: Any) -> Layers:
-    """The network of neurons 2 B - 1, B = 1 with probability Phi(x), as layers of B, or of its mean."""
+    """The network of neurons 2 B - 1, B = 1 with probability Phi(x), as layers of B or of its mean."""
     *hidden, last = (A.numpy() for A in network.weights)
     biases = [np.zeros(len(hidden[0])), *(-A.sum(1) for A in hidden[1:])]
     found = [
@@ -37,7 +37,7 @@ def layers_of(network: networks.Network, activation: Any) -> Layers:
 
 
 def run_network(network: networks.Network, x: Any, generator: torch.Generator) -> Any:
-    """Outputs of neurons that are 1 with probability Phi(x), else -1: the sign of x less a standard normal."""
+    """Outputs of neurons that are 1 with probability Phi(x), else -1: the sign of x minus a standard normal."""
     single = network.to(torch.float32)
     *hidden, last = single.weights
     for A, b in zip(hidden, single.biases, strict=True):
@@ -125,7 +125,7 @@ sampling.
 
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
-    """The page of these results."""
+    """The text of the page."""
     rows = [
         [title, *(scientific(case["methods"][name]["divergence"]) for name in COLUMNS), scientific(case["own"])]
         for title, case in results.items()
@@ -148,7 +148,7 @@ def _errors(case: dict[str, Any]) -> list[str]:
 
 
 def reading(results: dict[str, Any]) -> str:
-    """What the numbers say."""
+    """The conclusions from the numbers."""
     divergence = {name: [case["methods"][name]["divergence"] for case in results.values()] for name in COLUMNS}
     ours = np.array(divergence["fastmoments"])
     resolved = sum(case["methods"]["fastmoments"]["divergence"] > 3 * case["own"] for case in results.values())
@@ -165,7 +165,7 @@ def reading(results: dict[str, Any]) -> str:
 
 
 def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """The last architecture at every input variance."""
+    """Draw the last architecture at every input variance."""
     styles = {"fastmoments": ("#d1495b", "-"), "mean-field": (COLORS["mean-field"], "-")}
     with panels(path, len(VARIANCES), (13, 3.8)) as axes:
         for axis, var in zip(axes, VARIANCES, strict=True):

@@ -1,4 +1,4 @@
-"""Covariances that break numerics: what comes out is finite, symmetric, semidefinite, and the same in float32."""
+"""Covariances that break numerics: results are finite, symmetric, semidefinite, and agree in float32."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,12 +16,12 @@ from tests.rows import EXAMPLES
 
 FULL = {"neurons": 128, "activations": [row.name for row in CATALOGUE]}
 FAST = {"neurons": 24, "activations": ["relu", "sin"]}
-FLOOR = 1e-6  # of the figure's axes
+FLOOR = 1e-6  # limits of the figure's axes
 Gaussian = tuple[Any, Any]
 
 
 def _integers(n: int, rng: np.random.Generator) -> Any:
-    """Small ones with a sign: their products are exact in float32."""
+    """Small integers of either sign, whose products are exact in float32."""
     return rng.integers(1, 16, n) * rng.choice([-1.0, 1.0], n)
 
 
@@ -83,7 +83,7 @@ def given(kind: str, n: int) -> Gaussian:
 
 
 def measure(name: str, kind: str, size: dict[str, Any]) -> dict[str, Any]:
-    """What there is to check of a matrix without knowing the right one."""
+    """Checks of a matrix that need no truth."""
     moments = partial(getattr(fm, f"{name}_moments"), **EXAMPLES.get(name, {}))
     mu, cov = given(kind, size["neurons"])
     double, single = moments(mu.astype(float), cov.astype(float)), moments(mu, cov)
@@ -100,16 +100,16 @@ def measure(name: str, kind: str, size: dict[str, Any]) -> dict[str, Any]:
 
 
 def smallest_eigenvalue(cov: Any) -> float:
-    """In units of n eps times the trace."""
+    """The smallest eigenvalue, in units of n eps times the trace."""
     values = np.linalg.eigvalsh(cov.astype(float))
     unit = len(cov) * float(np.finfo(cov.dtype).eps) * float(np.trace(cov.astype(float)))
     return float(values[0] / unit) if unit else 0.0
 
 
 def difference(one: Any, two: Any, var: Any, dtype: Any) -> float:
-    """Largest difference in eps times the product of the two standard deviations."""
+    """The largest difference, in eps times the product of the two standard deviations."""
     tiny, eps = float(np.finfo(dtype).tiny), float(np.finfo(dtype).eps)
-    # a variance may be too small for a number where covariances are not, and an error as large as that number
+    # a variance may underflow where covariances do not, and an error as large as the smallest number
     sd = np.sqrt(np.maximum(var, tiny))
     return float(np.max(np.abs(one - two) / np.maximum(eps * np.outer(sd, sd), tiny)))
 
@@ -148,7 +148,7 @@ A dot is an activation; dashed: the contract. What is not below zero, or equal, 
 
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
-    """The page of these results."""
+    """The text of the page."""
     head = ["input", "finite", "symmetric", "smallest eigenvalue", "in float32", "another order", "float32"]
     return TEXT.format(
         neurons=size["neurons"],
@@ -178,7 +178,7 @@ def _named(values: dict[str, float], worst: Callable[..., str]) -> str:
 
 
 def reading(size: dict[str, Any], results: dict[str, Any]) -> str:
-    """What the numbers say."""
+    """The conclusions from the numbers."""
     bad = [case for case, found in results.items() if not (found["finite"] and found["symmetric"])]
     eigenvalue = min(min(found["eigenvalue"]) for found in results.values())
     beyond = [case for case, found in results.items() if found["float32"] > 8]
@@ -191,7 +191,7 @@ def reading(size: dict[str, Any], results: dict[str, Any]) -> str:
 
 
 def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """A dot for every activation, by input; the contracts as lines."""
+    """Draw a dot per activation, by input, and the contracts as lines."""
     kinds = list(INPUTS)[::-1]
     sides = (
         ("below zero, float64", -1, lambda case: -case["eigenvalue"][0]),

@@ -7,13 +7,13 @@ import numpy as np
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown; the first column is text, the others are numbers."""
+    """A Markdown table; the first column is text, the others are numbers."""
     lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def wrapped(page: str) -> str:
-    """Paragraphs and points in lines of one length; tables, headings, figures and code as they are."""
+    """Text with paragraphs and points wrapped; tables, headings, figures and code unchanged."""
     parts = page.split("```")
     parts[::2] = ["\n\n".join(_wrapped_block(block) for block in part.split("\n\n")) for part in parts[::2]]
     return "```".join(parts)
@@ -37,12 +37,12 @@ def percent(value: float) -> str:
 
 
 def scientific(value: float) -> str:
-    """1.2e-3; no density, where a divergence is infinite."""
+    """A number as 1.2e-3; "inf" for an infinite divergence, where a method has no density."""
     return _exponent(f"{value:.1e}") if np.isfinite(value) else "inf"
 
 
 def factor(value: float) -> str:
-    """A ratio: two digits, and a power of ten from 10,000 on."""
+    """A ratio with two digits, as a power of ten from 10,000 on."""
     return f"{float(f'{value:.2g}'):,.12g}" if 1e-3 < value < 1e4 else scientific(value)
 
 

@@ -1,4 +1,4 @@
-"""Volatility by a Bayesian network: what its forecasts are worth, and what one pass costs beside drawn weights."""
+"""Volatility by a Bayesian network: the quality of its forecasts, and the cost of one pass beside drawn weights."""
 
 import math
 import time
@@ -22,17 +22,17 @@ PASSES = [20, 50]
 COMPARED = ("NPN, moments", "NPN, drawn weights")
 SHOWN = 300  # rows in the figure
 MEANS = "weights' means"
-STEP_ROWS = 16  # of a step that SiLU is timed on
+STEP_ROWS = 16  # rows of a step on which SiLU is timed
 
 
 def times(rows: int, size: dict[str, Any]) -> dict[str, float]:
-    """Milliseconds of every way through a network, for that many rows."""
+    """Milliseconds of every way through a network, for `rows` rows."""
     model, _ = trained("NPN, moments", 0, size["rows"], size["steps"])
     return passes.milliseconds(model, series(0, size["rows"]).features[-rows:], PASSES)
 
 
 def step_times(size: dict[str, Any]) -> dict[str, float]:
-    """Milliseconds of a training step by moments on a few rows: SiLU's are by quadrature."""
+    """Milliseconds of a training step by moments on a few rows; SiLU's moments are by quadrature."""
     data, found = series(0, size["rows"]), {}
     x, y = data.features[:STEP_ROWS], torch.ones(STEP_ROWS, 1)
     for activation in ("npn", "silu"):
@@ -46,7 +46,7 @@ def step_times(size: dict[str, Any]) -> dict[str, float]:
 
 
 def uncertainties(network: str, size: dict[str, Any]) -> dict[str, Any]:
-    """QLIKE of every way, correlations of the standard deviations, and what the figure shows of them."""
+    """QLIKE of every way, correlations of the standard deviations, and the figure's data."""
     data = series(0, size["rows"])
     model, _ = trained(network, 0, size["rows"], size["steps"])
     torch.manual_seed(1)
@@ -142,7 +142,7 @@ NPN networks with drawn weights, the first series, by what they were trained to 
 
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
-    """The page of these results."""
+    """The text of the page."""
     found = [results[f"series {seed}"] for seed in range(size["series"])]
     return TEXT.format(
         alpha=example.ALPHA,
@@ -176,7 +176,7 @@ def _quality(found: list[Any]) -> str:
 
 
 def _gained(found: list[Any], name: str) -> float:
-    """Share of what the true variance gains over a constant one."""
+    """The share of the gain of the true variance over a constant one."""
     qlike = {key: np.mean([one["qlike"][key] for one in found]) for key in (*KNOWN, name)}
     return float((qlike["constant"] - qlike[name]) / (qlike["constant"] - qlike["true variance"]))
 
@@ -254,14 +254,14 @@ def _targets_reading(results: dict[str, Any], known: dict[str, float]) -> str:
 
 
 def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """Forecasts along the last rows, standard deviations beside those of many networks, and times."""
+    """Draw forecasts along the last rows, standard deviations beside those of many networks, and times."""
     found = results[f"uncertainty, {COMPARED[1]}"]["curves"]
     curves = {name: np.array(curve) for name, curve in found.items()}
     with panels(path, 3, (15, 4.2), width_ratios=[1.6, 1, 1.1]) as axes:
         x = np.arange(len(curves["true"]))
         axes[0].bar(x, curves["return"], color="#d8d8d8", width=1, label="|return|")
         axes[0].plot(x, curves["true"], color="black", lw=1.5, label="true sd")
-        # the output is log variance: half of it that of the standard deviation
+        # the output is log variance: half of it is the log standard deviation
         low, high = (curves["forecast"] * np.exp(s * curves["moments"]) for s in (-1, 1))
         axes[0].fill_between(x, low, high, color=COLORS["fastmoments"], alpha=0.3, lw=0)
         axes[0].plot(

@@ -118,7 +118,7 @@ def laid_out(array, layout):
 
 
 def assert_moments(name, mu, cov, found):
-    """Judge mean and covariance of arrays (..., n) and (..., n, n) by the contract; nan where its inputs make it nan.
+    """Judge mean and covariance of arrays (..., n) and (..., n, n) by the contract; nan where inputs make it nan.
 
     The smallest normal number may be lost. It is scaled by the standard deviations for a kinked activation, by the
     amplitudes for a bump, as the result is. A small variance is f'^2 var + (f'' var)^2 / 2: both terms may be lost.

@@ -30,7 +30,7 @@ FLOOR = 1e-17
 
 
 def methods(name: str, h: Array, rho: Array) -> dict[str, Array]:
-    """What each makes of the pairs."""
+    """The covariances of the pairs by every method."""
     ones = np.ones_like(h)
     one_by_one = getattr(baselines, f"{name}_scipy")
     with np.errstate(all="ignore"):
@@ -48,7 +48,7 @@ def methods(name: str, h: Array, rho: Array) -> dict[str, Array]:
 
 
 def measured(name: str) -> dict[str, list[list[float | None]]]:
-    """Relative errors of every method, by mean and correlation; None where there is no number."""
+    """Relative errors of every method, by mean and correlation; None where a method returns no number."""
     h, rho = (grid.ravel() for grid in np.meshgrid(MEANS, RHOS, indexing="ij"))
     points = list(zip(h, rho, strict=True))
     exact = [truth(name, h, h, rho) for h, rho in tqdm(points, desc=name, unit="pair")]
@@ -85,7 +85,7 @@ def draw(errors: dict[str, Any], path: Path) -> None:
 
 
 def write() -> None:
-    """Compute the errors, for minutes, keep them and draw them."""
+    """Compute the errors, which takes minutes, keep them and draw them."""
     errors = {name: measured(name) for name in ("relu", "gelu")}
     RESULTS.write_text(json.dumps(errors) + "\n")
     draw(errors, FIGURE)

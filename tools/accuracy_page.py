@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def _points() -> dict[str, float]:
-    """What the bivariate normal distribution is judged on."""
+    """The points on which the bivariate normal distribution is judged."""
     with POINTS.open() as file:
         rows = [(float(row["cdf"]), abs(float(row["rho"]))) for row in csv.DictReader(file)]
     values = [value for value, _ in rows]
@@ -113,14 +113,14 @@ def _points() -> dict[str, float]:
 
 
 def _summary(record: dict[str, float], names: list[str]) -> str:
-    """Activation x backend, the worst of all functions in either dtype."""
+    """A table of activations by backends: the worst of all functions in either dtype."""
     return _by_backend(
         "activation", {name: {k: e for k, e in record.items() if k.startswith(f"{name}/")} for name in names}
     )
 
 
 def _by_function(record: dict[str, float]) -> str:
-    """Function of the bivariate normal x backend."""
+    """A table of the bivariate normal's functions by backends."""
     functions = list(dict.fromkeys(key.split("/")[3] for key in record))
     return _by_backend(
         "function", {name: {k: e for k, e in record.items() if k.endswith(f"/{name}")} for name in functions}
@@ -128,7 +128,7 @@ def _by_function(record: dict[str, float]) -> str:
 
 
 def _by_backend(title: str, records: dict[str, dict[str, float]]) -> str:
-    """A line for each of the records, the worst of each backend and dtype in it."""
+    """A line per record, with the worst of each backend and dtype."""
     lines = [f"| {title} | " + " | ".join(f"{name}, f64 | f32" for name in BACKENDS.values()) + " |"]
     lines.append("|---|" + "--:|" * 2 * len(BACKENDS))
     for name, record in records.items():
@@ -143,7 +143,7 @@ def _worst(record: dict[str, float], part: str) -> str:
 
 
 def _tables(record: dict[str, float], functions: list[str]) -> str:
-    """Activation x function, the worst of all backends, a table a dtype."""
+    """A table per dtype, of activations by functions: the worst of all backends."""
     parts = []
     for dtype in ("float64", "float32"):
         parts += [f"## Every function, {dtype}, largest error of all backends\n"]

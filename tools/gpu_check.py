@@ -1,8 +1,8 @@
-"""Compile every GPU kernel for cards that need not be there; fail if one spills registers or approximates.
+"""Compile every GPU kernel, without a card; fail if one spills registers or approximates.
 
-Formulas count on operations that round correctly, and exp, log, sin and cos are polynomials of such: no instruction
-is allowed whose result may be off by more. What tensor cores do to float32 is the linear layer's own choice.
-Triton keeps what it compiled: after a change only the kernels that it reaches are compiled again.
+Formulas need operations that round correctly, of which exp, log, sin and cos are made: no instruction is allowed
+whose result may be off by more. The linear layer chooses how tensor cores treat float32. Triton caches compiled
+kernels: after a change only the kernels that it concerns are compiled again.
 
 usage: python tools/gpu_check.py [--targets 80,90] [--sizes any,16,1] [activation ...]       all if none is given
 """
@@ -37,14 +37,14 @@ from fastmoments_kernels.kinds import OF_NORMAL
 
 ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
 DTYPES = ("float32", "float64")
-# of the linear layer: how products are taken, and whether rows are known to begin at 16 elements
+# of the linear layer: the precision of products, and whether rows begin at multiples of 16 elements
 LINEAR = [
     (f"linear {precision} {rows}", dtype)
     for dtype in NARROW
     for precision in PRECISIONS.get(dtype, ("ieee",))
     for rows in ("aligned", "ragged")
 ]
-# What Triton knows of an array's sides when it compiles: nothing, that they are multiples of 16, that they are 1
+# what Triton knows of an array's sides when it compiles: nothing, that they are multiples of 16, that they are 1
 SIZES = ("any", "16", "1")
 MULTIPLE_OF_16 = [["tt.divisibility", 16]]
 SIDES = ("n", "rows", "columns", "depth")
@@ -53,9 +53,9 @@ NO_ACTIVATION = "none"
 
 
 class Usage(NamedTuple):
-    """What one compiled kernel takes: a thread's registers and bytes spilled, a block's bytes of shared memory.
+    """Resources of a compiled kernel: a thread's registers and spilled bytes, a block's bytes of shared memory.
 
-    And how many of its instructions approximate.
+    `approximate` is the number of its instructions that approximate.
     """
 
     target: str
@@ -71,20 +71,20 @@ class Usage(NamedTuple):
 
 
 def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usage:
-    """Compile one variant and read what the assembler says of it."""
+    """Compile one variant and read the assembler's report."""
     compiled, label = compile_for(int(target), activation, name, dtype, size), (activation, name, dtype, size)
     ptx, metadata = compiled.asm["ptx"], compiled.metadata
-    # what a compiler took for dead spills nothing either
+    # a kernel that the compiler took for dead code spills nothing either
     assert "st.global" in ptx, f"an empty kernel: sm_{target} {label}"
     registers, stack, local = _resources(compiled.asm["cubin"])
-    # what is spilled lies on the stack, where other things may lie too: only the assembler tells them apart
+    # spilled registers lie on the stack with other data: only the assembler distinguishes them
     spilled = _spilled(ptx, int(target)) if stack or local else 0
     counts = registers, spilled, metadata.shared, metadata.num_warps, len(approximations(ptx))
     return Usage(f"sm_{target}", *label, *counts)
 
 
 def compile_for(target: int, activation: str, name: str, dtype: str, size: str = "any") -> Any:
-    """The kernel `name` compiled by Triton, its machine code and what came before in `asm`."""
+    """The kernel `name` compiled by Triton; `asm` has its machine code and the earlier stages."""
     variant = variant_of(target, activation, name, dtype)
     options = {**OPTIONS, "num_warps": variant.warps}
     source = _source(variant, dtype, arrays_of(activation, name), _known(name, size))
@@ -97,7 +97,7 @@ def approximations(ptx: str) -> list[str]:
 
 
 def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
-    """The kernel `name` as it is launched for that activation and dtype."""
+    """The Variant that launches kernel `name` for an activation and a dtype."""
     if name in OF_NORMAL:
         return normal_variant(name, dtype)
     if name == "skip":
@@ -113,20 +113,20 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
 
 
 def arrays_of(activation: str, name: str) -> dict[str, int]:
-    """How many arrays of parameters and of outputs the kernel `name` takes as tuples."""
+    """The numbers of arrays of parameters and of outputs that kernel `name` takes as tuples."""
     parameters = 0 if activation == NO_ACTIVATION else parameters_of(activation)
     given, outputs = elementwise_arrays(name, parameters) if name in LAUNCHED else (parameters, 0)
     return {"parameter_ptrs": given, "out_ptrs": outputs}
 
 
 def parameters_of(activation: str) -> int:
-    """How many numbers an activation's parameters are; of a mixture's, those of two components."""
+    """The number of an activation's parameters, for a mixture with two components."""
     row = row_of(activation)
     return sum(2 if field.name in row.components else 1 for field in fields(row.activation))
 
 
 def kernels_of(activation: str) -> list[tuple[str, str]]:
-    """(kernel, dtype) of every kernel of an activation, and of none those that know no activation."""
+    """(kernel, dtype) of every kernel of an activation, or, if that is None, of those that depend on none."""
     if activation == NO_ACTIVATION:
         return [*product((*OF_NORMAL, "skip"), DTYPES), *LINEAR]
     has_parameters = parameters_of(activation) > 0
@@ -135,12 +135,12 @@ def kernels_of(activation: str) -> list[tuple[str, str]]:
 
 
 def sizes_of(name: str, wanted: list[str]) -> list[str]:
-    """What may be known of the sides of a kernel's arrays, of what is wanted; elementwise kernels' have none."""
+    """Those of the wanted kinds of sides that a kernel's arrays may have; elementwise kernels have no sides."""
     return ["any"] if name in LAUNCHED else wanted
 
 
 def _known(name: str, size: str) -> dict[str, str]:
-    """What is known of the sides of a kernel's arrays; the rows of "aligned" begin at 16 elements in any case."""
+    """The sides of a kernel's arrays that Triton knows; rows of "aligned" begin at multiples of 16 elements."""
     known = dict.fromkeys(SIDES, size)
     if name.endswith("aligned"):
         known["depth"] = "16"
@@ -181,7 +181,7 @@ def _resources(cubin: bytes) -> tuple[int, int, int]:
 
 
 def _spilled(ptx: str, architecture: int) -> int:
-    """Bytes that the assembler stores and loads to make room for registers."""
+    """Bytes that the assembler stores and loads because registers do not suffice."""
     target = re.search(r"^\.target (\w+)", ptx, re.MULTILINE)
     assert target is not None
     with tempfile.TemporaryDirectory() as folder:
@@ -193,17 +193,17 @@ def _spilled(ptx: str, architecture: int) -> int:
 
 
 def report(results: list[Usage]) -> str:
-    """The numbers as benchmarks.report reads them."""
+    """The numbers in the form that benchmarks.report reads."""
     versions = {name: version(name) for name in ("triton", "torch")}
     rows = [result._asdict() for result in results]
     return json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n"
 
 
 def parsed(given: list[str] | None = None) -> argparse.Namespace:
-    """What the command line asks for; all activations if it names none."""
+    """The command line's options; all activations if it names none."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     every = [*(row.name for row in CATALOGUE), NO_ACTIVATION]
-    # choices would refuse that there is none
+    # argparse's choices would refuse an empty list
     parser.add_argument("activation", nargs="*")
     parser.add_argument("--targets", default="80,90,100", help="architectures, such as 80,90")
     parser.add_argument("--sizes", default=",".join(SIZES), help="what is known of arrays' sides, such as any,16")

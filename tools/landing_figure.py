@@ -37,7 +37,7 @@ def network() -> list[Any]:
 
 
 def ellipse(mean: Any, cov: Any, sigmas: float) -> Any:
-    """Points at this many standard deviations."""
+    """Points of the ellipse at `radius` standard deviations."""
     angle = np.linspace(0, 2 * np.pi, 200)
     circle = np.stack([np.cos(angle), np.sin(angle)])
     return mean[:, None] + sigmas * fm.compare.gaussians.square_root(cov) @ circle

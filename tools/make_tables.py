@@ -24,7 +24,7 @@ SYMMETRIC: (node, weight) pairs of Gauss-Legendre on (-1, 1) with positive nodes
 
 
 def mills(n: int, x: mpf) -> mpf:
-    """R_n(x); the closed forms of R_1 and R_2 cancel like x^2 and x^4, so they get the digits for it."""
+    """R_n(x); the closed forms of R_1 and R_2 cancel like x^2 and x^4 and get more digits."""
     with mp.workdps(60 + 6 * max(0, int(mpmath.log10(x + 1)))):
         r_0 = mp.sqrt(mp.pi / 2) * mp.exp(x * x / 2) * mp.erfc(x / mp.sqrt(2))
         return (r_0, 1 - x * r_0, (1 + x * x) * r_0 - x)[n]

@@ -18,7 +18,7 @@ def read(path: Path) -> Any:
 
 
 def table() -> str:
-    """Speed, agreement and accuracy, each beside what it is compared with."""
+    """A table of speed, agreement and accuracy, each beside its comparison."""
     cpu, peers = read(RESULTS / "cpu.json"), read(RESULTS / "peers.json")
     ratios = {target["what"]: target["ratio"] for target in cpu["targets"]}
     sampled = next(target["ratio"] for target in cpu["targets"] if target["reference"] == "20 Monte Carlo passes")
@@ -58,7 +58,7 @@ def table() -> str:
 
 
 def text() -> str:
-    """The README with the numbers as they are now."""
+    """The README with the current numbers."""
     before, rest = PAGE.read_text().split(BEGIN)
     return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
 
