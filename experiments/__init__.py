@@ -1,4 +1,4 @@
-"""What the sources claim and what limits the method, measured: `make experiments` writes docs/experiments/.
+"""The sources' claims and the method's limits, measured: `make experiments` writes docs/experiments/.
 
 An experiment is a file here and a name in EXPERIMENTS, with
 

@@ -1,4 +1,4 @@
-"""Where the Gaussian approximation of a layer's output fails: errors by depth, and beside other methods."""
+"""Limits of the Gaussian approximation of a layer's output: errors by depth, and beside other methods."""
 
 from collections.abc import Callable
 from functools import partial

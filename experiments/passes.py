@@ -71,7 +71,7 @@ def milliseconds(model: Model, x: Any, passes: list[int]) -> dict[str, float]:
 
 @torch.no_grad()
 def forecasts(model: Model, x: Any, passes: list[int]) -> dict[str, tuple[Any, Any]]:
-    """By way, the mean of exp(output), and the standard deviation of the output if it has one."""
+    """The mean of exp(output) of every way, and the standard deviation of the output if it has one."""
     return {name: summary(way(model, x)) for name, way in ways(passes).items()}
 
 

@@ -41,7 +41,7 @@ def test_an_experiment_runs(name, tmp_path, one_thread):
 
 
 def test_a_new_activation_is_computed_alone(tmp_path):
-    """In the order of the list, wherever it is put; a larger size computes all anew."""
+    """A new activation is computed alone and kept in the list's order; a larger size computes all anew."""
     computed = []
 
     def case(name):

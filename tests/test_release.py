@@ -1,4 +1,4 @@
-"""What several files say of versions and commands, they say alike."""
+"""Files agree on versions and commands."""
 
 import ast
 import re
@@ -42,7 +42,7 @@ def test_the_same_pythons_are_claimed_and_tested():
 
 
 def test_pinned_versions_are_admitted():
-    """On the Python that runs the tests."""
+    """constraints.txt agrees with pyproject.toml, for the Python that runs the tests."""
     claimed = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
     pinned = {
         pin.name.lower(): str(pin.specifier) for pin in here((ROOT / "constraints.txt").read_text().splitlines())
@@ -77,7 +77,7 @@ def test_commands_are_those_of_the_makefile():
 
 
 def test_hooks_run_the_pinned_tools():
-    """Those of .venv, which constraints.txt pins: no hook brings a version of its own."""
+    """Hooks run the tools of .venv, which constraints.txt pins, and bring no versions of their own."""
     (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert repository["repo"] == "local"
     for hook in repository["hooks"]:

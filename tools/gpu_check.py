@@ -135,7 +135,7 @@ def kernels_of(activation: str) -> list[tuple[str, str]]:
 
 
 def sizes_of(name: str, wanted: list[str]) -> list[str]:
-    """Those of the wanted kinds of sides that a kernel's arrays may have; elementwise kernels have no sides."""
+    """The wanted kinds of sides that a kernel's arrays may have; elementwise kernels have no sides."""
     return ["any"] if name in LAUNCHED else wanted
 
 

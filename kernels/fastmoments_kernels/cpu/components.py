@@ -30,7 +30,7 @@ def padded(activation: object, parameters: Sequence[Any], neurons: int = 1) -> t
 
 
 def kept(activation: object, values: Sequence[Value], parameters: int) -> tuple[Value, ...]:
-    """Of the values, one per padded parameter, those of the `parameters` that `padded` was called with."""
+    """The values, of one per padded parameter, that belong to the `parameters` parameters before padding."""
     fields = len(row_of(activation).components)
     if len(values) == parameters:
         return tuple(values)

@@ -21,7 +21,7 @@ HAS_SERIES = True
 
 
 class Known(NamedTuple):
-    """What the kernels of pairs take of the neurons of a batch of matrices."""
+    """Values per neuron that the kernels of pairs take, for a batch of matrices."""
 
     variance: Array  # of f(X), (batch, n)
     features: Array  # of formula.neuron, (batch, features, n)

@@ -26,7 +26,7 @@ BITS = {torch.float32: (torch.int32, 23, 127), torch.float64: (torch.int64, 52, 
 LAUNCH_BOUND = 1 << 16
 
 
-# At ties a formula's branches agree, and so do their derivatives: one is taken, not torch's average.
+# At a tie the derivative of one side is taken, not torch's average: for a formula either side's is right.
 def _absolute(x: Tensor) -> Tensor:
     return torch.where(x < 0.0, -x, x)
 

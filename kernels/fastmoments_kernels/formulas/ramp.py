@@ -114,7 +114,7 @@ def step_kink_cov(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
 
 
 def _step_ramp_apart(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    """By parts, so that the integrand is elementary; cancellation stays below the condition number."""
+    """`step_ramp_cov` by parts: the integrand is elementary; cancellation stays below the condition number."""
     return rho * pdf(h) * cdf(k) + slope_integral((h, k), h, k, eta, rest)
 
 

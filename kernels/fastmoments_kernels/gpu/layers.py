@@ -42,7 +42,7 @@ MORE_WARPS = {("float64", 100): Shape(32, 32, 16, 4, 8)}
 # By dtype, (exact, fast): float32 factors as two tf32 parts each, without the smallest product, 2^-22; or as tf32
 PRECISIONS = {"float32": ("tf32x3", "tf32")}
 COLUMNS = 16  # columns of a tile's sums that are written at a time
-GROUP = 8  # rows of tiles whose programs run one after another
+GROUP = 8  # rows of tiles whose programs run at the same time
 SKIP_TILE = 32
 
 

@@ -86,7 +86,7 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) 
 
 
 class _Prepared(NamedTuple):
-    """What the kernels of one call share: buffers per neuron, the number of tiles of a side, and constants."""
+    """Arguments that the kernels of one call share: buffers per neuron, tiles of a side, and constants."""
 
     parameters: Tensor
     features: Tensor
