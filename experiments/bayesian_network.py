@@ -158,7 +158,7 @@ Kuang and Lin's code has 2 Phi(x) - 1, and DVI has no formula for either.
 {table}
 
 KL(sampled || method) of the output's Gaussian in nats: median over {points} inputs between -3 and 3, and the
-largest. The last column is what the sampling's own error amounts to. "Input variance 0.1": x itself is N(x,
+largest. The last column shows the divergence that the sampling error causes. "Input variance 0.1": x itself is N(x,
 0.1), which correlates the first layer's neurons.
 
 The divergence of the others, as the median over x and the smallest and largest factor:
@@ -167,8 +167,8 @@ The divergence of the others, as the median over x and the smallest and largest 
 
 Kuang and Lin report a hundredfold lower divergence than DVI's for a network of theirs. Here that holds at
 single inputs where one layer's neurons are strongly correlated and nearly all else is exact. In the median over
-x, and behind two layers, DVI's approximation is hidden by what both leave out: a sum of products of Gaussians
-that is taken for a Gaussian. What matters is to carry covariances at all.
+x, and behind two layers, DVI's approximation is hidden by an error of both methods: a sum of products of Gaussians
+is treated as a Gaussian. The gain is in carrying covariances at all.
 
 ## DVI's formula alone
 

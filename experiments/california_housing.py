@@ -128,9 +128,9 @@ Written by `make experiments`; do not edit but in `experiments/california_housin
 
 Kuang and Lin's regression with noisy features. A network C sin(A x + b) + C' x + d with {width} sines learns
 the log median house value of {train:,} census block groups from eight features; then it predicts {test:,}
-others, of whose features all but longitude and latitude are read with Gaussian noise of {noise:g} times their
-own covariance. Its input is a Gaussian, and what a method makes of it, plus the error in training, is the
-prediction.
+others. All their features but longitude and latitude are read with Gaussian noise of {noise:g} times the features'
+covariance, so the network's input is a Gaussian. A method's prediction is its mean and variance of the output, plus
+the error in training.
 
 ![Log density and coverage by method, here and in the paper](../figures/california_housing.png)
 
@@ -143,12 +143,11 @@ draft reports of its network, which is not used here.
 
 {reading}
 
-"{joint}" is the draft's mean-field, which keeps the input's correlations and drops those behind every layer;
-`fm.compare.mean_field` drops the input's as well. The network is the draft's: Adam on all training rows for
-{steps:,} steps, {fast_share:.0%} of them at a rate of {fast_rate}, the rest at {slow_rate}; mean squared errors
-between {loss_low:.3f} and {loss_high:.3f}. Monte Carlo: {samples:,} samples for every house. {unscented} The
-data are those of `make demo`, which has larger networks, and noise whose posterior is used instead of its
-likelihood.
+"{joint}" is the draft's mean-field, which keeps the input's correlations and drops those after every layer;
+`fm.compare.mean_field` drops the input's too. The network is the draft's: Adam on all training rows for {steps:,}
+steps, {fast_share:.0%} of them at a rate of {fast_rate}, the rest at {slow_rate}; mean squared errors between
+{loss_low:.3f} and {loss_high:.3f}. Monte Carlo: {samples:,} samples for every house. {unscented} The data are those
+of `make demo`, which has larger networks, and noise whose posterior is used instead of its likelihood.
 """
 
 
@@ -218,8 +217,8 @@ def reading(results: dict[str, Any]) -> str:
         f"closest to the nominal coverage. The order of the methods is {'' if is_the_papers else 'not '}the "
         "paper's; the level differs: its network fits its training data better (the width of 'noise ignored' is "
         "that error alone), and from one seed to the next the log density of fastmoments moves by "
-        f"{density['fastmoments'].std():.2f}. What is exact are moments: the distribution itself is not "
-        "Gaussian, and a method that gets them wrong may cover as well by luck."
+        f"{density['fastmoments'].std():.2f}. Only the moments are exact: the distribution is not "
+        "Gaussian, and a method with wrong moments may have the right coverage by luck."
     )
 
 

@@ -98,28 +98,27 @@ Written by `make experiments`; do not edit but in `experiments/exactness.py`.
 
 {neurons} neurons with correlated Gaussian inputs go through one activation. Every mean, variance and covariance
 that fastmoments returns is compared twice: with the integral of the activation's definition to {digits} digits
-(mpmath), and with {samples:,} Monte Carlo samples, which no formula has touched.
+(mpmath), and with {samples:,} Monte Carlo samples, which use no formula.
 
 ![Differences to Monte Carlo against a normal distribution, and errors against mpmath](../figures/exactness.png)
 
-Left: differences to Monte Carlo in the sampling's own standard errors, sorted, against what the normal
-distribution expects of as many: an exact formula lies about the line. The grey band is for independent numbers;
-those of one activation come from the same samples, those of different ones do not. Right: largest error against
-mpmath.
+Left: differences to Monte Carlo in standard errors, sorted, against quantiles of the normal distribution: those of
+an exact formula lie close to the line. The grey band is for independent numbers; the numbers of one activation
+share its samples. Right: largest error against mpmath.
 
 {table}
 
-Columns 2 and 3: largest error of a mean, by its neuron's standard deviation, and of an entry of the covariance,
-by the product of the two standard deviations, in units of eps = {eps}. Columns 4 and 5: differences to Monte
-Carlo in standard errors, {count} numbers for every activation, as root mean square and largest; 1 is expected
-of the former, and of the latter {expected_max:.1f}. An activation's numbers share its samples: their root mean
-square scatters more than that of independent numbers.
+Columns 2 and 3 show the largest error of a mean, over its neuron's standard deviation, and of an entry of the
+covariance, over the product of the two standard deviations, in units of eps = {eps}. Columns 4 and 5 show the root
+mean square and the largest of {count} differences to Monte Carlo, in standard errors; the expected values are 1 and
+{expected_max:.1f}. An activation's numbers share its samples, so their root mean square scatters more than that of
+independent numbers.
 
 The largest error of the activations with a closed form is {worst_closed} eps ({worst_closed_name}). {ready} Of
 all {all_count} differences to Monte Carlo {beyond_two} lie beyond 2 standard errors, where {expected_two:.0f}
 are expected; the largest is {largest:.2f}.{missing}
 
-Accuracy where inputs are extreme is on the [accuracy page](../accuracy.md) and under [stress](stress.md).
+The [accuracy page](../accuracy.md) and [stress](stress.md) show the accuracy for extreme inputs.
 """
 
 

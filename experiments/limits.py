@@ -74,15 +74,15 @@ TEXT = """# Honest limits
 
 Written by `make experiments`; do not edit but in `experiments/limits.py`.
 
-A layer's mean and covariance are exact for a Gaussian input, and what leaves an activation is not Gaussian. The
-next layer takes it for the Gaussian of the same mean and covariance, as every method does that carries only
-these. Here is how wrong that can be.
+A layer's mean and covariance are exact for a Gaussian input, but the output of an activation is not Gaussian. The
+next layer treats it as a Gaussian with its mean and covariance, as every method must that carries only these. This
+page measures the error of that approximation, the closure.
 
 ## A failure to check by hand
 
-X ~ N(0, 1) goes through a step, and the step's output less 0.1 through another. The second step changes
-nothing: its input is 0.9 or -0.1, its output 1 or 0 with the first one's. Taken for a Gaussian of the same mean
-and variance, that input is positive with probability Phi(0.4 / 0.5) = 0.788 instead of 1/2.
+X ~ N(0, 1) goes through a step, and the step's output less 0.1 through a second step. The second step changes
+nothing: its input is 0.9 or -0.1, so its output is that of the first. A Gaussian with the mean and variance of that
+input is positive with probability Phi(0.4 / 0.5) = 0.788 instead of 1/2.
 
 ```python
 import numpy as np
@@ -102,60 +102,61 @@ closed: mean 0.788, var 0.167
 sampled: mean 0.500, var 0.250
 ```
 
-One neuron wide is the worst case: a wide layer adds up many such values, and sums are nearer to Gaussian.
+A layer of one neuron is the worst case: a wide layer adds many such values, and their sum is closer to Gaussian.
 
 ## Random networks
 
 ![Densities of a heaviside network's output, and errors over the depth](../figures/limits.png)
 
-Left: an output of a heaviside network of one, two and three hidden layers, sampled, and the Gaussian that
-fastmoments returns. With two inputs, {width} steps cut the plane into {pieces} pieces at most, and the output has
-one value on each: mean and variance are exact behind one layer, the bell is not the distribution's shape.
+Left: samples of an output of a heaviside network with one, two and three hidden layers, and the Gaussian that
+fastmoments returns. With two inputs, {width} steps cut the plane into at most {pieces} pieces, and the output has
+one value on each: after one layer mean and variance are exact, but the distribution is not bell-shaped.
 Right: the table's errors of the standard deviation.
 
-{inputs} inputs N(0, I), {width} neurons a layer, {outputs} outputs, weights N(0, 2 / fan-in), biases N(0, 1/4);
-root mean square over {networks} networks and their outputs, against {samples:,} samples. The mean's error is in
-units of the output's standard deviation (sd), the sd's relative to it.
+The networks have {inputs} inputs N(0, I), {width} neurons per layer, {outputs} outputs, weights N(0, 2 / fan-in)
+and biases N(0, 1/4). The table shows the root mean square error over {networks} networks and their outputs, against
+{samples:,} samples: that of the mean in units of the output's standard deviation (sd), that of the sd relative to
+it.
 
 {by_depth}
 
-With one hidden layer what is left is the sampling's own error: {reference_mean} of the mean, {reference_sd} of
-the sd. From the second on it is the closure. All neurons depend on the same two inputs, and what leaves a layer
-is far from Gaussian; later layers add less to the error.
+With one hidden layer the difference is the sampling's error: {reference_mean} of the mean, {reference_sd} of the
+sd. From the second layer on it is the error of the closure. All neurons depend on two inputs, so that the output of
+a layer is far from Gaussian; later layers add less to the error.
 
-## What the alternatives do
+## Other methods
 
-Three hidden layers, the same networks. {closest} First order sees no slope in a step, and returns a variance of
-0.
+The table compares methods on these networks with three hidden layers. {closest} The slope of a step is 0, so first
+order returns a variance of 0.
 
 {by_method}
 
 ## More inputs
 
-Heaviside, three hidden layers. With one input the network's output is a curve of steps; with many, the sums
-into every neuron are more nearly Gaussian.
+The networks have heaviside activations and three hidden layers. With one input the network's output is a curve of
+steps; with many, the sums at every neuron are closer to Gaussian.
 
 {by_inputs}
 
 ## Without samples
 
-`fm.nn.propagate(model, mu, cov, bound=True)` returns how far the output can be from the Gaussian at most:
-rigorous, and loose for deep networks or large variances ([Networks](../networks.md)).
+`fm.nn.propagate(model, mu, cov, bound=True)` returns a bound on the distance of the output from the Gaussian. It
+always holds, but is loose for deep networks or large variances ([Networks](../networks.md)).
 
 ## What else is not exact
 
-* Behind a layer of Gaussian weights: the first two moments of W X + b are exact, its shape is not Gaussian even
-  for a Gaussian X; an activation behind it takes it as if it were.
+* A layer of Gaussian weights has exact mean and covariance of W X + b, but W X + b is not Gaussian, even for a
+  Gaussian X. An activation after it treats it as Gaussian.
 * `fm.nn.class_probabilities` is MacKay's approximation for two classes and a quasi-Monte Carlo mean for more.
-* tanh, sigmoid, SiLU, softplus and every `fm.Custom` are to a tolerance, {tolerance} unless told otherwise, and
-  `fm.nn.propagate` takes their derivatives to first order.
-* `covariance="diagonal"` leaves out every correlation: the mean-field column above.
-* Not there: max-pooling, softmax, attention and layer normalisation, products of two random values. They are
-  named in the error, and never skipped.
+* tanh, sigmoid, SiLU, softplus and every `fm.Custom` are computed to a tolerance, by default {tolerance}, and have
+  first derivatives only.
+* `covariance="diagonal"` leaves out every correlation, as in the mean-field column above.
+* Max-pooling, softmax, attention, layer normalisation and products of two random values have no rules. They raise
+  an error that names them.
 * A covariance is n x n: memory and time grow with the square of a layer's width. Convolutions stop at {features}
   features.
 
-What rounding does within a layer is on the [accuracy page](../accuracy.md), known shortcomings included.
+The [accuracy page](../accuracy.md) has the rounding errors within a layer, and known shortcomings.
 """
 
 

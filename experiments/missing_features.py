@@ -104,11 +104,11 @@ TEXT = """# Missing measurements
 Written by `make experiments`; do not edit but in `experiments/missing_features.py`.
 
 Breast-cancer diagnoses (scikit-learn's {features} measurements) by a network that was trained on {train}
-complete patients: 30-32-32 with GELU. At test time measurements are missing at random; given the others they
-are Gaussian, conditioned on what the training data say. Every method carries that Gaussian to the output, and
-the probability is the mean of 1 / (1 + exp(-y)) for the Gaussian y it finds (`fm.sigmoid_mean`). The example
-behind it: `examples/missing_features.py`. Kuang and Lin do the same with companies' bankruptcies, data that are
-not here.
+complete patients: 30-32-32 with GELU. At test time measurements are missing at random. Given the others they are
+taken as Gaussian, conditioned by the mean and covariance of the training data. Every method carries that Gaussian
+to the output, and the probability is the mean of 1 / (1 + exp(-y)) for the Gaussian y it finds (`fm.sigmoid_mean`).
+The example behind it: `examples/missing_features.py`. Kuang and Lin do this with data on companies' bankruptcies,
+which are not available here.
 
 ![Log loss, and errors of probabilities, over the share of missing measurements](../figures/missing_features.png)
 
@@ -118,12 +118,12 @@ Log loss in nats (lower is better), {patients} patients, {masks} draws of what i
 
 {error}
 
-Root mean square difference of the probability to Monte Carlo's ({samples:,} Sobol points a patient), which takes
-nothing for Gaussian behind the input.
+Root mean square difference of the probability to Monte Carlo's ({samples:,} Sobol points a patient), which treats
+only the input as Gaussian.
 
 {accuracy}
 
-Accuracy: share of the patients whose diagnosis is called the more probable one.
+Accuracy is the share of patients whose diagnosis gets the larger probability.
 
 {reading}
 

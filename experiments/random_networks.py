@@ -89,13 +89,13 @@ TEXT = """# Random networks
 Written by `make experiments`; do not edit but in `experiments/random_networks.py`.
 
 The suite of Kuang and Lin: networks with three inputs and one output, {architectures} (layers x neurons), X ~
-N(0, v I) with v = 0.01, 1 and 100. Their paper reports up to a millionfold lower Kullback-Leibler divergence
-than other methods have. Here is where that holds and where it does not.
+N(0, v I) with v = 0.01, 1 and 100. Their paper reports Kullback-Leibler divergences up to a million times lower
+than those of other methods. This page shows where that holds and where it does not.
 
 ![Divergence of each method against fastmoments', for three input variances](../figures/random_networks.png)
 
-A point is a network: fastmoments' divergence to the right, another method's upwards. Above the solid line
-fastmoments is closer; the dashed lines are a factor of a thousand and of a million.
+Each point is a network, with fastmoments' divergence on the horizontal axis and another method's on the vertical
+one. Above the solid line fastmoments is closer; the dashed lines are a factor of a thousand and of a million.
 
 ## What comes out
 
@@ -108,13 +108,12 @@ smallest and the largest; below 1 the other method is closer.
 
 {by_activation}
 
-The same by activation for the best of the other four methods in each case: what one loses by choosing the best
-of them, if one knew which.
+This table shows the factors by activation, for the best of the other four methods in each case.
 
 For small variances all methods but mean-field agree to leading order, and which is closest depends on the
-network. Where fastmoments' divergence is large, in networks trained to pass through ten points above all, what
-enters a layer is far from Gaussian, and the closure is what is left of the error: exactness within a layer does
-not help against it.
+network. Where fastmoments' divergence is large, in networks trained to pass through ten points above all, the input
+of a layer is far from Gaussian, and the error is that of the closure, which exactness within a layer does not
+reduce.
 
 ## How it was measured
 

@@ -101,19 +101,20 @@ TEXT = """# Neurons that fire at random
 Written by `make experiments`; do not edit but in `experiments/stochastic_network.py`.
 
 A neuron is 1 with probability Phi(x) and -1 otherwise, independently of the others: 2 B - 1 with B what
-`fm.BernoulliProbit` describes. Between two neurons the covariance is the probit's; a neuron's own variance is
-that of a coin. The networks are those of [Random networks](random_networks.md) with random weights, three
-inputs N(0, v I) and one output; v = 0 is Kuang and Lin's constant input.
+`fm.BernoulliProbit` describes. The covariance between two neurons is the probit's, and a neuron's variance that of
+a coin. The networks are those of [Random networks](random_networks.md) with random weights, three inputs N(0, v I)
+and one output; v = 0 is Kuang and Lin's constant input.
 
 ![Sampled outputs, and the Gaussians of the methods](../figures/stochastic_network.png)
 
-The network's output without its neurons' noise is all but certain: dashed, a line, or a bell too narrow and high
+Without its neurons' noise the network's output is nearly certain: the dashed line, or a bell too narrow and high
 for the picture.
 
 {table}
 
 KL(sampled || method) of the output's Gaussian in nats, against {samples:,} runs of the network; the last column
-is what their own error amounts to. "Neurons' noise ignored": the deterministic network of the probabilities.
+shows the divergence that their sampling error causes. "Neurons' noise ignored": the deterministic network of the
+probabilities.
 
 {errors}
 

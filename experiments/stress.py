@@ -123,25 +123,26 @@ TEXT = """# Numerical stress
 
 Written by `make experiments`; do not edit but in `experiments/stress.py`.
 
-{neurons} neurons, {count} activations, inputs that break careless numerics. What a covariance must be whatever
-the right one is: finite, exactly symmetric, without an eigenvalue below zero beyond rounding, the same for
-neurons in another order, and the same in float32 as in float64. That the numbers are right is checked on the
-[accuracy page](../accuracy.md), entry by entry.
+{neurons} neurons, {count} activations, inputs that break careless numerics. Whatever its values, a covariance has
+to be finite, exactly symmetric, without a negative eigenvalue beyond rounding, equal for neurons in another order,
+and equal in float32 and float64 up to rounding. The [accuracy page](../accuracy.md) checks its values, entry by
+entry.
 
 {table}
 
-Worst of the activations, whose name follows. Smallest eigenvalue: in units of n eps trace, what rounding alone
-may do; the contract is -1. Another order: largest difference of an entry after permuting the neurons, in units
-of eps (float64) times the product of the standard deviations. float32: the largest difference between a result
-in float32 and the float64 result of the same inputs, in units of float32's eps times that product. Half of
-such a unit is the rounding of the result alone. A variance or a difference below the smallest normal number of
-the dtype counts as that number.
+Each cell shows the worst activation's number, and its name. The smallest eigenvalue is in units of n eps trace,
+which bounds the effect of rounding; the contract is -1. "Another order" is the largest difference of an entry after
+permuting the neurons, in units of eps (float64) times the product of the standard deviations. "float32" is the
+largest difference between the results in float32 and in float64 for the same inputs, in units of float32's eps
+times that product; the rounding of the result alone takes half a unit. A variance or a difference below the
+smallest normal number of the dtype counts as that number.
 
 {kinds}
 
 ![Smallest eigenvalues and float32 errors by input](../figures/stress.png)
 
-A dot is an activation; dashed: the contract. What is not below zero, or equal, is at the left edge.
+Each dot is an activation; the dashed line is the contract. Numbers that are not negative, or 0, are at the left
+edge.
 
 {reading}
 """

@@ -96,7 +96,7 @@ Written by `make experiments`; do not edit but in `experiments/volatility.py`.
 Returns of a simulated GARCH(1, 1), alpha {alpha}, beta {beta}, {rows:,} a series, of which the first {training:.0%}
 are trained on. A network 4-64-32-1 with Gaussian weights takes the logarithms of four averages of past squared
 returns, with half-lives of {lives}, and returns the log of the factor by which the next variance differs from
-their geometric mean. `examples/volatility.py` is the same in one file, and takes real bars by `--bars FILE`.
+their geometric mean. `examples/volatility.py` is this experiment in one file, and takes real bars by `--bars FILE`.
 
 ![Forecasts, uncertainties by moments and drawn, time](../figures/volatility.png)
 
@@ -236,9 +236,10 @@ def _silu(found: list[Any], step: dict[str, float]) -> str:
     npn, silu = (np.mean([one["qlike"][f"{name}, drawn weights"] for one in found]) for name in ("NPN", "SiLU"))
     ms = [found[0]["step"][f"{name}, drawn weights"] for name in ("NPN", "SiLU")]
     return (
-        f"Trained with drawn weights they are alike: QLIKE {npn:.4f} and {silu:.4f} on average, {factor(ms[0])} "
-        f"and {factor(ms[1])} ms a step. By moments NPN has a closed form and SiLU is a quadrature for every row "
-        f"and neuron: a step on {STEP_ROWS} rows takes {factor(step['npn'])} and {factor(step['silu'])} ms."
+        f"Trained with sampled weights they are similar: QLIKE {npn:.4f} and {silu:.4f} on average, "
+        f"{factor(ms[0])} and {factor(ms[1])} ms per step. By moments NPN has a closed form and SiLU is a "
+        f"quadrature for every row and neuron: a step on {STEP_ROWS} rows takes "
+        f"{factor(step['npn'])} and {factor(step['silu'])} ms."
     )
 
 
