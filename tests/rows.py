@@ -8,8 +8,8 @@ import fastmoments as fm
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 
-# a kink, a jump, a smooth one by quadrature, a closed form, and a closed form and a kink with parameters; the
-# others share files with these, and the accuracy of all on the cpu is always tested
+# A kink, a jump, and a closed form with parameters. The others share files with these; `make test` judges the
+# accuracy of all on the cpu.
 QUICK = ("relu", "heaviside", "npn")
 
 _marked = [pytest.param(row, marks=[] if row.name in QUICK else pytest.mark.slow, id=row.name) for row in CATALOGUE]

@@ -14,10 +14,17 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from fastmoments.dispatch import Named, Plan
-from fastmoments.frameworks import numpy, options, products, shapes, torch_layers, torch_ops
-from fastmoments.frameworks import torch_formulas as formulas
-from fastmoments.frameworks import torch_kernels as kernels
-from fastmoments.frameworks import torch_rules as rules
+from fastmoments.frameworks import (
+    numpy,
+    options,
+    products,
+    shapes,
+    torch_formulas,
+    torch_kernels,
+    torch_layers,
+    torch_ops,
+    torch_rules,
+)
 from fastmoments.frameworks.torch_layers import as_tensor
 from fastmoments.results import Moments
 
@@ -57,7 +64,7 @@ def _elementwise(activation: Any, name: str, tensors: tuple[Tensor, ...]) -> tup
     if torch.compiler.is_compiling():
         _refuse_custom(activation)
         return tuple(torch_ops.elementwise(activation, name, list(tensors)))
-    call = rules.elementwise if tracked else kernels.elementwise
+    call = torch_rules.elementwise if tracked else torch_kernels.elementwise
     values: tuple[Tensor, ...] = call(activation, name, *tensors)
     return values
 
@@ -77,7 +84,7 @@ def moments(
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         _check_covariance(cov)
-    functions = rules.moments, kernels.moments, torch_ops.moments
+    functions = torch_rules.moments, torch_kernels.moments, torch_ops.moments
     per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded)
     found = _on_matrices(functions, activation, (mu, cov), per_neuron)
     return Moments(*(result(plan, x) for x in found))
@@ -93,12 +100,12 @@ def moments_vjp(
     tensors = vector_and_matrix(plan, **inputs)
     bars = to_arrays(plan, bars)
     shapes.check_bars(bars, *tensors)
-    functions: tuple[Any, ...] = rules.moments_vjp, kernels.moments_vjp, torch_ops.moments_vjp
+    functions: tuple[Any, ...] = torch_rules.moments_vjp, torch_kernels.moments_vjp, torch_ops.moments_vjp
     arrays = *tensors, *bars.values()
     per_neuron = shapes.per_neuron(to_arrays(plan, parameters), tensors[0].shape, _expanded)
     found = _on_matrices(functions, activation, arrays, per_neuron)
     if along_parameters and per_neuron:
-        functions = rules.parameter_vjp, kernels.parameter_vjp, torch_ops.parameter_vjp
+        functions = torch_rules.parameter_vjp, torch_kernels.parameter_vjp, torch_ops.parameter_vjp
         found = *found, *_on_matrices(functions, activation, arrays, per_neuron)
     return tuple(result(plan, x) for x in found)
 
@@ -140,7 +147,7 @@ def _on_matrices(
     tracked = is_tracked(*tensors, *parameters)
     if tracked:
         # tensors come in pairs: a vector and its matrix
-        tensors = tuple(formulas.symmetric(x) if i % 2 else x for i, x in enumerate(tensors))
+        tensors = tuple(torch_formulas.symmetric(x) if i % 2 else x for i, x in enumerate(tensors))
     if torch.compiler.is_compiling():
         _refuse_custom(activation)
         compiled: tuple[Tensor, ...] = operator(activation, *tensors, list(parameters))
@@ -170,7 +177,7 @@ def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
 def symmetric(cov: Tensor) -> Tensor:
     """Return the symmetric matrix of cov's upper triangle; with derivatives, the mean of both triangles."""
     if is_tracked(cov):
-        return formulas.symmetric(cov)
+        return torch_formulas.symmetric(cov)
     if _can_read(cov) and products.is_symmetric(cov):
         return cov
     upper = torch.triu(cov)
@@ -194,14 +201,14 @@ def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
     """
     if _can_read(full) and is_bare(full):
         return products.mend(torch, products.plus_transpose(full.mul_(0.5)), rounding)
-    return products.without_rounding(torch, formulas.symmetric(full), rounding())
+    return products.without_rounding(torch, torch_formulas.symmetric(full), rounding())
 
 
 def with_skip(full: Tensor, gains: Tensor, product: Tensor, across: Tensor, matrix: Tensor | None) -> Tensor:
     """Do what `products.plus_skip` does; on CUDA, without a matrix, by one kernel."""
     if not is_bare(full, gains, product, across, matrix):
         return products.plus_skip(full, gains, product, across, matrix)
-    if kernels.kernels_for(None, full) == "gpu" and matrix is None:
+    if torch_kernels.kernels_for(None, full) == "gpu" and matrix is None:
         return torch_layers.add_skip(full, gains, product, across)
     return products.add_skip(full, gains, product, across, matrix)
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastmoments import dispatch
-from fastmoments.frameworks import torch_formulas as formulas
-from fastmoments.frameworks import triton_kernels
+from fastmoments.frameworks import torch_formulas, triton_kernels
 from fastmoments.frameworks.torch_formulas import as_tuple
 from fastmoments_kernels import cpu, custom
 from fastmoments_kernels.custom import Custom
@@ -30,9 +29,9 @@ def kernels_for(activation: Any, tensor: Tensor) -> str:
     return dispatch.backend_of("torch", device)
 
 
-def _module(kernels: str) -> Any:
-    if kernels != "gpu":
-        return cpu if kernels == "cpu" else custom
+def _module(backend: str) -> Any:
+    if backend != "gpu":
+        return cpu if backend == "cpu" else custom
     return gpu_kernels()
 
 
@@ -43,16 +42,16 @@ def gpu_kernels() -> Any:
 
 def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor, ...]:
     """Return the outputs of the element-wise function `kind`; kernels read and write the tensors' memory."""
-    kernels = kernels_for(activation, arguments[0])
-    if kernels == "eager":
+    backend = kernels_for(activation, arguments[0])
+    if backend == "eager":
         return as_tuple(on_torch.function(activation, kind, arguments[0].dtype)(*arguments))
-    if kernels == "meta":
+    if backend == "meta":
         return tuple(torch.empty_like(arguments[0]) for _ in range(outputs_of(kind, len(arguments))))
-    module = _module(kernels)
+    module = _module(backend)
     function = module.normal(kind) if activation is None else module.elementwise(activation, kind, len(arguments))
-    if kernels == "gpu":
+    if backend == "gpu":
         return as_tuple(function(*arguments))
-    if kernels == "custom":
+    if backend == "custom":
         return tuple(map(torch.from_numpy, as_tuple(function(*map(_array, arguments)))))
     results = tuple(_empty(arguments[0]) for _ in range(function.nout))
     with np.errstate(all="ignore"):
@@ -62,13 +61,13 @@ def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor,
 
 def moments(activation: str, mu: Tensor, cov: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the mean and covariance from the upper triangle of cov."""
-    kernels = kernels_for(activation, mu)
-    if kernels == "eager":
-        mean, full = formulas.moments_of(activation, mu)(mu, cov, *parameters)
+    backend = kernels_for(activation, mu)
+    if backend == "eager":
+        mean, full = torch_formulas.moments_of(activation, mu)(mu, cov, *parameters)
         return mean, full
     mean, full = _empty(mu), _empty(cov)
-    if mu.numel() and kernels != "meta":
-        _module(kernels).moments(activation, *_laid_out(kernels, (mu, cov, mean, full), parameters))
+    if mu.numel() and backend != "meta":
+        _module(backend).moments(activation, *_laid_out(backend, (mu, cov, mean, full), parameters))
     return mean, full
 
 
@@ -76,13 +75,13 @@ def moments_vjp(
     activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, *parameters: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Compute the gradients along mu and cov for a symmetric cov_bar; that of cov is symmetric."""
-    kernels, tensors = kernels_for(activation, mu), (mu, cov, mean_bar, cov_bar)
-    if kernels == "eager":
-        mu_bar, cov_in_bar, *_ = formulas.moments_vjp_of(activation, mu)(*tensors, *parameters)
+    backend, tensors = kernels_for(activation, mu), (mu, cov, mean_bar, cov_bar)
+    if backend == "eager":
+        mu_bar, cov_in_bar, *_ = torch_formulas.moments_vjp_of(activation, mu)(*tensors, *parameters)
         return mu_bar, cov_in_bar
-    if not mu.numel() or kernels == "meta":
+    if not mu.numel() or backend == "meta":
         return torch.zeros_like(mu), torch.zeros_like(cov)
-    found = _module(kernels).moments_vjp(activation, *_laid_out(kernels, tensors, parameters))
+    found = _module(backend).moments_vjp(activation, *_laid_out(backend, tensors, parameters))
     mu_bar, cov_in_bar = map(torch.as_tensor, found)
     return mu_bar.reshape(mu.shape), cov_in_bar.reshape(cov.shape)
 
@@ -90,12 +89,12 @@ def moments_vjp(
 def parameter_vjp(activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
     """Compute the gradients along the parameters; `tensors` are mu, cov, mean_bar, cov_bar and the parameters."""
     mu, parameters = tensors[0], tensors[4:]
-    kernels = kernels_for(activation, mu)
-    if kernels == "meta":
+    backend = kernels_for(activation, mu)
+    if backend == "meta":
         return tuple(map(torch.zeros_like, parameters))
-    if kernels != "cpu" or not mu.numel():
-        return formulas.moments_vjp_of(activation, mu)(*tensors)[2:]
-    found = cpu.parameter_vjp(activation, *_laid_out(kernels, tensors[:4], parameters))
+    if backend != "cpu" or not mu.numel():
+        return torch_formulas.moments_vjp_of(activation, mu)(*tensors)[2:]
+    found = cpu.parameter_vjp(activation, *_laid_out(backend, tensors[:4], parameters))
     return tuple(torch.from_numpy(x).reshape(mu.shape) for x in found)
 
 
@@ -108,9 +107,9 @@ def _array(tensor: Tensor) -> NDArray[Any]:
     return array
 
 
-def _laid_out(kernels: str, tensors: tuple[Tensor, ...], parameters: tuple[Tensor, ...]) -> tuple[Any, ...]:
+def _laid_out(backend: str, tensors: tuple[Tensor, ...], parameters: tuple[Tensor, ...]) -> tuple[Any, ...]:
     """Return the tensors, a vector and a matrix in turn, and the parameters in the kernels' layout."""
-    flat, n = _flat if kernels == "gpu" else _flat_cpu, tensors[0].shape[-1]
+    flat, n = _flat if backend == "gpu" else _flat_cpu, tensors[0].shape[-1]
     arrays = (flat(x, (n, n) if i % 2 else (n,)) for i, x in enumerate(tensors))
     return *arrays, tuple(flat(x, (n,)) for x in parameters)
 

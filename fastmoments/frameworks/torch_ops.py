@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastmoments.frameworks import torch_kernels as kernels
-from fastmoments.frameworks import torch_rules as rules
+from fastmoments.frameworks import torch_kernels, torch_rules
 from fastmoments.frameworks.torch_formulas import symmetric
 from fastmoments_kernels.kinds import outputs_of
 
@@ -18,7 +17,7 @@ from fastmoments_kernels.kinds import outputs_of
 )
 def elementwise(activation: str | None, kind: str, arguments: list[Tensor]) -> list[Tensor]:
     """Call the function `kind` of an activation; None stands for the bivariate normal."""
-    return list(kernels.elementwise(activation, kind, *arguments))
+    return list(torch_kernels.elementwise(activation, kind, *arguments))
 
 
 @elementwise.register_fake
@@ -38,7 +37,7 @@ def _call(activation: str | None, kind: str, *arguments: Tensor) -> list[Tensor]
 
 
 def _elementwise_backward(ctx: Any, bars: list[Tensor]) -> Any:
-    gradients = rules.elementwise_gradients(_call, ctx.key, ctx.saved_tensors, tuple(bars))
+    gradients = torch_rules.elementwise_gradients(_call, ctx.key, ctx.saved_tensors, tuple(bars))
     return None, None, list(gradients)
 
 
@@ -52,7 +51,7 @@ elementwise.register_autograd(_elementwise_backward, setup_context=_save_element
 )
 def moments(activation: str, mu: Tensor, cov: Tensor, parameters: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Compute the mean and covariance of f(X)."""
-    return kernels.moments(activation, mu, cov, *parameters)
+    return torch_kernels.moments(activation, mu, cov, *parameters)
 
 
 BARS = "(str activation, Tensor mu, Tensor cov, Tensor mean_bar, Tensor cov_bar, Tensor[] parameters)"
@@ -63,7 +62,7 @@ def moments_vjp(
     activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Compute the gradients along mu and cov."""
-    return kernels.moments_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters)
+    return torch_kernels.moments_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters)
 
 
 @torch.library.custom_op("fastmoments::parameter_vjp", mutates_args=(), schema=f"{BARS} -> Tensor[]")
@@ -71,7 +70,7 @@ def parameter_vjp(
     activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor]
 ) -> list[Tensor]:
     """Compute the gradients along the parameters."""
-    return list(kernels.parameter_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters))
+    return list(torch_kernels.parameter_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters))
 
 
 def _fake(activation: str, mu: Tensor, cov: Tensor, *others: Any) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastmoments.frameworks import torch_kernels as kernels
+from fastmoments.frameworks import torch_kernels
 from fastmoments.frameworks.torch_formulas import (
     as_tuple,
     elementwise_of,
@@ -48,7 +48,7 @@ class _Elementwise(torch.autograd.Function):
 
     @staticmethod
     def forward(activation: str | None, kind: str, *arguments: Tensor) -> tuple[Tensor, ...]:
-        return kernels.elementwise(activation, kind, *arguments)
+        return torch_kernels.elementwise(activation, kind, *arguments)
 
     @staticmethod
     def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
@@ -91,7 +91,7 @@ class _MatrixMoments(torch.autograd.Function):
 
     @staticmethod
     def forward(activation: str, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        return kernels.moments(activation, *tensors)
+        return torch_kernels.moments(activation, *tensors)
 
     @staticmethod
     def backward(ctx: Any, mean_bar: Tensor, cov_bar: Tensor) -> tuple[Tensor | None, ...]:
@@ -121,7 +121,9 @@ class _MatrixVjp(torch.autograd.Function):
 
     @staticmethod
     def forward(along_parameters: bool, activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return (kernels.parameter_vjp if along_parameters else kernels.moments_vjp)(activation, *tensors)
+        return (torch_kernels.parameter_vjp if along_parameters else torch_kernels.moments_vjp)(
+            activation, *tensors
+        )
 
     @staticmethod
     def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:

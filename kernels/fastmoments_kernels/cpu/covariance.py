@@ -40,7 +40,7 @@ from fastmoments_kernels.cpu.tiles import (
     prepared,
     tile_at,
 )
-from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 
 Array = Any  # an array in code that Numba compiles
 

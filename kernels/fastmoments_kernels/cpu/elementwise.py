@@ -20,7 +20,7 @@ from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
 from fastmoments_kernels.cpu.packs import LANES, load_pack, load_packs, store_pack, store_packs
 from fastmoments_kernels.cpu.vocabulary import binding
 from fastmoments_kernels.cpu.wide import MOST, Wide
-from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 from fastmoments_kernels.formulas.bivariate_normal import (
     NORMAL,
     bivariate_cdf,

@@ -10,7 +10,7 @@ from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.packs import LANES, load_pack, load_packs, store_pack, store_packs
 from fastmoments_kernels.cpu.series import BASE, coefficients, log_remainders
 from fastmoments_kernels.cpu.tiles import TILE, aligned, filled
-from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 
 Array = Any  # an array in code that Numba compiles
 

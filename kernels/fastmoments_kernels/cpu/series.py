@@ -14,7 +14,7 @@ from fastmoments_kernels.cpu.intrinsics import as_float, as_integer, where
 from fastmoments_kernels.cpu.memory import at, column, put
 from fastmoments_kernels.cpu.patches import how_many_below
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
-from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 
 Array = Any  # an array in code that Numba compiles
 

@@ -6,7 +6,7 @@ Parameters are a tuple of numbers; for a pair the two neurons' alternate: (tau_1
 from collections.abc import Callable
 from typing import Any
 
-from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 from fastmoments_kernels.vocabulary import Real, Reals
 
 

@@ -7,7 +7,7 @@ registers per pair than the series.
 
 import triton.language as tl
 
-from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 from fastmoments_kernels.gpu.series import load_remainders, reach, series, store_coefficients, terms_for
 from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 

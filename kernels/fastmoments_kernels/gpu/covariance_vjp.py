@@ -7,7 +7,7 @@ the order of programs. One kernel with all derivatives of a pair would spill reg
 
 import triton.language as tl
 
-from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 from fastmoments_kernels.gpu.covariance import correlations, largest_of, load_neuron, load_neurons, place
 from fastmoments_kernels.gpu.series import load_remainders, reach, terms_for
 from fastmoments_kernels.vocabulary import Real, sqrt, where

@@ -6,7 +6,7 @@ may write into one and keep another. Each body is written against the identity a
 
 import triton.language as tl
 
-from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 from fastmoments_kernels.formulas.bivariate_normal import (
     bivariate_cdf,
     bivariate_cdf_partials,
@@ -120,7 +120,7 @@ def arrays_of(name: str, parameters: int) -> tuple[int, int]:
     return kind.neurons * parameters, parameters if kind.outputs is None else kind.outputs
 
 
-def of_neurons(
+def elementwise_neurons(
     mu_ptr: Real,
     var_ptr: Real,
     parameter_ptrs: Reals,
@@ -137,7 +137,7 @@ def of_neurons(
     store_each(out_ptrs, BODY(formula.neuron(mu, var, load_parameters(parameter_ptrs, i, inside, 0, 1))), i, inside)
 
 
-def of_pairs(
+def elementwise_pairs(
     mu_1_ptr: Real,
     mu_2_ptr: Real,
     var_1_ptr: Real,
@@ -176,7 +176,7 @@ def store_each(ptrs: Reals, values: Reals, i: Real, inside: Real) -> None:
         tl.store(ptrs[k] + i, values[k], mask=inside)
 
 
-def of_normal(
+def elementwise_normal(
     h_ptr: Real,
     k_ptr: Real,
     rho_ptr: Real,

@@ -1,4 +1,4 @@
-"""Launches of kernels, and the elementwise functions. No kernel stands here.
+"""How kernels are launched (`Variant`), and the elementwise ones; matrices.py and layers.py launch their own.
 
 Tensors are CUDA tensors, or CPU tensors where Triton interprets.
 """
@@ -15,7 +15,14 @@ from torch import Tensor
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.compiled import device_function, kernel
 from fastmoments_kernels.gpu.elementary import INTERPRETED
-from fastmoments_kernels.gpu.elementwise import BODIES, LAUNCHED, arrays_of, of_neurons, of_normal, of_pairs
+from fastmoments_kernels.gpu.elementwise import (
+    BODIES,
+    LAUNCHED,
+    arrays_of,
+    elementwise_neurons,
+    elementwise_normal,
+    elementwise_pairs,
+)
 from fastmoments_kernels.kinds import FIXED, slack_of
 
 # Products and sums are fused only where a formula says fma: the interpreter then has the card's bits, and a pair
@@ -48,7 +55,7 @@ def dtype_name(tensor: Tensor) -> str:
 
 def elementwise_variant(activation: str, name: str, dtype: str) -> Variant:
     """An elementwise kernel: one element per thread, which may need all registers."""
-    template = of_neurons if LAUNCHED[name].neurons == 1 else of_pairs
+    template = elementwise_neurons if LAUNCHED[name].neurons == 1 else elementwise_pairs
     constants = {"BODY": device_function(BODIES[name], activation, dtype), "BLOCK": ELEMENTS}
     return Variant(kernel(template, activation, dtype), constants, warps=4)
 
@@ -56,7 +63,7 @@ def elementwise_variant(activation: str, name: str, dtype: str) -> Variant:
 def normal_variant(name: str, dtype: str) -> Variant:
     """A kernel of the bivariate normal; it depends on no activation."""
     body = device_function(BODIES[name], CATALOGUE[0].name, dtype)
-    return Variant(kernel(of_normal, CATALOGUE[0].name, dtype), {"BODY": body, "BLOCK": ELEMENTS}, warps=4)
+    return Variant(kernel(elementwise_normal, CATALOGUE[0].name, dtype), {"BODY": body, "BLOCK": ELEMENTS}, warps=4)
 
 
 def elementwise(activation: object, name: str, inputs: int | None = None) -> Callable[..., Any]:

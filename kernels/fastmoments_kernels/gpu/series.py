@@ -7,7 +7,7 @@ coefficients fall fast, take few terms at any rho.
 
 import triton.language as tl
 
-from fastmoments_kernels.formulas import identity as formula
+from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 from fastmoments_kernels.vocabulary import Real, Reals, exp, log, maximum, minimum, where
 
 ROUNDED = 1e-13  # rounding of t(N)^2
