@@ -121,9 +121,8 @@ def residual_moments(
     b : array (m,) or None for 0.
     C : array (m, n), "identity" (m = n) or None for 0.
     d : array (m,) or None for 0.
-    A_var, b_var : arrays (m, n) and (m,), variances of independent Gaussian weights whose means are A and b. A X +
-    b
-        is then not Gaussian; the result is that for a Gaussian with its mean and covariance.
+    A_var, b_var : arrays (m, n) and (m,), variances of independent Gaussian weights whose means are A and b.
+        A X + b is then not Gaussian; the result is that for a Gaussian with its mean and covariance.
     return_cross : also return Cov(X, output).
 
     Returns

@@ -43,16 +43,14 @@ def moments(
     Raises
     ------
     TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
-    ValueError : shapes that disagree, a negative variance (Dask: when computed; JAX, GPUs: nan). Clip variances
-    that
-        rounding made negative: `numpy.maximum(var, 0)`.
+    ValueError : shapes that disagree, a negative variance (Dask: when computed; JAX, GPUs: nan). Clip
+        variances that rounding made negative: `numpy.maximum(var, 0)`.
 
     Warns
     -----
-    RuntimeWarning : a pair with cov_ij^2 > var_i var_j (1 + 64 n eps), which no covariance matrix has. The result
-    is
-        nan for it, and `check` names the worst. JAX and GPUs do not warn. Only `check` tests whether the matrix is
-        positive semidefinite. A neuron without variance has covariances 0, whatever cov holds.
+    RuntimeWarning : a pair with cov_ij^2 > var_i var_j (1 + 64 n eps), which no covariance matrix has. The
+        result is nan for it, and `check` names the worst. JAX and GPUs do not warn. Only `check` tests whether the
+        matrix is positive semidefinite. A neuron without variance has covariances 0, whatever cov holds.
 
     Notes
     -----
@@ -179,10 +177,9 @@ def marginals(
 
     Warns
     -----
-    UserWarning : `var` is symmetric, (..., n, n), and `mu` is (..., n): `var` is probably a covariance matrix,
-    which
-        `moments` takes. If its entries are variances, pass `mu[..., None, :]`. For arrays on GPUs and Dask's arrays
-        the shapes alone decide; traced values give no warning.
+    UserWarning : `var` is symmetric, (..., n, n), and `mu` is (..., n): `var` is probably a covariance
+        matrix, which `moments` takes. If its entries are variances, pass `mu[..., None, :]`. For arrays on GPUs and
+        Dask's arrays the shapes alone decide; traced values give no warning.
 
     Notes
     -----

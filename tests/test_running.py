@@ -190,8 +190,8 @@ def test_docstrings_promise_what_holds():
         text = getattr(fm, f"tanh_{name}").__doc__
         assert "8 eps" not in text and "as for NumPy's ufuncs" not in text
     assert "|error| <= 1e-10 sqrt(E (tanh(X) - tanh(mu))^2)" in fm.tanh_marginals.__doc__
-    assert "(K,), or each neuron's own, (n, K)" in fm.gaussian_mixture_mean.__doc__
-    assert "(K,), or a pair of those" in fm.gaussian_mixture_cov.__doc__
+    assert "(K,), or arrays (n, K) with each neuron's" in fm.gaussian_mixture_mean.__doc__
+    assert "(K,), or tuples (first neuron's, second neuron's)" in fm.gaussian_mixture_cov.__doc__
 
 
 def test_ufuncs():
