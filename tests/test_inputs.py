@@ -147,7 +147,7 @@ def test_batches_are_loops(name, dtype, batch, n):
 
 def test_batches_of_more_than_one_part():
     n = 64
-    mu, cov = gaussian(n, batch=(cpu.matrices.PART // n + 1,))
+    mu, cov = gaussian(n, batch=(cpu.matrices.AT_ONCE // n + 1,))
     result = fm.npn_moments(mu, cov, tau=np.linspace(0.5, 2.0, n))
     for m in (0, -2, -1):
         one = fm.npn_moments(mu[m], cov[m], tau=np.linspace(0.5, 2.0, n))
