@@ -64,18 +64,9 @@ def pairs(
     whole tile after the rows' neurons, and the matrix is a block off the diagonal.
     """
     variance, features, inverse_sd, table, remainders = known
-    side, lanes = min(TILE, filled(variance.shape[1])), LINE // cov.itemsize
-    most = side * side // (HEIGHT * lanes)
-    tile_cov, out = aligned((side, side), cov), aligned((side, side), cov)
-    mirror = aligned((side, side + PADDING), cov)
-    left_out, reach = np.empty(BASE + 1), np.empty(LIMITS)
-    hard, limits = np.empty((most, 3), np.int64), np.empty(most)
-    # short until a tile has a hard patch
-    rows, columns, rho = (
-        aligned((2, TILE), remainders),
-        aligned((2, TILE), remainders),
-        aligned((2, lanes), remainders),
-    )
+    lanes = LINE // cov.itemsize
+    tile_cov, out, mirror, left_out, reach, hard, limits = scratch_of(cov, variance.shape[1])
+    rows, columns, rho = hard_scratch(1, 1, lanes, remainders)  # until a tile has a hard patch
     task, beyond = 0, False
     for m in range(len(cov)):
         matrix, result, features_m, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
@@ -98,11 +89,7 @@ def pairs(
                     if stays:
                         prepared(matrix, tile, per_sd, tile_cov)
                     if len(rows) < TERMS:
-                        rows, columns = (
-                            aligned((TERMS + 2, TILE), remainders),
-                            aligned((TERMS + 2, TILE), remainders),
-                        )
-                        rho = aligned((most * HEIGHT, lanes), remainders)
+                        rows, columns, rho = hard_scratch(TERMS + 2, len(hard), lanes, remainders)
                     hard_patches(
                         tile_cov, tile, per_sd, lanes, left_out, log_tolerance, COST, count, hard, limits, rho
                     )
@@ -113,10 +100,26 @@ def pairs(
                     place_image(mirror, result, tile)
                 else:
                     place(out, mirror, result, tile)
-                if i == tile.k:
-                    for a in range(i, i + tile.height):
-                        result[a, a] = variance[m, a]
+                place_variances(variance[m], result, tile)
     return beyond
+
+
+def scratch_of(cov: Array, n: int) -> Any:
+    """Return room for a tile: covariances, results, their mirror image, what n terms leave out and what they reach.
+
+    Then the hard patches: each one's row, column and number of terms, and the largest |rho| that those reach.
+    """
+    side = min(TILE, filled(n))
+    most = side * side // (HEIGHT * (LINE // cov.itemsize))
+    square, wide = aligned((side, side), cov), aligned((side, side + PADDING), cov)
+    hard, limits = np.empty((most, 3), np.int64), np.empty(most)
+    return square, aligned((side, side), cov), wide, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
+
+
+def hard_scratch(terms: int, patches: int, lanes: int, double: Array) -> Any:
+    """Return coefficients of a tile's rows' and columns' neurons, and correlations of hard patches."""
+    rows, columns = aligned((terms, TILE), double), aligned((terms, TILE), double)
+    return rows, columns, aligned((patches * HEIGHT, lanes), double)
 
 
 def may_stay(inverse_sd: Array, tile: Tile) -> bool:
@@ -255,6 +258,13 @@ def by_formula(
 def is_beyond(rho: float, value: float, slack: float) -> bool:
     """Whether a value is nan because its correlation is beyond 1, not because an input was nan."""
     return value != value and rho * rho > 1.0 + slack
+
+
+def place_variances(variance: Array, matrix: Array, tile: Tile) -> None:
+    """Write the diagonal, if the tile is on it."""
+    if tile.i == tile.k:
+        for a in range(tile.i, tile.i + tile.height):
+            matrix[a, a] = variance[a]
 
 
 def place_hard(out: Array, count: int, hard: Array, matrix: Array, tile: Tile) -> None:

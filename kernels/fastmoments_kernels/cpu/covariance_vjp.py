@@ -73,31 +73,12 @@ def pair_gradients(
     diagonal cov_bar is its gradient plus that of its mirror image.
     """
     _, features, inverse_sd, table, remainders = known
-    n, side = features.shape[2], min(TILE, filled(features.shape[2]))
-    most = side * side // (HEIGHT * WIDE)
-    tile_cov, weight, image = (
-        aligned((side, side), cov),
-        aligned((side, side), remainders),
-        aligned((side, side), remainders),
-    )
-    by_row, by_column = aligned((2, side, WIDE), remainders), aligned((2, side), remainders)
-    results = Results(by_row, by_column, aligned((side, side), cov), aligned((side, side + PADDING), cov))
-    tables = aligned(((n + TILE - 1) // TILE, 3, BASE, side), remainders)
-    left_out, reach = np.empty(BASE + 1), np.empty(LIMITS)
-    hard, limits = np.empty((most, 3), np.int64), np.empty(most)
-    # short until a tile has a hard patch
-    longer, rho = aligned((2, side), remainders), aligned((2, WIDE), remainders)
-    rows, columns = aligned((3, 1, side), remainders), aligned((3, 1, side), remainders)
+    tile_cov, weight, image, tables, left_out, reach, hard, limits = scratch_of(cov, features.shape[2], remainders)
+    results = results_of(cov, len(tile_cov), remainders)
+    longer, rows, columns, rho = hard_scratch(1, 1, len(tile_cov), remainders)  # until a tile has a hard patch
     task, beyond = 0, False
     for m in range(len(cov)):
-        matrix, bar, grad, features_m, per_sd, gain = (
-            cov[m],
-            cov_bar[m],
-            cov_grad[m],
-            features[m],
-            inverse_sd[m],
-            gains[m],
-        )
+        matrix, features_m, per_sd, gain = cov[m], features[m], inverse_sd[m], gains[m]
         for a in range(len(tables)):
             derivatives(table[m, a], BASE - ABOVE, tables[a])
         for i in range(0, cov.shape[1], TILE):
@@ -109,15 +90,13 @@ def pair_gradients(
                 left_out[:] = remainders[m, i // TILE] + remainders[m, tile.k // TILE]
                 reaches(left_out, log_tolerance, reach)
                 ahead(matrix, i, j, tile.height, tile.width)
-                both_sides(bar, tile, image, weight)
+                both_sides(cov_bar[m], tile, image, weight)
                 prepared(matrix, tile, per_sd, tile_cov)
-                by_row[:], by_column[:] = 0.0, 0.0
+                results.by_row[:], results.by_column[:] = 0.0, 0.0
                 count = tabulated(tile_cov, weight, tile, per_sd, gain, tables, reach, hard, results)
                 if count > 0:
                     if len(longer) < TERMS:
-                        longer = aligned((TERMS + ABOVE + 2, side), remainders)
-                        rho = aligned((most * HEIGHT, WIDE), remainders)
-                        rows, columns = aligned((3, TERMS, side), remainders), aligned((3, TERMS, side), remainders)
+                        longer, rows, columns, rho = hard_scratch(TERMS, len(hard), len(tile_cov), remainders)
                     hard_patches(
                         tile_cov, tile, per_sd, WIDE, left_out, log_tolerance, COST, count, hard, limits, rho
                     )
@@ -125,26 +104,40 @@ def pair_gradients(
                     across = rows if i == tile.k else columns
                     by_series(weight, tile, per_sd, gain, rows, across, count, hard, limits, rho, results)
                 of_rows, of_columns = parts[m, tile.k // TILE], parts[m, i // TILE]
-                collect(per_sd, tile, by_row, by_column, of_rows, of_columns)
+                collect(per_sd, tile, results.by_row, results.by_column, of_rows, of_columns)
                 if count > 0:
+                    patches, given = (hard, limits, rho), (tile_cov, weight)
                     beyond |= by_formula(
-                        *(
-                            features_m,
-                            tile,
-                            count,
-                            hard,
-                            limits,
-                            rho,
-                            tile_cov,
-                            weight,
-                            slack,
-                            results,
-                            of_rows,
-                            of_columns,
-                        )
+                        features_m, tile, count, patches, given, slack, results, of_rows, of_columns
                     )
-                place_made(results.out, results.mirror, grad, tile)
+                place_made(results.out, results.mirror, cov_grad[m], tile)
     return beyond
+
+
+def scratch_of(cov: Array, n: int, double: Array) -> Any:
+    """Return a tile's covariances, weights and their mirror image, tables, and `covariance.scratch_of`'s last four.
+
+    The tables are the coefficients of f, f' and f'' for every tile of neurons.
+    """
+    side, tiles = min(TILE, filled(n)), (n + TILE - 1) // TILE
+    most = side * side // (HEIGHT * WIDE)
+    weight, image = aligned((side, side), double), aligned((side, side), double)
+    tile_cov, tables = aligned((side, side), cov), aligned((tiles, 3, BASE, side), double)
+    hard, limits = np.empty((most, 3), np.int64), np.empty(most)
+    return tile_cov, weight, image, tables, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
+
+
+def results_of(cov: Array, side: int, double: Array) -> Any:
+    """Return room for the gradients of a tile."""
+    by_row, by_column = aligned((2, side, WIDE), double), aligned((2, side), double)
+    return Results(by_row, by_column, aligned((side, side), cov), aligned((side, side + PADDING), cov))
+
+
+def hard_scratch(terms: int, patches: int, side: int, double: Array) -> Any:
+    """Return coefficients of f, tables of a tile's rows' and columns' neurons, and correlations of hard patches."""
+    longer = aligned((terms + ABOVE + 2, side), double)
+    rows, columns = aligned((3, terms, side), double), aligned((3, terms, side), double)
+    return longer, rows, columns, aligned((patches * HEIGHT, WIDE), double)
 
 
 def tabulated(
@@ -244,17 +237,18 @@ def by_formula(
     features: Array,
     tile: Tile,
     count: int,
-    hard: Array,
-    limits: Array,
-    rho: Array,
-    tile_cov: Array,
-    weight: Array,
+    patches: tuple[Array, Array, Array],
+    given: tuple[Array, Array],
     slack: float,
     results: Results,
     of_rows: Array,
     of_columns: Array,
 ) -> bool:
-    """Compute the pairs of hard patches beyond `limits` by the formulas; return whether one `is_beyond`."""
+    """Compute the pairs of hard patches beyond their limits by the formulas; return whether one `is_beyond`.
+
+    `patches` are hard, limits and rho; `given` are the covariances and the weights.
+    """
+    (hard, limits, rho), (tile_cov, weight) = patches, given
     out, mirror, beyond = results.out, results.mirror, False
     for q in range(count):
         r, s = hard[q, 0], hard[q, 1]
