@@ -8,11 +8,20 @@ import fastmoments as fm
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 
-# A kink, a jump, and a closed form with parameters. The others share files with these; `make test` judges the
-# accuracy of all on the cpu.
+# A kink, a jump, and a closed form with parameters.
 QUICK = ("relu", "heaviside", "npn")
+# One of each family of formulas. The others share almost all of theirs with one of these, which compiling does not
+# know: on the cpu `make test` judges these, and the formulas of all on NumPy.
+FAMILIES = (*QUICK, "gelu", "probit", "cos")
 
-_marked = [pytest.param(row, marks=[] if row.name in QUICK else pytest.mark.slow, id=row.name) for row in CATALOGUE]
+
+def _parameters(quick):
+    return [
+        pytest.param(row, marks=[] if row.name in quick else pytest.mark.slow, id=row.name) for row in CATALOGUE
+    ]
+
+
+_marked = _parameters(QUICK)
 activations = pytest.mark.parametrize("row", _marked)
 names = pytest.mark.parametrize(
     "name", [pytest.param(case.values[0].name, marks=case.marks, id=case.id) for case in _marked]
@@ -22,7 +31,7 @@ one_name = pytest.mark.parametrize(
     "name",
     [pytest.param(row.name, marks=[] if row.name == "npn" else pytest.mark.slow, id=row.name) for row in CATALOGUE],
 )
-every = pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.name)
+families = pytest.mark.parametrize("row", _parameters(FAMILIES))
 
 # parameters for activations without defaults
 EXAMPLES = {"gaussian_mixture": {"weights": [0.5, 1.5], "taus": [1.0, 2.0], "centers": [0.0, 1.0]}}

@@ -62,7 +62,7 @@ def test_the_activation_is_the_ufunc(row, dtype):
 def test_threads_have_the_same_bits(threads, monkeypatch):
     given = draw((700, 5, 33), "float32")
     wanted = evaluate("npn", *given, tuple(np.full(33, x, "float32") for x in numbers("npn")))
-    monkeypatch.setattr(layers, "SERIAL", 0)
+    monkeypatch.setattr(layers, "SMALL", 0)
     monkeypatch.setattr("fastmoments_kernels.threads._threads", threads)
     for got, want in zip(
         evaluate("npn", *given, tuple(np.full(33, x, "float32") for x in numbers("npn"))), wanted, strict=True

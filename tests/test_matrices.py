@@ -10,7 +10,7 @@ import pytest
 
 from tests.conformance import BOUND
 from tests.matrices import REAL, SHAPES, alive_neurons, draw, expected, single
-from tests.rows import activations, every, function
+from tests.rows import activations, families, function
 
 shapes = pytest.mark.parametrize("kind, n", SHAPES)
 dtypes = pytest.mark.parametrize("dtype", ("float64", "float32"))
@@ -103,7 +103,7 @@ def assert_permutes(row, mu, cov, dtype):
         ("singular", 65),
     ],
 )
-@every
+@families
 def test_routes_agree(row, kind, n):
     """The matrix, by series or formula, is that of the pair function, which the tables judge, and a covariance."""
     mu, cov = draw(kind, n)

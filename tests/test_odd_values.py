@@ -92,7 +92,13 @@ def test_zero_variance_is_the_function_itself(name, mu):
     assert np.isfinite(partials).all()
 
 
-@pytest.mark.parametrize("name", ["gaussian", "npn", "npn_linear", "gaussian_mixture"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "npn",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("gaussian", "npn_linear", "gaussian_mixture")),
+    ],
+)
 @pytest.mark.parametrize("tau", [-0.3, -5.0])  # with the variances below E f(X) exists, or does not
 def test_a_negative_precision_is_nan_everywhere(name, tau):
     """A negative precision makes its neuron and all pairs with it nan, even where moments exist."""
