@@ -16,9 +16,8 @@ FAMILIES = (*QUICK, "gelu", "probit", "cos")
 
 
 def _parameters(quick):
-    return [
-        pytest.param(row, marks=[] if row.name in quick else pytest.mark.slow, id=row.name) for row in CATALOGUE
-    ]
+    marks = {row.name: [] if row.name in quick else pytest.mark.slow for row in CATALOGUE}
+    return [pytest.param(row, marks=marks[row.name], id=row.name) for row in CATALOGUE]
 
 
 _marked = _parameters(QUICK)
