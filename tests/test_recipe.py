@@ -209,6 +209,7 @@ def test_the_recipe(copy, tmp_path):
     assert "All are within 8" in output, output
     assert all(line.startswith(LATER) for line in starred(output)), output
     assert f'"{NAME}/cpu/' in (copy / "tests" / "accuracy.json").read_text()
-    conformance = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_conformance.py", "-k", f"{NAME}-cpu")
+    judge = ("tests/test_conformance.py", "-k", f"{NAME}-cpu", "-m", "slow or not slow")
+    conformance = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *judge)
     status, output = run(copy, sys.executable, *conformance, **cache)
     assert not status and "1 passed" in output, output
