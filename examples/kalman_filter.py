@@ -61,13 +61,13 @@ def by_moments(model: nn.Module, mean: torch.Tensor, cov: torch.Tensor) -> fm.Mo
 
 
 def by_derivative(model: nn.Module, mean: torch.Tensor, cov: torch.Tensor) -> fm.Moments:
-    """The extended Kalman filter's."""
+    """Linearise the model at the mean, as the extended Kalman filter does."""
     slope = torch.func.jacrev(model)(mean)
     return fm.Moments(model(mean), slope @ cov @ slope.T)
 
 
 def log_density(x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor) -> float:
-    """Of the true state under the filter's Gaussian."""
+    """Return the log density of the true state x under the filter's Gaussian."""
     return torch.distributions.MultivariateNormal(mean, cov).log_prob(x).item()
 
 

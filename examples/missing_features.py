@@ -39,7 +39,7 @@ def train(x: torch.Tensor, y: torch.Tensor, steps: int) -> nn.Module:
 
 
 def given(x: torch.Tensor, seen: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor) -> fm.Moments:
-    """What the measurements that were seen say of all thirty."""
+    """Condition all thirty measurements on those that were seen."""
     index = torch.nonzero(seen)[:, 0]
     return fm.nn.condition(mean, cov, index, x[index])
 

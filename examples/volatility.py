@@ -93,7 +93,7 @@ def loss_by_moments(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch
 
 
 def loss_by_sampling(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The same for one draw of the weights."""
+    """Compute the loss with one draw of the weights."""
     g = model(x)
     return 0.5 * (g + y * torch.exp(-g)).mean()
 

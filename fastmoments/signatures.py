@@ -30,7 +30,7 @@ Operand = ArrayOf[T] | Numbers
 
 
 class Array(Protocol):
-    """What the arrays of NumPy, PyTorch, JAX and Dask have in common, as far as layers use it."""
+    """An array of NumPy, PyTorch, JAX or Dask: the attributes and operators that layers use."""
 
     @property
     def dtype(self) -> Any:

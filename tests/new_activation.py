@@ -59,7 +59,7 @@ def main(name, backend="cpu"):
 
 
 def worst_of_each(judged):
-    """Where each of the formula's functions is worst, of those beyond the bound."""
+    """List the worst place of each of the formula's functions that is beyond the bound."""
     found = {}
     for key, worst in sorted(judged.items(), key=lambda item: item[1].error):
         if worst.error > BOUND:

@@ -1,4 +1,4 @@
-"""What an activation lacks of what CONTRIBUTING's "Adding an activation" asks for, in plain words."""
+"""Checks of CONTRIBUTING's "Adding an activation": each lists, in plain words, the steps that are missing."""
 
 import inspect
 import json
@@ -59,7 +59,7 @@ def _is_own(row, function):
 
 
 def _unbound(row):
-    """What binding refuses, before a compiler is waited for."""
+    """List the errors of binding, which come before a compiler takes its time."""
     lines = set()
     for function in identity.interface_of(row.formula).values():
         try:

@@ -83,7 +83,7 @@ def test_only_what_changes_is_copied():
 
 
 def test_literals_are_exchanged():
-    """Those of nested code and of tuples too, and no other constant: what is written stays what it was."""
+    """Binding exchanges floats, also in nested code and in tuples, no other constant, and not in the original."""
 
     def function(x):
         """1.0"""

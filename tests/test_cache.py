@@ -43,7 +43,7 @@ def written(cache):
 
 @pytest.mark.slow
 def test_installations_share_a_cache_and_compile_at_once(tmp_path):
-    """Of two versions, one at two places, each runs its own formula, and none compiles again afterwards."""
+    """Two versions each run their own formula, one of them from two places, and none compiles again afterwards."""
     cache = tmp_path / "cache"
     one, same, other = (installation(tmp_path / f"{k}", factor) for k, factor in enumerate((1, 1, 3)))
     wanted = [pytest.approx(factor * AT_ZERO, rel=1e-15, abs=0) for factor in (1, 1, 1, 3, 3)]

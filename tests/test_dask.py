@@ -257,3 +257,13 @@ def test_layers(layer, dtype):
         assert x.dtype == dtype and x.shape == want.shape
         # sums of 7 terms, a few of them chained, in another order
         assert np.abs(x - want).max() <= BOUND * 7 * np.finfo(dtype).eps * np.abs(want).max()
+
+
+def test_a_layers_graph_holds_its_inputs_alone():
+    """A matrix as large as the result, in memory before anything is computed, would be no lazy result."""
+    rng = np.random.default_rng(3)
+    mu, cov, weight = rng.normal(size=6), np.eye(6), rng.normal(size=(90, 6))
+    arrays = mu, cov, weight, weight**2
+    found = fm.bayes_linear_moments(*(da.from_array(x, chunks=30) for x in arrays))
+    held = [getattr(task, "value", task) for task in dict(found.cov.__dask_graph__()).values()]
+    assert 0 < sum(x.nbytes for x in held if isinstance(x, np.ndarray)) <= sum(x.nbytes for x in arrays)

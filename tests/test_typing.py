@@ -1,4 +1,4 @@
-"""What a type checker sees of the public functions and of the frameworks' modules."""
+"""Type checkers accept right calls and refuse wrong ones; the stub is the public functions'."""
 
 import ast
 import importlib

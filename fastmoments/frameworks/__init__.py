@@ -28,7 +28,7 @@ from fastmoments.signatures import A
 
 
 class Framework(Protocol[A]):
-    """What a module of this folder supplies for its library's arrays, of type A.
+    """A module of this folder supplies these functions for its library's arrays, of type A.
 
     Arguments come by name, as the user gave them, so that errors can name them. `plan` says in which dtype to
     compute and which to return. An activation is a name of the catalogue or a Custom.

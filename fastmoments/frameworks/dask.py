@@ -194,8 +194,9 @@ def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) 
 
 def plus_diagonal(full: Array, vector: Array) -> Array:
     """Return full with the vector added to its diagonal."""
-    is_diagonal = da.from_array(np.eye(vector.shape[-1], dtype=bool), chunks=full.chunks[-2:])
-    added: Array = full + da.where(is_diagonal, vector[..., None], 0.0)
+    # made block by block: a matrix in the graph would be as large as the result
+    rows, columns = (da.arange(vector.shape[-1], chunks=(cut,)) for cut in full.chunks[-2:])
+    added: Array = full + da.where(rows[:, None] == columns, vector[..., None], 0.0)
     return added
 
 

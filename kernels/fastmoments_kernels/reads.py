@@ -1,4 +1,4 @@
-"""What a function reads from its module, and errors for what `bind` could not exchange there.
+"""List the names that a function reads from its module, and raise for those that `bind` could not exchange.
 
 A word that reached a formula by another way than its name would stay NumPy's on every backend, and nothing would
 fail but the digits. So a bound function reads numbers, tables and functions. Whatever else could hold a function is
@@ -116,7 +116,7 @@ def _check(function: FunctionType, name: str, value: Any) -> None:
 
 
 def _held(value: Any, package: tuple[str, ...], is_formula: bool) -> Any:
-    """What a value is or holds that would have to be bound; None if there is nothing.
+    """Return the value, or the part of it, that would have to be bound; None if there is nothing.
 
     That is a function, a module, a class or an object of the package, and for formulas whatever is called.
     """
