@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 import fastmoments as fm
+from fastmoments.graph.frontends.torch import graph_of
+from fastmoments.graph.rewrite import rewrite
 
 
 class Case(NamedTuple):
@@ -119,3 +121,18 @@ def matrix_of(module, shape):
     unit = torch.eye(int(np.prod(shape)), dtype=torch.float64).reshape(-1, *shape)
     constant = module(torch.zeros(1, *shape, dtype=torch.float64))
     return (module(unit) - constant).reshape(len(unit), -1).T, constant.reshape(-1)
+
+
+ACTIVATIONS = {
+    name: case.module
+    for name, case in CASES.items()
+    if case.shape == VECTOR and type(case.module).__module__ == "torch.nn.modules.activation"
+    if getattr(case.module, "num_parameters", 1) == 1
+}
+
+
+def activation_of(module):
+    """The activation that `propagate` takes a module for."""
+    x = torch.zeros(1, *VECTOR, dtype=torch.float64)
+    graph = graph_of(module, [x], lambda arrays: (list(arrays), {}), {})
+    return rewrite(graph, whole_sums=True).outputs[0].rule.activation

@@ -72,6 +72,21 @@ class Framework(Protocol[A]):
     def symmetric_product(self, left: A, right: A, rounding: Callable[[], A]) -> A:
         """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
 
+    def covariance(self, full: A, rounding: Callable[[], A]) -> A:
+        """Return the mean of both triangles, a covariance, without errors of up to `rounding()`.
+
+        `full` may be overwritten.
+        """
+
+    def plus(self, full: A, other: A, factor: Any) -> A:
+        """Return full + factor * other; `full` may be overwritten."""
+
+    def eye(self, n: int, like: A) -> A:
+        """Return the identity matrix (n, n) of the array's dtype, on its device."""
+
+    def detached(self, x: A) -> A:
+        """Return the array without derivatives."""
+
     def plus_diagonal(self, full: A, vector: A) -> A:
         """Add vector (..., n) to the diagonal of full (..., n, n), which may be overwritten."""
 

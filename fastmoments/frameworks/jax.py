@@ -81,8 +81,27 @@ def symmetric(cov: Array) -> Array:
 
 def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
     """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
-    full = left @ right
+    return covariance(left @ right, rounding)
+
+
+def covariance(full: Array, rounding: Callable[[], Array]) -> Array:
+    """Return the mean of both triangles, a covariance, without errors of up to `rounding()`."""
     return products.without_rounding(jnp, 0.5 * (full + full.mT), rounding())
+
+
+def plus(full: Array, other: Array, factor: Any) -> Array:
+    """Return full + factor * other."""
+    return full + factor * other
+
+
+def eye(n: int, like: Array) -> Array:
+    """Return the identity matrix (n, n) of the array's dtype."""
+    return jnp.eye(n, dtype=like.dtype)
+
+
+def detached(x: Array) -> Array:
+    """Return the array without derivatives."""
+    return jax.lax.stop_gradient(x)
 
 
 def plus_diagonal(full: Array, vector: Array) -> Array:

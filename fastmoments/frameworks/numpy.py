@@ -126,6 +126,28 @@ def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) 
     return products.mend(np, products.by_panels(left, right, out), rounding)
 
 
+def covariance(full: Array, rounding: Callable[[], Array]) -> Array:
+    """Return the mean of both triangles, a covariance, without errors of up to `rounding()`, in place."""
+    full *= 0.5
+    return products.mend(np, products.plus_transpose(full), rounding)
+
+
+def plus(full: Array, other: Array, factor: Any) -> Array:
+    """Add factor * other to full, in place."""
+    full += factor * other
+    return full
+
+
+def eye(n: int, like: Array) -> Array:
+    """Return the identity matrix (n, n) of the array's dtype."""
+    return np.eye(n, dtype=like.dtype)
+
+
+def detached(x: Array) -> Array:
+    """Return the array, which has no derivatives."""
+    return x
+
+
 def plus_diagonal(full: Array, vector: Array) -> Array:
     """Add the vector to the diagonal of full, in place."""
     np.einsum("...ii->...i", full)[...] += vector

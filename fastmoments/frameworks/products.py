@@ -12,9 +12,9 @@ from fastmoments.signatures import A, Array, B, Buffer
 PANEL = 128  # rows: BLAS runs at full speed, and the square on the diagonal, computed twice, is small
 
 
-def _panels(matrix: Array) -> Iterator[slice]:
+def _panels(matrix: Array, panel: int = PANEL) -> Iterator[slice]:
     m = matrix.shape[-2]
-    return (slice(start, min(start + PANEL, m)) for start in range(0, m, PANEL))
+    return (slice(start, min(start + panel, m)) for start in range(0, m, panel))
 
 
 def looks_like_covariance(matrix: Buffer) -> bool:
@@ -37,6 +37,13 @@ def by_panels(left: B, right: B, out: B) -> B:
         out[..., rows.stop :, rows] = out[..., rows, rows.stop :].mT
         square = out[..., rows, rows]
         out[..., rows, rows] = 0.5 * (square + square.mT)
+    return out
+
+
+def times_squares(left: B, matrix: B, out: B) -> B:
+    """Write left (..., n) times the transpose of matrix (m, n), whose elements are squared, into `out` (..., m)."""
+    for rows in _panels(matrix, 2 * PANEL):
+        out[..., rows] = left @ (matrix[rows] * matrix[rows]).mT
     return out
 
 

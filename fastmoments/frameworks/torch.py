@@ -204,6 +204,30 @@ def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
     return products.without_rounding(torch, torch_formulas.symmetric(full), rounding())
 
 
+def times_squares(left: Tensor, matrix: Tensor) -> Tensor:
+    """Return left (..., n) times the transpose of matrix (m, n), whose elements are squared."""
+    if not is_bare(left, matrix) or left.device.type != "cpu":
+        return left @ (matrix * matrix).mT
+    return products.times_squares(left, matrix, left.new_empty((*left.shape[:-1], len(matrix))))
+
+
+def plus(full: Tensor, other: Tensor, factor: Any) -> Tensor:
+    """Return full + factor * other; it overwrites `full` if nothing tracks the tensors."""
+    if not is_bare(full, other, factor) or isinstance(factor, Tensor):
+        return full + factor * other
+    return full.add_(other, alpha=factor)
+
+
+def eye(n: int, like: Tensor) -> Tensor:
+    """Return the identity matrix (n, n) of the tensor's dtype, on its device."""
+    return torch.eye(n, dtype=like.dtype, device=like.device)
+
+
+def detached(x: Tensor) -> Tensor:
+    """Return the tensor without derivatives."""
+    return x.detach()
+
+
 def with_skip(full: Tensor, gains: Tensor, product: Tensor, across: Tensor, matrix: Tensor | None) -> Tensor:
     """Do what `products.plus_skip` does; on CUDA, without a matrix, by one kernel."""
     if not is_bare(full, gains, product, across, matrix):

@@ -5,9 +5,9 @@ from importlib.util import find_spec as _find_spec
 if _find_spec("torch") is None:
     raise ImportError("fm.nn needs PyTorch: pip install fastmoments[torch]")
 
+from fastmoments.graph.propagate import propagate as propagate
 from fastmoments.nn.classes_and_conditioning import class_probabilities as class_probabilities
 from fastmoments.nn.classes_and_conditioning import condition as condition
 from fastmoments.nn.modules import Activation as Activation
 from fastmoments.nn.modules import BayesLinear as BayesLinear
 from fastmoments.nn.modules import kl_divergence as kl_divergence
-from fastmoments.nn.propagation import propagate as propagate

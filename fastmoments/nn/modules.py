@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 import fastmoments.layers as layers
+from fastmoments.graph.nodes import Affine, Elementwise, Node
 from fastmoments.moments import marginals
 from fastmoments.parameters import of_neurons
 from fastmoments.results import Marginals, Moments
@@ -68,6 +69,10 @@ class Activation(nn.Module):
         function = bind(row_of(name).formula.function, words(dtype).vocabulary)
         value: Tensor = function(x.to(dtype), *numbers).to(x.dtype)
         return value
+
+    def __fastmoments__(self, value: Node) -> Node:
+        """The rule of the module in networks."""
+        return Node(Elementwise(self.forward, self.current()), (value,), value.shape, "Activation")
 
     def marginals(self, mu: Tensor, var: Tensor) -> Marginals[Tensor]:
         """Mean and variance of f(X), X ~ N(mu, var)."""
@@ -131,6 +136,19 @@ class BayesLinear(nn.Module):
             bias = self.bias_mean + F.softplus(self.bias_rho) * torch.randn_like(self.bias_mean)
         weight = self.weight_mean + F.softplus(self.weight_rho) * torch.randn_like(self.weight_mean)
         return F.linear(x, weight, bias)
+
+    def __fastmoments__(self, value: Node) -> Node:
+        """The rule of the layer in networks: the mean weights, and the variance that their distribution adds."""
+        mean, var, bias, bias_var = self.distribution()
+        rule = Affine(
+            lambda x: F.linear(x, mean, bias),
+            lambda x: F.linear(x, mean),
+            lambda x: F.linear(x, mean * mean),
+            mean,
+            own=lambda second: F.linear(second, var, bias_var),
+            weighted=True,
+        )
+        return Node(rule, (value,), (*value.shape[:-1], self.out_features), "BayesLinear")
 
     def distribution(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """(weight_mean, weight_var, bias_mean, bias_var), as the layer functions take them."""

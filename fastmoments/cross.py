@@ -1,0 +1,2 @@
+def cross_matrix(*a):
+    raise NotImplementedError

@@ -1,0 +1,176 @@
+"""Recorded operations as functions of rows, and the constants among them, computed when they are first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fastmoments.graph.frontends.torch_runs import Operation, Sized, refs_of
+from fastmoments.graph.frontends.torch_trace import Ref
+from fastmoments.graph.nodes import Map, Node
+
+Change = Callable[[Any], Any]
+
+# A view of one geometry may not be one of another: values come in any strides
+BY_VALUE = {
+    torch.ops.aten.view.default: torch.reshape,
+    torch.ops.aten._unsafe_view.default: torch.reshape,
+    torch.ops.aten._reshape_alias.default: lambda x, shape, stride: torch.reshape(x, shape),
+    torch.ops.aten.copy.default: lambda to, x, *rest: x.expand(to.shape).to(to.dtype),
+}
+
+
+class _Given(NamedTuple):
+    """The value of an input of the operation."""
+
+    position: int
+
+
+class _Changed(NamedTuple):
+    """A constant argument that is changed before use."""
+
+    template: Any
+    change: Change
+
+
+class Constants:
+    """Results of operations that do not depend on the model's input, with gradients to its parameters."""
+
+    def __init__(self, operations: Sequence[Any]) -> None:
+        self.operations, self.known = operations, dict[tuple[int, int], Any]()
+
+    def value(self, ref: Ref, rows: int) -> Any:
+        """The constant for so many rows."""
+        operation = self.operations[ref.entry]
+        key = ref.entry, rows if operation.sized else 0
+        if key not in self.known:
+            function = BY_VALUE.get(operation.function, operation.function)
+            args, kwargs = (resolve(x, rows, (), self) for x in (operation.args, operation.kwargs))
+            self.known[key] = function(*args, **kwargs)
+        found = self.known[key]
+        return found[ref.output] if isinstance(found, list | tuple) else found
+
+
+def resolve(template: Any, rows: int, given: Sequence[Tensor], constants: Constants) -> Any:
+    """An argument for so many rows."""
+    if isinstance(template, Ref):
+        return constants.value(template, rows)
+    if isinstance(template, _Given):
+        return given[template.position]
+    if isinstance(template, _Changed):
+        return template.change(resolve(template.template, rows, given, constants))
+    if isinstance(template, Sized):
+        return template.constant + template.each * rows
+    if isinstance(template, dict):
+        return {key: resolve(x, rows, given, constants) for key, x in template.items()}
+    if isinstance(template, list | tuple):
+        return [resolve(x, rows, given, constants) for x in template]
+    return template
+
+
+class Call:
+    """An operation whose inputs are nodes, as a table of rules sees it."""
+
+    def __init__(self, operation: Operation, constants: Constants, nodes: dict[Ref, Node]) -> None:
+        self.operation, self.constants = operation, constants
+        self.name, self.label = operation.name, f"{operation.path}: {operation.name}"
+        refs = [ref for ref in refs_of((operation.args, operation.kwargs)) if ref in nodes]
+        self.inputs = tuple(nodes[ref] for ref in refs)
+        self.layouts = [constants.operations[ref.entry].layouts[ref.output] for ref in refs]
+        self.dtypes = [constants.operations[ref.entry].dtypes[ref.output] for ref in refs]
+        positions = iter(range(len(refs)))
+
+        def numbered(x: Any) -> Any:
+            if isinstance(x, Ref):
+                return _Given(next(positions)) if x in nodes else x
+            if isinstance(x, dict):
+                return {key: numbered(value) for key, value in x.items()}
+            return [numbered(value) for value in x] if isinstance(x, list | tuple) and type(x) is not Sized else x
+
+        self.args, self.kwargs = numbered(operation.args), numbered(operation.kwargs)
+        self.positions = dict(zip(operation.names, range(len(self.args)), strict=False))
+
+    def argument(self, name: str, default: Any = None) -> Any:
+        """The template of an argument by its name in ATen's schema."""
+        if name in self.positions:
+            return self.args[self.positions[name]]
+        return self.kwargs.get(name, default)
+
+    def constant(self, name: str, default: Any = None) -> Any:
+        """The value of an argument that does not depend on the input, for one row."""
+        return resolve(self.argument(name, default), 1, (), self.constants)
+
+    def is_input(self, name: str) -> bool:
+        """Whether an argument is an input of the operation, or has one."""
+        return _has_input(self.argument(name))
+
+    def map(self, output: int, /, **changes: Change) -> Map:
+        """The operation as a function of rows of its inputs; constant arguments may be changed, by name."""
+        args = [
+            _changed(x, changes[name]) if name in changes else x
+            for x, name in zip(self.args, self.operation.names or [""] * len(self.args), strict=False)
+        ]
+        kwargs = {name: _changed(x, changes[name]) if name in changes else x for name, x in self.kwargs.items()}
+        layouts, out, constants = self.layouts, self.operation.layouts[output], self.constants
+        function = BY_VALUE.get(self.operation.function, self.operation.function)
+
+        def value(*rows: Tensor) -> Tensor:
+            count = len(rows[0])
+            given = [layout.native(x) for layout, x in zip(layouts, rows, strict=True)]
+            found = function(*resolve(args, count, given, constants), **resolve(kwargs, count, given, constants))
+            return out.rows(found[output] if isinstance(found, list | tuple) else found, count)
+
+        return value
+
+    def scalar(self) -> Map | None:
+        """The operation on numbers, (m,) in float64; None if a constant has several elements."""
+        refs = list(refs_of((self.args, self.kwargs)))
+        constants = [self.constants.value(ref, 1) for ref in refs] + _tensors((self.args, self.kwargs))
+        if any(isinstance(x, Tensor) and x.numel() != 1 for x in constants):
+            return None
+        function = self.operation.function
+
+        def value(*numbers: Tensor) -> Tensor:
+            args, kwargs = (resolve(x, 1, numbers, self.constants) for x in (self.args, self.kwargs))
+            found = function(*_as_numbers(args, numbers), **_as_numbers(kwargs, numbers))
+            return found[0] if isinstance(found, tuple) else found
+
+        return value
+
+    def learned(self) -> bool:
+        """Whether a constant has a gradient."""
+        constants = [self.constants.value(ref, 1) for ref in refs_of((self.args, self.kwargs))]
+        return any(getattr(x, "requires_grad", False) for x in (*constants, *_tensors((self.args, self.kwargs))))
+
+
+def _has_input(x: Any) -> bool:
+    return isinstance(x, _Given) or (type(x) in (list, tuple) and any(map(_has_input, x)))
+
+
+def _changed(x: Any, change: Change) -> Any:
+    """The template with its constants changed, and the operation's inputs as they are."""
+    if isinstance(x, _Given):
+        return x
+    return [_changed(y, change) for y in x] if type(x) in (list, tuple) else _Changed(x, change)
+
+
+def _tensors(x: Any) -> list[Tensor]:
+    if isinstance(x, Tensor):
+        return [x]
+    if isinstance(x, dict):
+        return _tensors(list(x.values()))
+    return [y for z in x for y in _tensors(z)] if type(x) in (list, tuple) else []
+
+
+def _as_numbers(x: Any, given: Sequence[Tensor]) -> Any:
+    """Constants as numbers in float64, so that they round no value."""
+    if isinstance(x, dict):
+        return {key: _as_numbers(y, given) for key, y in x.items()}
+    if isinstance(x, list | tuple):
+        return [_as_numbers(y, given) for y in x]
+    if isinstance(x, Tensor) and not any(x is y for y in given):
+        return x.detach().to(given[0].device, torch.float64 if x.is_floating_point() else x.dtype).reshape(())
+    return x

@@ -1,0 +1,178 @@
+"""The elementwise operations of ATen: activations of the catalogue, and functions with their kinks and slopes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from fastmoments.graph.frontends.torch_affine import squared
+from fastmoments.graph.frontends.torch_calls import Call
+from fastmoments.graph.nodes import Affine, Elementwise, Node, Rule, Sum, spread
+from fastmoments_kernels.catalogue import GELU, Abs, Cos, Erf, LeakyReLU, Probit, ReLU, Sin
+
+SUMS = ("add", "sub", "rsub", "neg", "positive")
+MULTIPLES = ("mul", "div", "true_divide")
+Known = dict[str, Any]  # activation, kinks, lipschitz, crossing, meaning
+
+
+def _leaky(call: Call) -> Known:
+    return {"activation": LeakyReLU(call.argument("negative_slope", 0.01))}
+
+
+def _prelu(call: Call) -> Known:
+    weight = call.constant("weight")
+    shape = call.inputs[0].shape
+    # one slope, or every neuron has its channel's
+    slopes = weight.reshape(()) if weight.numel() == 1 else weight.repeat_interleave(math.prod(shape[1:]))
+    return {"activation": LeakyReLU(slopes)}
+
+
+def _rrelu(call: Call) -> Known:
+    return {"activation": LeakyReLU(0.5 * (call.argument("lower", 1 / 8) + call.argument("upper", 1 / 3)))}
+
+
+def _gelu(call: Call) -> Known:
+    return {"activation": GELU() if call.argument("approximate", "none") == "none" else "gelu_tanh"}
+
+
+def _softplus(call: Call) -> Known:
+    beta, threshold = call.argument("beta", 1), call.argument("threshold", 20)
+    if threshold < 20:  # where PyTorch goes on with x, which shows
+        return {"kinks": (threshold / beta,), "lipschitz": math.inf}
+    return {"activation": "softplus"} if beta == 1 else {"lipschitz": 1.0}
+
+
+def _elu(call: Call) -> Known:
+    alpha, scale, inner = (call.argument(name, 1.0) for name in ("alpha", "scale", "input_scale"))
+    return {"kinks": (0.0,), "lipschitz": abs(scale) * max(1.0, abs(alpha * inner))}
+
+
+def _clamp(call: Call) -> Known:
+    ends = [call.argument(name) for name in ("min", "max", "min_val", "max_val")]
+    kinks = tuple(float(end) for end in ends if isinstance(end, int | float))
+    is_relu = call.argument("min") == 0 and len(kinks) == 1
+    return {"activation": ReLU()} if is_relu else {"kinks": kinks, "lipschitz": 1.0}
+
+
+def _shrink(lipschitz: float) -> Callable[[Call], Known]:
+    def known(call: Call) -> Known:
+        width = call.argument("lambd", 0.5)
+        return {"kinks": (-width, width), "lipschitz": lipschitz}
+
+    return known
+
+
+def _pow(call: Call) -> Known:
+    power = call.argument("exponent")
+    even = isinstance(power, int | float) and float(power).is_integer() and power >= 0
+    return {} if even else {"kinks": (0.0,)}
+
+
+def _gap(*inputs: Any) -> Any:
+    return inputs[0] - inputs[1]
+
+
+def _comparison(call: Call) -> Known:
+    other = call.argument("other")
+    if len(call.inputs) == 2:
+        return {"crossing": _gap, "lipschitz": math.inf}
+    return {"kinks": (float(other),), "lipschitz": math.inf} if isinstance(other, int | float) else {}
+
+
+def _extreme(meaning: str) -> Callable[[Call], Known]:
+    def known(call: Call) -> Known:
+        return {"crossing": _gap, "lipschitz": 1.0, "meaning": meaning} if len(call.inputs) == 2 else {}
+
+    return known
+
+
+def _as(**known: Any) -> Callable[[Call], Known]:
+    return lambda call: known
+
+
+KNOWN: dict[str, Callable[[Call], Known]] = {
+    "relu": _as(activation=ReLU()),
+    "leaky_relu": _leaky,
+    "_prelu_kernel": _prelu,
+    "rrelu_with_noise": _rrelu,
+    "rrelu": _rrelu,
+    "gelu": _gelu,
+    "abs": _as(activation=Abs()),
+    "sin": _as(activation=Sin()),
+    "cos": _as(activation=Cos()),
+    "erf": _as(activation=Erf()),
+    "special_ndtr": _as(activation=Probit()),
+    "tanh": _as(activation="tanh"),
+    "sigmoid": _as(activation="sigmoid"),
+    "silu": _as(activation="silu"),
+    "softplus": _softplus,
+    "elu": _elu,
+    "celu": _as(kinks=(0.0,), lipschitz=1.0),
+    "mish": _as(lipschitz=1.0884981612517279),
+    "log_sigmoid_forward": _as(lipschitz=1.0),
+    "hardtanh": _clamp,
+    "clamp": _clamp,
+    "clamp_min": _clamp,
+    "clamp_max": _clamp,
+    "hardsigmoid": _as(kinks=(-3.0, 3.0), lipschitz=1 / 6),
+    "hardswish": _as(kinks=(-3.0, 3.0), lipschitz=1.5),
+    "softshrink": _shrink(1.0),
+    "hardshrink": _shrink(math.inf),
+    "threshold": lambda call: {"kinks": (float(call.argument("threshold")),), "lipschitz": math.inf},
+    "sign": _as(kinks=(0.0,), lipschitz=math.inf),
+    "exp": _as(),
+    "expm1": _as(),
+    "erfc": _as(lipschitz=2.0 / math.sqrt(math.pi)),
+    "atan": _as(lipschitz=1.0),
+    "asinh": _as(lipschitz=1.0),
+    "log": _as(),
+    "log1p": _as(),
+    "sqrt": _as(),
+    "rsqrt": _as(),
+    "square": _as(),
+    "pow": _pow,
+    "reciprocal": _as(meaning="quotient"),
+    "maximum": _extreme("maximum"),
+    "minimum": _extreme("minimum"),
+    "where": _as(),
+    "masked_fill": _as(),
+    "logical_not": _as(),
+    "logical_and": _as(),
+    "logical_or": _as(),
+    "_to_copy": _as(),
+} | dict.fromkeys(("gt", "ge", "lt", "le"), _comparison)
+
+
+def elementwise_of(call: Call, output: int) -> Rule:
+    """The rule of an elementwise operation that is not affine."""
+    return Elementwise(call.map(output), **KNOWN[call.name](call))
+
+
+def arithmetic_of(call: Call, shape: tuple[int, ...]) -> tuple[Rule, tuple[Node, ...]]:
+    """The rule of a sum, a product or a quotient, and its inputs, in the shape of the result."""
+    value = call.map(0)
+    if call.name in SUMS:
+        return Sum(value, _factors(call)), tuple(spread(torch, node, shape) for node in call.inputs)
+    if len(call.inputs) == 2 or (call.name != "mul" and call.is_input("other")):
+        meaning = "product" if call.name == "mul" else "quotient"
+        return Elementwise(value, meaning=meaning), call.inputs
+    if call.argument("rounding_mode") is not None:
+        raise TypeError(f"{call.label}: a quotient rounded to integers has no rule")
+    factor = call.argument("self" if call.is_input("other") else "other")
+    (node,) = call.inputs
+    if isinstance(factor, int | float) and node.shape == shape:
+        return Sum(value, (factor if call.name == "mul" else 1.0 / factor,)), call.inputs
+    squares = call.map(0, self=squared, other=squared)
+    return Affine(value, value, squares), call.inputs
+
+
+def _factors(call: Call) -> tuple[Any, ...]:
+    if call.name in ("neg", "positive"):
+        return (-1.0 if call.name == "neg" else 1.0,)
+    alpha = call.argument("alpha", 1)
+    one, two = (-alpha, 1.0) if call.name == "rsub" else (1.0, -alpha if call.name == "sub" else alpha)
+    factors = [(name, factor) for name, factor in (("self", one), ("other", two)) if call.is_input(name)]
+    return tuple(factor for _, factor in factors)

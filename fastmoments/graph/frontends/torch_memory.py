@@ -1,0 +1,68 @@
+"""Tensors that look at the same memory: what one of them writes, the others read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Geometry = tuple[tuple[int, ...], tuple[int, ...], int]  # size, stride, offset
+
+
+class Memory:
+    """The writes to a memory in their order: (what was written, its geometry, whether it depends on the input)."""
+
+    def __init__(self, foreign: bool = False) -> None:
+        self.foreign = foreign  # the model's own, from before the run
+        self.writes: list[tuple[Any, Geometry, bool]] = []
+        self.holders: list[tuple[Any, int]] = []  # entries, and which of their values look at it
+
+    def keep_values(self) -> None:
+        """Copy the values of the entries before a write changes them."""
+        for entry, k in self.holders:
+            entry.values[k] = entry.values[k].clone()
+        self.holders = []
+
+
+def geometry_of(tensor: Tensor) -> Geometry:
+    """Where in its memory a tensor's elements are."""
+    return tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
+
+
+def length_of(tensor: Tensor) -> int:
+    """The number of elements in the tensor's memory."""
+    return tensor.untyped_storage().nbytes() // tensor.element_size()
+
+
+def share_memory(one: Tensor, two: Tensor) -> bool:
+    """Whether two tensors look at one memory."""
+    return bool(one.untyped_storage()._cdata == two.untyped_storage()._cdata)
+
+
+def overlaid(old: Tensor, new: Tensor, geometry: Geometry, written: Geometry, length: int) -> Tensor:
+    """A tensor of that geometry behind the write of `new`; both are values, of any strides."""
+    memory = torch.as_strided_scatter(old.new_zeros(length), old, *geometry)
+    memory = torch.as_strided_scatter(memory, new, *written)
+    return torch.as_strided(memory, *geometry)
+
+
+def restrided(x: Tensor, geometry: Geometry, length: int, wanted: Geometry) -> Tensor:
+    """The elements of the wanted geometry in the memory at which x, a value of any strides, looks."""
+    memory = torch.as_strided_scatter(x.new_zeros(length), x, *geometry)
+    return torch.as_strided(memory, *wanted)
+
+
+def copied(x: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """X as it is after copying to a tensor of that shape; aten.copy has no derivative."""
+    return x.expand(tuple(shape)).to(dtype)
+
+
+def filled(value: Any, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor that holds one number."""
+    if isinstance(value, Tensor):
+        return value.to(dtype).expand(tuple(shape))
+    return torch.full(tuple(shape), value, dtype=dtype, device=device)
+
+

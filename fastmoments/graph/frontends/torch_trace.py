@@ -1,0 +1,347 @@
+"""One run of a PyTorch model, recorded at the level of ATen, where every operation of a tensor passes.
+
+The model runs on examples whose values count only for what hooks see. Sizes are numbers, in-place operators and views
+are followed, parametrisations and hooks run. Nothing is computed with gradients here: constants are recorded like
+everything else and computed afterwards.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fastmoments.graph.frontends.torch_memory import (
+    Memory,
+    copied,
+    filled,
+    geometry_of,
+    length_of,
+    overlaid,
+    restrided,
+    share_memory,
+)
+
+CALL = nn.Module._call_impl.__code__
+LOOKS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__, torch.Tensor.__dlpack__}
+# Products of which every row of the result comes from a row of one argument: its position
+ROW_BY_ROW = {"mm": 0, "addmm": 1, "convolution": 0}
+DRAWS = "the model draws random numbers, of which one draw would be kept"
+DEPENDS = "what the model does depends on values of its input, not on their shape alone"
+ADVICE = "call model.eval(), give what draws a rule (docs/networks.md), or propagate the parts before and after it"
+
+
+class Refusal(Exception):
+    """An error of ours inside the model: Python swallows TypeErrors inside operators."""
+
+    def __init__(self, kind: type[Exception], message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Ref(NamedTuple):
+    """A result of an earlier entry."""
+
+    entry: int
+    output: int
+
+
+class Leaf(NamedTuple):
+    """A module that has a rule of its own, in place of a function."""
+
+    module: nn.Module
+
+
+@dataclass
+class Entry:
+    """One operation: its function, its arguments with Refs for recorded tensors, and its results' values.
+
+    `names` are those of the positional arguments.
+    """
+
+    function: Any
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    path: str
+    depends: bool
+    values: list[Any]
+    names: tuple[str, ...] = ()
+
+
+@dataclass
+class _Mark:
+    """What is known of a tensor: its value's Ref, and the memory it looks at, up to which write."""
+
+    recorder: Recorder
+    ref: Ref
+    memory: Memory
+    depends: bool
+    seen: int
+
+
+class Earlier(NamedTuple):
+    """The entries of another run, and the rows of each of its values that the present run has, out of how many."""
+
+    entries: list[Entry]
+    rows: tuple[int, ...]
+    count: int
+
+
+class Recorder(TorchDispatchMode):
+    """The operations of one run.
+
+    `names` are those of modules by their id, `known` those of operations that need not be taken apart. `earlier` is
+    a run whose products are taken over where rows are known not to meet.
+    """
+
+    def __init__(
+        self,
+        names: dict[int, str],
+        known: set[str],
+        earlier: Earlier | None = None,
+        watch: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.names, self.known, self.earlier, self.watch = names, known, earlier, watch
+        self.entries: list[Entry] = []
+        self.refused: Refusal | None = None
+        self.paused = False
+
+    def refuse(self, kind: type[Exception], message: str) -> Refusal:
+        """Return an error that counts even if the model catches it."""
+        error = Refusal(kind, message)
+        self.refused = self.refused or error
+        return error
+
+    def begin(self, tensor: Tensor, name: str) -> None:
+        """Mark an input of the model."""
+        self._add(Entry(None, name, [], {}, name, True, []), [tensor], ())
+
+    def mark_of(self, tensor: Any) -> _Mark | None:
+        """What is known of a tensor: nothing of the model's own, and of what an earlier run left behind."""
+        mark = getattr(tensor, "_fastmoments", None) if isinstance(tensor, Tensor) else None
+        return mark if mark is not None and mark.recorder is self else None
+
+    def ref_of(self, tensor: Any) -> Ref | None:
+        """The Ref of a tensor's present value, behind all writes to its memory."""
+        mark = self.mark_of(tensor)
+        if mark is None:
+            return None
+        writes = mark.memory.writes
+        if mark.seen == len(writes):
+            return mark.ref
+        own = geometry_of(tensor)
+        for ref, geometry, depends in writes[mark.seen :]:
+            if geometry != own:
+                depends = depends or mark.depends
+                args = [mark.ref, ref, own, geometry, length_of(tensor)]
+                entry = Entry(overlaid, "overlay", args, {}, self.path(), depends, [tensor.clone()])
+                self.entries.append(entry)
+                ref = Ref(len(self.entries) - 1, 0)
+            mark.ref, mark.depends = ref, depends
+        mark.seen = len(writes)
+        return mark.ref
+
+    def depends(self, *values: Any) -> bool:
+        """Whether a tensor among the values comes from the model's input."""
+        found = False
+        for x in _tensors(values):
+            if self.ref_of(x) is not None:
+                found = x._fastmoments.depends or found  # type: ignore[attr-defined]
+        return found
+
+    def path(self) -> str:
+        """The innermost module that is being called."""
+        frame: Any = sys._getframe(1)
+        while frame is not None:
+            if frame.f_code is CALL:
+                name = self.names.get(id(frame.f_locals["self"]))
+                if name is not None:
+                    return name or "model"
+            frame = frame.f_back
+        return "model"
+
+    def in_hook(self) -> bool:
+        """Whether a hook of a module calls, rather than its forward."""
+        frame, inner = sys._getframe(1), None
+        while frame is not None:
+            if frame.f_code.co_name in ("_call_impl", "inner") and "torch/nn/modules" in frame.f_code.co_filename:
+                forward = getattr(getattr(frame.f_locals.get("self"), "forward", None), "__code__", None)
+                return inner is not None and inner.f_code not in (CALL, forward)
+            frame, inner = frame.f_back, frame  # type: ignore[assignment]
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs, name = kwargs or {}, func.overloadpacket.__name__
+        if self.paused:
+            return func(*args, **kwargs)
+        if self.watch is not None:
+            self.watch(self.path())
+        depends = self.depends(args, kwargs)
+        self._check(func, name, args, depends)
+        if name == "_local_scalar_dense":
+            return func(*args, **kwargs)
+        if depends and name not in self.known:
+            with self:
+                found = func.decompose(*args, **kwargs)
+            if found is not NotImplemented:
+                return found
+        if func._schema.is_mutable and "batch_norm" not in name:
+            return self._write(func, name, args, kwargs)
+        given = [self._recorded(x) for x in args], {key: self._recorded(x) for key, x in kwargs.items()}
+        names = tuple(argument.name for argument in func._schema.arguments[: len(args)])
+        out = self._taken_over(name, args)
+        out = func(*args, **kwargs) if out is None else out
+        if not _tensors(out):
+            return out
+        if name == "as_strided":
+            x, wanted = given[0][0], geometry_of(out)
+            given, names = ([x, geometry_of(args[0]), length_of(args[0]), wanted], {}), ()
+            func = restrided
+        self._add(Entry(func, name, *given, self.path(), depends, [], names), out, (args, kwargs))
+        return out
+
+    def _taken_over(self, name: str, args: Any) -> Tensor | None:
+        """The result of a product by constants that the earlier run made of the same rows; None if it did not."""
+        at, k = ROW_BY_ROW.get(name), len(self.entries)
+        if at is None or self.earlier is None or k >= len(self.earlier.entries):
+            return None
+        entries, rows, count = self.earlier
+        entry, x = entries[k], args[at]
+        if entry.name != name or sum(map(self.depends, args)) != 1 or not self.depends(x):
+            return None
+        before = entries[entry.args[at].entry].values[entry.args[at].output]
+        taken = [value.reshape(count, -1, *value.shape[1:])[list(rows)] for value in (before, entry.values[0])]
+        same = torch.equal(taken[0].reshape(-1, *before.shape[1:]), x)
+        return taken[1].reshape(-1, *entry.values[0].shape[1:]) if same else None
+
+    def leaf(self, module: nn.Module, name: str, args: Any, value: Callable[..., Tensor]) -> Tensor:
+        """Record the call of a module that has a rule, and return its value."""
+        given = [self._recorded(x) for x in args]
+        self.paused = True
+        try:
+            out = value(*args)
+        finally:
+            self.paused = False
+        self._add(Entry(Leaf(module), "rule", given, {}, name, True, []), out, ())
+        return out
+
+    def _recorded(self, value: Any) -> Any:
+        """The value with Refs for recorded tensors."""
+        if isinstance(value, Tensor):
+            return self.ref_of(value) or value
+        return [self._recorded(x) for x in value] if isinstance(value, list | tuple) else value
+
+    def _add(self, entry: Entry, out: Any, given: Any) -> None:
+        """Append an entry, and mark its results."""
+        self.entries.append(entry)
+        entry.values = list(out) if isinstance(out, list | tuple) else [out]
+        before = _tensors(given)
+        for k, value in enumerate(entry.values):
+            if isinstance(value, Tensor):
+                memory = self._memory(value, before)
+                ref = Ref(len(self.entries) - 1, k)
+                memory.holders.append((entry, k))
+                value._fastmoments = _Mark(self, ref, memory, entry.depends, len(memory.writes))  # type: ignore
+
+    def _memory(self, tensor: Tensor, before: Sequence[Tensor]) -> Memory:
+        """The memory of a result: that of an argument of which it is a view, or its own."""
+        for other in before:
+            if share_memory(tensor, other):
+                mark = self.mark_of(other)
+                return Memory(foreign=True) if mark is None else mark.memory
+        return Memory()
+
+    def _check(self, func: Any, name: str, args: Any, depends: bool) -> None:
+        """Raise for random numbers, and for what depends on the input's values."""
+        tags = func.tags
+        if torch.Tag.nondeterministic_seeded in tags and (name != "rrelu_with_noise" or args[4:5] == (True,)):
+            raise self.refuse(TypeError, f"{self.path()}: {name}: {DRAWS}; {ADVICE}")
+        looked = torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
+        if depends and (looked or name in ("_local_scalar_dense", "equal", "is_nonzero")) and not self.in_hook():
+            raise self.refuse(TypeError, f"{self.path()}: {name}: {DEPENDS}; use torch.where or write it without")
+
+    def _write(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
+        """Record an in-place operation as a function, and what it wrote to its target's memory."""
+        target, path = args[0], self.path()
+        mark = self.mark_of(target)
+        if torch.Tag.inplace_view in func.tags and mark is not None:
+            function, given, options, names = self._function_of(func, name, args, kwargs)
+            out = func(*args, **kwargs)
+            memory = mark.memory
+            self._add(Entry(function, name[:-1], given, options, path, mark.depends, [], names), out, ())
+            target._fastmoments.memory, target._fastmoments.seen = memory, len(memory.writes)
+            return out
+        if mark is None or mark.memory.foreign or not name.endswith("_"):
+            raise self.refuse(
+                ValueError,
+                f"{path}: {name}: it writes to a tensor that the model keeps, as modules do in training; call "
+                "model.eval(), or write it without",
+            )
+        function, given, options, names = self._function_of(func, name, args, kwargs)
+        depends = any(self.entries[ref.entry].depends for ref in _refs((given, options)))
+        memory = mark.memory
+        memory.keep_values()
+        out = func(*args, **kwargs)
+        entry = Entry(function, name.rstrip("_"), given, options, path, depends, [target.clone()], names)
+        self.entries.append(entry)
+        mark.ref, mark.depends = Ref(len(self.entries) - 1, 0), depends
+        memory.writes.append((mark.ref, geometry_of(target), depends))
+        mark.seen = len(memory.writes)
+        return out
+
+    def _function_of(self, func: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, list[Any], Any, Any]:
+        """The in-place operation's function of values, its arguments and their names."""
+        target = args[0]
+        if name == "copy_":
+            return copied, [self._recorded(args[1]), list(target.shape), target.dtype], {}, ()
+        if name in ("zero_", "fill_"):
+            value = self._recorded(args[1]) if len(args) > 1 else 0.0
+            return filled, [value, list(target.shape), target.dtype, target.device], {}, ()
+        packet = getattr(torch.ops.aten, name[:-1], None)
+        function = None if packet is None else getattr(packet, func._overloadname, None)
+        if function is None:
+            raise self.refuse(TypeError, f"{self.path()}: {name} has no rule; write it without writing in place")
+        given = [self._recorded(x) for x in args], {key: self._recorded(x) for key, x in kwargs.items()}
+        return function, *given, tuple(argument.name for argument in func._schema.arguments[: len(args)])
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """All tensors in nested arguments."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [tensor for x in value for tensor in _tensors(x)]
+
+
+def _refs(value: Any) -> list[Ref]:
+    """All Refs in nested arguments."""
+    if isinstance(value, Ref):
+        return [value]
+    if isinstance(value, dict):
+        return _refs(list(value.values()))
+    return [ref for x in value for ref in _refs(x)] if isinstance(value, list | tuple) else []
+
+
+class Looks(TorchFunctionMode):
+    """Refuse what takes a tensor's values to Python without an operation."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in LOOKS and not self.recorder.paused and self.recorder.depends(args) and not self.recorder.in_hook():
+            path = self.recorder.path()
+            raise self.recorder.refuse(TypeError, f"{path}: {func.__name__}: {DEPENDS}; write it in PyTorch")
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,122 @@
+"""Which activation a function is: by its name, by its values, or to a tolerance."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmoments.graph.functions import GRID, Function
+from fastmoments.graph.nodes import Elementwise, Graph
+from fastmoments_kernels.catalogue import CATALOGUE, LeakyReLU, ReLU
+from fastmoments_kernels.custom import READY, Custom, evaluate
+
+# A function that has another's values at so many points, to rounding, is that function
+PROBES = np.array([-7.3, -4.1, -3.1, -2.3, -1.6, -1.0, -0.7, -0.31, -0.1, 0.05, 0.2, 0.45, 0.8, 1.0, 1.4, 1.9, 2.7])
+PROBES = np.concatenate([PROBES, [3.3, 5.7, 8.9]])
+SAME = 1e-13  # of values, to their size: a few roundings
+DEFAULTS = ("abs", "heaviside", "probit", "erf", "gelu", "sin", "cos", "gaussian")
+
+
+# Functions that libraries put together of others: kinks and sup |f'|
+NAMED = (
+    (lambda x: x / (1.0 + np.abs(x)), (0.0,), 1.0),  # softsign
+    (lambda x: x - np.tanh(x), (), 1.0),  # tanhshrink
+)
+
+
+class Identified(NamedTuple):
+    """scale * f + shift, f an activation."""
+
+    activation: Any
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+def is_closed(rule: Elementwise) -> bool:
+    """Whether a recorded function is known to have closed forms."""
+    return rule.activation is not None and not isinstance(rule.activation, str | Custom)
+
+
+def activation_of(name: str, function: Function, graph: Graph) -> Identified:
+    """Return the activation of a function, else the function itself to a tolerance; `name` is for errors."""
+    if function.activation is not None:
+        return Identified(function.activation)
+    if function.scalar is None:
+        raise TypeError(
+            f"{name}: its constants differ from neuron to neuron, for which it has no rule; use "
+            "fm.nn.Activation(..., features=) or a rule of your own"
+        )
+    with np.errstate(all="ignore"):
+        _check(name, function, graph)
+        values = np.asarray(graph.numbers(function.scalar, PROBES), np.float64)
+        found = _of_catalogue(values)
+        if found is not None:
+            return found
+        kinks, slope = _of_named(values) or (function.all_kinks(graph.numbers), function.lipschitz)
+    if function.learned:
+        raise TypeError(
+            f"{name}: its parameters have gradients, and a function without a closed form has none along them; "
+            "use requires_grad_(False), or fm.nn.Activation(..., learnable=)"
+        )
+    return Identified(Custom(graph.custom(function.scalar), kinks=kinks, lipschitz=slope))
+
+
+def _check(name: str, function: Function, graph: Graph) -> None:
+    """Raise for functions whose moments are infinite or undefined for every Gaussian."""
+    assert function.scalar is not None
+    if not np.isfinite(graph.numbers(function.scalar, PROBES)).all():
+        raise TypeError(f"{name}: it is not finite at all numbers, so that no Gaussian has moments behind it")
+    for divisor in function.divisors:
+        signs = np.sign(graph.numbers(divisor, GRID))
+        if (signs != signs[0]).any():
+            raise TypeError(f"{name}: it divides by what may be 0, so that no Gaussian has moments behind it")
+
+
+def _of_catalogue(values: Any) -> Identified | None:
+    """The activation of the catalogue, scaled, that has these values at PROBES."""
+    if _same(values, 0.0 * values):
+        return None
+    slopes = values / PROBES
+    above, below = slopes[-1], slopes[0]
+    if _same(values, np.where(PROBES > 0.0, above, below) * PROBES) and above != below:
+        if above == 0.0:
+            return None
+        ratio = float(below / above)
+        return Identified(ReLU() if ratio == 0.0 else LeakyReLU(ratio), float(above))
+    for known, own in _known():
+        # f = scale * known + shift, by the two points at which they differ most
+        low, high = int(np.argmin(own)), int(np.argmax(own))
+        scale = (values[high] - values[low]) / (own[high] - own[low])
+        shift = values[low] - scale * own[low]
+        size = np.abs(values).max()
+        scale, shift = _rounded(scale, size), _rounded(shift, size)
+        if scale != 0.0 and _same(values, scale * own + shift):
+            return Identified(known, scale, shift)
+    return None
+
+
+def _of_named(values: Any) -> tuple[tuple[float, ...], float] | None:
+    """The kinks and sup |f'| of the function of NAMED that has these values at PROBES."""
+    return next(((kinks, slope) for f, kinks, slope in NAMED if _same(values, f(PROBES))), None)
+
+
+def _known() -> list[tuple[Any, Any]]:
+    """Activations and their values at PROBES."""
+    rows = {row.name: row for row in CATALOGUE}
+    found = [(rows[name].activation(), _values(rows[name])) for name in DEFAULTS]
+    return [*found, *((name, evaluate(custom, PROBES)) for name, custom in READY.items())]
+
+
+def _values(row: Any) -> Any:
+    from fastmoments_kernels.catalogue import parameters_of
+
+    return np.asarray(row.formula.function(PROBES, *parameters_of(row.name).values()))
+
+
+def _rounded(x: float, size: float) -> float:
+    """The number without its rounding error, which would cost a scaling by 1 + eps."""
+    near = round(x * 1024.0) / 1024.0
+    return near if abs(x - near) <= 64.0 * SAME * max(size, 1.0) else float(x)
+
+
+def _same(one: Any, two: Any) -> bool:
+    return bool((np.abs(one - two) <= SAME * np.maximum(np.abs(one), np.abs(two)).max()).all())

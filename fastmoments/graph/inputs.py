@@ -1,0 +1,139 @@
+"""The Gaussian that goes into a network: its arrays checked, with a batch, and in the structure that came."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fastmoments.dispatch import Plan, plan_of
+from fastmoments.frameworks import Framework, framework_of
+
+Array = Any
+
+
+class Inputs(NamedTuple):
+    """Means (rows, *shape) of every input, and their covariance (rows or 1, n, n) or variances like the means.
+
+    `arguments` makes positional and named arguments of the model of a list of arrays. A `single` input came
+    without a batch.
+    """
+
+    plan: Plan
+    means: list[Array]
+    cov: Array
+    variances: list[Array]
+    single: bool
+    arguments: Callable[[Sequence[Array]], tuple[list[Array], dict[str, Array]]]
+
+    @property
+    def rows(self) -> int:
+        """The number of inputs in the batch."""
+        return len(self.means[0])
+
+    def of_all_rows(self, words: Framework[Any], value: Array) -> Array:
+        """Return what may be one for the whole batch for every input in it."""
+        if self.single:
+            return value[0]
+        if len(value) == self.rows:
+            return value
+        return 1.0 * words.xp.broadcast_to(value, (self.rows, *value.shape[1:]))
+
+
+def inputs_of(model: Any, mu: Any, cov: Any, covariance: str) -> Inputs:
+    """Check the arguments of `propagate`."""
+    if cov is None:
+        mu, cov = _of_distribution(mu, covariance)
+    mus, arguments, names = _parts(mu, "mu")
+    is_full = covariance == "full"
+    spreads, _, spread_names = ([cov], None, ["cov"]) if is_full else _parts(cov, "cov")
+    named = dict(zip((*names, *spread_names), (*mus, *spreads), strict=True))
+    module = getattr(sys.modules.get("torch"), "nn", None)
+    for name, value in named.items():
+        if module is not None and isinstance(model, module.Module) and not hasattr(value, "is_meta"):
+            raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use torch.as_tensor")
+        _check_kind(name, value)
+    plan = plan_of(named)
+    words = framework_of(plan)
+    arrays = words.to_arrays(plan._replace(compute=plan.result), named)
+    mus, spreads = [arrays[name] for name in names], [arrays[name] for name in spread_names]
+    if is_full:
+        single = spreads[0].ndim == 2 and spreads[0].shape[-1] == sum(map(_elements, mus))
+    else:
+        single = all(x.ndim == 1 for x in mus)
+    if single:
+        mus, spreads = [x[None] for x in mus], [x[None] for x in spreads]
+    _check_rows(names, mus)
+    if is_full:
+        full = _checked_covariance(words, mus, spreads[0])
+        return Inputs(plan, mus, full, [], single, arguments)
+    variances = _checked_variances(words, mus, spreads, spread_names, covariance)
+    return Inputs(plan, mus, None, variances, single, arguments)
+
+
+def _of_distribution(mu: Any, covariance: str) -> tuple[Any, Any]:
+    """Mean and covariance of a distribution of PyTorch."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(mu, torch.distributions.MultivariateNormal):
+        raise TypeError("cov: expected the covariance of mu, or a torch.distributions.MultivariateNormal as mu alone")
+    return mu.mean, mu.covariance_matrix if covariance == "full" else mu.variance
+
+
+def _parts(value: Any, name: str) -> tuple[list[Any], Any, list[str]]:
+    """The arrays of an argument, how a model takes them, and their names."""
+    if isinstance(value, Mapping):
+        keys = list(value)
+        arguments = lambda arrays: ([], dict(zip(keys, arrays, strict=True)))  # noqa: E731
+        return list(value.values()), arguments, [f"{name}[{key!r}]" for key in keys]
+    if isinstance(value, list | tuple) and value and all(hasattr(x, "ndim") for x in value):
+        return list(value), lambda arrays: (list(arrays), {}), [f"{name}[{k}]" for k in range(len(value))]
+    return [value], lambda arrays: (list(arrays), {}), [name]
+
+
+def _check_kind(name: str, value: Any) -> None:
+    dtype = str(getattr(value, "dtype", "float64"))
+    if "float" not in dtype:
+        raise TypeError(f"{name}: expected real numbers in floating point, got {dtype}")
+    if getattr(value, "ndim", 1) == 0:
+        raise ValueError(f"{name}: expected an input or a batch of them, got a scalar")
+
+
+def _elements(array: Array) -> int:
+    return math.prod(array.shape)
+
+
+def _check_rows(names: Sequence[str], mus: Sequence[Array]) -> None:
+    for name, mu in zip(names, mus, strict=True):
+        if len(mu) != len(mus[0]):
+            raise ValueError(f"{name}: expected a batch of {len(mus[0])} as {names[0]} has, got {len(mu)}")
+
+
+def _checked_covariance(words: Framework[Any], mus: Sequence[Array], cov: Array) -> Array:
+    rows, features = len(mus[0]), sum(math.prod(mu.shape[1:]) for mu in mus)
+    if cov.ndim == 2 and tuple(cov.shape) == (features, features):
+        cov = cov[None]
+    if tuple(cov.shape) not in ((rows, features, features), (1, features, features)):
+        raise ValueError(
+            f"cov: expected a covariance of shape {(rows, features, features)}, or {(features, features)} for the "
+            f"whole batch, got {tuple(cov.shape)}"
+        )
+    words.check_variances("cov", words.xp.einsum("bii->bi", cov))
+    return words.symmetric(cov)
+
+
+def _checked_variances(
+    words: Framework[Any], mus: Sequence[Array], variances: Sequence[Array], names: Sequence[str], covariance: str
+) -> list[Array]:
+    if len(variances) != len(mus):
+        raise ValueError(f"cov: expected {len(mus)} arrays of variances as mu has, got {len(variances)}")
+    found = []
+    for name, mu, var in zip(names, mus, variances, strict=True):
+        if tuple(var.shape) == tuple(mu.shape[1:]):
+            var = words.xp.broadcast_to(var, tuple(mu.shape))
+        if tuple(var.shape) != tuple(mu.shape):
+            what = f"variances, covariance={covariance!r}, of shape {tuple(mu.shape)}"
+            raise ValueError(f"{name}: expected {what}, got {tuple(var.shape)}")
+        words.check_variances(name, var)
+        found.append(var)
+    return found

@@ -1,0 +1,149 @@
+"""A network as a small graph: every value is a node, and its rule says how it comes from other values.
+
+A node knows neither frameworks nor Gaussians. Its shape is that of one example; arrays of many examples, and rows of
+covariances, are (rows, *shape).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fastmoments.signatures import Array
+
+Map = Callable[..., Array]
+Shape = tuple[int, ...]
+
+
+class Input(NamedTuple):
+    """An input of the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """An affine map of all inputs jointly.
+
+    `value` takes arrays (rows, *shape) of every input, `linear` too, without what does not depend on them, and
+    `squares` is the linear map of the weights' squares; None stands for the matrix' own. `matrix` (m, n) is the
+    linear part where that is one of a single input. `own` is the variance that random weights add, by the inputs'
+    second moments (see `readings.full`). An `unchanged` map gives a value another shape and nothing else. `joins`
+    says that every output depends on one input alone. `weighted` marks layers of weights.
+    """
+
+    value: Map
+    linear: Map
+    squares: Map | None = None
+    matrix: Array | None = None
+    own: Map | None = None
+    unchanged: bool = False
+    joins: bool = False
+    weighted: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """The sum of factor * input, of inputs that have the node's shape, and of what `value` adds to it."""
+
+    value: Map
+    factors: tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Elementwise:
+    """A function of its inputs, element by element, as a front end records it: `rewrite` makes activations of it.
+
+    `activation` is the object, if the front end knows it. A function of one input breaks, or its slope does, at
+    `kinks`; one of several where `crossing` changes its sign. `lipschitz` bounds its slope along every input.
+    `meaning` is "maximum", "minimum", "product" or "quotient" for functions of two values that have rules.
+    """
+
+    value: Map
+    activation: Any = None
+    kinks: tuple[float, ...] = ()
+    crossing: Map | None = None
+    lipschitz: float | None = None
+    meaning: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """A function f of one input: an object of the catalogue, a Custom, or a name."""
+
+    activation: Any
+
+
+Rule = Input | Affine | Sum | Elementwise | Activation
+
+
+@dataclass(eq=False)
+class Node:
+    """A value of the network.
+
+    `scalar` is its function of its inputs on numbers, in float64, where every element is treated alike: rewriting
+    may then make one function of several. `learned` says that the function has parameters with gradients.
+    """
+
+    rule: Rule
+    inputs: tuple[Node, ...]
+    shape: Shape
+    name: str
+    scalar: Map | None = None
+    learned: bool = False
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = math.prod(self.shape)
+
+
+class Graph(NamedTuple):
+    """Nodes of the inputs and outputs.
+
+    `rebuild` makes the model's own structure of the outputs' arrays (rows, *shape), without a batch if it is told.
+
+    `numbers` calls a scalar function of the framework's arrays with NumPy's, and `custom` makes of it the function
+    that `fm.Custom` takes. `xp` are the functions of its library.
+    """
+
+    inputs: Sequence[Node]
+    outputs: Sequence[Node]
+    rebuild: Callable[[Sequence[Any], bool], Any]
+    numbers: Callable[[Map, Any], Any]
+    custom: Callable[[Map], Map]
+    xp: Any
+
+
+def in_order(outputs: Iterable[Node], inputs: Iterable[Node] = ()) -> list[Node]:
+    """Return all nodes that the outputs depend on, and the inputs, each behind what it reads."""
+    order: dict[Node, None] = {}
+    stack = [(node, False) for node in (*reversed(list(outputs)), *reversed(list(inputs)))]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order[node] = None
+        elif node not in order:
+            stack += [(node, True), *((source, False) for source in reversed(node.inputs))]
+    return list(order)
+
+
+def spread(xp: Any, node: Node, shape: Shape) -> Node:
+    """Return the node in a shape that it broadcasts to."""
+    if node.shape == shape:
+        return node
+
+    def value(rows: Any) -> Any:
+        lead = (len(rows), *(1,) * (len(shape) - len(node.shape)))
+        return xp.broadcast_to(rows.reshape(*lead, *node.shape), (len(rows), *shape))
+
+    return Node(Affine(value, value, value), (node,), shape, node.name)
+
+
+def evaluate(node: Node, known: dict[Node, Any]) -> Any:
+    """Return the node's value (rows, *shape) by those of the nodes that it depends on."""
+    if node not in known:
+        rule = node.rule
+        if not isinstance(rule, Affine | Sum | Elementwise):
+            raise TypeError(f"{node.name}: it does not come from the inputs that are known")
+        known[node] = rule.value(*(evaluate(source, known) for source in node.inputs))
+    return known[node]

@@ -1,0 +1,50 @@
+"""The order in which a graph's nodes are read: by depth, activations of one depth in one step."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastmoments.graph.nodes import Activation, Graph, Node, in_order
+
+Step = list[Node]  # one node, or activations that do not depend on each other
+
+
+def steps_of(graph: Graph) -> list[Step]:
+    """Order the nodes by the number of activations before them.
+
+    All that comes before the first activations is Gaussian, so that these are exact together.
+    """
+    order, depth = in_order(graph.outputs, graph.inputs), dict[Node, int]()
+    for node in order:
+        own = isinstance(node.rule, Activation)
+        depth[node] = max((depth[source] for source in node.inputs), default=0) + own
+    order.sort(key=lambda node: (depth[node], not isinstance(node.rule, Activation)))
+    steps: list[Step] = []
+    for node in order:
+        together = steps and isinstance(node.rule, Activation) and isinstance(steps[-1][0].rule, Activation)
+        if together and depth[steps[-1][0]] == depth[node]:
+            steps[-1].append(node)
+        else:
+            steps.append([node])
+    return steps
+
+
+def with_kept(steps: list[Step], outputs: Any) -> Iterator[tuple[Step, set[Node]]]:
+    """Yield every step with the earlier nodes that are read behind it."""
+    last = {source: k for k, step in enumerate(steps) for node in step for source in node.inputs}
+    last.update(dict.fromkeys(outputs, len(steps)))
+    alive: set[Node] = set()
+    for k, step in enumerate(steps):
+        alive = {node for node in alive if last.get(node, -1) > k}
+        yield step, alive
+        alive = alive | {node for node in step if last.get(node, -1) > k}
+
+
+def check_sizes(graph: Graph, limit: int, bytes_of: Callable[[int], int]) -> None:
+    """Raise for a value of more features than `limit`, before any covariance is made."""
+    for node in in_order(graph.outputs, graph.inputs):
+        if node.size > limit:
+            size = bytes_of(node.size) / 2**20
+            raise ValueError(
+                f"{node.name}: full covariance of {node.size} features, more than limit={limit}: {size:,.0f} MB for "
+                'this value alone; use covariance="diagonal", or a larger limit'
+            )

@@ -1,0 +1,190 @@
+"""The values of a network that are alive at one time, as one Gaussian: a mean each and every covariance of two.
+
+Covariances are of flattened values, (batch, n, m), or (1, n, m) where a whole batch has one.
+"""
+
+import math
+from typing import Any
+
+from fastmoments.cross import cross_matrix
+from fastmoments.frameworks import Framework
+from fastmoments.frameworks.products import finite
+from fastmoments.graph.nodes import Activation, Affine, Map, Node, Sum
+from fastmoments.graph.order import Step
+from fastmoments.graph.readings.reading import Array, Reading, flat, total
+from fastmoments.graph.siblings import groups_of
+from fastmoments.moments import gain, moments
+
+
+class Full(Reading):
+    """Full covariance: of every value, and between all of them."""
+
+    def __init__(self, words: Framework[Any]) -> None:
+        super().__init__(words)
+        self.covs: dict[tuple[Node, Node], Array] = {}
+
+    def start(self, nodes: list[Node], means: list[Array], cov: Array) -> None:
+        """Bring in the network's inputs, flattened in order in one covariance."""
+        starts = [sum(node.size for node in nodes[:k]) for k in range(len(nodes) + 1)]
+        for k, (node, mean) in enumerate(zip(nodes, means, strict=True)):
+            self.means[node] = mean
+            for j, other in enumerate(nodes[k:], k):
+                block = cov if len(nodes) == 1 else cov[:, starts[k] : starts[k + 1], starts[j] : starts[j + 1]]
+                self.covs[node, other] = block
+
+    def cov(self, one: Node, two: Node) -> Array:
+        """Cov(one, two), (batch, n_one, n_two)."""
+        return self.covs[one, two] if (one, two) in self.covs else self.covs[two, one].mT
+
+    def var(self, node: Node) -> Array:
+        """Var(node), (batch, n)."""
+        return self.xp.einsum("bii->bi", self.cov(node, node))
+
+    def joint(self, nodes: list[Node]) -> Array:
+        """Cov of values one behind the other."""
+        if len(nodes) == 1:
+            return self.cov(nodes[0], nodes[0])
+        blocks = self.together([self.cov(one, two) for one in nodes for two in nodes])
+        lines = [blocks[k : k + len(nodes)] for k in range(0, len(blocks), len(nodes))]
+        return self.xp.concatenate([self.xp.concatenate(line, -1) for line in lines], -2)
+
+    def together(self, covs: list[Array]) -> list[Array]:
+        """Give covariances one batch."""
+        batch = max(len(cov) for cov in covs)
+        return [cov if len(cov) == batch else self._rows(cov, batch) for cov in covs]
+
+    def affine(self, node: Node, rule: Affine) -> None:
+        """Add an affine map."""
+        inputs = node.inputs
+        self.means[node] = rule.value(*(self.means[source] for source in inputs))
+
+        def across(covs: list[Array]) -> Array:
+            """Map the last axes of (batch, rows, n) of every input."""
+            if rule.unchanged:
+                return covs[0]
+            covs = self.together(covs)
+            rows = [cov.reshape(-1, *source.shape) for cov, source in zip(covs, inputs, strict=True)]
+            return rule.linear(*rows).reshape(*covs[0].shape[:2], node.size)
+
+        right = {one: across([self.cov(one, two) for two in inputs]) for one in dict.fromkeys(inputs)}
+        links = {one: across([self.cov(one, two) for two in inputs]).mT for one in self.kept - set(inputs)}
+        full = self._of_affine(node, rule, right, across)
+        self.covs |= {(node, one): cov for one, cov in links.items()}
+        self.covs |= {(node, one): cov.mT for one, cov in right.items()}
+        self.covs[node, node] = full if rule.own is None else self._with_own(full, inputs[0], rule.own)
+
+    def _of_affine(self, node: Node, rule: Affine, right: dict[Node, Array], across: Map) -> Array:
+        """Cov(node, node) by the inputs' covariances with the node."""
+        first = right[node.inputs[0]]
+        if rule.unchanged:
+            return first
+
+        def rounding() -> Array:
+            # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
+            variances = [self.var(source).reshape(-1, *source.shape) for source in node.inputs]
+            reach = flat(self.squares(rule, node, variances)).sum(-1)
+            count = sum(source.size for source in node.inputs)
+            return count * node.size * self.eps(first) * reach
+
+        if rule.matrix is not None and len(node.inputs[0].shape) == 1:
+            return self.words.symmetric_product(rule.matrix, first, rounding)
+        full = across([right[source].mT for source in node.inputs])
+        return full if rule.joins else self.words.covariance(full, rounding)
+
+    def eps(self, array: Array) -> float:
+        """The spacing of numbers of the array's dtype."""
+        return float(self.xp.finfo(array.dtype).eps)
+
+    def _with_own(self, full: Array, source: Node, own: Map) -> Array:
+        """Full and what random weights add: rows (batch, rows, n) of one value share them."""
+        *lead, n = source.shape
+        rows = math.prod(lead)
+        x = self.means[source].reshape(-1, rows, n)
+        second = x[:, :, None] * x[:, None]
+        cov = self.cov(source, source).reshape(-1, rows, n, rows, n)
+        second = second + self.xp.einsum("brisi->brsi", cov)
+        added = own(second)
+        if rows == 1:
+            full = full if len(full) == len(added) else 1.0 * self._rows(full, len(added))
+            return self.words.plus_diagonal(full, added[:, 0, 0])
+        # products of matrices need not be symmetric in their rows
+        added = 0.5 * (added + added.swapaxes(1, 2))
+        eye = self.words.eye(added.shape[-1], added)
+        return full + (added.swapaxes(2, 3)[..., None] * eye[:, None]).reshape(-1, *full.shape[1:])
+
+    def sum(self, node: Node, rule: Sum) -> None:
+        """Add a sum."""
+        terms = list(zip(rule.factors, node.inputs, strict=True))
+        self.means[node] = rule.value(*(self.means[source] for source in node.inputs))
+        full = self._of_sum(terms)
+        links = {one: total(a * self.cov(source, one) for a, source in terms) for one in self.kept}
+        self.covs |= {(node, one): cov for one, cov in links.items()}
+        self.covs[node, node] = full
+
+    def _of_sum(self, terms: list[tuple[Any, Node]]) -> Array:
+        """Cov of the sum of factor * value; pairs once, for `covariance` takes both triangles' mean."""
+        pairs = [(i, j) for i in range(len(terms)) for j in range(i, len(terms))]
+        covs = self.together([self.cov(terms[i][1], terms[j][1]) for i, j in pairs])
+        factors = [(1.0 if i == j else 2.0) * terms[i][0] * terms[j][0] for i, j in pairs]
+        full = factors[0] * covs[0]
+        for factor, cov in zip(factors[1:], covs[1:], strict=True):
+            full = self.words.plus(full, cov, factor)
+
+        def rounding() -> Array:
+            traces = total(a * a * self.var(source).sum(-1) for a, source in terms)
+            return len(terms) * full.shape[-1] * self.eps(full) * traces
+
+        return self.words.covariance(full, rounding)
+
+    def activations(self, step: Step) -> None:
+        """Add activations that do not depend on each other.
+
+        Covariances with other values are those of Stein's lemma, exact where these are Gaussian too.
+        """
+        groups = groups_of(step)
+        gains: dict[Node, Array] = {}
+        for nodes in groups:
+            gains |= self._alike(nodes)
+        for k, ones in enumerate(groups):
+            for one in ones:
+                for two in (node for others in groups[k + 1 :] for node in others):
+                    self.covs[one, two] = self._different(one, two)
+        sources = {node: node.inputs[0] for node in step}
+        for source in set(sources.values()) - self.kept:
+            del self.covs[source, source]  # a matrix less while others are made
+        for node, gained in gains.items():
+            self.covs |= {(node, other): gained * self.cov(sources[node], other) for other in self.kept}
+
+    def _alike(self, nodes: list[Node]) -> dict[Node, Array]:
+        """Add the same function of several values; return the gains (batch, n, 1) if there is use for them."""
+        sources, rule = [node.inputs[0] for node in nodes], nodes[0].rule
+        assert isinstance(rule, Activation)
+        means = [flat(self.means[source]) for source in sources]
+        mu = means[0] if len(means) == 1 else self.xp.concatenate(means, -1)
+        cov = self.joint(sources)
+        gains = None
+        if self.kept:
+            gains = finite(self.xp, gain(rule.activation, mu, self.xp.einsum("bii->bi", cov)))[..., None]
+        mean, full = moments(rule.activation, mu, cov)
+        cuts = [sum(node.size for node in nodes[:k]) for k in range(len(nodes) + 1)]
+        parts = [slice(*cut) for cut in zip(cuts, cuts[1:], strict=False)]
+        for k, node in enumerate(nodes):
+            self.means[node] = mean[:, parts[k]].reshape(-1, *node.shape)
+            for j in range(k, len(nodes)):
+                self.covs[node, nodes[j]] = full if len(nodes) == 1 else full[:, parts[k], parts[j]]
+        return {} if gains is None else {node: gains[:, part] for node, part in zip(nodes, parts, strict=True)}
+
+    def _different(self, one: Node, two: Node) -> Array:
+        """Cov(f(X), g(Y)) of two functions."""
+        sources = one.inputs[0], two.inputs[0]
+        means, variances = ([known(source) for source in sources] for known in (self._flat_mean, self.var))
+        assert isinstance(one.rule, Activation) and isinstance(two.rule, Activation)
+        return cross_matrix(one.rule.activation, two.rule.activation, *means, *variances, self.cov(*sources))
+
+    def _flat_mean(self, node: Node) -> Array:
+        return flat(self.means[node])
+
+    def drop(self, node: Node) -> None:
+        """Forget a value that nothing reads any more."""
+        super().drop(node)
+        self.covs = {pair: cov for pair, cov in self.covs.items() if node not in pair}
