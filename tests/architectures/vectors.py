@@ -271,7 +271,7 @@ def cases():
         "pinn": case(Pinn, (1,), (1,)),
         "surrogate": case(Surrogate, (4,)),
         "deep kernel": case(DeepKernel, (6,)),
-        "siren": case(Siren, (2,)),
+        "siren": case(Siren, (2,), sd=0.005),
         "nerf": case(Nerf, (6,)),
         "nice masked": case(NiceMasked, (6,)),
         "nice chunked": case(NiceChunked, (6,)),
