@@ -62,8 +62,9 @@ def truth_of(case, more=1, seed=1, given=None):
 def propagated(case, model, dtype=torch.float64):
     """What the package says, (m,) and (m, m)."""
     mu, cov = (torch.from_numpy(x).to(dtype) for x in distribution(case))
-    given = arguments(case, mu[None])
+    before, given = (mu.clone(), cov.clone()), arguments(case, mu[None])
     mean, full = fm.nn.propagate(model, given[0] if len(given) == 1 else given, cov[None])
+    assert torch.equal(mu, before[0]) and torch.equal(cov, before[1])
     return flat(mean)[0].double().numpy(), full[0].double().numpy()
 
 

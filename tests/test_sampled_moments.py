@@ -19,7 +19,7 @@ def judged(mean, cov, truth):
     return excess(mean, cov, truth, OF_MEAN, OF_COV, len(CASES))
 
 
-@pytest.mark.parametrize("name", ["surrogate", "siblings", "views", "cifar resnet", "unet bilinear", "embedder"])
+@pytest.mark.parametrize("name", ["surrogate", "siblings", "views", "cifar resnet", "own input", "embedder"])
 def test_other_samples_are_right(name):
     other, truth = truth_of(CASES[name], seed=2), truth_of(CASES[name])
     assert judged(other.mean, other.cov, truth) <= 1.0

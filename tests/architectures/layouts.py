@@ -39,6 +39,19 @@ class Views(nn.Module):
         return self.two(h) + before.view(-1, 2, 3).sum(1), h
 
 
+class OwnInput(nn.Module):
+    """It overwrites what it is given, which must not reach the caller."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = mlp(4, 6, 2, activation=nn.SiLU)
+
+    def forward(self, x):
+        x -= 0.5
+        x[:, 0] = x[:, 1]
+        return self.net(torch.tanh_(x.mul_(2.0)))
+
+
 class Slices(nn.Module):
     """Zeros that are filled by slices, one column at a time too."""
 
@@ -133,6 +146,7 @@ def cases():
     return {
         "in place": case(InPlace, (4,)),
         "views": case(Views, (4,)),
+        "own input": case(OwnInput, (4,)),
         "slices": case(Slices, (6,)),
         "masks": case(Masks, (6,)),
         "reorderings": case(Reorderings, (4,)),
