@@ -31,7 +31,7 @@ def _settle(model):
             nn.init.normal_(module.running_mean, std=0.3)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.3)
+            nn.init.normal_(module.bias, 0.4, 0.3)  # so that no branch is dead
         elif isinstance(module, nn.PReLU):
             nn.init.uniform_(module.weight, -0.5, 0.9)
 
