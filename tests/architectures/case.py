@@ -1,0 +1,41 @@
+"""A network as a case of a test, and what several of them are made of."""
+
+from typing import NamedTuple
+from zlib import crc32
+
+import torch
+from torch import nn
+
+
+class Case(NamedTuple):
+    """A network in eval mode, float64, and the shapes of its arguments without the batch."""
+
+    model: nn.Module
+    shapes: tuple[tuple[int, ...], ...]
+    sd: float  # about that of every element of the input
+
+
+def case(make, *shapes, sd=0.01, **options):
+    """The network make(**options), with random numbers that depend on nothing but its name."""
+    with torch.random.fork_rng():
+        torch.manual_seed(crc32(make.__name__.encode()))
+        model = make(**options)
+        _settle(model)
+    return Case(model.double().eval().requires_grad_(False), shapes, sd)
+
+
+def _settle(model):
+    """Give BatchNorm and PReLU numbers of a trained network."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            nn.init.normal_(module.running_mean, std=0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0.4, 0.3)  # so that no branch is dead
+        elif isinstance(module, nn.PReLU):
+            nn.init.uniform_(module.weight, -0.5, 0.9)
+
+
+def mlp(*sizes, activation=nn.ReLU):
+    layers = [layer for n, m in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(n, m), activation())]
+    return nn.Sequential(*layers[:-1])
