@@ -13,14 +13,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CASES = architectures.cases()
 # in float32 a mean has an error of some rounding errors of 6e-8, and a standard deviation of 1 / 100 of it
 OF_MEAN_32 = 1e-3
-TODAY = ["surrogate", "deep kernel", "siren", "nice masked", "tabular resnet", "tabular mlp", "masked mlp"]
-TODAY += ["stochastic depth", "resnet", "vgg", "dqn", "prelu cnn"]
-
-
-def names(chosen=CASES):
-    """Cases as parameters; those that have no rule yet are expected to fail."""
-    missing = pytest.mark.xfail(reason="a rule is missing")
-    return pytest.mark.parametrize("name", [pytest.param(x, marks=() if x in TODAY else missing) for x in chosen])
 
 
 def leaves(value):
@@ -69,14 +61,14 @@ def propagated(case, model, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("more", [1, pytest.param(4, marks=pytest.mark.slow)])
-@names()
+@pytest.mark.parametrize("name", CASES)
 def test_moments_are_those_of_samples(name, more):
     case = CASES[name]
     found, truth = propagated(case, case.model), truth_of(case, more)
     assert excess(*found, truth, OF_MEAN, OF_COV, len(CASES)) <= 1.0
 
 
-@names(["surrogate", "siblings", "embedder", "elman", "cifar resnet", "unet nearest"])
+@pytest.mark.parametrize("name", ["surrogate", "siblings", "embedder", "elman", "cifar resnet", "unet nearest"])
 def test_float32(name):
     case = CASES[name]
     found, truth = propagated(case, architectures.cases()[name].model.float(), torch.float32), truth_of(case)

@@ -15,7 +15,7 @@ from torch import nn  # noqa: E402
 
 import fastmoments as fm  # noqa: E402
 from tests.sampled_moments import gaussian  # noqa: E402
-from tests.test_architectures import CASES, arguments, flat, names  # noqa: E402
+from tests.test_architectures import CASES, arguments, flat  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 
@@ -113,7 +113,7 @@ DEFINITIONS = {
 }
 
 
-@names(DEFINITIONS)
+@pytest.mark.parametrize("name", DEFINITIONS)
 def test_variances_alone_are_those_of_the_definition(name):
     case = CASES[name]
     mu, cov = (torch.from_numpy(x) for x in gaussian(int(np.prod(case.shapes[0])), 0.5))

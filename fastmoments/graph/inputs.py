@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,7 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str) -> Inputs:
     """Check the arguments of `propagate`."""
     if cov is None:
         mu, cov = _of_distribution(mu, covariance)
-    mus, arguments, names = _parts(mu, "mu")
+    mus, arguments, names = _parts(mu, "mu", model)
     is_full = covariance == "full"
     spreads, _, spread_names = ([cov], None, ["cov"]) if is_full else _parts(cov, "cov")
     named = dict(zip((*names, *spread_names), (*mus, *spreads), strict=True))
@@ -80,15 +81,28 @@ def _of_distribution(mu: Any, covariance: str) -> tuple[Any, Any]:
     return mu.mean, mu.covariance_matrix if covariance == "full" else mu.variance
 
 
-def _parts(value: Any, name: str) -> tuple[list[Any], Any, list[str]]:
+def _parts(value: Any, name: str, model: Any = None) -> tuple[list[Any], Any, list[str]]:
     """The arrays of an argument, how a model takes them, and their names."""
     if isinstance(value, Mapping):
-        keys = list(value)
-        arguments = lambda arrays: ([], dict(zip(keys, arrays, strict=True)))  # noqa: E731
+        keys, by_name = list(value), _takes(model, value)
+
+        def arguments(arrays: Sequence[Array]) -> tuple[list[Any], dict[str, Array]]:
+            named = dict(zip(keys, arrays, strict=True))
+            return ([], named) if by_name else ([named], {})
+
         return list(value.values()), arguments, [f"{name}[{key!r}]" for key in keys]
     if isinstance(value, list | tuple) and value and all(hasattr(x, "ndim") for x in value):
         return list(value), lambda arrays: (list(arrays), {}), [f"{name}[{k}]" for k in range(len(value))]
     return [value], lambda arrays: (list(arrays), {}), [name]
+
+
+def _takes(model: Any, named: Mapping[str, Any]) -> bool:
+    """Whether the model takes arguments of these names, rather than one argument that has them."""
+    try:
+        inspect.signature(getattr(model, "forward", model)).bind(**named)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _check_kind(name: str, value: Any) -> None:

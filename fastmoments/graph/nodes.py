@@ -29,7 +29,8 @@ class Affine:
     `squares` is the linear map of the weights' squares; None stands for the matrix' own. `matrix` (m, n) is the
     linear part where that is one of a single input. `own` is the variance that random weights add, by the inputs'
     second moments (see `readings.full`). An `unchanged` map gives a value another shape and nothing else. `joins`
-    says that every output depends on one input alone. `weighted` marks layers of weights.
+    says that every output depends on one input alone, and `selects` that it is an element of it or a constant.
+    `weighted` marks layers of weights.
     """
 
     value: Map
@@ -39,6 +40,7 @@ class Affine:
     own: Map | None = None
     unchanged: bool = False
     joins: bool = False
+    selects: bool = False
     weighted: bool = False
 
 
@@ -136,7 +138,7 @@ def spread(xp: Any, node: Node, shape: Shape) -> Node:
         lead = (len(rows), *(1,) * (len(shape) - len(node.shape)))
         return xp.broadcast_to(rows.reshape(*lead, *node.shape), (len(rows), *shape))
 
-    return Node(Affine(value, value, value), (node,), shape, node.name)
+    return Node(Affine(value, value, value, selects=True), (node,), shape, node.name)
 
 
 def evaluate(node: Node, known: dict[Node, Any]) -> Any:

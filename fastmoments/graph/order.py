@@ -28,11 +28,11 @@ def steps_of(graph: Graph) -> list[Step]:
     return steps
 
 
-def with_kept(steps: list[Step], outputs: Any) -> Iterator[tuple[Step, set[Node]]]:
+def with_kept(steps: list[Step], inputs: Any, outputs: Any) -> Iterator[tuple[Step, set[Node]]]:
     """Yield every step with the earlier nodes that are read behind it."""
     last = {source: k for k, step in enumerate(steps) for node in step for source in node.inputs}
     last.update(dict.fromkeys(outputs, len(steps)))
-    alive: set[Node] = set()
+    alive = set(inputs)
     for k, step in enumerate(steps):
         alive = {node for node in alive if last.get(node, -1) > k}
         yield step, alive

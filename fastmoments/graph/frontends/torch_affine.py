@@ -17,7 +17,7 @@ SAME_ORDER = "view reshape _unsafe_view _reshape_alias squeeze unsqueeze clone a
 # Every element of the result is an element of an input or a constant
 SELECTS = """detach permute transpose t slice select cat stack unbind split split_with_sizes unsafe_split expand flip
     roll index index_select gather diagonal unfold tril triu repeat im2col pixel_shuffle pixel_unshuffle
-    native_channel_shuffle channel_shuffle reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
+    native_channel_shuffle channel_shuffle masked_select reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
     replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d
     _upsample_nearest_exact2d constant_pad_nd where masked_fill slice_scatter select_scatter diagonal_scatter index_put
     scatter overlay as_strided copy copy_ lift diag_embed take as_strided_scatter fill""".split()
@@ -55,13 +55,13 @@ def affine_of(call: Call, output: int) -> Rule:
         return Affine(value, value, value, unchanged=True)
     if name == "_to_copy":
         _check_rounding(call)
-        return Affine(value, value, value)
+        return Affine(value, value, value, selects=True)
     if name in SELECTS:
         _check_condition(call)
         if name == "copy":
             _check_rounding(call)
         linear = call.map(output, **dict.fromkeys(_constants(call), zeroed))
-        return Affine(value, linear, linear, joins=name in JOINS)
+        return Affine(value, linear, linear, joins=name in JOINS, selects=True)
     if name in ADDS:
         linear = call.map(output, **dict.fromkeys(_constants(call), zeroed))
         return Affine(value, linear, linear)
@@ -127,7 +127,7 @@ def _counts(call: Call, like: Any) -> Any:
     """The number of elements that each result is the mean of, times what zeros beyond the edge leave of it."""
     ones = torch.ones_like(like)
     if call.name.startswith("avg_pool"):
-        return call.map(0, divisor_override=lambda _: 1)(ones)
+        return call.map(0, {"divisor_override": 1})(ones)
     if call.name == "mean":
         return torch.as_tensor(call.inputs[0].size / call.map(0)(ones).numel())
     sizes = call.layouts[0].native(ones).shape

@@ -107,13 +107,17 @@ class Call:
         """Whether an argument is an input of the operation, or has one."""
         return _has_input(self.argument(name))
 
-    def map(self, output: int, /, **changes: Change) -> Map:
-        """The operation as a function of rows of its inputs; constant arguments may be changed, by name."""
+    def map(self, output: int, /, given: dict[str, Any] | None = None, **changes: Change) -> Map:
+        """The operation as a function of rows of its inputs.
+
+        Constant arguments may be changed, by name; others that are `given` are those of the schema.
+        """
         args = [
             _changed(x, changes[name]) if name in changes else x
             for x, name in zip(self.args, self.operation.names or [""] * len(self.args), strict=False)
         ]
         kwargs = {name: _changed(x, changes[name]) if name in changes else x for name, x in self.kwargs.items()}
+        kwargs |= given or {}
         layouts, out, constants = self.layouts, self.operation.layouts[output], self.constants
         function = BY_VALUE.get(self.operation.function, self.operation.function)
 

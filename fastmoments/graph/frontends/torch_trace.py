@@ -32,6 +32,12 @@ CALL = nn.Module._call_impl.__code__
 LOOKS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__, torch.Tensor.__dlpack__}
 # Products of which every row of the result comes from a row of one argument: its position
 ROW_BY_ROW = {"mm": 0, "addmm": 1, "convolution": 0}
+# Operations that write to an argument in training alone, of which nothing gets here
+ONLY_IN_TRAINING = ("rrelu_with_noise", "_native_batch_norm_legit", "cudnn_batch_norm", "miopen_batch_norm")
+# Operations that make a tensor like another: what it is filled with, or the argument that says so
+FACTORIES: dict[str, Any] = {"zeros_like": 0.0, "ones_like": 1.0, "empty_like": 0.0, "full_like": 1}
+FACTORIES |= {"new_zeros": 0.0, "new_ones": 1.0, "new_empty": 0.0, "new_full": 2, "empty_strided": 0.0}
+FACTORIES |= {"new_empty_strided": 0.0, "empty": 0.0}
 DRAWS = "the model draws random numbers, of which one draw would be kept"
 DEPENDS = "what the model does depends on values of its input, not on their shape alone"
 ADVICE = "call model.eval(), give what draws a rule (docs/networks.md), or propagate the parts before and after it"
@@ -193,7 +199,9 @@ class Recorder(TorchDispatchMode):
                 found = func.decompose(*args, **kwargs)
             if found is not NotImplemented:
                 return found
-        if func._schema.is_mutable and "batch_norm" not in name:
+        if name in FACTORIES:
+            return self._made(func, name, args, kwargs)
+        if func._schema.is_mutable and name not in ONLY_IN_TRAINING:
             return self._write(func, name, args, kwargs)
         given = [self._recorded(x) for x in args], {key: self._recorded(x) for key, x in kwargs.items()}
         names = tuple(argument.name for argument in func._schema.arguments[: len(args)])
@@ -233,6 +241,14 @@ class Recorder(TorchDispatchMode):
         self._add(Entry(Leaf(module), "rule", given, {}, name, True, []), out, ())
         return out
 
+    def _made(self, func: Any, name: str, args: Any, kwargs: Any) -> Tensor:
+        """Record a tensor that has another's kind and not its values, as a constant."""
+        out: Tensor = func(*args, **kwargs)
+        value = args[FACTORIES[name]] if isinstance(FACTORIES[name], int) else FACTORIES[name]
+        given = [self._recorded(value), list(out.shape), out.dtype, out.device]
+        self._add(Entry(filled, "fill", given, {}, self.path(), self.depends(value), []), out, ())
+        return out
+
     def _recorded(self, value: Any) -> Any:
         """The value with Refs for recorded tensors."""
         if isinstance(value, Tensor):
@@ -265,6 +281,8 @@ class Recorder(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded in tags and (name != "rrelu_with_noise" or args[4:5] == (True,)):
             raise self.refuse(TypeError, f"{self.path()}: {name}: {DRAWS}; {ADVICE}")
         looked = torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
+        if name in ("index", "masked_select", "index_put"):  # a known mask has a known number of elements
+            depends = self.depends(args[1:2])
         if depends and (looked or name in ("_local_scalar_dense", "equal", "is_nonzero")) and not self.in_hook():
             raise self.refuse(TypeError, f"{self.path()}: {name}: {DEPENDS}; use torch.where or write it without")
 

@@ -89,7 +89,7 @@ class Full(Reading):
         if rule.matrix is not None and len(node.inputs[0].shape) == 1:
             return self.words.symmetric_product(rule.matrix, first, rounding)
         full = across([right[source].mT for source in node.inputs])
-        return full if rule.joins else self.words.covariance(full, rounding)
+        return full if rule.selects else self.words.covariance(full, rounding)
 
     def eps(self, array: Array) -> float:
         """The spacing of numbers of the array's dtype."""

@@ -20,7 +20,7 @@ class Reading:
 
     def run(self, graph: Graph, steps: list[Step]) -> None:
         """Take every step behind the inputs, which have been brought in."""
-        for step, kept in with_kept(steps, graph.outputs):
+        for step, kept in with_kept(steps, list(self.means), graph.outputs):
             self.kept = kept
             self.take(step)
             for node in set(self.means) - kept - set(step):
