@@ -69,6 +69,10 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
     return {name: jnp.asarray(value, plan.compute) for name, value in arguments.items()}
 
 
+def values(plan: Plan, arrays: dict[str, Array]) -> None:
+    """Return None: arrays may be traced."""
+
+
 def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
     """Return a context that changes nothing: JAX multiplies in the arrays' dtype."""
     return nullcontext()

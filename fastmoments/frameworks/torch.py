@@ -167,6 +167,11 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Tensor]:
     return {name: as_tensor(value, dtype, device) for name, value in arguments.items()}
 
 
+def values(plan: Plan, arrays: dict[str, Tensor]) -> dict[str, Any] | None:
+    """Return NumPy arrays on the tensors' memory, or None where they are tracked or not on the CPU."""
+    return _arrays(plan, arrays) if _runs_on_numpy(plan, *arrays.values()) else None
+
+
 def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
     """Return a context without autocast, which would multiply in half precision."""
     device = torch.device(plan.device).type
