@@ -16,6 +16,7 @@ from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan
+from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.layers import affine_moments as affine_moments
 from fastmoments.layers import bayes_linear_marginals as bayes_linear_marginals
 from fastmoments.layers import bayes_linear_moments as bayes_linear_moments

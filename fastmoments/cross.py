@@ -16,15 +16,13 @@ from fastmoments.frameworks import framework_of, shapes
 from fastmoments.kinks import pieces_cov
 from fastmoments.moments import cov
 from fastmoments.parameters import of_neurons
-from fastmoments.pieces import Side
+from fastmoments.pieces import WAVES, Side, pieces_of
 from fastmoments.results import T
 from fastmoments.signatures import Operand
-from fastmoments.waves import WAVES, bumps_wave_cov, sin_cos_cov
+from fastmoments.waves import bumps_wave_cov, sin_cos_cov
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.kinds import slack_of
-
-BUMPS = ("gaussian", "npn", "npn_linear", "gaussian_mixture")
 
 
 def cross_cov(
@@ -59,16 +57,15 @@ def cross_cov(
     Notes
     -----
     Two activations of one class are `cov`. Any two of relu, leaky_relu, abs, heaviside, probit, bernoulli_probit,
-    erf, gelu, gaussian, npn, npn_linear and gaussian_mixture have closed forms, being sums of lines, kinks and bumps;
-    so do sin and cos, beside each other and beside bumps. |error| <= 1e-12 sqrt(Var f Var g) in float64, in general
-    64 eps; two exceptions lose digits. Where f or g is the difference of pieces, as gelu and npn_linear are around an
-    extremum, eps counts relative to the pieces. Near |rho| = 1 it counts like eps sqrt(1 + var tau), 1 / tau the width
-    of the bump (1 for probit, erf and gelu). Autograd and JAX differentiate it; infinite derivatives at |rho| = 1 are
-    0, as in `cov_partials`. A bernoulli_probit neuron is independent of others given its input.
+    erf, gelu, gaussian, npn, npn_linear and gaussian_mixture are sums of lines, kinks and bumps and have closed
+    forms; so do sin and cos, beside each other and beside bumps (gaussian, npn, npn_linear, gaussian_mixture).
+    ACCURACY
+    Autograd and JAX differentiate it; infinite derivatives at |rho| = 1 are 0, as in `cov_partials`. A
+    bernoulli_probit neuron is independent of others given its input.
 
-    A wave beside a kink, and a Custom beside anything but itself, have the series sum_n rho^n b_n(f) b_n(g) on NumPy
-    arrays, Dask's, and tensors on the CPU without derivatives: |error| <= tol sqrt(Var f Var g), tol that of the
-    Custom, the larger of two, or else 1e-10.
+    A wave beside a kink, and a Custom beside anything but itself, have the series sum_n rho^n b_n(f) b_n(g) on
+    NumPy arrays, Dask's, and tensors on the CPU without derivatives: |error| <= tol sqrt(Var f Var g), tol that of
+    the Custom, the larger of two, or else 1e-10.
 
     References
     ----------
@@ -82,8 +79,8 @@ def cross_cov(
 def cross_matrix(f: Any, g: Any, mu_1: Any, mu_2: Any, var_1: Any, var_2: Any, cov_12: Any) -> Any:
     """Compute the covariances (..., n, m) of f of one vector's entries with g of another's.
 
-    mu_1 and var_1 are (..., n), mu_2 and var_2 (..., m), cov_12 (..., n, m), the parameters of f numbers or (..., n),
-    those of g (..., m). Otherwise it is `cross_cov`.
+    mu_1 and var_1 are (..., n), mu_2 and var_2 (..., m), cov_12 (..., n, m), the parameters of f numbers or
+    (..., n), those of g (..., m). Otherwise it is `cross_cov`.
     """
     moments = {"mu_1": mu_1, "mu_2": mu_2, "var_1": var_1, "var_2": var_2, "cov_12": cov_12}
     return _call(f, g, moments, _in_matrix)
@@ -131,8 +128,9 @@ def _computed(plan: Plan, f: str | Custom, g: str | Custom, arrays: Named) -> An
             known = framework.values(plan, arrays)
             if known is None:
                 raise TypeError(
-                    f"f, g: {told(one)} beside {told(two)} has no closed form; its series takes NumPy arrays, and "
-                    "tensors on the CPU without derivatives: pass numpy.asarray(mu_1) ..., or mu_1.detach().cpu() ..."
+                    f"f, g: {told(one)} beside {told(two)} has no closed form, and its series takes only NumPy "
+                    "arrays, and tensors on the CPU without derivatives: pass numpy.asarray(mu_1) ..., or "
+                    "mu_1.detach().cpu() ..."
                 )
             found = series_cov(*_sides(np, f, g, known), known["cov_12"], slack)
             value = framework.to_arrays(plan, {"cov": found})["cov"]
@@ -177,7 +175,7 @@ def _closed(one: Side, two: Side, cov_12: Any) -> Any:
     for a, b in ((one, two), (two, one)):
         if (a.name, b.name) == WAVES:
             return sin_cos_cov(a, b, cov_12)
-        if a.name in BUMPS and b.name in WAVES:
+        if b.name in WAVES and a.has_pieces and not pieces_of(a).kinks:
             return bumps_wave_cov(a, b, cov_12)
     return None
 

@@ -1,8 +1,8 @@
 """Covariances of two functions by their Hermite coefficients, where no closed form is known: on NumPy arrays.
 
-Cov(f(X_1), g(X_2)) = sum_{n >= 1} rho^n b_n(f) b_n(g) (Mehler). An activation of the catalogue has its coefficients in
-closed form, a Custom by quadrature. Beyond N terms the sum is at most |rho|^(N+1) sqrt(T_f T_g), T the sum of b_n^2
-beyond N.
+Cov(f(X_1), g(X_2)) = sum_{n >= 1} rho^n b_n(f) b_n(g) (Mehler). An activation of the catalogue has its coefficients
+in closed form, a Custom by quadrature. Beyond N terms the sum is at most |rho|^(N+1) sqrt(T_f T_g), T the sum of
+b_n^2 beyond N.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmoments.pieces import Side
+from fastmoments.pieces import Side, pieces_of
 from fastmoments_kernels.custom import Custom, ToleranceError
 from fastmoments_kernels.custom.hermite import neurons_of
 from fastmoments_kernels.custom.series import TERMS, rho_of
@@ -82,20 +82,30 @@ def _coefficients(side: Side, terms: int) -> Coefficients:
         neurons = neurons_of(side.name, mu.ravel(), var.ravel(), terms)
         found, spread = neurons.b.reshape(terms, *mu.shape), neurons.var.reshape(mu.shape)
     else:
-        found, spread = _closed(side.name, mu, var, tuple(parameters), terms)
+        found = _closed(side, mu, var, tuple(parameters), terms)
+        spread = on_numpy.elementwise(side.name, "var")(mu, var, *parameters)
     # an input without variance: 0, or nan where the mean is nan
     constant = var == 0.0
     return Coefficients(np.where(constant, 0.0 * mu, found), np.where(constant, 0.0, spread))
 
 
-def _closed(name: str, mu: Array, var: Array, parameters: tuple[Array, ...], terms: int) -> tuple[Array, Array]:
-    """Compute b_1 ... b_N and Var f by the formulas of an activation."""
+def _closed(side: Side, mu: Array, var: Array, parameters: tuple[Array, ...], terms: int) -> Array:
+    """Compute b_1 ... b_N by the formulas of an activation, for a mixture those of its bumps."""
+    if side.name != "gaussian_mixture":
+        return _by_recurrence(str(side.name), mu, var, parameters, terms)
+    bumps = pieces_of(side).bumps
+    found = (bump.weight * _by_recurrence("gaussian", mu, var, (bump.tau, bump.center), terms) for bump in bumps)
+    total: Array = sum(found, np.zeros((terms, *mu.shape)))
+    return total
+
+
+def _by_recurrence(name: str, mu: Array, var: Array, parameters: tuple[Array, ...], terms: int) -> Array:
     formula: Any = on_numpy.functions(name).formula
     neuron = formula.neuron(mu, var, parameters)
-    _, before, last = formula.series(neuron)
-    found = np.empty((terms, *mu.shape))
-    found[0], found[1] = before, last
+    start = list(formula.series(neuron))
     for n in range(3, terms + 1):
-        before, last = last, formula.series_step(float(n), neuron, last, before)
-        found[n - 1] = last
-    return found, formula.var(neuron)
+        start.append(formula.series_step(float(n), neuron, start[-1], start[-2]))
+    # a_(-1), which b_1 is given, counts for nothing
+    start.insert(0, 0.0 * mu)
+    orders = range(1, terms + 1)
+    return np.stack([formula.coefficient(float(n), neuron, start[n + 1], start[n], start[n - 1]) for n in orders])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastmoments.frameworks.products import finite
+from fastmoments.frameworks.products import finite, root
 from fastmoments.moments import cov, cov_partials, gain
 from fastmoments.pieces import Bump, Kink, Pieces, Side, pieces_of
 from fastmoments_kernels.catalogue import Gaussian, Heaviside, Probit, ReLU
@@ -30,7 +30,9 @@ def pieces_cov(one: Side, two: Side, cov_12: Any) -> Any:
             )
         ),
     ]
-    return sum(terms[1:], terms[0])
+    alive = (one.var > 0.0) & (two.var > 0.0)
+    # 0 beside an input without variance, with the derivative E f' E g' along cov_12
+    return one.xp.where(alive, sum(terms[1:], terms[0]), cov_12 * mean_slope(one) * mean_slope(two))
 
 
 def _lines(one: Side, two: Side, parts_1: Pieces, parts_2: Pieces, cov_12: Any) -> list[Any]:
@@ -69,6 +71,8 @@ def _kinks_cov(a: Kink, b: Kink, one: Side, two: Side, cov_12: Any) -> Any:
     steps: type = Heaviside
     if b.order == 1 and a.noise == b.noise == 1.0:
         steps = Probit  # it adds the noise itself, where no digit is lost
+    elif a.noise == b.noise == 0.0 and a.order != b.order:
+        pair[4] = _inside(one.xp, *pair[2:])
     else:
         pair[2], pair[3] = pair[2] + a.noise, pair[3] + b.noise
     weight = a.weight * b.weight
@@ -77,3 +81,13 @@ def _kinks_cov(a: Kink, b: Kink, one: Side, two: Side, cov_12: Any) -> Any:
     if b.order - a.order == 1:
         return weight * cov_partials(ReLU if b.order == 2 else steps, *pair).d_mu_1
     return weight * 2.0 * cov_partials(ReLU, *pair).d_var_1
+
+
+def _inside(xp: Any, var_1: Any, var_2: Any, cov_12: Any) -> Any:
+    """Move cov_12 by its rounding where |rho| = 1.
+
+    There partial derivatives are integrals over an empty interval, which have no derivatives of their own.
+    """
+    rounding = 4.0 * float(xp.finfo(cov_12.dtype).eps)
+    limit = root(xp, var_1) * root(xp, var_2)
+    return xp.where(xp.abs(cov_12) > (1.0 - rounding) * limit, (1.0 - rounding) * cov_12, cov_12)

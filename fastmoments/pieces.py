@@ -11,7 +11,7 @@ from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import Custom
 
 DENSITY_AT_0 = 1.0 / math.sqrt(2.0 * math.pi)
-NO_KINKS = ("sin", "cos")
+WAVES = ("sin", "cos")
 
 
 class Side(NamedTuple):
@@ -39,7 +39,7 @@ class Side(NamedTuple):
     @property
     def has_pieces(self) -> bool:
         """Whether the function is a sum of a line, kinks and bumps."""
-        return isinstance(self.name, str) and self.name not in NO_KINKS
+        return isinstance(self.name, str) and self.name not in WAVES
 
 
 class Kink(NamedTuple):
@@ -70,7 +70,7 @@ class Bump(NamedTuple):
 
 
 class Pieces(NamedTuple):
-    """slope x, unless that is None, plus kinks plus bumps: a function but for a constant, which no covariance has."""
+    """slope x, unless that is None, plus kinks plus bumps: a function less a constant, which covariances lack."""
 
     slope: Any | None
     kinks: tuple[Kink, ...]

@@ -9,14 +9,11 @@ from fastmoments.moments import cov_partials, mean
 from fastmoments.pieces import Bump, Side, pieces_of
 from fastmoments_kernels.catalogue import Gaussian, Sin
 
-WAVES = ("sin", "cos")
-
 
 def sin_cos_cov(sine: Side, cosine: Side, cov_12: Any) -> Any:
     """Compute the covariance of a sine of X_1 and a cosine of X_2.
 
-    It is the derivative of two sines' covariance along the second's angle, and so exact to rounding where a phase of
-    pi / 2 would be rounded first.
+    It is the derivative of two sines' covariance along the second's angle. A phase of pi / 2 would be rounded.
     """
     p, q = sine.parameters, cosine.parameters
     omega = q["omega"]
@@ -35,9 +32,9 @@ def bumps_wave_cov(bumps: Side, wave: Side, cov_12: Any) -> Any:
 def _bump_wave_cov(bump: Bump, one: Side, two: Side, cov_12: Any) -> Any:
     """Compute the covariance of a bump s of X_1 and a wave f of X_2.
 
-    The density times s is Gaussian: it moves X_2's mean by -cov_12 t (mu_1 - center), t = tau / (1 + tau var_1), and
-    takes cov_12^2 t from its variance. So the covariance is E s(X_1) times the difference that this makes to
-    E f(X_2) = exp(-V / 2) f(angle), V = omega^2 var_2, which is taken in two steps: the variance's, then the mean's.
+    The density times s is Gaussian: it moves X_2's mean by -cov_12 t (mu_1 - center), t = tau / (1 + tau var_1),
+    and takes cov_12^2 t from its variance. So the covariance is E s(X_1) times the difference that this makes to
+    E f(X_2) = exp(-V / 2) f(angle), V = omega^2 var_2, taken in two steps: the variance's, then the mean's.
     """
     xp, omega, (wave, slope) = two.xp, two.parameters["omega"], _wave_and_slope(two)
     pull = bump.tau / (1.0 + bump.tau * one.var)
