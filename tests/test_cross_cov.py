@@ -134,3 +134,244 @@ def test_every_pair_is_its_integral(where, one, dtype):
         tol = max(tol, 64 * np.finfo(dtype).eps if dtype == np.float32 else 0.0)
         error = np.abs(got - exact) / np.sqrt(var_1[i] * var_2[j])
         assert (error <= tol).all(), (two, error / tol, got, exact)
+
+
+@pytest.mark.parametrize(
+    ("f", "g"),
+    [("relu", fm.ReLU()), (fm.NPN(tau=2.0), fm.NPN(tau=0.5)), (fm.Sin(2.0), fm.Sin(phase=1.0)), ("tanh", "tanh")],
+)
+def test_one_class_is_cov(f, g):
+    given = arguments(POINTS["middle"], RHOS)
+    pair = f
+    if isinstance(f, fm.NPN):
+        pair = fm.NPN(tau=(2.0, 0.5))
+    elif isinstance(f, fm.Sin):
+        pair = fm.Sin(omega=(2.0, 1.0), phase=(0.0, 1.0))
+    assert np.array_equal(fm.cross_cov(f, g, *given), fm.moments.__globals__["cov"](pair, *given))
+
+
+def test_mixtures_of_different_numbers_of_bumps():
+    """A mixture of one bump beside one of two is the sum of its covariances with each."""
+    given = arguments(POINTS["middle"], RHOS)
+    two = fm.GaussianMixture((0.5, -0.25), (1.0, 2.0), (0.125, -0.5))
+    got = fm.cross_cov(fm.GaussianMixture((1.5,), (3.0,), (0.0,)), two, *given)
+    parts = [
+        fm.cross_cov(fm.Gaussian(3.0), fm.Gaussian(tau, at), *given) for tau, at in ((1.0, 0.125), (2.0, -0.5))
+    ]
+    assert np.abs(got - 1.5 * (0.5 * parts[0] - 0.25 * parts[1])).max() <= 16 * np.finfo(float).eps
+
+
+def test_a_custom_with_kinks_beside_a_kink():
+    """hardtanh as a Custom beside relu is relu's difference: hardtanh(x) = relu(x + 1) - relu(x - 1) - 1."""
+    hardtanh = fm.Custom(lambda x: np.clip(x, -1.0, 1.0), tol=1e-6, kinks=(-1.0, 1.0))
+    mu_1, *rest = arguments(POINTS["middle"], 0.875)
+    got = fm.cross_cov(hardtanh, "relu", mu_1, *rest)
+    exact = fm.relu_cov(mu_1 + 1.0, *rest) - fm.relu_cov(mu_1 - 1.0, *rest)
+    scale = np.sqrt(fm.relu_var(rest[0], rest[2]))  # hardtanh's standard deviation is below 1
+    assert abs(got - exact) <= 1e-6 * scale
+    with pytest.raises(
+        fm.ToleranceError, match="rho = 1: 1024 terms of the series of a Custom function beside relu"
+    ):
+        fm.cross_cov(hardtanh, "relu", *arguments(POINTS["middle"], 1.0))
+
+
+def test_parameters_broadcast_with_the_arrays():
+    taus = np.array([0.5, 1.0, 2.0])
+    given = arguments(POINTS["middle"], np.array([[0.5], [-0.875]]))
+    for other in ("gelu", "sin", "tanh", fm.NPN(r=np.ones(3))):
+        whole = fm.cross_cov(fm.Gaussian(taus), other, *given)
+        assert whole.shape == (2, 3)
+        for i, tau in enumerate(taus):
+            one = fm.cross_cov(fm.Gaussian(float(tau)), other, *given)
+            assert np.abs(whole[:, i] - np.ravel(one)[: 2 * 3 : one.size // 2]).max() <= 1e-15
+
+
+@pytest.mark.parametrize(
+    ("f", "g"), [("relu", "gelu"), (fm.Gaussian(np.array([1.0, 2.0])), "cos"), ("tanh", "sin")]
+)
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_matrix_has_every_pair(f, g, batch):
+    rng = np.random.default_rng(0)
+    mu_1, mu_2 = rng.normal(size=(*batch, 2)), rng.normal(size=(*batch, 3))
+    root = rng.normal(size=(*batch, 5, 5))
+    full = root @ root.mT
+    var = np.einsum("...ii->...i", full)
+    given = mu_1, mu_2, var[..., :2], var[..., 2:], full[..., :2, 2:]
+    got = cross_matrix(f, g, *given)
+    assert got.shape == (*batch, 2, 3)
+    for i in range(2):
+        for j in range(3):
+            own = fm.Gaussian(1.0 + i) if isinstance(f, fm.Gaussian) else f
+            pair = mu_1[..., i], mu_2[..., j], var[..., i], var[..., 2 + j], full[..., i, 2 + j]
+            assert np.abs(got[..., i, j] - fm.cross_cov(own, g, *pair)).max() <= 1e-14
+
+
+@pytest.mark.parametrize(
+    ("f", "g"), [("relu", "heaviside"), ("gelu", "npn"), ("sin", "npn_linear"), ("tanh", "abs")]
+)
+def test_odd_values(f, g):
+    """Without variance 0, whatever cov_12 holds; nan for what no pair has, and for nan; empty arrays stay empty."""
+    assert fm.cross_cov(f, g, 0.0, 0.5, 0.0, 1.0, 0.0) == 0.0
+    assert fm.cross_cov(f, g, 0.0, 0.5, 1.0, 0.0, 0.75) == 0.0
+    assert np.isnan(fm.cross_cov(f, g, 0.0, 0.5, 1.0, 1.0, 1.0 + 1e-12))
+    assert np.isfinite(fm.cross_cov(f, g, 0.0, 0.5, 1.0, 1.0, 1.0 + 4e-16))
+    for i in range(5):
+        given = [0.25, 0.5, 1.0, 1.0, 0.5]
+        given[i] = np.nan
+        assert np.isnan(fm.cross_cov(f, g, *given)), i
+    assert fm.cross_cov(f, g, np.zeros((0, 1)), 0.5, 1.0, 1.0, np.zeros(2)).shape == (0, 2)
+    with pytest.raises(ValueError, match="var_2: it must hold variances >= 0"):
+        fm.cross_cov(f, g, 0.0, 0.5, 1.0, -1.0, 0.5)
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="expected one of relu"):
+        fm.cross_cov("relu", "rel", 0.0, 0.0, 1.0, 1.0, 0.5)
+    with pytest.raises(ValueError, match=r"broadcast together.* g.tau \(2,\)"):
+        fm.cross_cov("relu", fm.Gaussian(np.ones(2)), np.zeros(3), 0.0, 1.0, 1.0, 0.5)
+    with pytest.raises(TypeError, match=r"mu_1 is float64 but f\.tau is float32"):
+        fm.cross_cov(fm.Gaussian(np.float32(1.0) * np.ones(2, np.float32)), "relu", np.zeros(2), 0.0, 1.0, 1.0, 0.5)
+
+
+def exact_derivatives(one, two, point, rho):
+    """Derivatives along mu_1, mu_2, var_1, var_2, cov_12: covariances times the scores of the density."""
+    mu_1, mu_2, sd_1, sd_2 = point
+    z, w, e, u = standard_pair(point, rho)
+    inner = rho * z[:, None] + np.sqrt((1.0 - rho) * (1.0 + rho)) * e
+    density, z = w[:, None] * u, np.broadcast_to(z[:, None], e.shape)
+    f, g = centred(one, mu_1, mu_1 + sd_1 * z), centred(two, mu_2, mu_2 + sd_2 * inner)
+    precision = np.linalg.inv([[sd_1**2, rho * sd_1 * sd_2], [rho * sd_1 * sd_2, sd_2**2]])
+    a, b = np.einsum("ij,j...->i...", precision, np.array([sd_1 * z, sd_2 * inner]))
+    scores = [a, b, *(0.5 * (s * s - precision[i, i]) for i, s in enumerate((a, b))), a * b - precision[0, 1]]
+
+    def mean(values):
+        return np.sum(density * values)
+
+    return [mean(f * g * s) - mean(f * s) * mean(g) - mean(f) * mean(g * s) for s in scores]
+
+
+SMOOTH_PAIRS = [("relu", "heaviside"), ("gelu", "leaky_relu"), ("npn", "relu"), ("gaussian_mixture", "erf")]
+SMOOTH_PAIRS += [("npn_linear", "sin"), ("cos", "sin"), ("abs", "probit"), ("gaussian", "npn")]
+DIFFERENTIATED = (0.5, -0.25, 1.0, 1.5), 0.5
+
+
+@pytest.mark.feature("PyTorch", "covariances of two activations")
+@pytest.mark.parametrize(("one", "two"), SMOOTH_PAIRS)
+def test_derivatives_on_torch(one, two):
+    torch = pytest.importorskip("torch")
+    point, rho = DIFFERENTIATED
+    inputs = [torch.tensor(float(x), dtype=torch.float64, requires_grad=True) for x in arguments(point, rho)]
+
+    def function(*x):
+        return fm.cross_cov(FUNCTIONS[one][0], FUNCTIONS[two][0], *x)
+
+    gradients = torch.autograd.grad(function(*inputs), inputs)
+    # the scores' integrals lose digits by 1 / (1 - rho^2) and by cancellation
+    assert np.allclose([float(x) for x in gradients], exact_derivatives(one, two, point, rho), rtol=0, atol=1e-13)
+    assert torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("other", ["relu", "cos", "npn"])
+@pytest.mark.parametrize("tau", [0.0, 0.75])
+def test_parameters_have_gradients_on_torch(other, tau):
+    """Along tau, at 0 too, it is the covariance of -(x - center)^2 s / 2: by differences of the definition."""
+    torch = pytest.importorskip("torch")
+    point, rho = DIFFERENTIATED
+    given = arguments(point, rho)
+    parameters = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (tau, 0.25)]
+    value = fm.cross_cov(fm.Gaussian(*parameters), FUNCTIONS[other][0], *(torch.tensor(x) for x in given))
+    gradients = torch.autograd.grad(value, parameters)
+    z, w, e, u = standard_pair(point, rho)
+    x = point[0] + point[2] * z
+    inner = point[1] + point[3] * (rho * z[:, None] + np.sqrt(1.0 - rho * rho) * e)
+    g = np.einsum("ij,ij->i", u, centred(other, point[1], inner))
+    along = -0.5 * (x - 0.25) ** 2 * bump(x, tau, 0.25), tau * (x - 0.25) * bump(x, tau, 0.25)
+    exact = [w @ (slope * (g - w @ g)) for slope in along]
+    assert np.allclose([float(x) for x in gradients], exact, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_derivatives_at_correlation_one(sign):
+    """Of relu(X_1) and step(X_2), X_2 = -1/4 + 2 sign (X_1 - 1/2): one-dimensional integrals by Price, in closed form."""
+    torch = pytest.importorskip("torch")
+    inputs = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.5, -0.25, 1.0, 4.0, 2.0 * sign)]
+    gradients = torch.autograd.grad(fm.cross_cov("relu", "heaviside", *inputs), inputs)
+    h, k, at = 0.5, -0.125, 0.5 + sign * 0.125  # `at` is X_1 where X_2 = 0
+    density = np.exp(-0.5 * k * k) / np.sqrt(2.0 * np.pi) / 2.0
+    z, w = nodes(np.append(REGULAR, [-h, -sign * k]))
+    step = np.heaviside(h + z, 0.5) - ndtr(h)
+    x_2_at = -0.25 - 2.0 * sign * 0.5  # X_2 where X_1 = 0
+    exact = [
+        w @ (step * np.heaviside(k + sign * z, 0.5)),
+        density * (max(at, 0.0) - w @ np.maximum(h + z, 0.0)),
+        0.5 * np.exp(-0.5 * h * h) / np.sqrt(2.0 * np.pi) * (np.heaviside(x_2_at, 0.5) - ndtr(k)),
+        float(gradients[3]),  # Cov(relu, delta') / 2
+        density * np.heaviside(at, 0.5),
+    ]
+    # at |rho| = 1 the derivatives are those 4 eps away from it
+    assert np.allclose([float(x) for x in gradients], exact, rtol=0, atol=1e-7)
+
+
+def test_torch_computes_as_numpy_does():
+    torch = pytest.importorskip("torch")
+    given = arguments(POINTS["middle"], RHOS)
+    tensors = [torch.tensor(x) for x in given]
+    for f, g in (("relu", "gelu"), ("tanh", "relu"), ("sin", "abs")):
+        got = fm.cross_cov(f, g, *tensors)
+        assert torch.is_tensor(got) and np.array_equal(got.numpy(), fm.cross_cov(f, g, *given))
+    tensors[0].requires_grad_()
+    with pytest.raises(TypeError, match="a Custom function beside relu has no closed form"):
+        fm.cross_cov("tanh", "relu", *tensors)
+    half = [x.detach().to(torch.bfloat16) for x in tensors]
+    assert fm.cross_cov("relu", "gelu", *half).dtype == torch.bfloat16
+
+
+@pytest.mark.feature("JAX", "covariances of two activations")
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("npn", "relu"),
+        ("npn_linear", "sin"),
+        ("cos", "sin"),
+        ("gaussian", "npn_linear"),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in SMOOTH_PAIRS[:2]),
+    ],
+)
+def test_derivatives_on_jax_under_jit(one, two):
+    jax = pytest.importorskip("jax")
+    point, rho = DIFFERENTIATED
+    with jax.enable_x64(True):
+        given = [jax.numpy.asarray(x) for x in arguments(point, rho)]
+        gradient = jax.jit(
+            jax.grad(lambda x: fm.cross_cov(FUNCTIONS[one][0], FUNCTIONS[two][0], *x)),
+        )(given)
+    assert np.allclose([float(x) for x in gradient], exact_derivatives(one, two, point, rho), rtol=0, atol=1e-13)
+
+
+def test_jax_computes_as_numpy_does():
+    jax = pytest.importorskip("jax")
+    given = arguments(POINTS["middle"], RHOS)
+    with jax.enable_x64(True):
+        arrays = [jax.numpy.asarray(x) for x in given]
+        for f, g in (("npn", "gelu"), ("sin", "gaussian")):
+            got = np.asarray(fm.cross_cov(f, g, *arrays))
+            assert np.abs(got - fm.cross_cov(f, g, *given)).max() <= 1e-14
+        assert np.isnan(fm.cross_cov("npn", "relu", *arrays[:3], -1.0, 0.0))
+        with pytest.raises(TypeError, match="sin beside relu has no closed form"):
+            fm.cross_cov("sin", "relu", *arrays)
+        with pytest.raises(TypeError, match="beside a Custom function has no closed form"):
+            fm.cross_cov("relu", "tanh", *arrays)
+
+
+@pytest.mark.feature("Dask", "covariances of two activations")
+@pytest.mark.parametrize(
+    ("f", "g"), [("relu", "gelu"), ("tanh", "sin"), (fm.GaussianMixture((1.0, 2.0), (1.0, 2.0)), "abs")]
+)
+def test_blocks_of_dask(f, g):
+    da = pytest.importorskip("dask.array")
+    mu_1, mu_2, var_1, var_2, cov_12 = arguments(POINTS["middle"], RHOS)
+    lazy = fm.cross_cov(f, g, mu_1, mu_2, var_1, var_2, da.from_array(cov_12, chunks=4))
+    assert np.array_equal(lazy.compute(), fm.cross_cov(f, g, mu_1, mu_2, var_1, var_2, cov_12))
+    bad = fm.cross_cov(f, g, mu_1, mu_2, -var_1, var_2, da.from_array(cov_12, chunks=4))
+    with pytest.raises(ValueError, match="var_1"):
+        bad.compute()
