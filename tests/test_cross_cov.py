@@ -268,7 +268,7 @@ def test_derivatives_on_torch(one, two):
     gradients = torch.autograd.grad(function(*inputs), inputs)
     # the scores' integrals lose digits by 1 / (1 - rho^2) and by cancellation
     assert np.allclose([float(x) for x in gradients], exact_derivatives(one, two, point, rho), rtol=0, atol=1e-13)
-    assert torch.autograd.gradgradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
 
 
 @pytest.mark.parametrize("other", ["relu", "cos", "npn"])
@@ -330,11 +330,11 @@ def test_torch_computes_as_numpy_does():
 @pytest.mark.parametrize(
     ("one", "two"),
     [
-        ("npn", "relu"),
+        ("npn", "heaviside"),
         ("npn_linear", "sin"),
         ("cos", "sin"),
         ("gaussian", "npn_linear"),
-        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in SMOOTH_PAIRS[:2]),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in SMOOTH_PAIRS[:3]),
     ],
 )
 def test_derivatives_on_jax_under_jit(one, two):
@@ -353,10 +353,10 @@ def test_jax_computes_as_numpy_does():
     given = arguments(POINTS["middle"], RHOS)
     with jax.enable_x64(True):
         arrays = [jax.numpy.asarray(x) for x in given]
-        for f, g in (("npn", "gelu"), ("sin", "gaussian")):
+        for f, g in (("npn", "erf"), ("sin", "gaussian")):
             got = np.asarray(fm.cross_cov(f, g, *arrays))
             assert np.abs(got - fm.cross_cov(f, g, *given)).max() <= 1e-14
-        assert np.isnan(fm.cross_cov("npn", "relu", *arrays[:3], -1.0, 0.0))
+        assert np.isnan(fm.cross_cov("npn", "sin", *arrays[:3], -1.0, 0.0))
         with pytest.raises(TypeError, match="sin beside relu has no closed form"):
             fm.cross_cov("sin", "relu", *arrays)
         with pytest.raises(TypeError, match="beside a Custom function has no closed form"):
