@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmoments.cross_series import series_cov, told
 from fastmoments.dispatch import Named, Plan, plan_of
-from fastmoments.frameworks import framework_of, shapes
+from fastmoments.frameworks import Framework, framework_of, numpy, shapes
 from fastmoments.kinks import pieces_cov
 from fastmoments.moments import cov
 from fastmoments.parameters import of_neurons
@@ -60,9 +60,8 @@ def cross_cov(
     erf, gelu, gaussian, npn, npn_linear and gaussian_mixture are sums of lines, kinks and bumps and have closed
     forms; so do sin and cos, beside each other and beside bumps (gaussian, npn, npn_linear, gaussian_mixture).
     |error| <= 1e-12 sqrt(Var f Var g) in float64, 64 eps in float32, up to 6 standard deviations from the kinks.
-    Errors grow in three cases: like eps / sd around an extremum of gelu or npn_linear, where their pieces cancel;
-    like eps sqrt(1 + tau var) at |rho| = 1 for a bump or smooth step of precision tau (1 for probit and gelu);
-    and like 4 eps (mu / sd)^2 at |rho| = 1 for relu, leaky_relu or abs beside heaviside.
+    They grow like eps / sd around an extremum of gelu or npn_linear, where pieces cancel, and at |rho| = 1 like
+    eps sqrt(1 + tau var) for a bump or smooth step of precision tau (1 for probit and gelu).
 
     Autograd and JAX differentiate it; infinite derivatives at |rho| = 1 are 0, as in `cov_partials`. A
     bernoulli_probit neuron is independent of others given its input.
@@ -126,7 +125,7 @@ def _computed(plan: Plan, f: str | Custom, g: str | Custom, arrays: Named) -> An
     slack = slack_of(2, float(framework.xp.finfo(arrays["cov_12"].dtype).eps))
     with framework.arithmetic(plan), _quiet(plan):
         arrays = arrays | {"cov_12": _possible(framework.xp, arrays, slack)}
-        one, two = _sides(framework.xp, f, g, arrays)
+        one, two = _sides(framework, f, g, arrays)
         value = _closed(one, two, arrays["cov_12"])
         if value is None:
             known = framework.values(plan, arrays)
@@ -136,7 +135,7 @@ def _computed(plan: Plan, f: str | Custom, g: str | Custom, arrays: Named) -> An
                     "arrays, and tensors on the CPU without derivatives: pass numpy.asarray(mu_1) ..., or "
                     "mu_1.detach().cpu() ..."
                 )
-            found = series_cov(*_sides(np, f, g, known), known["cov_12"], slack)
+            found = series_cov(*_sides(numpy, f, g, known), known["cov_12"], slack)
             value = framework.to_arrays(plan, {"cov": found})["cov"]
     return framework.result(plan, value)
 
@@ -158,14 +157,14 @@ def _possible(xp: Any, arrays: Named, slack: float) -> Any:
     return xp.where(possible, cov_12, math.nan)
 
 
-def _sides(xp: Any, f: str | Custom, g: str | Custom, arrays: Named) -> tuple[Side, Side]:
+def _sides(library: Framework[Any], f: str | Custom, g: str | Custom, arrays: Named) -> tuple[Side, Side]:
     """Return the two functions with the moments of their inputs."""
 
     def side(name: str | Custom, prefix: str, index: str) -> Side:
         own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
         # given its input a Bernoulli neuron is independent of others: they see its mean alone
         seen = "probit" if name == "bernoulli_probit" else name
-        return Side(xp, seen, own, arrays[f"mu_{index}"], arrays[f"var_{index}"])
+        return Side(library, seen, own, arrays[f"mu_{index}"], arrays[f"var_{index}"])
 
     return side(f, "f.", "1"), side(g, "g.", "2")
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastmoments.frameworks.products import finite, root
+from fastmoments.frameworks.products import finite
+from fastmoments.kink_pairs import kink_pair_cov
 from fastmoments.moments import cov, cov_partials, gain
 from fastmoments.pieces import Bump, Kink, Pieces, Side, pieces_of
-from fastmoments_kernels.catalogue import Gaussian, Heaviside, Probit, ReLU
+from fastmoments_kernels.catalogue import Gaussian, Probit
 
 
 def pieces_cov(one: Side, two: Side, cov_12: Any) -> Any:
@@ -68,26 +69,10 @@ def _kinks_cov(a: Kink, b: Kink, one: Side, two: Side, cov_12: Any) -> Any:
         b.scale * b.scale * two.var,
         a.scale * b.scale * cov_12,
     ]
-    steps: type = Heaviside
     if b.order == 1 and a.noise == b.noise == 1.0:
-        steps = Probit  # it adds the noise itself, where no digit is lost
-    elif a.noise == b.noise == 0.0 and a.order != b.order:
-        pair[4] = _inside(one.xp, *pair[2:])
+        # probit adds the noise itself, where no digit is lost
+        value = cov(Probit, *pair) if a.order == 1 else cov_partials(Probit, *pair).d_mu_1
     else:
         pair[2], pair[3] = pair[2] + a.noise, pair[3] + b.noise
-    weight = a.weight * b.weight
-    if a.order == b.order:
-        return weight * cov(ReLU if b.order == 2 else steps, *pair)
-    if b.order - a.order == 1:
-        return weight * cov_partials(ReLU if b.order == 2 else steps, *pair).d_mu_1
-    return weight * 2.0 * cov_partials(ReLU, *pair).d_var_1
-
-
-def _inside(xp: Any, var_1: Any, var_2: Any, cov_12: Any) -> Any:
-    """Move cov_12 by its rounding where |rho| = 1.
-
-    There partial derivatives are integrals over an empty interval, which have no derivatives of their own.
-    """
-    rounding = 4.0 * float(xp.finfo(cov_12.dtype).eps)
-    limit = root(xp, var_1) * root(xp, var_2)
-    return xp.where(xp.abs(cov_12) > (1.0 - rounding) * limit, (1.0 - rounding) * cov_12, cov_12)
+        value = kink_pair_cov(one.library, a.order, b.order, tuple(pair))
+    return a.weight * b.weight * value

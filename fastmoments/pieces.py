@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from fastmoments.dispatch import Named
+from fastmoments.frameworks import Framework
 from fastmoments.parameters import by_name
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import Custom
@@ -17,14 +18,20 @@ WAVES = ("sin", "cos")
 class Side(NamedTuple):
     """One of the two functions, and the moments of its input.
 
-    `parameters` are arrays, by the names that `parameters.of_neurons` gives them; `xp` is their library.
+    `parameters` are arrays, by the names that `parameters.of_neurons` gives them; `library` is their module of
+    `frameworks`.
     """
 
-    xp: Any
+    library: Framework[Any]
     name: str | Custom
     parameters: Named
     mu: Any
     var: Any
+
+    @property
+    def xp(self) -> Any:
+        """The library's functions."""
+        return self.library.xp
 
     @property
     def of_neuron(self) -> Named:

@@ -266,7 +266,7 @@ def test_derivatives_on_torch(one, two):
         return fm.cross_cov(FUNCTIONS[one][0], FUNCTIONS[two][0], *x)
 
     gradients = torch.autograd.grad(function(*inputs), inputs)
-    # the scores' integrals lose digits by 1 / (1 - rho^2) and by cancellation
+    # 1e-13: the integrals of the scores cancel, which loses about two digits
     assert np.allclose([float(x) for x in gradients], exact_derivatives(one, two, point, rho), rtol=0, atol=1e-13)
     assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
 
@@ -292,7 +292,7 @@ def test_parameters_have_gradients_on_torch(other, tau):
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_derivatives_at_correlation_one(sign):
-    """Of relu(X_1) and step(X_2), X_2 = -1/4 + 2 sign (X_1 - 1/2): one-dimensional integrals by Price, in closed form."""
+    """Of relu(X_1) and step(X_2), X_2 = -1/4 + 2 sign (X_1 - 1/2): one-dimensional integrals by Price."""
     torch = pytest.importorskip("torch")
     inputs = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.5, -0.25, 1.0, 4.0, 2.0 * sign)]
     gradients = torch.autograd.grad(fm.cross_cov("relu", "heaviside", *inputs), inputs)
@@ -301,15 +301,17 @@ def test_derivatives_at_correlation_one(sign):
     z, w = nodes(np.append(REGULAR, [-h, -sign * k]))
     step = np.heaviside(h + z, 0.5) - ndtr(h)
     x_2_at = -0.25 - 2.0 * sign * 0.5  # X_2 where X_1 = 0
+    by_mu_2 = density * (max(at, 0.0) - w @ np.maximum(h + z, 0.0))
+    by_cov = density * np.heaviside(at, 0.5)
     exact = [
         w @ (step * np.heaviside(k + sign * z, 0.5)),
-        density * (max(at, 0.0) - w @ np.maximum(h + z, 0.0)),
+        by_mu_2,
         0.5 * np.exp(-0.5 * h * h) / np.sqrt(2.0 * np.pi) * (np.heaviside(x_2_at, 0.5) - ndtr(k)),
-        float(gradients[3]),  # Cov(relu, delta') / 2
-        density * np.heaviside(at, 0.5),
+        # the step of a X_2 is that of X_2: no derivative along a
+        -(-0.25 * by_mu_2 + 2.0 * sign * by_cov) / (2.0 * 4.0),
+        by_cov,
     ]
-    # at |rho| = 1 the derivatives are those 4 eps away from it
-    assert np.allclose([float(x) for x in gradients], exact, rtol=0, atol=1e-7)
+    assert np.allclose([float(x) for x in gradients], exact, rtol=0, atol=1e-14)
 
 
 def test_torch_computes_as_numpy_does():

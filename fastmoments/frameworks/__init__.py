@@ -62,6 +62,11 @@ class Framework(Protocol[A]):
     def to_arrays(self, plan: Plan, arguments: Named) -> dict[str, A]:
         """Return the arguments as arrays in the dtype of the computation."""
 
+    def with_partials(
+        self, function: Callable[..., A], partials: Callable[..., tuple[A, ...]], arrays: tuple[A, ...]
+    ) -> A:
+        """Compute function(*arrays), element by element, with the derivatives partials(*arrays) along each."""
+
     def values(self, plan: Plan, arrays: dict[str, A]) -> dict[str, NDArray[Any]] | None:
         """Return `to_arrays`' arrays as NumPy arrays on their memory.
 

@@ -153,6 +153,11 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
     return arrays
 
 
+def with_partials(function: Callable[..., Array], partials: Any, arrays: tuple[Array, ...]) -> Array:
+    """Compute function(*arrays); nothing differentiates it."""
+    return function(*arrays)
+
+
 def values(plan: Plan, arrays: dict[str, Array]) -> None:
     """Return None: there are no values before the result is computed."""
 
