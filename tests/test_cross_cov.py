@@ -262,13 +262,44 @@ def test_derivatives_on_torch(one, two):
     point, rho = DIFFERENTIATED
     inputs = [torch.tensor(float(x), dtype=torch.float64, requires_grad=True) for x in arguments(point, rho)]
 
-    def function(*x):
-        return fm.cross_cov(FUNCTIONS[one][0], FUNCTIONS[two][0], *x)
-
-    gradients = torch.autograd.grad(function(*inputs), inputs)
+    value = fm.cross_cov(FUNCTIONS[one][0], FUNCTIONS[two][0], *inputs)
+    gradients = torch.autograd.grad(value, inputs)
     # 1e-13: the integrals of the scores cancel, which loses about two digits
     assert np.allclose([float(x) for x in gradients], exact_derivatives(one, two, point, rho), rtol=0, atol=1e-13)
-    assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
+
+
+SLOW = {("relu", "heaviside"), ("gelu", "leaky_relu"), ("gaussian_mixture", "erf")}
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [pytest.param(*pair, marks=[pytest.mark.slow] * (pair in SLOW)) for pair in SMOOTH_PAIRS]
+)
+def test_second_derivatives_on_torch(one, two):
+    torch = pytest.importorskip("torch")
+    inputs = [torch.tensor(float(x), dtype=torch.float64, requires_grad=True) for x in arguments(*DIFFERENTIATED)]
+    functions = FUNCTIONS[one][0], FUNCTIONS[two][0]
+    assert torch.autograd.gradgradcheck(lambda *x: fm.cross_cov(*functions, *x), inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("rho", [-1.0, 0.5, NEAR_ONE, 1.0])
+@pytest.mark.parametrize("low", [1, 0])
+def test_forward_mode_and_vmap_on_torch(low, rho):
+    """Forward mode, per-sample gradients and reverse mode agree."""
+    torch = pytest.importorskip("torch")
+    inputs = [torch.tensor(np.repeat(x, 3), dtype=torch.float64) for x in arguments(POINTS["middle"], rho)]
+    functions = ("heaviside" if low else "gaussian"), "relu"
+
+    def function(*x):
+        return fm.cross_cov(*functions, *x)
+
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    reverse = torch.autograd.grad(function(*leaves).sum(), leaves)
+    each = torch.func.vmap(torch.func.grad(function, argnums=tuple(range(5))))(*inputs)
+    tangents = tuple(torch.full_like(x, 0.5 + i) for i, x in enumerate(inputs))
+    _, along = torch.func.jvp(function, tuple(inputs), tangents)
+    assert np.allclose(torch.stack(each), torch.stack(reverse), rtol=0, atol=1e-14)
+    expected = sum(t * slope for t, slope in zip(tangents, reverse, strict=True))
+    assert np.allclose(along, expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("other", ["relu", "cos", "npn"])
