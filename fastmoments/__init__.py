@@ -15,7 +15,9 @@ The call passes through these files:
 5. `results.py` has the tuples that come back.
 
 `normal.py` (the bivariate normal distribution function) takes the same path. `layers.py` (affine, residual and
-Bayesian layers) is made of `layer_steps.py` and calls `moments.py`. `nn/` carries a Gaussian through PyTorch
+Bayesian layers) is made of `layer_steps.py` and calls `moments.py`. `cross.py` (covariances of two different
+activations) takes activations apart in `pieces.py`, and combines functions of `moments.py` in `kinks.py` and
+`waves.py`; `cross_series.py` has the pairs without a closed form. `nn/` carries a Gaussian through PyTorch
 networks, layer by layer. `compare/` computes the same moments by other methods.
 
 `ufuncs.py`, `njit.py` and `triton.py` give the scalar functions, named in `scalars.py`, to users' own code without
@@ -31,6 +33,7 @@ from types import ModuleType as _ModuleType
 from fastmoments import njit as njit
 from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
+from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan
 from fastmoments.functions import functions_of as _functions_of

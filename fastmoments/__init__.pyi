@@ -14,6 +14,7 @@ __version__: str
 from fastmoments import njit as njit
 from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
+from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan
 from fastmoments.layers import affine_moments as affine_moments

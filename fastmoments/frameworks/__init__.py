@@ -22,6 +22,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from numpy.typing import NDArray
+
 from fastmoments.dispatch import Named, Plan
 from fastmoments.results import Moments
 from fastmoments.signatures import A
@@ -59,6 +61,17 @@ class Framework(Protocol[A]):
 
     def to_arrays(self, plan: Plan, arguments: Named) -> dict[str, A]:
         """Return the arguments as arrays in the dtype of the computation."""
+
+    def with_partials(
+        self, function: Callable[..., A], partials: Callable[..., tuple[A, ...]], arrays: tuple[A, ...]
+    ) -> A:
+        """Compute function(*arrays), element by element, with the derivatives partials(*arrays) along each."""
+
+    def values(self, plan: Plan, arrays: dict[str, A]) -> dict[str, NDArray[Any]] | None:
+        """Return `to_arrays`' arrays as NumPy arrays on their memory.
+
+        None if they are traced, lazy, on another device, or if a derivative is asked for.
+        """
 
     def vector_and_matrix(self, plan: Plan, mu: Any, cov: Any) -> tuple[A, A]:
         """Return mu (..., n) and cov (..., n, n) as arrays with one batch shape; check the variances."""

@@ -37,8 +37,12 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
     shapes.doubt(activation, arrays, lambda var: True)
-    outputs = outputs_of(name, len(arrays))
     call = partial(blocks.elementwise, plan, activation, name, tuple(arrays))
+    return by_blocks(plan, call, arrays, outputs_of(name, len(arrays)))
+
+
+def by_blocks(plan: Plan, call: Callable[..., Any], arrays: dict[str, Array], outputs: int = 1) -> Any:
+    """Call a function of NumPy arrays, element by element, on a block of every array."""
     signature = f"{','.join(['()'] * len(arrays))}->{','.join(['()'] * outputs)}"
     dtypes = [plan.result] * outputs if outputs > 1 else plan.result
     _, cut_alike = da.core.unify_chunks(*(x for array in arrays.values() for x in (array, _labels(array, ""))))
@@ -147,6 +151,15 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
         if any(map(math.isnan, arrays[name].shape)):
             raise ValueError(f"{name}: expected blocks of known sizes; call {name}.compute_chunk_sizes() first")
     return arrays
+
+
+def with_partials(function: Callable[..., Array], partials: Any, arrays: tuple[Array, ...]) -> Array:
+    """Compute function(*arrays); nothing differentiates it."""
+    return function(*arrays)
+
+
+def values(plan: Plan, arrays: dict[str, Array]) -> None:
+    """Return None: there are no values before the result is computed."""
 
 
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:

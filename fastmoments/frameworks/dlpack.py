@@ -25,6 +25,7 @@ except ImportError as error:
 _lend: Callable[[Any], Tensor] = torch.from_dlpack  # type: ignore[attr-defined]
 # layers compute with PyTorch's functions
 xp, symmetric, symmetric_product = torch, tensors.symmetric, tensors.symmetric_product
+values, with_partials = tensors.values, tensors.with_partials
 check_variances, plus_diagonal, with_skip = tensors.check_variances, tensors.plus_diagonal, tensors.with_skip
 
 

@@ -13,6 +13,7 @@ from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import numpy, options, products, shapes
 from fastmoments.results import Moments
 from fastmoments_kernels import xla
+from fastmoments_kernels.xla.vocabulary import rule
 
 xp = jnp
 
@@ -67,6 +68,18 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
     if jax.dtypes.canonicalize_dtype(plan.compute) != plan.compute:
         raise ValueError('precision: JAX has float64 after jax.config.update("jax_enable_x64", True) only')
     return {name: jnp.asarray(value, plan.compute) for name, value in arguments.items()}
+
+
+def with_partials(
+    function: Callable[..., Array], partials: Callable[..., tuple[Array, ...]], arrays: tuple[Array, ...]
+) -> Array:
+    """Compute function(*arrays), element by element, with the derivatives partials(*arrays) along each."""
+    value: Array = rule(function, partials)(*jnp.broadcast_arrays(*arrays))
+    return value
+
+
+def values(plan: Plan, arrays: dict[str, Array]) -> None:
+    """Return None: arrays may be traced."""
 
 
 def arithmetic(plan: Plan) -> AbstractContextManager[Any]:

@@ -110,6 +110,16 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
     return {name: as_array(value, plan.compute) for name, value in arguments.items()}
 
 
+def with_partials(function: Callable[..., Array], partials: Any, arrays: tuple[Array, ...]) -> Array:
+    """Compute function(*arrays); nothing differentiates it."""
+    return function(*arrays)
+
+
+def values(plan: Plan, arrays: dict[str, Array]) -> dict[str, Array]:
+    """Return the arrays: they are NumPy's."""
+    return arrays
+
+
 def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
     """Return a context that changes nothing: NumPy multiplies in the arrays' dtype."""
     return nullcontext()

@@ -167,6 +167,22 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Tensor]:
     return {name: as_tensor(value, dtype, device) for name, value in arguments.items()}
 
 
+def with_partials(
+    function: Callable[..., Tensor], partials: Callable[..., tuple[Tensor, ...]], arrays: tuple[Tensor, ...]
+) -> Tensor:
+    """Compute function(*arrays), element by element, with the derivatives partials(*arrays) along each."""
+    tensors: tuple[Tensor, ...] = tuple(torch.broadcast_tensors(*arrays))
+    if torch.compiler.is_compiling() or not is_tracked(*tensors):
+        return function(*tensors)
+    value: Tensor = torch_rules.with_partials(function, partials, *tensors)
+    return value
+
+
+def values(plan: Plan, arrays: dict[str, Tensor]) -> dict[str, Any] | None:
+    """Return NumPy arrays on the tensors' memory, or None where they are tracked or not on the CPU."""
+    return _arrays(plan, arrays) if _runs_on_numpy(plan, *arrays.values()) else None
+
+
 def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
     """Return a context without autocast, which would multiply in half precision."""
     device = torch.device(plan.device).type

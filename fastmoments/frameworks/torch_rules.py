@@ -84,6 +84,31 @@ def elementwise_gradients(
     return tuple(on_torch.weigh(bars[0], slope) for slope in slopes(call, activation, kind, inputs))
 
 
+class _WithPartials(torch.autograd.Function):
+    """(function, partials, *tensors of one shape) -> function(*tensors), whose slopes are partials(*tensors)."""
+
+    setup_context = staticmethod(_save)
+
+    @staticmethod
+    def forward(function: Callable[..., Tensor], partials: Any, *arguments: Tensor) -> Tensor:
+        return function(*arguments)
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
+        _, partials = ctx.key
+        return None, None, *(on_torch.weigh(bars[0], slope) for slope in partials(*ctx.saved_tensors))
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        _, partials = ctx.key
+        along = zip(partials(*ctx.saved_tensors), tangents[2:], strict=True)
+        return sum(on_torch.weigh(t, slope) for slope, t in along if t is not None)
+
+    @staticmethod
+    def vmap(info: Any, dims: Any, function: Any, partials: Any, *arguments: Tensor) -> Any:
+        return with_partials(function, partials, *_batched(info, dims[2:], arguments)), 0
+
+
 class _MatrixMoments(torch.autograd.Function):
     """(activation, mu, symmetric cov, *parameters) -> (mean, cov)."""
 
@@ -159,6 +184,7 @@ def _applied(function: Any) -> Callable[..., Any]:
 
 
 elementwise = _applied(_Elementwise)
+with_partials = _applied(_WithPartials)
 moments = _applied(_MatrixMoments)
 _vjp = _applied(_MatrixVjp)
 moments_vjp, parameter_vjp = partial(_vjp, False), partial(_vjp, True)

@@ -1,0 +1,410 @@
+"""Covariances of two different activations against integrals of the definition, and their derivatives."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.polynomial.legendre import leggauss
+from scipy.special import erf, ndtr
+
+import fastmoments as fm
+from fastmoments.cross import cross_matrix
+
+
+def bump(x, tau, center):
+    return np.exp(-0.5 * tau * (x - center) ** 2)
+
+
+# numbers of a few bits, which float32 holds too
+FUNCTIONS = {
+    "relu": (fm.ReLU(), lambda x: np.maximum(x, 0.0)),
+    "leaky_relu": (fm.LeakyReLU(0.25), lambda x: np.where(x > 0.0, x, 0.25 * x)),
+    "abs": (fm.Abs, np.abs),
+    "heaviside": (fm.Heaviside(), lambda x: np.heaviside(x, 0.5)),
+    "probit": ("probit", ndtr),
+    "bernoulli_probit": (fm.BernoulliProbit(), ndtr),
+    "erf": (fm.Erf(), erf),
+    "gelu": (fm.GELU(), lambda x: x * ndtr(x)),
+    "gaussian": (fm.Gaussian(1.5, 0.25), lambda x: bump(x, 1.5, 0.25)),
+    "npn": (fm.NPN(0.25, 1.25, 0.75, -0.5), lambda x: 0.25 - 1.25 * bump(x, 0.75, -0.5)),
+    "npn_linear": (
+        fm.NPNLinear(0.625, 0.125, 1.25, 0.75, 0.25),
+        lambda x: 0.625 * x + 0.375 * (0.125 - 1.25 * bump(x, 0.75, 0.25)),
+    ),
+    "gaussian_mixture": (
+        fm.GaussianMixture((0.5, -0.25), (1.0, 2.0), (0.125, -0.5)),
+        lambda x: 0.5 * bump(x, 1.0, 0.125) - 0.25 * bump(x, 2.0, -0.5),
+    ),
+    "sin": (fm.Sin(1.25, 0.5), lambda x: np.sin(1.25 * x + 0.5)),
+    "cos": (fm.Cos(0.75, -0.25), lambda x: np.cos(0.75 * x - 0.25)),
+    "tanh": ("tanh", np.tanh),
+}
+KINKED = ("relu", "leaky_relu", "abs", "heaviside")
+WITHOUT_PIECES = ("sin", "cos", "tanh")
+NAMES = list(FUNCTIONS)
+NEAR_ONE = 1.0 - 2.0**-10
+RHOS = np.array([-1.0, -NEAR_ONE, -0.5, 0.0, 2.0**-20, 0.5, 0.875, NEAR_ONE, 1.0])
+# mu_1, mu_2, sd_1, sd_2; the tails are 6 standard deviations from the kink
+POINTS = {"middle": (0.5, -0.25, 1.0, 1.5), "one tail": (-6.0, 0.5, 1.0, 0.5), "both tails": (9.0, -3.0, 1.5, 0.5)}
+REACH = 12.0  # exp(-12^2 / 2) is 5e-32
+
+
+def nodes(ends, count=24):
+    """Gauss-Legendre nodes on panels between the ends, and weights times the normal density."""
+    x, w = leggauss(count)
+    ends = np.sort(np.clip(ends, -REACH, REACH), axis=-1)
+    half = 0.5 * np.diff(ends)[..., None]
+    z = ends[..., :-1, None] + half * (1.0 + x)
+    weights = half * w * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+    return z.reshape(*ends.shape[:-1], -1), weights.reshape(*ends.shape[:-1], -1)
+
+
+REGULAR = np.linspace(-REACH, REACH, 13)
+
+
+def standard_pair(point, rho):
+    """Nodes z of Z_1 and, for each, e of Z_2 = rho z + sqrt(1 - rho^2) e, split where X_1 or X_2 is 0."""
+    mu_1, mu_2, sd_1, sd_2 = point
+    left = np.sqrt((1.0 - rho) * (1.0 + rho))
+    steep = (-mu_2 / sd_2 + left * np.linspace(-8.0, 8.0, 9)) / rho if rho else []
+    z, w = nodes(np.concatenate([REGULAR, [-mu_1 / sd_1], steep]))
+    if left == 0.0:
+        return z, w, np.zeros((z.size, 1)), np.ones((z.size, 1))
+    kink = (-mu_2 / sd_2 - rho * z) / left
+    e, u = nodes(np.concatenate([np.broadcast_to(REGULAR[::2], (z.size, 7)), kink[:, None]], axis=1))
+    return z, w, e, u
+
+
+def centred(name, mu, x):
+    """f - f(mu): where f is constant around mu, nothing is rounded."""
+    f = FUNCTIONS[name][1]
+    return f(x) - f(np.float64(mu))
+
+
+@cache
+def variances(point):
+    """Var f(X_1) and Var g(X_2) of every function."""
+    found = []
+    for mu, sd in (point[::2], point[1::2]):
+        z, w = nodes(np.append(REGULAR, -mu / sd))
+        values = np.array([centred(name, mu, mu + sd * z) for name in NAMES])
+        found.append(((values - (values @ w)[:, None]) ** 2) @ w)
+    return found
+
+
+@cache
+def truth(point, rho):
+    """Cov(f(X_1), g(X_2)) for every f and g: E of f - f(mu_1) times what E g(X_2) is given X_1, less its mean."""
+    mu_1, mu_2, sd_1, sd_2 = point
+    if rho == 0.0:
+        return np.zeros((len(NAMES), len(NAMES)))
+    z, w, e, u = standard_pair(point, rho)
+    x = mu_2 + sd_2 * (rho * z[:, None] + np.sqrt((1.0 - rho) * (1.0 + rho)) * e)
+    given = np.array([np.einsum("ij,ij->i", u, centred(name, mu_2, x)) for name in NAMES])
+    f = np.array([centred(name, mu_1, mu_1 + sd_1 * z) for name in NAMES])
+    return (f * w) @ (given - (given @ w)[:, None]).T
+
+
+def arguments(point, rho, dtype=np.float64):
+    mu_1, mu_2, sd_1, sd_2 = (dtype(x) for x in point)
+    return mu_1, mu_2, sd_1 * sd_1, sd_2 * sd_2, (rho * sd_1 * sd_2).astype(dtype)
+
+
+def is_series(one, two):
+    pair = {one, two}
+    return len(pair) == 2 and ("tanh" in pair or (pair & {"sin", "cos"} and bool(pair & (set(KINKED) | SMOOTH))))
+
+
+SMOOTH = {"probit", "bernoulli_probit", "erf", "gelu"}
+
+
+@pytest.mark.feature("NumPy", "covariances of two activations")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("one", NAMES)
+@pytest.mark.parametrize("where", POINTS)
+def test_every_pair_is_its_integral(where, one, dtype):
+    """Closed forms to 1e-12, series and Customs to their 1e-10; float32 to 64 eps of the inputs' dtype."""
+    point, i = POINTS[where], NAMES.index(one)
+    var_1, var_2 = variances(point)
+    for j, two in enumerate(NAMES):
+        exact = np.array([truth(point, rho)[i, j] for rho in RHOS])
+        got = fm.cross_cov(FUNCTIONS[one][0], FUNCTIONS[two][0], *arguments(point, RHOS, dtype))
+        assert got.dtype == dtype
+        tol = 1e-10 if is_series(one, two) or one == two == "tanh" else 1e-12
+        tol = max(tol, 64 * np.finfo(dtype).eps if dtype == np.float32 else 0.0)
+        error = np.abs(got - exact) / np.sqrt(var_1[i] * var_2[j])
+        assert (error <= tol).all(), (two, error / tol, got, exact)
+
+
+@pytest.mark.parametrize(
+    ("f", "g"),
+    [("relu", fm.ReLU()), (fm.NPN(tau=2.0), fm.NPN(tau=0.5)), (fm.Sin(2.0), fm.Sin(phase=1.0)), ("tanh", "tanh")],
+)
+def test_one_class_is_cov(f, g):
+    given = arguments(POINTS["middle"], RHOS)
+    pair = f
+    if isinstance(f, fm.NPN):
+        pair = fm.NPN(tau=(2.0, 0.5))
+    elif isinstance(f, fm.Sin):
+        pair = fm.Sin(omega=(2.0, 1.0), phase=(0.0, 1.0))
+    assert np.array_equal(fm.cross_cov(f, g, *given), fm.moments.__globals__["cov"](pair, *given))
+
+
+def test_mixtures_of_different_numbers_of_bumps():
+    """A mixture of one bump beside one of two is the sum of its covariances with each."""
+    given = arguments(POINTS["middle"], RHOS)
+    two = fm.GaussianMixture((0.5, -0.25), (1.0, 2.0), (0.125, -0.5))
+    got = fm.cross_cov(fm.GaussianMixture((1.5,), (3.0,), (0.0,)), two, *given)
+    parts = [
+        fm.cross_cov(fm.Gaussian(3.0), fm.Gaussian(tau, at), *given) for tau, at in ((1.0, 0.125), (2.0, -0.5))
+    ]
+    assert np.abs(got - 1.5 * (0.5 * parts[0] - 0.25 * parts[1])).max() <= 16 * np.finfo(float).eps
+
+
+def test_a_custom_with_kinks_beside_a_kink():
+    """hardtanh as a Custom beside relu is relu's difference: hardtanh(x) = relu(x + 1) - relu(x - 1) - 1."""
+    hardtanh = fm.Custom(lambda x: np.clip(x, -1.0, 1.0), tol=1e-6, kinks=(-1.0, 1.0))
+    mu_1, *rest = arguments(POINTS["middle"], 0.875)
+    got = fm.cross_cov(hardtanh, "relu", mu_1, *rest)
+    exact = fm.relu_cov(mu_1 + 1.0, *rest) - fm.relu_cov(mu_1 - 1.0, *rest)
+    scale = np.sqrt(fm.relu_var(rest[0], rest[2]))  # hardtanh's standard deviation is below 1
+    assert abs(got - exact) <= 1e-6 * scale
+    with pytest.raises(
+        fm.ToleranceError, match="rho = 1: 1024 terms of the series of a Custom function beside relu"
+    ):
+        fm.cross_cov(hardtanh, "relu", *arguments(POINTS["middle"], 1.0))
+
+
+def test_parameters_broadcast_with_the_arrays():
+    taus = np.array([0.5, 1.0, 2.0])
+    given = arguments(POINTS["middle"], np.array([[0.5], [-0.875]]))
+    for other in ("gelu", "sin", "tanh", fm.NPN(r=np.ones(3))):
+        whole = fm.cross_cov(fm.Gaussian(taus), other, *given)
+        assert whole.shape == (2, 3)
+        for i, tau in enumerate(taus):
+            one = fm.cross_cov(fm.Gaussian(float(tau)), other, *given)
+            assert np.abs(whole[:, i] - np.ravel(one)[: 2 * 3 : one.size // 2]).max() <= 1e-15
+
+
+@pytest.mark.parametrize(
+    ("f", "g"), [("relu", "gelu"), (fm.Gaussian(np.array([1.0, 2.0])), "cos"), ("tanh", "sin")]
+)
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_matrix_has_every_pair(f, g, batch):
+    rng = np.random.default_rng(0)
+    mu_1, mu_2 = rng.normal(size=(*batch, 2)), rng.normal(size=(*batch, 3))
+    root = rng.normal(size=(*batch, 5, 5))
+    full = root @ root.mT
+    var = np.einsum("...ii->...i", full)
+    given = mu_1, mu_2, var[..., :2], var[..., 2:], full[..., :2, 2:]
+    got = cross_matrix(f, g, *given)
+    assert got.shape == (*batch, 2, 3)
+    for i in range(2):
+        for j in range(3):
+            own = fm.Gaussian(1.0 + i) if isinstance(f, fm.Gaussian) else f
+            pair = mu_1[..., i], mu_2[..., j], var[..., i], var[..., 2 + j], full[..., i, 2 + j]
+            assert np.abs(got[..., i, j] - fm.cross_cov(own, g, *pair)).max() <= 1e-14
+
+
+@pytest.mark.parametrize(
+    ("f", "g"), [("relu", "heaviside"), ("gelu", "npn"), ("sin", "npn_linear"), ("tanh", "abs")]
+)
+def test_odd_values(f, g):
+    """Without variance 0, whatever cov_12 holds; nan for what no pair has, and for nan; empty arrays stay empty."""
+    assert fm.cross_cov(f, g, 0.0, 0.5, 0.0, 1.0, 0.0) == 0.0
+    assert fm.cross_cov(f, g, 0.0, 0.5, 1.0, 0.0, 0.75) == 0.0
+    assert np.isnan(fm.cross_cov(f, g, 0.0, 0.5, 1.0, 1.0, 1.0 + 1e-12))
+    assert np.isfinite(fm.cross_cov(f, g, 0.0, 0.5, 1.0, 1.0, 1.0 + 4e-16))
+    for i in range(5):
+        given = [0.25, 0.5, 1.0, 1.0, 0.5]
+        given[i] = np.nan
+        assert np.isnan(fm.cross_cov(f, g, *given)), i
+    assert fm.cross_cov(f, g, np.zeros((0, 1)), 0.5, 1.0, 1.0, np.zeros(2)).shape == (0, 2)
+    with pytest.raises(ValueError, match="var_2: it must hold variances >= 0"):
+        fm.cross_cov(f, g, 0.0, 0.5, 1.0, -1.0, 0.5)
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="expected one of relu"):
+        fm.cross_cov("relu", "rel", 0.0, 0.0, 1.0, 1.0, 0.5)
+    with pytest.raises(ValueError, match=r"broadcast together.* g.tau \(2,\)"):
+        fm.cross_cov("relu", fm.Gaussian(np.ones(2)), np.zeros(3), 0.0, 1.0, 1.0, 0.5)
+    with pytest.raises(TypeError, match=r"mu_1 is float64 but f\.tau is float32"):
+        fm.cross_cov(fm.Gaussian(np.float32(1.0) * np.ones(2, np.float32)), "relu", np.zeros(2), 0.0, 1.0, 1.0, 0.5)
+
+
+def exact_derivatives(one, two, point, rho):
+    """Derivatives along mu_1, mu_2, var_1, var_2, cov_12: covariances times the scores of the density."""
+    mu_1, mu_2, sd_1, sd_2 = point
+    z, w, e, u = standard_pair(point, rho)
+    inner = rho * z[:, None] + np.sqrt((1.0 - rho) * (1.0 + rho)) * e
+    density, z = w[:, None] * u, np.broadcast_to(z[:, None], e.shape)
+    f, g = centred(one, mu_1, mu_1 + sd_1 * z), centred(two, mu_2, mu_2 + sd_2 * inner)
+    precision = np.linalg.inv([[sd_1**2, rho * sd_1 * sd_2], [rho * sd_1 * sd_2, sd_2**2]])
+    a, b = np.einsum("ij,j...->i...", precision, np.array([sd_1 * z, sd_2 * inner]))
+    scores = [a, b, *(0.5 * (s * s - precision[i, i]) for i, s in enumerate((a, b))), a * b - precision[0, 1]]
+
+    def mean(values):
+        return np.sum(density * values)
+
+    return [mean(f * g * s) - mean(f * s) * mean(g) - mean(f) * mean(g * s) for s in scores]
+
+
+SMOOTH_PAIRS = [("relu", "heaviside"), ("gelu", "leaky_relu"), ("npn", "relu"), ("gaussian_mixture", "erf")]
+SMOOTH_PAIRS += [("npn_linear", "sin"), ("cos", "sin"), ("abs", "probit"), ("gaussian", "npn")]
+DIFFERENTIATED = (0.5, -0.25, 1.0, 1.5), 0.5
+
+
+@pytest.mark.feature("PyTorch", "covariances of two activations")
+@pytest.mark.parametrize(("one", "two"), SMOOTH_PAIRS)
+def test_derivatives_on_torch(one, two):
+    torch = pytest.importorskip("torch")
+    point, rho = DIFFERENTIATED
+    inputs = [torch.tensor(float(x), dtype=torch.float64, requires_grad=True) for x in arguments(point, rho)]
+
+    value = fm.cross_cov(FUNCTIONS[one][0], FUNCTIONS[two][0], *inputs)
+    gradients = torch.autograd.grad(value, inputs)
+    # 1e-13: the integrals of the scores cancel, which loses about two digits
+    assert np.allclose([float(x) for x in gradients], exact_derivatives(one, two, point, rho), rtol=0, atol=1e-13)
+
+
+SLOW = {("relu", "heaviside"), ("gelu", "leaky_relu"), ("gaussian_mixture", "erf")}
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [pytest.param(*pair, marks=[pytest.mark.slow] * (pair in SLOW)) for pair in SMOOTH_PAIRS]
+)
+def test_second_derivatives_on_torch(one, two):
+    torch = pytest.importorskip("torch")
+    inputs = [torch.tensor(float(x), dtype=torch.float64, requires_grad=True) for x in arguments(*DIFFERENTIATED)]
+    functions = FUNCTIONS[one][0], FUNCTIONS[two][0]
+    assert torch.autograd.gradgradcheck(lambda *x: fm.cross_cov(*functions, *x), inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("rho", [-1.0, 0.5, NEAR_ONE, 1.0])
+@pytest.mark.parametrize("low", [1, 0])
+def test_forward_mode_and_vmap_on_torch(low, rho):
+    """Forward mode, per-sample gradients and reverse mode agree."""
+    torch = pytest.importorskip("torch")
+    inputs = [torch.tensor(np.repeat(x, 3), dtype=torch.float64) for x in arguments(POINTS["middle"], rho)]
+    functions = ("heaviside" if low else "gaussian"), "relu"
+
+    def function(*x):
+        return fm.cross_cov(*functions, *x)
+
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    reverse = torch.autograd.grad(function(*leaves).sum(), leaves)
+    each = torch.func.vmap(torch.func.grad(function, argnums=tuple(range(5))))(*inputs)
+    tangents = tuple(torch.full_like(x, 0.5 + i) for i, x in enumerate(inputs))
+    _, along = torch.func.jvp(function, tuple(inputs), tangents)
+    assert np.allclose(torch.stack(each), torch.stack(reverse), rtol=0, atol=1e-14)
+    expected = sum(t * slope for t, slope in zip(tangents, reverse, strict=True))
+    assert np.allclose(along, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("other", ["relu", "cos", "npn"])
+@pytest.mark.parametrize("tau", [0.0, 0.75])
+def test_parameters_have_gradients_on_torch(other, tau):
+    """Along tau, at 0 too, it is the covariance of -(x - center)^2 s / 2: by differences of the definition."""
+    torch = pytest.importorskip("torch")
+    point, rho = DIFFERENTIATED
+    given = arguments(point, rho)
+    parameters = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (tau, 0.25)]
+    value = fm.cross_cov(fm.Gaussian(*parameters), FUNCTIONS[other][0], *(torch.tensor(x) for x in given))
+    gradients = torch.autograd.grad(value, parameters)
+    z, w, e, u = standard_pair(point, rho)
+    x = point[0] + point[2] * z
+    inner = point[1] + point[3] * (rho * z[:, None] + np.sqrt(1.0 - rho * rho) * e)
+    g = np.einsum("ij,ij->i", u, centred(other, point[1], inner))
+    along = -0.5 * (x - 0.25) ** 2 * bump(x, tau, 0.25), tau * (x - 0.25) * bump(x, tau, 0.25)
+    exact = [w @ (slope * (g - w @ g)) for slope in along]
+    assert np.allclose([float(x) for x in gradients], exact, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_derivatives_at_correlation_one(sign):
+    """Of relu(X_1) and step(X_2), X_2 = -1/4 + 2 sign (X_1 - 1/2): one-dimensional integrals by Price."""
+    torch = pytest.importorskip("torch")
+    inputs = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.5, -0.25, 1.0, 4.0, 2.0 * sign)]
+    gradients = torch.autograd.grad(fm.cross_cov("relu", "heaviside", *inputs), inputs)
+    h, k, at = 0.5, -0.125, 0.5 + sign * 0.125  # `at` is X_1 where X_2 = 0
+    density = np.exp(-0.5 * k * k) / np.sqrt(2.0 * np.pi) / 2.0
+    z, w = nodes(np.append(REGULAR, [-h, -sign * k]))
+    step = np.heaviside(h + z, 0.5) - ndtr(h)
+    x_2_at = -0.25 - 2.0 * sign * 0.5  # X_2 where X_1 = 0
+    by_mu_2 = density * (max(at, 0.0) - w @ np.maximum(h + z, 0.0))
+    by_cov = density * np.heaviside(at, 0.5)
+    exact = [
+        w @ (step * np.heaviside(k + sign * z, 0.5)),
+        by_mu_2,
+        0.5 * np.exp(-0.5 * h * h) / np.sqrt(2.0 * np.pi) * (np.heaviside(x_2_at, 0.5) - ndtr(k)),
+        # the step of a X_2 is that of X_2: no derivative along a
+        -(-0.25 * by_mu_2 + 2.0 * sign * by_cov) / (2.0 * 4.0),
+        by_cov,
+    ]
+    assert np.allclose([float(x) for x in gradients], exact, rtol=0, atol=1e-14)
+
+
+def test_torch_computes_as_numpy_does():
+    torch = pytest.importorskip("torch")
+    given = arguments(POINTS["middle"], RHOS)
+    tensors = [torch.tensor(x) for x in given]
+    for f, g in (("relu", "gelu"), ("tanh", "relu"), ("sin", "abs")):
+        got = fm.cross_cov(f, g, *tensors)
+        assert torch.is_tensor(got) and np.array_equal(got.numpy(), fm.cross_cov(f, g, *given))
+    tensors[0].requires_grad_()
+    with pytest.raises(TypeError, match="a Custom function beside relu has no closed form"):
+        fm.cross_cov("tanh", "relu", *tensors)
+    half = [x.detach().to(torch.bfloat16) for x in tensors]
+    assert fm.cross_cov("relu", "gelu", *half).dtype == torch.bfloat16
+
+
+@pytest.mark.feature("JAX", "covariances of two activations")
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("npn", "heaviside"),
+        ("npn_linear", "sin"),
+        ("cos", "sin"),
+        ("gaussian", "npn_linear"),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in SMOOTH_PAIRS[:3]),
+    ],
+)
+def test_derivatives_on_jax_under_jit(one, two):
+    jax = pytest.importorskip("jax")
+    point, rho = DIFFERENTIATED
+    with jax.enable_x64(True):
+        given = [jax.numpy.asarray(x) for x in arguments(point, rho)]
+        gradient = jax.jit(
+            jax.grad(lambda x: fm.cross_cov(FUNCTIONS[one][0], FUNCTIONS[two][0], *x)),
+        )(given)
+    assert np.allclose([float(x) for x in gradient], exact_derivatives(one, two, point, rho), rtol=0, atol=1e-13)
+
+
+def test_jax_computes_as_numpy_does():
+    jax = pytest.importorskip("jax")
+    given = arguments(POINTS["middle"], RHOS)
+    with jax.enable_x64(True):
+        arrays = [jax.numpy.asarray(x) for x in given]
+        for f, g in (("npn", "erf"), ("sin", "gaussian")):
+            got = np.asarray(fm.cross_cov(f, g, *arrays))
+            assert np.abs(got - fm.cross_cov(f, g, *given)).max() <= 1e-14
+        assert np.isnan(fm.cross_cov("npn", "sin", *arrays[:3], -1.0, 0.0))
+        with pytest.raises(TypeError, match="sin beside relu has no closed form"):
+            fm.cross_cov("sin", "relu", *arrays)
+        with pytest.raises(TypeError, match="beside a Custom function has no closed form"):
+            fm.cross_cov("relu", "tanh", *arrays)
+
+
+@pytest.mark.feature("Dask", "covariances of two activations")
+@pytest.mark.parametrize(
+    ("f", "g"), [("relu", "gelu"), ("tanh", "sin"), (fm.GaussianMixture((1.0, 2.0), (1.0, 2.0)), "abs")]
+)
+def test_blocks_of_dask(f, g):
+    da = pytest.importorskip("dask.array")
+    mu_1, mu_2, var_1, var_2, cov_12 = arguments(POINTS["middle"], RHOS)
+    lazy = fm.cross_cov(f, g, mu_1, mu_2, var_1, var_2, da.from_array(cov_12, chunks=4))
+    assert np.array_equal(lazy.compute(), fm.cross_cov(f, g, mu_1, mu_2, var_1, var_2, cov_12))
+    bad = fm.cross_cov(f, g, mu_1, mu_2, -var_1, var_2, da.from_array(cov_12, chunks=4))
+    with pytest.raises(ValueError, match="var_1"):
+        bad.compute()
