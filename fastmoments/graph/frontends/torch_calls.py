@@ -93,6 +93,11 @@ class Call:
         self.args, self.kwargs = numbered(operation.args), numbered(operation.kwargs)
         self.positions = dict(zip(operation.names, range(len(self.args)), strict=False))
 
+    def spread_inputs(self) -> None:
+        """Take inputs that broadcast to the result as they are in its shape."""
+        out = self.operation.layouts[0]
+        self.layouts = [layout if layout.shape == out.shape else out for layout in self.layouts]
+
     def argument(self, name: str, default: Any = None) -> Any:
         """The template of an argument by its name in ATen's schema."""
         if name in self.positions:

@@ -153,9 +153,10 @@ def elementwise_of(call: Call, output: int) -> Rule:
 
 def arithmetic_of(call: Call, shape: tuple[int, ...]) -> tuple[Rule, tuple[Node, ...]]:
     """The rule of a sum, a product or a quotient, and its inputs, in the shape of the result."""
-    value = call.map(0)
     if call.name in SUMS:
-        return Sum(value, _factors(call)), tuple(spread(torch, node, shape) for node in call.inputs)
+        call.spread_inputs()
+        return Sum(call.map(0), _factors(call)), tuple(spread(torch, node, shape) for node in call.inputs)
+    value = call.map(0)
     if len(call.inputs) == 2 or (call.name != "mul" and call.is_input("other")):
         meaning = "product" if call.name == "mul" else "quotient"
         return Elementwise(value, meaning=meaning), call.inputs
