@@ -1,9 +1,9 @@
 """Other methods for a network's output mean and covariance, to compare with fastmoments, and two distances.
 
-A network is a list of `Affine` and `Residual` layers (`networks.py`). A call such as `linearise(layers, mu, cov)`
-passes through these files:
+A network is a list of `Affine` and `Residual` layers (`layer_lists.py`, which checks them). A call such as
+`linearise(layers, mu, cov)` passes through these files:
 
-1. `networks.py` checks the layers and the Gaussian, and converts them to float64 arrays: each layer becomes a Step,
+1. `networks.py` checks the Gaussian, and converts it and the layers to float64 arrays: each layer becomes a Step,
    f(A x + b) + C x + d. Its `value` evaluates the network at points.
 2. `methods.py` has the methods without samples: `analytic` (fastmoments itself), `linearise`, `unscented`,
    `mean_field`. `sampling.py` has `monte_carlo`, with standard errors. Both return `Moments`.
@@ -13,8 +13,8 @@ passes through these files:
 
 from fastmoments.compare.gaussians import kl_divergence, wasserstein
 from fastmoments.compare.methods import analytic, linearise, mean_field, unscented
-from fastmoments.compare.networks import Affine, Residual
 from fastmoments.compare.sampling import MomentsWithError, monte_carlo
+from fastmoments.layer_lists import Affine, Residual
 
 __all__ = [
     "Affine",

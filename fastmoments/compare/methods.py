@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -9,7 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastmoments.compare.gaussians import square_root
-from fastmoments.compare.networks import Affine, FloatArray, Layer, Step, gaussian, steps, value
+from fastmoments.compare.networks import FloatArray, Step, gaussian, steps, value
+from fastmoments.dispatch import plan_of
+from fastmoments.frameworks import framework_of
+from fastmoments.graph.propagate import propagate
+from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
 from fastmoments.layers import affine_moments, residual_moments
 from fastmoments.moments import gain, marginals
 from fastmoments.results import Moments, T
@@ -40,23 +46,42 @@ def analytic(layers: Sequence[Layer], mu: Operand[T], cov: Operand[T]) -> Moment
 
     Notes
     -----
-    Each layer is `fastmoments.affine_moments` or `fastmoments.residual_moments`. One layer with an
-    activation, and affine layers around it, are exact. The only approximation comes before every further
-    activation, where a Gaussian of the same mean and covariance replaces the distribution.
+    It is `fastmoments.propagate` of the list, with any leading dimensions. One layer with an activation, and
+    affine layers around it, are exact. The only approximation comes before every further activation, where a
+    Gaussian of the same mean and covariance replaces the distribution.
 
     References
     ----------
     Kuang & Lin, arXiv 2601.22307, section 3.
     """
+    arrays = arrays_of(layers)
+    plan = plan_of({"mu": mu, "cov": cov, **arrays})
+    words = framework_of(plan)
+    mean, full = words.vector_and_matrix(plan, mu, cov)
+    with words.arithmetic(plan):
+        through = _layer_by_layer if plan.framework == "dask" else _through_graph
+        found = through(checked(layers, words.to_arrays(plan, arrays), mean.shape[-1]), mean, full)
+        return Moments(*(words.result(plan, x) for x in found))
+
+
+def _through_graph(layers: Sequence[Layer], mu: Any, cov: Any) -> tuple[Any, Any]:
+    *batch, n = mu.shape
+    rows = math.prod(batch)
+    # the limit protects from networks with more features than one thinks, and a list says how many it has
+    mean, full = propagate(layers, mu.reshape(rows, n), cov.reshape(rows, n, n), limit=sys.maxsize)
+    return mean.reshape(*batch, *mean.shape[1:]), full.reshape(*batch, *full.shape[1:])
+
+
+def _layer_by_layer(layers: Sequence[Layer], mu: Any, cov: Any) -> tuple[Any, Any]:
+    """Do the same for Dask arrays, for which the graph's readings have no words: they reshape covariances."""
     moments: tuple[Any, Any] = mu, cov
-    steps(layers, gaussian(*moments)[0].shape[-1])  # for messages that name the layer
     for layer in layers:
         parameters: list[Any] = list(layer)
         if isinstance(layer, Affine):
             moments = affine_moments(*moments, *parameters)
         else:
             moments = residual_moments(parameters[0], *moments, *parameters[1:])
-    return Moments(*moments)
+    return moments
 
 
 def linearise(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments[FloatArray]:

@@ -1,39 +1,20 @@
-"""Networks as lists of layers: their checks, and their values at points."""
+"""Networks as lists of layers in float64, and their values at points."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels import custom
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import Custom
 
 FloatArray = NDArray[np.float64]
-
-
-class Affine(NamedTuple):
-    """The layer ``weight @ x + bias``; the fields are those of `fastmoments.affine_moments`."""
-
-    weight: ArrayLike
-    bias: ArrayLike | None = None
-
-
-class Residual(NamedTuple):
-    """The layer ``f(A @ x + b) + C @ x + d``; the fields are those of `fastmoments.residual_moments`."""
-
-    activation: Any
-    A: ArrayLike
-    b: ArrayLike | None = None
-    C: ArrayLike | Literal["identity"] | None = None
-    d: ArrayLike | None = None
-
-
-Layer = Affine | Residual
 
 
 class Step(NamedTuple):
@@ -48,53 +29,21 @@ class Step(NamedTuple):
 
 def steps(layers: Sequence[Layer], width: int) -> list[Step]:
     """Convert the layers to steps; raise unless they fit each other and an input of `width` numbers."""
-    if not layers:
-        raise ValueError("layers: expected at least one layer, got none")
-    result = []
-    for position, layer in enumerate(layers):
-        step = _step(layer, f"layers[{position}]", width)
-        result.append(step)
-        width = len(step.d)
-    return result
+    arrays = {name: np.asarray(value, dtype=np.float64) for name, value in arrays_of(layers).items()}
+    return [_step(layer) for layer in checked(layers, arrays, width)]
 
 
-def _step(layer: Layer, name: str, width: int) -> Step:
+def _step(layer: Any) -> Step:
     if isinstance(layer, Affine):
-        weight = _matrix(layer.weight, f"{name}.weight", (None, width))
-        return Step(None, None, np.zeros(0), weight, _vector(layer.bias, f"{name}.bias", len(weight)))
-    if not isinstance(layer, Residual):
-        raise TypeError(f"{name}: expected Affine or Residual, got {type(layer).__name__}")
-    A = _matrix(layer.A, f"{name}.A", (None, width))
-    b, d = (_vector(value, f"{name}.{field}", len(A)) for field, value in (("b", layer.b), ("d", layer.d)))
-    return Step(layer.activation, A, b, _skip(layer.C, f"{name}.C", A.shape), d)
+        weight: Any = layer.weight
+        return Step(None, None, np.zeros(0), weight, _or_zeros(layer.bias, len(weight)))
+    n = len(layer.A)
+    skip = np.eye(n) if isinstance(layer.C, str) else layer.C
+    return Step(layer.activation, layer.A, _or_zeros(layer.b, n), skip, _or_zeros(layer.d, n))
 
 
-def _skip(C: ArrayLike | None, name: str, shape: tuple[int, int]) -> FloatArray | None:
-    if C is None:
-        return None
-    if not isinstance(C, str):
-        return _matrix(C, name, shape)
-    if C != "identity" or shape[0] != shape[1]:
-        raise ValueError(f'{name}: expected a matrix {shape}, None, or "identity" for square A, got {C!r}')
-    return np.eye(shape[0])
-
-
-def _matrix(value: ArrayLike, name: str, shape: tuple[int | None, int]) -> FloatArray:
-    matrix = np.asarray(value, dtype=np.float64)
-    rows, columns = shape
-    if matrix.ndim != 2 or matrix.shape[1] != columns or rows not in (None, len(matrix)):
-        expected = f"({'m' if rows is None else rows}, {columns})"
-        raise ValueError(f"{name}: expected shape {expected}, got {matrix.shape}")
-    return matrix
-
-
-def _vector(value: ArrayLike | None, name: str, length: int) -> FloatArray:
-    if value is None:
-        return np.zeros(length)
-    vector = np.asarray(value, dtype=np.float64)
-    if vector.shape != (length,):
-        raise ValueError(f"{name}: expected shape ({length},), got {vector.shape}")
-    return vector
+def _or_zeros(vector: Any, length: int) -> FloatArray:
+    return np.zeros(length) if vector is None else vector
 
 
 def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:

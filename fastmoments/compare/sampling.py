@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import qmc
 
 from fastmoments.compare.gaussians import square_root
-from fastmoments.compare.networks import FloatArray, Layer, Step, gaussian, is_stochastic, steps, value
+from fastmoments.compare.networks import FloatArray, Step, gaussian, is_stochastic, steps, value
+from fastmoments.layer_lists import Layer
 from fastmoments.results import Moments
 
 # Repetitions; their scatter gives the standard errors, with a relative error of 1 / sqrt(2 * 15) = 18 %.

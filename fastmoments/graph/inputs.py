@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fastmoments.dispatch import Plan, plan_of
+from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.frameworks import Framework, framework_of
+from fastmoments.layer_lists import arrays_of, is_list
 
 Array = Any
 
@@ -42,43 +43,59 @@ class Inputs(NamedTuple):
         return 1.0 * words.xp.broadcast_to(value, (self.rows, *value.shape[1:]))
 
 
-def inputs_of(model: Any, mu: Any, cov: Any, covariance: str) -> Inputs:
-    """Check the arguments of `propagate`."""
-    if cov is None:
+def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
+    """Check the arguments of `propagate`; with None for `covariance` the means alone."""
+    if cov is None and (covariance is not None or _is_distribution(mu)):
         mu, cov = _of_distribution(mu, covariance)
     mus, arguments, names = _parts(mu, "mu", model)
-    is_full = covariance == "full"
-    spreads, _, spread_names = ([cov], None, ["cov"]) if is_full else _parts(cov, "cov")
+    spreads, spread_names = _spreads(cov, covariance)
     named = dict(zip((*names, *spread_names), (*mus, *spreads), strict=True))
-    module = getattr(sys.modules.get("torch"), "nn", None)
-    for name, value in named.items():
-        if module is not None and isinstance(model, module.Module) and not hasattr(value, "is_meta"):
-            raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use torch.as_tensor")
-        _check_kind(name, value)
-    plan = plan_of(named)
+    layers = arrays_of(model) if is_list(model) else {}
+    _check_kinds(model, named)
+    plan = plan_of(named | layers)
+    # models of PyTorch and JAX have a dtype of their own, and inputs of any shape
+    of_vectors = bool(layers) or plan.framework == "numpy"
+    if not of_vectors:
+        _check_floats(named)
+        plan = plan._replace(compute=plan.result)
     words = framework_of(plan)
-    arrays = words.to_arrays(plan._replace(compute=plan.result), named)
+    arrays = words.to_arrays(plan, named)
     mus, spreads = [arrays[name] for name in names], [arrays[name] for name in spread_names]
-    if is_full:
+    if covariance == "full" and not of_vectors:
         single = spreads[0].ndim == 2 and spreads[0].shape[-1] == sum(map(_elements, mus))
     else:
         single = all(x.ndim == 1 for x in mus)
     if single:
         mus, spreads = [x[None] for x in mus], [x[None] for x in spreads]
     _check_rows(names, mus)
-    if is_full:
-        full = _checked_covariance(words, mus, spreads[0])
-        return Inputs(plan, mus, full, [], single, arguments)
-    variances = _checked_variances(words, mus, spreads, spread_names, covariance)
-    return Inputs(plan, mus, None, variances, single, arguments)
+    full = _checked_covariance(words, mus, spreads[0]) if covariance == "full" else None
+    is_diagonal = covariance not in ("full", None)
+    variances = _checked_variances(words, mus, spreads, spread_names, covariance) if is_diagonal else []
+    return Inputs(plan, mus, full, variances, single, arguments)
 
 
-def _of_distribution(mu: Any, covariance: str) -> tuple[Any, Any]:
-    """Mean and covariance of a distribution of PyTorch."""
+def _is_distribution(mu: Any) -> bool:
     torch = sys.modules.get("torch")
-    if torch is None or not isinstance(mu, torch.distributions.MultivariateNormal):
-        raise TypeError("cov: expected the covariance of mu, or a torch.distributions.MultivariateNormal as mu alone")
+    return torch is not None and isinstance(mu, torch.distributions.MultivariateNormal)
+
+
+def _of_distribution(mu: Any, covariance: str | None) -> tuple[Any, Any]:
+    """Mean and covariance of a distribution of PyTorch."""
+    if not _is_distribution(mu):
+        raise TypeError(
+            "cov: expected the covariance of mu, or a torch.distributions.MultivariateNormal as mu alone"
+        )
     return mu.mean, mu.covariance_matrix if covariance == "full" else mu.variance
+
+
+def _spreads(cov: Any, covariance: str | None) -> tuple[list[Any], list[str]]:
+    """The covariance, or the variances of every input, and their names."""
+    if covariance is None:
+        return [], []
+    if covariance == "full":
+        return [cov], ["cov"]
+    spreads, _, names = _parts(cov, "cov")
+    return spreads, names
 
 
 def _parts(value: Any, name: str, model: Any = None) -> tuple[list[Any], Any, list[str]]:
@@ -105,12 +122,20 @@ def _takes(model: Any, named: Mapping[str, Any]) -> bool:
     return True
 
 
-def _check_kind(name: str, value: Any) -> None:
-    dtype = str(getattr(value, "dtype", "float64"))
-    if "float" not in dtype:
-        raise TypeError(f"{name}: expected real numbers in floating point, got {dtype}")
-    if getattr(value, "ndim", 1) == 0:
-        raise ValueError(f"{name}: expected an input or a batch of them, got a scalar")
+def _check_kinds(model: Any, named: Named) -> None:
+    module = getattr(sys.modules.get("torch"), "nn", None)
+    for name, value in named.items():
+        if module is not None and isinstance(model, module.Module) and not hasattr(value, "is_meta"):
+            raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use torch.as_tensor")
+        if getattr(value, "ndim", 0 if isinstance(value, int | float) else 1) == 0:
+            raise ValueError(f"{name}: expected an input or a batch of them, got a scalar")
+
+
+def _check_floats(named: Named) -> None:
+    for name, value in named.items():
+        dtype = str(getattr(value, "dtype", "float64"))
+        if "float" not in dtype:
+            raise TypeError(f"{name}: expected real numbers in floating point, got {dtype}")
 
 
 def _elements(array: Array) -> int:
@@ -137,7 +162,7 @@ def _checked_covariance(words: Framework[Any], mus: Sequence[Array], cov: Array)
 
 
 def _checked_variances(
-    words: Framework[Any], mus: Sequence[Array], variances: Sequence[Array], names: Sequence[str], covariance: str
+    words: Framework[Any], mus: Sequence[Array], variances: Sequence[Array], names: Sequence[str], covariance: Any
 ) -> list[Array]:
     if len(variances) != len(mus):
         raise ValueError(f"cov: expected {len(mus)} arrays of variances as mu has, got {len(variances)}")

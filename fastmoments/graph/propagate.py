@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from fastmoments.frameworks import Framework, framework_of
+from fastmoments.graph.frontends import layers, sklearn
 from fastmoments.graph.inputs import Inputs, inputs_of
 from fastmoments.graph.nodes import Graph
 from fastmoments.graph.order import check_sizes, steps_of
@@ -14,6 +15,7 @@ from fastmoments.graph.readings.diagonal import Diagonal
 from fastmoments.graph.readings.full import Full
 from fastmoments.graph.readings.hybrid import Hybrid
 from fastmoments.graph.rewrite import rewrite
+from fastmoments.layer_lists import is_list
 from fastmoments.results import Marginals, Moments, MomentsBound
 
 Covariance = Literal["full", "diagonal", "hybrid"]
@@ -39,15 +41,27 @@ def propagate(
     words = framework_of(inputs.plan)
     with words.arithmetic(inputs.plan):
         graph = graph_of(model, inputs, rules or {})
-        return _read(graph, inputs, words, covariance, bound, limit)
+        found = _read(graph, inputs, words, covariance, bound, limit)
+        # where float16 is computed in float32
+        rounds = inputs.plan.compute != inputs.plan.result
+        return type(found)(*(words.result(inputs.plan, x) for x in found)) if rounds else found
 
 
 def graph_of(model: Any, inputs: Inputs, rules: Mapping[type, Callable[..., Any]]) -> Graph:
-    """Return the graph of a model of the inputs' library."""
+    """Return the graph of a model of the inputs' library, or of any library's."""
+    if is_list(model):
+        return layers.graph_of(model, inputs)
+    if sklearn.is_estimator(model):
+        return sklearn.graph_of(model, inputs, rules)
     if inputs.plan.framework == "torch":
         from fastmoments.graph.frontends import torch
 
         return torch.graph_of(model, inputs.means, inputs.arguments, rules)
+    if inputs.plan.framework == "numpy":
+        raise TypeError(
+            "model: for NumPy arrays expected a list of fm.compare.Affine and fm.compare.Residual, or a fitted model "
+            f"of scikit-learn, got {type(model).__name__}"
+        )
     raise TypeError(f"mu: there are no networks of {inputs.plan.framework} arrays; use PyTorch's, JAX's or NumPy's")
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastmoments.graph.nodes import Node
+from fastmoments.graph.frontends.rules import Rule as Rule
+from fastmoments.graph.frontends.rules import rule_of
 
-Rule = Callable[..., Node]  # of a module and nodes of its inputs
 Stop = Callable[..., Any]
 
 # Wrappers that compute what the module inside computes, and the attribute that has it
@@ -42,8 +42,7 @@ def rules_of(model: Any, rules: Mapping[type, Rule]) -> dict[nn.Module, Rule]:
     """The modules that have a rule: of `rules`, or a method `__fastmoments__` of their class."""
     found: dict[nn.Module, Rule] = {}
     for module in model.modules() if isinstance(model, nn.Module) else ():
-        rule = next((rules[base] for base in type(module).__mro__ if base in rules), None)
-        rule = rule or getattr(type(module), "__fastmoments__", None)
+        rule = rule_of(module, rules)
         if rule is not None:
             found[module] = rule
     return found
