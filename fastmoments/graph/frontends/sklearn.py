@@ -186,8 +186,8 @@ def _clipped(x: Node, low: float, high: float, name: str) -> Node:
     """Return x clipped to [low, high]: low + relu(x - low) - relu(x - high)."""
 
     def above(bound: float) -> Node:
-        shifted = Node(Sum(lambda y: y - bound, (1.0,)), (x,), x.shape, name)
-        return Node(Activation(ReLU()), (shifted,), x.shape, name)
+        shifted = Node(Sum(lambda y: y - bound, (1.0,)), (x,), x.shape, f"{name}: minus {bound:g}")
+        return Node(Activation(ReLU()), (shifted,), x.shape, f"{name}: above {bound:g}")
 
     rule = Sum(lambda one, two: low + one - two, (1.0, -1.0))
-    return Node(rule, (above(low), above(high)), x.shape, name)
+    return Node(rule, (above(low), above(high)), x.shape, f"{name}: clip")

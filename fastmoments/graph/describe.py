@@ -1,0 +1,147 @@
+"""What `propagate` would do with a model: `describe` lists its steps, and says what each keeps exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from fastmoments.dispatch import Plan
+from fastmoments.frameworks import framework_of
+from fastmoments.graph.inputs import inputs_of
+from fastmoments.graph.nodes import Activation, Affine, Graph, Input, Node, Shape, Sum
+from fastmoments.graph.order import Step, steps_of
+from fastmoments.graph.propagate import graph_of
+from fastmoments.graph.rewrite import rewrite
+from fastmoments.parameters import of_neurons
+from fastmoments_kernels.custom import Custom
+
+KINDS: dict[type, str] = {Input: "input", Affine: "affine", Sum: "sum"}
+TITLES = ("step", "value", "kind", "shape", "moments", "")
+
+
+class Value(NamedTuple):
+    """One value of a network: the step that makes it, its name, its kind, its shape and how its moments come.
+
+    `kind` is "input", "affine", "sum" or the name of an activation. `moments` is "given", "exact", "exact to" a
+    tolerance or "closure". `note` says which values meet in it, or how many are computed together.
+    """
+
+    step: int
+    name: str
+    kind: str
+    shape: Shape
+    moments: str
+    note: str
+
+
+class Description(NamedTuple):
+    """The values of a network in the order in which they are computed.
+
+    `largest` is the value with most features, and `bytes` the size of its covariance, for the whole batch.
+    """
+
+    plan: Plan
+    rows: int
+    single: bool
+    values: list[Value]
+    largest: Value
+    bytes: int
+
+    def __str__(self) -> str:
+        batch = "one input" if self.single else f"a batch of {self.rows}"
+        lines = [TITLES, *((str(v.step), v.name, v.kind, str(v.shape), v.moments, v.note) for v in self.values)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        head = f"{self.plan.framework} arrays on {self.plan.device}, computed in {self.plan.compute}, {batch}"
+        peak = f"largest: {self.largest.name}, {self.largest.shape}, with a covariance of {_size(self.bytes)}"
+        return "\n".join([head, *table, peak])
+
+
+def describe(
+    model: Any, mu: Any, cov: Any = None, *, rules: Mapping[type, Callable[..., Any]] | None = None
+) -> Description:
+    """List what `propagate` would compute for a model and an input, without computing it.
+
+    Parameters
+    ----------
+    model : a model as `propagate` takes it.
+    mu : array or arrays as `propagate` takes them, (n,) for one input or (batch, ...); only shapes count.
+    cov : the covariance, which tells one input of several dimensions from a batch; None for vectors and batches.
+    rules : rules of your own, as for `propagate`.
+
+    Returns
+    -------
+    Description
+        `values` in order, the `largest` of them and the `bytes` of its covariance; printed, it is a table. Values of
+        one step are activations that are computed together, with all covariances between them. Their moments are
+
+        * "exact" : affine maps and sums given their inputs, and activations of Gaussian values;
+        * "exact to 1e-10" : such activations without a closed form, by quadrature to that tolerance;
+        * "closure" : activations of values that are not Gaussian, and count as Gaussian here.
+
+    Raises
+    ------
+    TypeError, ValueError : as `propagate` does, for models and inputs that it refuses.
+
+    Examples
+    --------
+    >>> import numpy as np, fastmoments as fm
+    >>> layers = [fm.compare.Residual("relu", np.eye(2), C="identity"), fm.compare.Residual("tanh", np.ones((3, 2)))]
+    >>> print(fm.describe(layers, np.zeros((5, 2))))
+    numpy arrays on cpu, computed in float64, a batch of 5
+    step  value         kind    shape  moments
+    0     input         input   (2,)   given
+    1     layers[0]: A  affine  (2,)   exact
+    2     layers[0]: f  relu    (2,)   exact
+    3     layers[0]     sum     (2,)   exact    of layers[0]: f and input
+    4     layers[1]: A  affine  (3,)   exact
+    5     layers[1]: f  tanh    (3,)   closure
+    largest: layers[1]: A, (3,), with a covariance of 360 bytes
+    """
+    inputs = inputs_of(model, mu, cov, None if cov is None else "full")
+    with framework_of(inputs.plan).arithmetic(inputs.plan):
+        graph = rewrite(graph_of(model, inputs, rules or {}), whole_sums=False)
+    nodes, values = _values(graph)
+    largest = max(range(len(nodes)), key=lambda k: nodes[k].size)
+    size = inputs.rows * nodes[largest].size ** 2 * inputs.means[0].itemsize
+    return Description(inputs.plan, inputs.rows, inputs.single, values, values[largest], size)
+
+
+def _values(graph: Graph) -> tuple[list[Node], list[Value]]:
+    nodes, values, gaussian = [], [], dict[Node, bool]()
+    for number, step in enumerate(steps_of(graph)):
+        for node in step:
+            before = all(gaussian[source] for source in node.inputs)
+            rule = node.rule
+            # products with random weights are not Gaussian
+            gaussian[node] = before and not isinstance(rule, Activation) and getattr(rule, "own", None) is None
+            nodes.append(node)
+            if isinstance(rule, Activation):
+                kind, moments = _kind(rule.activation), _moments(rule.activation, before)
+            else:
+                kind, moments = KINDS[type(rule)], "given" if isinstance(rule, Input) else "exact"
+            values.append(Value(number, node.name, kind, node.shape, moments, _note(node, step)))
+    return nodes, values
+
+
+def _kind(activation: Any) -> str:
+    if isinstance(activation, str):
+        return activation
+    return getattr(activation, "__name__", type(activation).__name__)
+
+
+def _moments(activation: Any, of_gaussian: bool) -> str:
+    if not of_gaussian:
+        return "closure"
+    name, _ = of_neurons(activation)
+    return f"exact to {name.tol:g}" if isinstance(name, Custom) else "exact"
+
+
+def _note(node: Node, step: Step) -> str:
+    sources = dict.fromkeys(node.inputs)
+    met = f"of {' and '.join(source.name for source in sources)}" if len(sources) > 1 else ""
+    return f"one of {len(step)} together" if len(step) > 1 else met
+
+
+def _size(count: int) -> str:
+    return f"{count:,} bytes" if count < 2**20 else f"{count / 2**20:,.0f} MB"
