@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastmoments.dispatch import Plan, plan_of
-from fastmoments.frameworks import Framework, framework_of
+from fastmoments.frameworks import Words, words_of
 
 Array = Any
 
@@ -33,7 +33,7 @@ class Inputs(NamedTuple):
         """The number of inputs in the batch."""
         return len(self.means[0])
 
-    def of_all_rows(self, words: Framework[Any], value: Array) -> Array:
+    def of_all_rows(self, words: Words[Any], value: Array) -> Array:
         """Return what may be one for the whole batch for every input in it."""
         if self.single:
             return value[0]
@@ -56,7 +56,7 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str) -> Inputs:
             raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use torch.as_tensor")
         _check_kind(name, value)
     plan = plan_of(named)
-    words = framework_of(plan)
+    words = words_of(plan)
     arrays = words.to_arrays(plan._replace(compute=plan.result), named)
     mus, spreads = [arrays[name] for name in names], [arrays[name] for name in spread_names]
     if is_full:
@@ -77,7 +77,9 @@ def _of_distribution(mu: Any, covariance: str) -> tuple[Any, Any]:
     """Mean and covariance of a distribution of PyTorch."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(mu, torch.distributions.MultivariateNormal):
-        raise TypeError("cov: expected the covariance of mu, or a torch.distributions.MultivariateNormal as mu alone")
+        raise TypeError(
+            "cov: expected the covariance of mu, or a torch.distributions.MultivariateNormal as mu alone"
+        )
     return mu.mean, mu.covariance_matrix if covariance == "full" else mu.variance
 
 
@@ -123,7 +125,7 @@ def _check_rows(names: Sequence[str], mus: Sequence[Array]) -> None:
             raise ValueError(f"{name}: expected a batch of {len(mus[0])} as {names[0]} has, got {len(mu)}")
 
 
-def _checked_covariance(words: Framework[Any], mus: Sequence[Array], cov: Array) -> Array:
+def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array) -> Array:
     rows, features = len(mus[0]), sum(math.prod(mu.shape[1:]) for mu in mus)
     if cov.ndim == 2 and tuple(cov.shape) == (features, features):
         cov = cov[None]
@@ -137,7 +139,7 @@ def _checked_covariance(words: Framework[Any], mus: Sequence[Array], cov: Array)
 
 
 def _checked_variances(
-    words: Framework[Any], mus: Sequence[Array], variances: Sequence[Array], names: Sequence[str], covariance: str
+    words: Words[Any], mus: Sequence[Array], variances: Sequence[Array], names: Sequence[str], covariance: str
 ) -> list[Array]:
     if len(variances) != len(mus):
         raise ValueError(f"cov: expected {len(mus)} arrays of variances as mu has, got {len(variances)}")

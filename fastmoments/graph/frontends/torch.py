@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from torch.utils import _pytree as pytree
 from fastmoments.graph.frontends.torch_affine import AFFINE, affine_of
 from fastmoments.graph.frontends.torch_calls import Call, Constants
 from fastmoments.graph.frontends.torch_elementwise import KNOWN, MULTIPLES, SUMS, arithmetic_of, elementwise_of
+from fastmoments.graph.frontends.torch_entries import Earlier, Entry, Leaf, Ref, RefusalError
 from fastmoments.graph.frontends.torch_modules import Rule, rules_of, stopping, unwrapped
 from fastmoments.graph.frontends.torch_runs import EXAMPLES, operations_of
-from fastmoments.graph.frontends.torch_trace import Earlier, Entry, Leaf, Looks, Recorder, Ref, Refusal
-from fastmoments.graph.nodes import Affine, Graph, Input, Node, evaluate
+from fastmoments.graph.frontends.torch_trace import Looks, Recorder
+from fastmoments.graph.nodes import Graph, Input, Node, evaluate
 
 NAMES = {*AFFINE, *KNOWN, *MULTIPLES, *SUMS}
 HINTS = {
@@ -41,7 +43,7 @@ def graph_of(model: Any, mus: Sequence[Tensor], arguments: Any, rules: Mapping[t
             traced = pool.submit(_traced, model, likes, arguments, rules).result()
     else:
         traced = _traced(model, mus, arguments, rules)
-    return _graph(model, *traced, rules)
+    return _graph(traced, rules_of(model, rules), mus[0].detach())
 
 
 def check_kinds(model: Any, mus: Sequence[Tensor]) -> None:
@@ -103,14 +105,16 @@ def _run(
     own = rules_of(model, rules)
 
     def stop(module: nn.Module) -> Any:
-        return lambda *args: recorder.leaf(module, names[id(module)] or "model", args, _value_of(own[module], module, args))
+        return lambda *args: recorder.leaf(
+            module, names[id(module)] or "model", args, _value_of(own[module], module, args)
+        )
 
     args, kwargs = arguments(inputs)
     try:
         with torch.no_grad(), stopping(own, stop), Looks(recorder), recorder:
             out, tree = pytree.tree_flatten(model(*args, **kwargs))
             refs = [recorder.ref_of(x) if isinstance(x, Tensor) and recorder.depends(x) else x for x in out]
-    except Refusal as error:
+    except RefusalError as error:
         raise error.kind(str(error)) from None
     except Exception as error:
         _explain(recorder, inputs, error)
@@ -143,7 +147,7 @@ def _value_of(rule: Rule, module: nn.Module, args: Any) -> Any:
 
 def _generators() -> Any:
     """The states of the generators that a model may draw from without an operation of PyTorch."""
-    python, numpy = random.getstate()[1], np.random.get_state(legacy=False)["state"]  # type: ignore[call-overload]
+    python, numpy = random.getstate()[1], np.random.get_state(legacy=False)["state"]
     return python[0], python[-1], int(numpy["key"][0]), numpy["pos"]
 
 
@@ -153,7 +157,7 @@ def _name_who_draws(model: Any, inputs: Sequence[Tensor], arguments: Any, rules:
 
     def watch(path: str) -> None:
         if _generators() != before:
-            raise Refusal(TypeError, f"{path}: {_DRAWS}")
+            raise RefusalError(TypeError, f"{path}: {_DRAWS}")
         last[0] = path
 
     _run(model, inputs, arguments, rules, watch=watch)
@@ -161,15 +165,15 @@ def _name_who_draws(model: Any, inputs: Sequence[Tensor], arguments: Any, rules:
 
 
 _DRAWS = (
-    "the model draws random numbers of Python or NumPy, of which one draw would be kept: call model.eval(), or give "
-    "what draws a rule (docs/networks.md)"
+    "the model draws random numbers of Python or NumPy, of which one draw would be kept: call model.eval(), or "
+    "give what draws a rule (docs/networks.md)"
 )
 
 
-def _graph(model: Any, operations: list[Any], outputs: list[Any], tree: Any, rules: Mapping[type, Rule]) -> Graph:
+def _graph(traced: Any, own: Mapping[nn.Module, Rule], mu: Tensor) -> Graph:
+    operations, outputs, tree = traced
     constants, nodes = Constants(operations), dict[Ref, Node]()
     inputs: list[Node] = []
-    own = rules_of(model, rules)
     for k, operation in enumerate(operations):
         if operation is not None and operation.depends:
             for j, layout in enumerate(operation.layouts):
@@ -197,7 +201,7 @@ def _graph(model: Any, operations: list[Any], outputs: list[Any], tree: Any, rul
         pairs = zip(layouts, values, strict=True)
         return pytree.tree_unflatten([x[0] if single else layout.native(x) for layout, x in pairs], tree)
 
-    return Graph(inputs, found, rebuild, numbers, custom, torch)
+    return Graph(inputs, found, rebuild, numbers, partial(_rows, mu), custom, torch)
 
 
 def _node(call: Call, output: int, shape: tuple[int, ...]) -> Node:
@@ -228,6 +232,12 @@ def numbers(function: Any, x: Any) -> Any:
     """A scalar function's values of NumPy's numbers."""
     with torch.no_grad():
         return function(torch.from_numpy(np.ascontiguousarray(x))).double().numpy()
+
+
+def _rows(like: Tensor, function: Any, x: Any) -> Any:
+    """The values of a map of rows at NumPy's numbers."""
+    with torch.no_grad():
+        return function(torch.from_numpy(x).to(like.device, like.dtype)).double().numpy(force=True)
 
 
 def custom(function: Any) -> Any:

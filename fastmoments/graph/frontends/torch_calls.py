@@ -1,4 +1,4 @@
-"""Recorded operations as functions of rows, and the constants among them, computed when they are first asked for."""
+"""Recorded operations as functions of rows, and the constants among them, computed when they are asked for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fastmoments.graph.frontends.torch_runs import Operation, Sized, refs_of
-from fastmoments.graph.frontends.torch_trace import Ref
+from fastmoments.graph.frontends.torch_entries import Ref, refs_of, tensors_of
+from fastmoments.graph.frontends.torch_runs import Operation, Sized
 from fastmoments.graph.nodes import Map, Node
 
 Change = Callable[[Any], Any]
@@ -112,7 +112,7 @@ class Call:
         """Whether an argument is an input of the operation, or has one."""
         return _has_input(self.argument(name))
 
-    def map(self, output: int, /, given: dict[str, Any] | None = None, **changes: Change) -> Map:
+    def map(self, output: int, given: dict[str, Any] | None = None, /, **changes: Any) -> Map:
         """The operation as a function of rows of its inputs.
 
         Constant arguments may be changed, by name; others that are `given` are those of the schema.
@@ -126,7 +126,7 @@ class Call:
         layouts, out, constants = self.layouts, self.operation.layouts[output], self.constants
         function = BY_VALUE.get(self.operation.function, self.operation.function)
 
-        def value(*rows: Tensor) -> Tensor:
+        def value(*rows: Tensor) -> Any:
             count = len(rows[0])
             given = [layout.native(x) for layout, x in zip(layouts, rows, strict=True)]
             found = function(*resolve(args, count, given, constants), **resolve(kwargs, count, given, constants))
@@ -137,14 +137,14 @@ class Call:
     def scalar(self) -> Map | None:
         """The operation on numbers, (m,) in float64; None if a constant has several elements."""
         refs = list(refs_of((self.args, self.kwargs)))
-        constants = [self.constants.value(ref, 1) for ref in refs] + _tensors((self.args, self.kwargs))
+        constants = [self.constants.value(ref, 1) for ref in refs] + tensors_of((self.args, self.kwargs))
         if any(isinstance(x, Tensor) and x.numel() != 1 for x in constants):
             return None
         function = self.operation.function
 
-        def value(*numbers: Tensor) -> Tensor:
+        def value(*numbers: Tensor) -> Any:
             args, kwargs = (resolve(x, 1, numbers, self.constants) for x in (self.args, self.kwargs))
-            found = function(*_as_numbers(args, numbers), **_as_numbers(kwargs, numbers))
+            found: Any = function(*_as_numbers(args, numbers), **_as_numbers(kwargs, numbers))
             return found[0] if isinstance(found, tuple) else found
 
         return value
@@ -152,7 +152,7 @@ class Call:
     def learned(self) -> bool:
         """Whether a constant has a gradient."""
         constants = [self.constants.value(ref, 1) for ref in refs_of((self.args, self.kwargs))]
-        return any(getattr(x, "requires_grad", False) for x in (*constants, *_tensors((self.args, self.kwargs))))
+        return any(getattr(x, "requires_grad", False) for x in (*constants, *tensors_of((self.args, self.kwargs))))
 
 
 def _has_input(x: Any) -> bool:
@@ -164,14 +164,6 @@ def _changed(x: Any, change: Change) -> Any:
     if isinstance(x, _Given):
         return x
     return [_changed(y, change) for y in x] if type(x) in (list, tuple) else _Changed(x, change)
-
-
-def _tensors(x: Any) -> list[Tensor]:
-    if isinstance(x, Tensor):
-        return [x]
-    if isinstance(x, dict):
-        return _tensors(list(x.values()))
-    return [y for z in x for y in _tensors(z)] if type(x) in (list, tuple) else []
 
 
 def _as_numbers(x: Any, given: Sequence[Tensor]) -> Any:

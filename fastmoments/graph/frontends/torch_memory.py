@@ -28,7 +28,7 @@ class Memory:
 
 def geometry_of(tensor: Tensor) -> Geometry:
     """Where in its memory a tensor's elements are."""
-    return tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
+    return tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset())
 
 
 def length_of(tensor: Tensor) -> int:
@@ -64,5 +64,3 @@ def filled(value: Any, shape: Sequence[int], dtype: torch.dtype, device: torch.d
     if isinstance(value, Tensor):
         return value.to(dtype).expand(tuple(shape))
     return torch.full(tuple(shape), value, dtype=dtype, device=device)
-
-

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fastmoments.graph.frontends.torch_trace import Entry, Ref
+from fastmoments.graph.frontends.torch_entries import Entry, Ref, refs_of
 
 ROWS = (2, 3)  # of the two runs
 # The examples of the second run that the first has: in an order that neither a shift, a reversal nor a sum over
@@ -82,7 +81,7 @@ class Operation:
     path: str
     depends: bool
     sized: bool
-    layouts: list[Layout | None]  # None where nothing reads the result
+    layouts: list[Any]  # a Layout, or None where nothing reads the result
     dtypes: list[Any]
 
 
@@ -97,7 +96,12 @@ def operations_of(two: list[Entry], three: list[Entry], outputs: list[Any]) -> l
     for k in range(max(len(two), len(three))):
         pair = [run[k] if k < len(run) else None for run in (two, three)]
         one, other = pair
-        if one is None or other is None or one.function != other.function or one.kwargs.keys() != other.kwargs.keys():
+        if (
+            one is None
+            or other is None
+            or one.function != other.function
+            or one.kwargs.keys() != other.kwargs.keys()
+        ):
             path = next(entry.path for entry in pair if entry is not None)
             raise TypeError(
                 f"{path}: the model takes another way for three inputs than for two: what it does depends on the "
@@ -124,7 +128,9 @@ def _operation(one: Entry, other: Entry, before: list[Any], needed: set[Ref], k:
     sized = any(_is_sized(x, before) for x in (*args, *kwargs.values()))
     layouts: list[Layout | None] = []
     if one.depends:
-        inherited = [before[ref.entry].layouts[ref.output] for ref in refs_of((args, kwargs)) if _known(ref, before)]
+        inherited = [
+            before[ref.entry].layouts[ref.output] for ref in refs_of((args, kwargs)) if _known(ref, before)
+        ]
         pairs = enumerate(zip(one.values, other.values, strict=True))
         layouts = [_layout(where, *pair, inherited) if Ref(k, j) in needed else None for j, pair in pairs]
     dtypes = [getattr(value, "dtype", None) for value in one.values]
@@ -135,17 +141,6 @@ def _operation(one: Entry, other: Entry, before: list[Any], needed: set[Ref], k:
 
 def _known(ref: Ref, before: list[Any]) -> bool:
     return bool(before[ref.entry].depends)
-
-
-def refs_of(value: Any) -> Iterator[Ref]:
-    """All Refs in nested arguments."""
-    if isinstance(value, Ref):
-        yield value
-    elif isinstance(value, dict):
-        yield from refs_of(tuple(value.values()))
-    elif isinstance(value, list | tuple):
-        for x in value:
-            yield from refs_of(x)
 
 
 def _is_sized(value: Any, before: list[Any]) -> bool:
@@ -181,7 +176,11 @@ def _merged(where: tuple[str, str], one: Any, other: Any) -> Any:
 def _layout(where: tuple[str, str], one: Tensor, other: Tensor, inherited: list[Layout]) -> Layout:
     """Where the rows are: where both runs have the same values of the same examples."""
     differ = [d for d, (m, n) in enumerate(zip(one.shape, other.shape, strict=False)) if m != n]
-    if one.ndim != other.ndim or len(differ) != 1 or ROWS[1] * one.shape[differ[0]] != ROWS[0] * other.shape[differ[0]]:
+    if (
+        one.ndim != other.ndim
+        or len(differ) != 1
+        or ROWS[1] * one.shape[differ[0]] != ROWS[0] * other.shape[differ[0]]
+    ):
         raise ValueError(MIXES.format(*where))
     dim = differ[0]
     own = one.shape[dim] // ROWS[0]

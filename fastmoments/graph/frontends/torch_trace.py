@@ -1,22 +1,23 @@
 """One run of a PyTorch model, recorded at the level of ATen, where every operation of a tensor passes.
 
-The model runs on examples whose values count only for what hooks see. Sizes are numbers, in-place operators and views
-are followed, parametrisations and hooks run. Nothing is computed with gradients here: constants are recorded like
-everything else and computed afterwards.
+The model runs on examples whose values count only for what hooks see. Sizes are numbers, in-place operators and
+views are followed, parametrisations and hooks run. Nothing is computed with gradients here: constants are recorded
+like everything else and computed afterwards.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fastmoments.graph.frontends.torch_callers import in_hook, innermost
+from fastmoments.graph.frontends.torch_entries import Earlier, Entry, Leaf, Ref, RefusalError, refs_of, tensors_of
 from fastmoments.graph.frontends.torch_memory import (
     Memory,
     copied,
@@ -28,7 +29,6 @@ from fastmoments.graph.frontends.torch_memory import (
     share_memory,
 )
 
-CALL = nn.Module._call_impl.__code__
 LOOKS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__, torch.Tensor.__dlpack__}
 # Products of which every row of the result comes from a row of one argument: its position
 ROW_BY_ROW = {"mm": 0, "addmm": 1, "convolution": 0}
@@ -43,44 +43,6 @@ DEPENDS = "what the model does depends on values of its input, not on their shap
 ADVICE = "call model.eval(), give what draws a rule (docs/networks.md), or propagate the parts before and after it"
 
 
-class Refusal(Exception):
-    """An error of ours inside the model: Python swallows TypeErrors inside operators."""
-
-    def __init__(self, kind: type[Exception], message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-class Ref(NamedTuple):
-    """A result of an earlier entry."""
-
-    entry: int
-    output: int
-
-
-class Leaf(NamedTuple):
-    """A module that has a rule of its own, in place of a function."""
-
-    module: nn.Module
-
-
-@dataclass
-class Entry:
-    """One operation: its function, its arguments with Refs for recorded tensors, and its results' values.
-
-    `names` are those of the positional arguments.
-    """
-
-    function: Any
-    name: str
-    args: list[Any]
-    kwargs: dict[str, Any]
-    path: str
-    depends: bool
-    values: list[Any]
-    names: tuple[str, ...] = ()
-
-
 @dataclass
 class _Mark:
     """What is known of a tensor: its value's Ref, and the memory it looks at, up to which write."""
@@ -90,14 +52,6 @@ class _Mark:
     memory: Memory
     depends: bool
     seen: int
-
-
-class Earlier(NamedTuple):
-    """The entries of another run, and the rows of each of its values that the present run has, out of how many."""
-
-    entries: list[Entry]
-    rows: tuple[int, ...]
-    count: int
 
 
 class Recorder(TorchDispatchMode):
@@ -114,15 +68,15 @@ class Recorder(TorchDispatchMode):
         earlier: Earlier | None = None,
         watch: Callable[[str], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names, self.known, self.earlier, self.watch = names, known, earlier, watch
         self.entries: list[Entry] = []
-        self.refused: Refusal | None = None
+        self.refused: RefusalError | None = None
         self.paused = False
 
-    def refuse(self, kind: type[Exception], message: str) -> Refusal:
+    def refuse(self, kind: type[Exception], message: str) -> RefusalError:
         """Return an error that counts even if the model catches it."""
-        error = Refusal(kind, message)
+        error = RefusalError(kind, message)
         self.refused = self.refused or error
         return error
 
@@ -158,31 +112,14 @@ class Recorder(TorchDispatchMode):
     def depends(self, *values: Any) -> bool:
         """Whether a tensor among the values comes from the model's input."""
         found = False
-        for x in _tensors(values):
+        for x in tensors_of(values):
             if self.ref_of(x) is not None:
                 found = x._fastmoments.depends or found  # type: ignore[attr-defined]
         return found
 
     def path(self) -> str:
         """The innermost module that is being called."""
-        frame: Any = sys._getframe(1)
-        while frame is not None:
-            if frame.f_code is CALL:
-                name = self.names.get(id(frame.f_locals["self"]))
-                if name is not None:
-                    return name or "model"
-            frame = frame.f_back
-        return "model"
-
-    def in_hook(self) -> bool:
-        """Whether a hook of a module calls, rather than its forward."""
-        frame, inner = sys._getframe(1), None
-        while frame is not None:
-            if frame.f_code.co_name in ("_call_impl", "inner") and "torch/nn/modules" in frame.f_code.co_filename:
-                forward = getattr(getattr(frame.f_locals.get("self"), "forward", None), "__code__", None)
-                return inner is not None and inner.f_code not in (CALL, forward)
-            frame, inner = frame.f_back, frame  # type: ignore[assignment]
-        return False
+        return innermost(self.names)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, name = kwargs or {}, func.overloadpacket.__name__
@@ -207,7 +144,7 @@ class Recorder(TorchDispatchMode):
         names = tuple(argument.name for argument in func._schema.arguments[: len(args)])
         out = self._taken_over(name, args)
         out = func(*args, **kwargs) if out is None else out
-        if not _tensors(out):
+        if not tensors_of(out):
             return out
         if name == "as_strided":
             x, wanted = given[0][0], geometry_of(out)
@@ -261,7 +198,7 @@ class Recorder(TorchDispatchMode):
         """Append an entry, and mark its results."""
         self.entries.append(entry)
         entry.values = list(out) if isinstance(out, list | tuple) else [out]
-        before = _tensors(given)
+        before = tensors_of(given)
         for k, value in enumerate(entry.values):
             if isinstance(value, Tensor):
                 memory = self._memory(value, before)
@@ -285,7 +222,7 @@ class Recorder(TorchDispatchMode):
         looked = torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
         if name in ("index", "masked_select", "index_put"):  # a known mask has a known number of elements
             depends = self.depends(args[1:2])
-        if depends and (looked or name in ("_local_scalar_dense", "equal", "is_nonzero")) and not self.in_hook():
+        if depends and (looked or name in ("_local_scalar_dense", "equal", "is_nonzero")) and not in_hook():
             raise self.refuse(TypeError, f"{self.path()}: {name}: {DEPENDS}; use torch.where or write it without")
 
     def _write(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
@@ -306,7 +243,7 @@ class Recorder(TorchDispatchMode):
                 "model.eval(), or write it without",
             )
         function, given, options, names = self._function_of(func, name, args, kwargs)
-        depends = any(self.entries[ref.entry].depends for ref in _refs((given, options)))
+        depends = any(self.entries[ref.entry].depends for ref in refs_of((given, options)))
         memory = mark.memory
         memory.keep_values()
         out = func(*args, **kwargs)
@@ -333,26 +270,6 @@ class Recorder(TorchDispatchMode):
         return function, *given, tuple(argument.name for argument in func._schema.arguments[: len(args)])
 
 
-def _tensors(value: Any) -> list[Tensor]:
-    """All tensors in nested arguments."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    return [tensor for x in value for tensor in _tensors(x)]
-
-
-def _refs(value: Any) -> list[Ref]:
-    """All Refs in nested arguments."""
-    if isinstance(value, Ref):
-        return [value]
-    if isinstance(value, dict):
-        return _refs(list(value.values()))
-    return [ref for x in value for ref in _refs(x)] if isinstance(value, list | tuple) else []
-
-
 class Looks(TorchFunctionMode):
     """Refuse what takes a tensor's values to Python without an operation."""
 
@@ -361,7 +278,7 @@ class Looks(TorchFunctionMode):
         self.recorder = recorder
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in LOOKS and not self.recorder.paused and self.recorder.depends(args) and not self.recorder.in_hook():
+        if func in LOOKS and not self.recorder.paused and self.recorder.depends(args) and not in_hook():
             path = self.recorder.path()
             raise self.recorder.refuse(TypeError, f"{path}: {func.__name__}: {DEPENDS}; write it in PyTorch")
         return func(*args, **(kwargs or {}))
