@@ -66,9 +66,9 @@ def _traced(model: Any, mus: Sequence[Tensor], arguments: Any, rules: Mapping[ty
     examples = _examples(mus)
     before = _generators()
     # the run of which the first input is the first row comes first, for hooks that look
-    three = _run(model, examples, arguments, rules)
+    three = run_of(model, examples, arguments, rules)
     earlier = Earlier(three[0], EXAMPLES, len(examples[0]))
-    two = _run(model, [x[list(EXAMPLES)] for x in examples], arguments, rules, earlier)
+    two = run_of(model, [x[list(EXAMPLES)] for x in examples], arguments, rules, earlier)
     if _generators() != before:
         _name_who_draws(model, [x[list(EXAMPLES)] for x in examples], arguments, rules)
     return operations_of(two[0], three[0], three[1]), *three[1:]
@@ -87,7 +87,7 @@ def _examples(mus: Sequence[Tensor]) -> list[Tensor]:
     return found
 
 
-def _run(
+def run_of(
     model: Any,
     inputs: Sequence[Tensor],
     arguments: Any,
@@ -160,7 +160,7 @@ def _name_who_draws(model: Any, inputs: Sequence[Tensor], arguments: Any, rules:
             raise RefusalError(TypeError, f"{path}: {_DRAWS}")
         last[0] = path
 
-    _run(model, inputs, arguments, rules, watch=watch)
+    run_of(model, inputs, arguments, rules, watch=watch)
     raise TypeError(f"{last[0]}: {_DRAWS}")
 
 
