@@ -171,7 +171,8 @@ def with_partials(
     function: Callable[..., Tensor], partials: Callable[..., tuple[Tensor, ...]], arrays: tuple[Tensor, ...]
 ) -> Tensor:
     """Compute function(*arrays), element by element, with the derivatives partials(*arrays) along each."""
-    tensors: tuple[Tensor, ...] = tuple(torch.broadcast_tensors(*arrays))  # type: ignore[no-untyped-call]
+    shape = shapes.broadcast({str(i): array.shape for i, array in enumerate(arrays)})
+    tensors = tuple(_expanded(array, shape) for array in arrays)
     if torch.compiler.is_compiling() or not is_tracked(*tensors):
         return function(*tensors)
     value: Tensor = torch_rules.with_partials(function, partials, *tensors)
