@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from ctypes import string_at
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from fastmoments.graph.frontends.torch_calls import Call, Constants
 from fastmoments.graph.frontends.torch_elementwise import KNOWN, MULTIPLES, SUMS, arithmetic_of, elementwise_of
 from fastmoments.graph.frontends.torch_entries import Earlier, Entry, Leaf, Ref, RefusalError
 from fastmoments.graph.frontends.torch_modules import Rule, rules_of, stopping, unwrapped
-from fastmoments.graph.frontends.torch_runs import EXAMPLES, operations_of
+from fastmoments.graph.frontends.torch_runs import operations_of, taken
 from fastmoments.graph.frontends.torch_trace import Looks, Recorder
 from fastmoments.graph.nodes import Graph, Input, Node, evaluate
 
@@ -67,23 +68,20 @@ def _traced(model: Any, mus: Sequence[Tensor], arguments: Any, rules: Mapping[ty
     before = _generators()
     # the run of which the first input is the first row comes first, for hooks that look
     three = run_of(model, examples, arguments, rules)
-    earlier = Earlier(three[0], EXAMPLES, len(examples[0]))
-    two = run_of(model, [x[list(EXAMPLES)] for x in examples], arguments, rules, earlier)
+    two = run_of(model, list(map(taken, examples)), arguments, rules, Earlier(three[0], taken))
     if _generators() != before:
-        _name_who_draws(model, [x[list(EXAMPLES)] for x in examples], arguments, rules)
+        _name_who_draws(model, list(map(taken, examples)), arguments, rules)
     return operations_of(two[0], three[0], three[1]), *three[1:]
 
 
 def _examples(mus: Sequence[Tensor]) -> list[Tensor]:
     """Three examples: the first input, and two around it. Their values tell rows apart, no more."""
-    noise = torch.Generator()
-    noise.manual_seed(0)
     found = []
-    for mu in mus:
+    for k, mu in enumerate(mus):
         first = mu.detach()[:1] if len(mu) else mu.new_zeros(1, *mu.shape[1:])
-        off = torch.randn(3, *mu.shape[1:], generator=noise, dtype=torch.float64).to(mu.device, mu.dtype)
-        off[0] = 0.0
-        found.append((first + off * (1.0 + first.abs())).clone())
+        number = torch.arange(k, k + 2 * first.numel(), dtype=torch.float64)
+        off = torch.sin(number * (number + 1.0)).reshape(2, *mu.shape[1:]).to(mu.device, mu.dtype)
+        found.append(torch.cat([first, first + off * (1.0 + first.abs())]))
     return found
 
 
@@ -147,8 +145,11 @@ def _value_of(rule: Rule, module: nn.Module, args: Any) -> Any:
 
 def _generators() -> Any:
     """The states of the generators that a model may draw from without an operation of PyTorch."""
-    python, numpy = random.getstate()[1], np.random.get_state(legacy=False)["state"]
-    return python[0], python[-1], int(numpy["key"][0]), numpy["pos"]
+    numpy = np.random.get_bit_generator()
+    # 624 words and a position; to ask for the state itself takes 20 times as long
+    is_default = isinstance(numpy, np.random.MT19937)
+    state = string_at(numpy.ctypes.state_address, 2500) if is_default else str(numpy.state)
+    return random.getstate()[1], state
 
 
 def _name_who_draws(model: Any, inputs: Sequence[Tensor], arguments: Any, rules: Mapping[type, Rule]) -> None:

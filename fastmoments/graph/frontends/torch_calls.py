@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -81,16 +81,7 @@ class Call:
         self.inputs = tuple(nodes[ref] for ref in refs)
         self.layouts = [constants.operations[ref.entry].layouts[ref.output] for ref in refs]
         self.dtypes = [constants.operations[ref.entry].dtypes[ref.output] for ref in refs]
-        positions = iter(range(len(refs)))
-
-        def numbered(x: Any) -> Any:
-            if isinstance(x, Ref):
-                return _Given(next(positions)) if x in nodes else x
-            if isinstance(x, dict):
-                return {key: numbered(value) for key, value in x.items()}
-            return [numbered(value) for value in x] if isinstance(x, list | tuple) and type(x) is not Sized else x
-
-        self.args, self.kwargs = numbered(operation.args), numbered(operation.kwargs)
+        self.args, self.kwargs = _numbered((list(operation.args), operation.kwargs), iter(range(len(refs))), nodes)
         self.positions = dict(zip(operation.names, range(len(self.args)), strict=False))
 
     def spread_inputs(self) -> None:
@@ -153,6 +144,17 @@ class Call:
         """Whether a constant has a gradient."""
         constants = [self.constants.value(ref, 1) for ref in refs_of((self.args, self.kwargs))]
         return any(getattr(x, "requires_grad", False) for x in (*constants, *tensors_of((self.args, self.kwargs))))
+
+
+def _numbered(x: Any, positions: Iterator[int], nodes: Mapping[Ref, Node]) -> Any:
+    """Nested arguments with the positions of the operation's inputs, in their order."""
+    if isinstance(x, Ref):
+        return _Given(next(positions)) if x in nodes else x
+    if isinstance(x, dict):
+        return {key: _numbered(value, positions, nodes) for key, value in x.items()}
+    if type(x) in (list, tuple):
+        return [_numbered(value, positions, nodes) for value in x]
+    return x
 
 
 def _has_input(x: Any) -> bool:

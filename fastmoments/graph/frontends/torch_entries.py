@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
+
+
+class Facts(NamedTuple):
+    """What ATen says of an operation: names of its arguments, and whether it writes, draws, looks or moves."""
+
+    name: str
+    names: tuple[str, ...]
+    writes: bool
+    draws: bool
+    looks: bool
+    moves: bool
+
+
+@cache
+def facts_of(func: Any) -> Facts:
+    """The facts of an operation, which take microseconds to look up."""
+    schema, tags, name = func._schema, func.tags, func.overloadpacket.__name__
+    names = tuple(argument.name for argument in schema.arguments)
+    looks = torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
+    looks = looks or name in ("_local_scalar_dense", "equal", "is_nonzero")
+    draws, moves = torch.Tag.nondeterministic_seeded in tags, torch.Tag.inplace_view in tags
+    return Facts(name, names, schema.is_mutable, draws, looks, moves)
 
 
 class RefusalError(Exception):
@@ -47,11 +72,10 @@ class Entry:
 
 
 class Earlier(NamedTuple):
-    """The entries of another run, and the rows of each of its values that the present run has, out of how many."""
+    """The entries of another run, and what takes the present run's rows of its values, if rows come first."""
 
     entries: list[Entry]
-    rows: tuple[int, ...]
-    of: int
+    taken: Callable[[Tensor], Tensor]
 
 
 def tensors_of(value: Any) -> list[Tensor]:
@@ -62,7 +86,7 @@ def tensors_of(value: Any) -> list[Tensor]:
         value = value.values()
     elif not isinstance(value, list | tuple):
         return []
-    return [tensor for x in value for tensor in tensors_of(x)]
+    return [tensor for x in value for tensor in ((x,) if isinstance(x, Tensor) else tensors_of(x))]
 
 
 def refs_of(value: Any) -> list[Ref]:
@@ -71,4 +95,6 @@ def refs_of(value: Any) -> list[Ref]:
         return [value]
     if isinstance(value, dict):
         return refs_of(list(value.values()))
-    return [ref for x in value for ref in refs_of(x)] if isinstance(value, list | tuple) else []
+    if not isinstance(value, list | tuple):
+        return []
+    return [ref for x in value for ref in (refs_of(x) if isinstance(x, tuple | list | dict) else ())]

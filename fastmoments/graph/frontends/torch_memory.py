@@ -36,9 +36,10 @@ def length_of(tensor: Tensor) -> int:
     return tensor.untyped_storage().nbytes() // tensor.element_size()
 
 
-def share_memory(one: Tensor, two: Tensor) -> bool:
-    """Whether two tensors look at one memory."""
-    return bool(one.untyped_storage()._cdata == two.untyped_storage()._cdata)
+def memory_of(tensor: Tensor) -> int:
+    """The number of the memory at which a tensor looks."""
+    number: int = tensor.untyped_storage()._cdata
+    return number
 
 
 def overlaid(old: Tensor, new: Tensor, geometry: Geometry, written: Geometry, length: int) -> Tensor:
