@@ -60,7 +60,7 @@ def cross_cov(
     erf, gelu, gaussian, npn, npn_linear and gaussian_mixture are sums of lines, kinks and bumps and have closed
     forms; so do sin and cos, beside each other and beside bumps (gaussian, npn, npn_linear, gaussian_mixture).
     |error| <= 1e-12 sqrt(Var f Var g) in float64, 64 eps in float32, up to 6 standard deviations from the kinks.
-    They grow like eps / sd around an extremum of gelu or npn_linear, where pieces cancel, and at |rho| = 1 like
+    Errors grow like eps / sd around an extremum of gelu or npn_linear, where pieces cancel, and at |rho| = 1 like
     eps sqrt(1 + tau var) for a bump or smooth step of precision tau (1 for probit and gelu).
 
     Autograd and JAX differentiate it; infinite derivatives at |rho| = 1 are 0, as in `cov_partials`. A

@@ -195,7 +195,11 @@ def test_half_precision_and_autocast_return_the_inputs_dtype():
             "div: a quotient rounded to integers",
             Of(lambda m, x: torch.div(x, 0.5, rounding_mode="floor")),
         ),
-        (TypeError, "model: _local_scalar_dense: what the model does depends on values", Of(lambda m, x: x if x.sum() > 0 else -x)),
+        (
+            TypeError,
+            "model: _local_scalar_dense: what the model does depends on values",
+            Of(lambda m, x: x if x.sum() > 0 else -x),
+        ),
         (ValueError, "model raises for inputs of shape .batch, 4.: TypeError", nn.Bilinear(4, 4, 1)),
         (TypeError, "model: expected a torch.nn.Module or a function of tensors, got .*ReLU", nn.ReLU),
         (TypeError, "model: LayerNorm has no rule", nn.LayerNorm(4).double()),

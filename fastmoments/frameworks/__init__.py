@@ -85,21 +85,6 @@ class Framework(Protocol[A]):
     def symmetric_product(self, left: A, right: A, rounding: Callable[[], A]) -> A:
         """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
 
-    def covariance(self, full: A, rounding: Callable[[], A]) -> A:
-        """Return the mean of both triangles, a covariance, without errors of up to `rounding()`.
-
-        `full` may be overwritten.
-        """
-
-    def plus(self, full: A, other: A, factor: Any) -> A:
-        """Return full + factor * other; `full` may be overwritten."""
-
-    def eye(self, n: int, like: A) -> A:
-        """Return the identity matrix (n, n) of the array's dtype, on its device."""
-
-    def detached(self, x: A) -> A:
-        """Return the array without derivatives."""
-
     def plus_diagonal(self, full: A, vector: A) -> A:
         """Add vector (..., n) to the diagonal of full (..., n, n), which may be overwritten."""
 
@@ -123,6 +108,33 @@ class Framework(Protocol[A]):
 
     def result(self, plan: Plan, value: A) -> A:
         """Return the value in the result's dtype."""
+
+
+class Words(Framework[A], Protocol[A]):
+    """What networks ask of the modules `numpy`, `torch` and `jax` beside: see `fastmoments.graph`."""
+
+    def covariance(self, full: A, rounding: Callable[[], A]) -> A:
+        """Return the mean of both triangles, a covariance, without errors of up to `rounding()`.
+
+        `full` may be overwritten.
+        """
+
+    def plus(self, full: A, other: A, factor: Any) -> A:
+        """Return full + factor * other; `full` may be overwritten."""
+
+    def eye(self, n: int, like: A) -> A:
+        """Return the identity matrix (n, n) of the array's dtype, on its device."""
+
+    def detached(self, x: A) -> A:
+        """Return the array without derivatives."""
+
+
+def words_of(plan: Plan) -> Words[Any]:
+    """Return the module for networks of the plan's arrays."""
+    if plan.framework not in ("numpy", "torch", "jax"):
+        raise TypeError(f"mu: there are no networks of {plan.framework} arrays; use those of PyTorch, JAX or NumPy")
+    words: Words[Any] = framework_of(plan)  # type: ignore[assignment]
+    return words
 
 
 def framework_of(plan: Plan) -> Framework[Any]:

@@ -104,17 +104,20 @@ def covariance(full: Array, rounding: Callable[[], Array]) -> Array:
 
 def plus(full: Array, other: Array, factor: Any) -> Array:
     """Return full + factor * other."""
-    return full + factor * other
+    added: Array = full + factor * other
+    return added
 
 
 def eye(n: int, like: Array) -> Array:
     """Return the identity matrix (n, n) of the array's dtype."""
-    return jnp.eye(n, dtype=like.dtype)
+    identity: Array = jnp.eye(n, dtype=like.dtype)
+    return identity
 
 
 def detached(x: Array) -> Array:
     """Return the array without derivatives."""
-    return jax.lax.stop_gradient(x)
+    constant: Array = jax.lax.stop_gradient(x)
+    return constant
 
 
 def plus_diagonal(full: Array, vector: Array) -> Array:

@@ -171,7 +171,8 @@ def with_partials(
     function: Callable[..., Tensor], partials: Callable[..., tuple[Tensor, ...]], arrays: tuple[Tensor, ...]
 ) -> Tensor:
     """Compute function(*arrays), element by element, with the derivatives partials(*arrays) along each."""
-    tensors: tuple[Tensor, ...] = tuple(torch.broadcast_tensors(*arrays))
+    shape = shapes.broadcast({str(i): array.shape for i, array in enumerate(arrays)})
+    tensors = tuple(_expanded(array, shape) for array in arrays)
     if torch.compiler.is_compiling() or not is_tracked(*tensors):
         return function(*tensors)
     value: Tensor = torch_rules.with_partials(function, partials, *tensors)
@@ -223,15 +224,19 @@ def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
 def times_squares(left: Tensor, matrix: Tensor) -> Tensor:
     """Return left (..., n) times the transpose of matrix (m, n), whose elements are squared."""
     if not is_bare(left, matrix) or left.device.type != "cpu":
-        return left @ (matrix * matrix).mT
-    return products.times_squares(left, matrix, left.new_empty((*left.shape[:-1], len(matrix))))
+        product: Tensor = left @ (matrix * matrix).mT
+        return product
+    out: Tensor = left.new_empty((*left.shape[:-1], len(matrix)))
+    return products.times_squares(left, matrix, out)
 
 
 def plus(full: Tensor, other: Tensor, factor: Any) -> Tensor:
     """Return full + factor * other; it overwrites `full` if nothing tracks the tensors."""
     if not is_bare(full, other, factor) or isinstance(factor, Tensor):
-        return full + factor * other
-    return full.add_(other, alpha=factor)
+        total: Tensor = full + factor * other
+        return total
+    added: Tensor = full.add_(other, alpha=factor)
+    return added
 
 
 def eye(n: int, like: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from fastmoments.dispatch import Plan
-from fastmoments.frameworks import framework_of
+from fastmoments.frameworks import words_of
 from fastmoments.graph.inputs import inputs_of
 from fastmoments.graph.nodes import Activation, Affine, Graph, Input, Node, Shape, Sum
 from fastmoments.graph.order import Step, steps_of
@@ -72,8 +72,8 @@ def describe(
     Returns
     -------
     Description
-        `values` in order, the `largest` of them and the `bytes` of its covariance; printed, it is a table. Values of
-        one step are activations that are computed together, with all covariances between them. Their moments are
+        `values` in order, the `largest` of them and the `bytes` of its covariance; printed, it is a table. Values
+        of one step are activations that are computed together, with all covariances between them. `moments` are
 
         * "exact" : affine maps and sums given their inputs, and activations of Gaussian values;
         * "exact to 1e-10" : such activations without a closed form, by quadrature to that tolerance;
@@ -86,8 +86,9 @@ def describe(
     Examples
     --------
     >>> import numpy as np, fastmoments as fm
-    >>> layers = [fm.compare.Residual("relu", np.eye(2), C="identity"), fm.compare.Residual("tanh", np.ones((3, 2)))]
-    >>> print(fm.describe(layers, np.zeros((5, 2))))
+    >>> first = fm.compare.Residual("relu", np.eye(2), C="identity")
+    >>> second = fm.compare.Residual("tanh", np.ones((3, 2)))
+    >>> print(fm.describe([first, second], np.zeros((5, 2))))
     numpy arrays on cpu, computed in float64, a batch of 5
     step  value         kind    shape  moments
     0     input         input   (2,)   given
@@ -99,7 +100,7 @@ def describe(
     largest: layers[1]: A, (3,), with a covariance of 360 bytes
     """
     inputs = inputs_of(model, mu, cov, None if cov is None else "full")
-    with framework_of(inputs.plan).arithmetic(inputs.plan):
+    with words_of(inputs.plan).arithmetic(inputs.plan):
         graph = rewrite(graph_of(model, inputs, rules or {}), whole_sums=False)
     nodes, values = _values(graph)
     largest = max(range(len(nodes)), key=lambda k: nodes[k].size)

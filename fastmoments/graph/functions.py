@@ -48,13 +48,14 @@ class Function:
     @classmethod
     def composed(cls, node: Node, parts: Sequence[Function]) -> Function:
         """The function of a node of the inputs' functions."""
-        outer, rule, maps = node.scalar, node.rule, [part.scalar for part in parts]
+        outer, rule = node.scalar, node.rule
+        maps: list[Any] = [part.scalar for part in parts]
         crossings = [crossing for part in parts for crossing in part.crossings]
         divisors = [divisor for part in parts for divisor in part.divisors]
         if isinstance(rule, Elementwise):
             # the function breaks where the inner one has these values
             kinks = rule.kinks or kinks_of(rule.activation)
-            crossings += [_composed(lambda x, kink=kink: x - kink, maps) for kink in kinks]  # type: ignore[misc]
+            crossings += [_composed(lambda x, kink=kink: x - kink, maps) for kink in kinks]
             crossings += [] if rule.crossing is None else [_composed(rule.crossing, maps)]
             divisors += maps[-1:] if rule.meaning == "quotient" else []
         learned, slope = node.learned or any(part.learned for part in parts), _lipschitz(rule, parts)

@@ -17,7 +17,7 @@ DEFAULTS = ("abs", "heaviside", "probit", "erf", "gelu", "sin", "cos", "gaussian
 
 
 # Functions that libraries put together of others: kinks and sup |f'|
-NAMED = (
+NAMED: tuple[Any, ...] = (
     (lambda x: x / (1.0 + np.abs(x)), (0.0,), 1.0),  # softsign
     (lambda x: x - np.tanh(x), (), 1.0),  # tanhshrink
 )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastmoments.dispatch import Named, Plan, plan_of
-from fastmoments.frameworks import Framework, framework_of
+from fastmoments.frameworks import Words, words_of
 from fastmoments.layer_lists import arrays_of, is_list
 
 Array = Any
@@ -34,7 +34,7 @@ class Inputs(NamedTuple):
         """The number of inputs in the batch."""
         return len(self.means[0])
 
-    def of_all_rows(self, words: Framework[Any], value: Array) -> Array:
+    def of_all_rows(self, words: Words[Any], value: Array) -> Array:
         """Return what may be one for the whole batch for every input in it."""
         if self.single:
             return value[0]
@@ -58,7 +58,7 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     if not of_vectors:
         _check_floats(named)
         plan = plan._replace(compute=plan.result)
-    words = framework_of(plan)
+    words = words_of(plan)
     arrays = words.to_arrays(plan, named)
     mus, spreads = [arrays[name] for name in names], [arrays[name] for name in spread_names]
     if covariance == "full" and not of_vectors:
@@ -148,7 +148,7 @@ def _check_rows(names: Sequence[str], mus: Sequence[Array]) -> None:
             raise ValueError(f"{name}: expected a batch of {len(mus[0])} as {names[0]} has, got {len(mu)}")
 
 
-def _checked_covariance(words: Framework[Any], mus: Sequence[Array], cov: Array) -> Array:
+def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array) -> Array:
     rows, features = len(mus[0]), sum(math.prod(mu.shape[1:]) for mu in mus)
     if cov.ndim == 2 and tuple(cov.shape) == (features, features):
         cov = cov[None]
@@ -162,7 +162,7 @@ def _checked_covariance(words: Framework[Any], mus: Sequence[Array], cov: Array)
 
 
 def _checked_variances(
-    words: Framework[Any], mus: Sequence[Array], variances: Sequence[Array], names: Sequence[str], covariance: Any
+    words: Words[Any], mus: Sequence[Array], variances: Sequence[Array], names: Sequence[str], covariance: Any
 ) -> list[Array]:
     if len(variances) != len(mus):
         raise ValueError(f"cov: expected {len(mus)} arrays of variances as mu has, got {len(variances)}")

@@ -1,7 +1,7 @@
 """A network as a small graph: every value is a node, and its rule says how it comes from other values.
 
-A node knows neither frameworks nor Gaussians. Its shape is that of one example; arrays of many examples, and rows of
-covariances, are (rows, *shape).
+A node knows neither frameworks nor Gaussians. Its shape is that of one example; arrays of many examples, and rows
+of covariances, are (rows, *shape).
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from fastmoments.signatures import Array
-
-Map = Callable[..., Array]
+Array = Any  # of the library of the front end
+Map = Callable[..., Any]
 Shape = tuple[int, ...]
 
 
@@ -104,14 +103,15 @@ class Graph(NamedTuple):
 
     `rebuild` makes the model's own structure of the outputs' arrays (rows, *shape), without a batch if it is told.
 
-    `numbers` calls a scalar function of the framework's arrays with NumPy's, and `custom` makes of it the function
-    that `fm.Custom` takes. `xp` are the functions of its library.
+    `numbers` calls a scalar function of the framework's arrays with NumPy's, `rows` a map of (rows, *shape), and
+    `custom` makes of a scalar function the one that `fm.Custom` takes. `xp` are the functions of the library.
     """
 
     inputs: Sequence[Node]
     outputs: Sequence[Node]
     rebuild: Callable[[Sequence[Any], bool], Any]
     numbers: Callable[[Map, Any], Any]
+    rows: Callable[[Map, Any], Any]
     custom: Callable[[Map], Map]
     xp: Any
 

@@ -45,6 +45,6 @@ def check_sizes(graph: Graph, limit: int, bytes_of: Callable[[int], int]) -> Non
         if node.size > limit:
             size = bytes_of(node.size) / 2**20
             raise ValueError(
-                f"{node.name}: full covariance of {node.size} features, more than limit={limit}: {size:,.0f} MB for "
-                'this value alone; use covariance="diagonal", or a larger limit'
+                f"{node.name}: full covariance of {node.size} features, more than limit={limit}: {size:,.0f} MB "
+                'for this value alone; use covariance="diagonal", or a larger limit'
             )

@@ -17,7 +17,7 @@ from fastmoments_kernels.catalogue import ReLU
 
 @dataclass(frozen=True)
 class _Local:
-    """A value as a function of one other, the root: whether it is affine, and whether all parts have closed forms."""
+    """A value as a function of one other, the root: whether it is affine, and all its parts have closed forms."""
 
     root: Node
     function: Callable[[], Function]
@@ -94,7 +94,9 @@ class _Rewriting:
             return self._maximum(node, 1.0 if rule.meaning == "maximum" else -1.0)
         of = " and ".join(dict.fromkeys(source.name for source in node.inputs))
         if rule.meaning in ("product", "quotient"):
-            raise TypeError(f"{node.name}: a {rule.meaning} of two values, {of}, is not Gaussian; only multiples are")
+            raise TypeError(
+                f"{node.name}: a {rule.meaning} of two values, {of}, is not Gaussian; only multiples are"
+            )
         raise TypeError(f"{node.name}: it combines {of}, for which it has no rule")
 
     def _activation(self, node: Node, source: Node, function: Function) -> Node:

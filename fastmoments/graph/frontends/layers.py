@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments.frameworks import framework_of
+from fastmoments.frameworks import words_of
 from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Activation, Affine, Graph, Input, Map, Node, Sum
 from fastmoments.layer_lists import Affine as AffineLayer
@@ -16,7 +16,7 @@ from fastmoments.layer_lists import Layer, arrays_of, checked
 
 def graph_of(layers: Sequence[Layer], inputs: Inputs) -> Graph:
     """Return the graph of the layers, one after the other."""
-    words = framework_of(inputs.plan)
+    words = words_of(inputs.plan)
     first = node = vector_input(inputs)
     arrays = words.to_arrays(inputs.plan, arrays_of(layers))
     for k, layer in enumerate(checked(layers, arrays, first.size)):
@@ -44,7 +44,7 @@ def one_to_one(first: Node, last: Node, xp: Any) -> Graph:
     def numbers(function: Map, x: Any) -> Any:
         return np.asarray(function(x))
 
-    return Graph([first], [last], rebuild, numbers, lambda function: function, xp)
+    return Graph([first], [last], rebuild, numbers, numbers, lambda function: function, xp)
 
 
 def dense(node: Node, weight: Any, bias: Any, name: str, weighted: bool = True) -> Node:

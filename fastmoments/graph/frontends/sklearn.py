@@ -69,8 +69,8 @@ class _Reader:
     def regressor(self, model: Any, x: Node, path: str) -> Node:
         if model.out_activation_ != "identity":
             raise TypeError(
-                f"{path or 'model'}: its output is {model.out_activation_} of the last layer, which has no rule; only "
-                'that of loss="squared_error" has one'
+                f"{path or 'model'}: its output is {model.out_activation_} of the last layer, which has no rule; "
+                'only that of loss="squared_error" has one'
             )
         x = self.perceptron(model, x, path)
         if x.size > 1:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from ctypes import string_at
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,11 @@ from torch.utils import _pytree as pytree
 from fastmoments.graph.frontends.torch_affine import AFFINE, affine_of
 from fastmoments.graph.frontends.torch_calls import Call, Constants
 from fastmoments.graph.frontends.torch_elementwise import KNOWN, MULTIPLES, SUMS, arithmetic_of, elementwise_of
+from fastmoments.graph.frontends.torch_entries import Earlier, Entry, Leaf, Ref, RefusalError
 from fastmoments.graph.frontends.torch_modules import Rule, rules_of, stopping, unwrapped
-from fastmoments.graph.frontends.torch_runs import EXAMPLES, operations_of
-from fastmoments.graph.frontends.torch_trace import Earlier, Entry, Leaf, Looks, Recorder, Ref, Refusal
-from fastmoments.graph.nodes import Affine, Graph, Input, Node, evaluate
+from fastmoments.graph.frontends.torch_runs import operations_of, taken
+from fastmoments.graph.frontends.torch_trace import Looks, Recorder
+from fastmoments.graph.nodes import Graph, Input, Node, evaluate
 
 NAMES = {*AFFINE, *KNOWN, *MULTIPLES, *SUMS}
 HINTS = {
@@ -41,7 +44,7 @@ def graph_of(model: Any, mus: Sequence[Tensor], arguments: Any, rules: Mapping[t
             traced = pool.submit(_traced, model, likes, arguments, rules).result()
     else:
         traced = _traced(model, mus, arguments, rules)
-    return _graph(model, *traced, rules)
+    return _graph(traced, rules_of(model, rules), mus[0].detach())
 
 
 def check_kinds(model: Any, mus: Sequence[Tensor]) -> None:
@@ -64,28 +67,25 @@ def _traced(model: Any, mus: Sequence[Tensor], arguments: Any, rules: Mapping[ty
     examples = _examples(mus)
     before = _generators()
     # the run of which the first input is the first row comes first, for hooks that look
-    three = _run(model, examples, arguments, rules)
-    earlier = Earlier(three[0], EXAMPLES, len(examples[0]))
-    two = _run(model, [x[list(EXAMPLES)] for x in examples], arguments, rules, earlier)
+    three = run_of(model, examples, arguments, rules)
+    two = run_of(model, list(map(taken, examples)), arguments, rules, Earlier(three[0], taken))
     if _generators() != before:
-        _name_who_draws(model, [x[list(EXAMPLES)] for x in examples], arguments, rules)
+        _name_who_draws(model, list(map(taken, examples)), arguments, rules)
     return operations_of(two[0], three[0], three[1]), *three[1:]
 
 
 def _examples(mus: Sequence[Tensor]) -> list[Tensor]:
     """Three examples: the first input, and two around it. Their values tell rows apart, no more."""
-    noise = torch.Generator()
-    noise.manual_seed(0)
     found = []
-    for mu in mus:
+    for k, mu in enumerate(mus):
         first = mu.detach()[:1] if len(mu) else mu.new_zeros(1, *mu.shape[1:])
-        off = torch.randn(3, *mu.shape[1:], generator=noise, dtype=torch.float64).to(mu.device, mu.dtype)
-        off[0] = 0.0
-        found.append((first + off * (1.0 + first.abs())).clone())
+        number = torch.arange(k, k + 2 * first.numel(), dtype=torch.float64)
+        off = torch.sin(number * (number + 1.0)).reshape(2, *mu.shape[1:]).to(mu.device, mu.dtype)
+        found.append(torch.cat([first, first + off * (1.0 + first.abs())]))
     return found
 
 
-def _run(
+def run_of(
     model: Any,
     inputs: Sequence[Tensor],
     arguments: Any,
@@ -103,14 +103,16 @@ def _run(
     own = rules_of(model, rules)
 
     def stop(module: nn.Module) -> Any:
-        return lambda *args: recorder.leaf(module, names[id(module)] or "model", args, _value_of(own[module], module, args))
+        return lambda *args: recorder.leaf(
+            module, names[id(module)] or "model", args, _value_of(own[module], module, args)
+        )
 
     args, kwargs = arguments(inputs)
     try:
         with torch.no_grad(), stopping(own, stop), Looks(recorder), recorder:
             out, tree = pytree.tree_flatten(model(*args, **kwargs))
             refs = [recorder.ref_of(x) if isinstance(x, Tensor) and recorder.depends(x) else x for x in out]
-    except Refusal as error:
+    except RefusalError as error:
         raise error.kind(str(error)) from None
     except Exception as error:
         _explain(recorder, inputs, error)
@@ -143,8 +145,11 @@ def _value_of(rule: Rule, module: nn.Module, args: Any) -> Any:
 
 def _generators() -> Any:
     """The states of the generators that a model may draw from without an operation of PyTorch."""
-    python, numpy = random.getstate()[1], np.random.get_state(legacy=False)["state"]  # type: ignore[call-overload]
-    return python[0], python[-1], int(numpy["key"][0]), numpy["pos"]
+    numpy = np.random.get_bit_generator()
+    # 624 words and a position; to ask for the state itself takes 20 times as long
+    is_default = isinstance(numpy, np.random.MT19937)
+    state = string_at(numpy.ctypes.state_address, 2500) if is_default else str(numpy.state)
+    return random.getstate()[1], state
 
 
 def _name_who_draws(model: Any, inputs: Sequence[Tensor], arguments: Any, rules: Mapping[type, Rule]) -> None:
@@ -153,23 +158,23 @@ def _name_who_draws(model: Any, inputs: Sequence[Tensor], arguments: Any, rules:
 
     def watch(path: str) -> None:
         if _generators() != before:
-            raise Refusal(TypeError, f"{path}: {_DRAWS}")
+            raise RefusalError(TypeError, f"{path}: {_DRAWS}")
         last[0] = path
 
-    _run(model, inputs, arguments, rules, watch=watch)
+    run_of(model, inputs, arguments, rules, watch=watch)
     raise TypeError(f"{last[0]}: {_DRAWS}")
 
 
 _DRAWS = (
-    "the model draws random numbers of Python or NumPy, of which one draw would be kept: call model.eval(), or give "
-    "what draws a rule (docs/networks.md)"
+    "the model draws random numbers of Python or NumPy, of which one draw would be kept: call model.eval(), or "
+    "give what draws a rule (docs/networks.md)"
 )
 
 
-def _graph(model: Any, operations: list[Any], outputs: list[Any], tree: Any, rules: Mapping[type, Rule]) -> Graph:
+def _graph(traced: Any, own: Mapping[nn.Module, Rule], mu: Tensor) -> Graph:
+    operations, outputs, tree = traced
     constants, nodes = Constants(operations), dict[Ref, Node]()
     inputs: list[Node] = []
-    own = rules_of(model, rules)
     for k, operation in enumerate(operations):
         if operation is not None and operation.depends:
             for j, layout in enumerate(operation.layouts):
@@ -197,7 +202,7 @@ def _graph(model: Any, operations: list[Any], outputs: list[Any], tree: Any, rul
         pairs = zip(layouts, values, strict=True)
         return pytree.tree_unflatten([x[0] if single else layout.native(x) for layout, x in pairs], tree)
 
-    return Graph(inputs, found, rebuild, numbers, custom, torch)
+    return Graph(inputs, found, rebuild, numbers, partial(_rows, mu), custom, torch)
 
 
 def _node(call: Call, output: int, shape: tuple[int, ...]) -> Node:
@@ -228,6 +233,12 @@ def numbers(function: Any, x: Any) -> Any:
     """A scalar function's values of NumPy's numbers."""
     with torch.no_grad():
         return function(torch.from_numpy(np.ascontiguousarray(x))).double().numpy()
+
+
+def _rows(like: Tensor, function: Any, x: Any) -> Any:
+    """The values of a map of rows at NumPy's numbers."""
+    with torch.no_grad():
+        return function(torch.from_numpy(x).to(like.device, like.dtype)).double().numpy(force=True)
 
 
 def custom(function: Any) -> Any:

@@ -13,16 +13,16 @@ from fastmoments.graph.frontends.torch_calls import Call
 from fastmoments.graph.nodes import Affine, Map, Rule
 
 # Elements keep their order
-SAME_ORDER = "view reshape _unsafe_view _reshape_alias squeeze unsqueeze clone alias lift_fresh".split()
+SAME_ORDER = "view _unsafe_view squeeze unsqueeze clone alias".split()
 # Every element of the result is an element of an input or a constant
-SELECTS = """detach permute transpose t slice select cat stack unbind split split_with_sizes unsafe_split expand flip
-    roll index index_select gather diagonal unfold tril triu repeat im2col pixel_shuffle pixel_unshuffle
-    native_channel_shuffle channel_shuffle masked_select reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
-    replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d
-    _upsample_nearest_exact2d constant_pad_nd where masked_fill slice_scatter select_scatter diagonal_scatter index_put
-    scatter overlay as_strided copy copy_ lift diag_embed take as_strided_scatter fill""".split()
+SELECTS = """detach permute transpose t slice select cat stack unbind split split_with_sizes expand flip roll
+    index index_select gather diagonal unfold tril triu repeat im2col pixel_shuffle pixel_unshuffle
+    channel_shuffle masked_select reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
+    replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d
+    _upsample_nearest_exact1d _upsample_nearest_exact2d constant_pad_nd where masked_fill slice_scatter
+    select_scatter diagonal_scatter index_put scatter overlay as_strided copy diag_embed""".split()
 # Every element is a sum of different elements of an input
-ADDS = "sum cumsum col2im trace index_add scatter_add".split()
+ADDS = "sum cumsum col2im index_add scatter_add".split()
 JOINS = ("cat", "stack", "where")
 # Averages of windows, all weights of one result alike
 AVERAGES = "mean avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d".split()
@@ -36,7 +36,6 @@ WEIGHTED = {
     "mm": (("self", "mat2"), ()),
     "bmm": (("self", "mat2"), ()),
     "mv": (("self", "vec"), ()),
-    "dot": (("self", "tensor"), ()),
     "addmm": (("mat1", "mat2", "alpha"), ("self",)),
     "addmv": (("mat", "vec", "alpha"), ("self",)),
     "baddbmm": (("batch1", "batch2", "alpha"), ("self",)),
@@ -44,7 +43,9 @@ WEIGHTED = {
     "addcmul": (("tensor1", "tensor2", "value"), ("self",)),
     "linear": (("weight",), ("bias",)),
 }
-SCALED = "native_batch_norm _native_batch_norm_legit_no_training _native_batch_norm_legit cudnn_batch_norm".split()
+# Batch norm with known statistics, by one name on CPUs and others elsewhere
+SCALED_ELSEWHERE = ("_native_batch_norm_legit_no_training", "_native_batch_norm_legit", "cudnn_batch_norm")
+SCALED = ("native_batch_norm", *SCALED_ELSEWHERE)
 AFFINE = {*SAME_ORDER, *SELECTS, *ADDS, *AVERAGES, *OF_CHANNELS, *WEIGHTED, *SCALED, "_to_copy"}
 
 
@@ -104,9 +105,7 @@ def _constants(call: Call) -> list[str]:
 def _check_condition(call: Call) -> None:
     for name in ("condition", "mask", "index", "indices"):
         if call.is_input(name):
-            raise TypeError(
-                f"{call.label}: its {name} is a value of the network, for which it has no rule; only known ones have"
-            )
+            raise TypeError(f"{call.label}: its {name} is a value of the network, for which it has no rule")
 
 
 def _check_rounding(call: Call) -> None:
@@ -193,7 +192,13 @@ def _matrix(call: Call) -> Tensor | None:
     """The weights (m, n), where the operation is x -> weights x for every row."""
     names = {"addmm": ("mat1", "mat2"), "mm": ("self", "mat2")}.get(call.name)
     layout = call.layouts[0]
-    if names is None or not call.is_input(names[0]) or len(call.inputs) > 1 or not layout.leads or layout.inner != 1:
+    if (
+        names is None
+        or not call.is_input(names[0])
+        or len(call.inputs) > 1
+        or not layout.leads
+        or layout.inner != 1
+    ):
         return None
     if (call.argument("alpha", 1), call.argument("beta", 1)) != (1, 1):
         return None

@@ -1,15 +1,15 @@
-"""Recorded operations as functions of rows, and the constants among them, computed when they are first asked for."""
+"""Recorded operations as functions of rows, and the constants among them, computed when they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fastmoments.graph.frontends.torch_runs import Operation, Sized, refs_of
-from fastmoments.graph.frontends.torch_trace import Ref
+from fastmoments.graph.frontends.torch_entries import Ref, refs_of, tensors_of
+from fastmoments.graph.frontends.torch_runs import Operation, Sized
 from fastmoments.graph.nodes import Map, Node
 
 Change = Callable[[Any], Any]
@@ -81,16 +81,7 @@ class Call:
         self.inputs = tuple(nodes[ref] for ref in refs)
         self.layouts = [constants.operations[ref.entry].layouts[ref.output] for ref in refs]
         self.dtypes = [constants.operations[ref.entry].dtypes[ref.output] for ref in refs]
-        positions = iter(range(len(refs)))
-
-        def numbered(x: Any) -> Any:
-            if isinstance(x, Ref):
-                return _Given(next(positions)) if x in nodes else x
-            if isinstance(x, dict):
-                return {key: numbered(value) for key, value in x.items()}
-            return [numbered(value) for value in x] if isinstance(x, list | tuple) and type(x) is not Sized else x
-
-        self.args, self.kwargs = numbered(operation.args), numbered(operation.kwargs)
+        self.args, self.kwargs = _numbered((list(operation.args), operation.kwargs), iter(range(len(refs))), nodes)
         self.positions = dict(zip(operation.names, range(len(self.args)), strict=False))
 
     def spread_inputs(self) -> None:
@@ -112,7 +103,7 @@ class Call:
         """Whether an argument is an input of the operation, or has one."""
         return _has_input(self.argument(name))
 
-    def map(self, output: int, /, given: dict[str, Any] | None = None, **changes: Change) -> Map:
+    def map(self, output: int, given: dict[str, Any] | None = None, /, **changes: Any) -> Map:
         """The operation as a function of rows of its inputs.
 
         Constant arguments may be changed, by name; others that are `given` are those of the schema.
@@ -126,7 +117,7 @@ class Call:
         layouts, out, constants = self.layouts, self.operation.layouts[output], self.constants
         function = BY_VALUE.get(self.operation.function, self.operation.function)
 
-        def value(*rows: Tensor) -> Tensor:
+        def value(*rows: Tensor) -> Any:
             count = len(rows[0])
             given = [layout.native(x) for layout, x in zip(layouts, rows, strict=True)]
             found = function(*resolve(args, count, given, constants), **resolve(kwargs, count, given, constants))
@@ -137,14 +128,14 @@ class Call:
     def scalar(self) -> Map | None:
         """The operation on numbers, (m,) in float64; None if a constant has several elements."""
         refs = list(refs_of((self.args, self.kwargs)))
-        constants = [self.constants.value(ref, 1) for ref in refs] + _tensors((self.args, self.kwargs))
+        constants = [self.constants.value(ref, 1) for ref in refs] + tensors_of((self.args, self.kwargs))
         if any(isinstance(x, Tensor) and x.numel() != 1 for x in constants):
             return None
         function = self.operation.function
 
-        def value(*numbers: Tensor) -> Tensor:
+        def value(*numbers: Tensor) -> Any:
             args, kwargs = (resolve(x, 1, numbers, self.constants) for x in (self.args, self.kwargs))
-            found = function(*_as_numbers(args, numbers), **_as_numbers(kwargs, numbers))
+            found: Any = function(*_as_numbers(args, numbers), **_as_numbers(kwargs, numbers))
             return found[0] if isinstance(found, tuple) else found
 
         return value
@@ -152,7 +143,18 @@ class Call:
     def learned(self) -> bool:
         """Whether a constant has a gradient."""
         constants = [self.constants.value(ref, 1) for ref in refs_of((self.args, self.kwargs))]
-        return any(getattr(x, "requires_grad", False) for x in (*constants, *_tensors((self.args, self.kwargs))))
+        return any(getattr(x, "requires_grad", False) for x in (*constants, *tensors_of((self.args, self.kwargs))))
+
+
+def _numbered(x: Any, positions: Iterator[int], nodes: Mapping[Ref, Node]) -> Any:
+    """Nested arguments with the positions of the operation's inputs, in their order."""
+    if isinstance(x, Ref):
+        return _Given(next(positions)) if x in nodes else x
+    if isinstance(x, dict):
+        return {key: _numbered(value, positions, nodes) for key, value in x.items()}
+    if type(x) in (list, tuple):
+        return [_numbered(value, positions, nodes) for value in x]
+    return x
 
 
 def _has_input(x: Any) -> bool:
@@ -164,14 +166,6 @@ def _changed(x: Any, change: Change) -> Any:
     if isinstance(x, _Given):
         return x
     return [_changed(y, change) for y in x] if type(x) in (list, tuple) else _Changed(x, change)
-
-
-def _tensors(x: Any) -> list[Tensor]:
-    if isinstance(x, Tensor):
-        return [x]
-    if isinstance(x, dict):
-        return _tensors(list(x.values()))
-    return [y for z in x for y in _tensors(z)] if type(x) in (list, tuple) else []
 
 
 def _as_numbers(x: Any, given: Sequence[Tensor]) -> Any:

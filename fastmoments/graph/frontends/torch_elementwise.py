@@ -11,10 +11,10 @@ import torch
 from fastmoments.graph.frontends.torch_affine import squared
 from fastmoments.graph.frontends.torch_calls import Call
 from fastmoments.graph.nodes import Affine, Elementwise, Node, Rule, Sum, spread
-from fastmoments_kernels.catalogue import GELU, Abs, Cos, Erf, LeakyReLU, Probit, ReLU, Sin
+from fastmoments_kernels.catalogue import GELU, Abs, Cos, Erf, LeakyReLU, ReLU, Sin
 
-SUMS = ("add", "sub", "rsub", "neg", "positive")
-MULTIPLES = ("mul", "div", "true_divide")
+SUMS = ("add", "sub", "rsub", "neg")
+MULTIPLES = ("mul", "div")
 Known = dict[str, Any]  # activation, kinks, lipschitz, crossing, meaning
 
 
@@ -98,13 +98,11 @@ KNOWN: dict[str, Callable[[Call], Known]] = {
     "leaky_relu": _leaky,
     "_prelu_kernel": _prelu,
     "rrelu_with_noise": _rrelu,
-    "rrelu": _rrelu,
     "gelu": _gelu,
     "abs": _as(activation=Abs()),
     "sin": _as(activation=Sin()),
     "cos": _as(activation=Cos()),
     "erf": _as(activation=Erf()),
-    "special_ndtr": _as(activation=Probit()),
     "tanh": _as(activation="tanh"),
     "sigmoid": _as(activation="sigmoid"),
     "silu": _as(activation="silu"),
@@ -132,7 +130,6 @@ KNOWN: dict[str, Callable[[Call], Known]] = {
     "log1p": _as(),
     "sqrt": _as(),
     "rsqrt": _as(),
-    "square": _as(),
     "pow": _pow,
     "reciprocal": _as(meaning="quotient"),
     "maximum": _extreme("maximum"),
@@ -171,8 +168,8 @@ def arithmetic_of(call: Call, shape: tuple[int, ...]) -> tuple[Rule, tuple[Node,
 
 
 def _factors(call: Call) -> tuple[Any, ...]:
-    if call.name in ("neg", "positive"):
-        return (-1.0 if call.name == "neg" else 1.0,)
+    if call.name == "neg":
+        return (-1.0,)
     alpha = call.argument("alpha", 1)
     one, two = (-alpha, 1.0) if call.name == "rsub" else (1.0, -alpha if call.name == "sub" else alpha)
     factors = [(name, factor) for name, factor in (("self", one), ("other", two)) if call.is_input(name)]

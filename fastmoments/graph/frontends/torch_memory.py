@@ -28,7 +28,7 @@ class Memory:
 
 def geometry_of(tensor: Tensor) -> Geometry:
     """Where in its memory a tensor's elements are."""
-    return tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
+    return tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset())
 
 
 def length_of(tensor: Tensor) -> int:
@@ -36,9 +36,10 @@ def length_of(tensor: Tensor) -> int:
     return tensor.untyped_storage().nbytes() // tensor.element_size()
 
 
-def share_memory(one: Tensor, two: Tensor) -> bool:
-    """Whether two tensors look at one memory."""
-    return bool(one.untyped_storage()._cdata == two.untyped_storage()._cdata)
+def memory_of(tensor: Tensor) -> int:
+    """The number of the memory at which a tensor looks."""
+    number: int = tensor.untyped_storage()._cdata
+    return number
 
 
 def overlaid(old: Tensor, new: Tensor, geometry: Geometry, written: Geometry, length: int) -> Tensor:
@@ -64,5 +65,3 @@ def filled(value: Any, shape: Sequence[int], dtype: torch.dtype, device: torch.d
     if isinstance(value, Tensor):
         return value.to(dtype).expand(tuple(shape))
     return torch.full(tuple(shape), value, dtype=dtype, device=device)
-
-

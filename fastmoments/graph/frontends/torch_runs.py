@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fastmoments.graph.frontends.torch_trace import Entry, Ref
+from fastmoments.graph.frontends.torch_entries import Entry, Ref, refs_of
 
 ROWS = (2, 3)  # of the two runs
-# The examples of the second run that the first has: in an order that neither a shift, a reversal nor a sum over
-# rows before or behind leaves unnoticed
-EXAMPLES = (1, 0)
 CLOSE = {torch.float64: 1e-8}  # products of other sizes round otherwise
 DIFFERS = (
     "{}: {}: a number or a constant differs from one run of the model to the next: it is random, a value of the "
@@ -82,8 +78,18 @@ class Operation:
     path: str
     depends: bool
     sized: bool
-    layouts: list[Layout | None]  # None where nothing reads the result
+    layouts: list[Any]  # a Layout, or None where nothing reads the result
     dtypes: list[Any]
+
+
+def taken(x: Tensor) -> Tensor:
+    """The rows of the second run's value (3 k, ...) that the first run has: the second example and the first.
+
+    Neither a shift of rows, a reversal nor a sum over rows before or behind goes unnoticed in this order.
+    """
+    if len(x) == ROWS[1]:
+        return x[: ROWS[0]].flip(0)
+    return x.reshape(ROWS[1], -1, *x.shape[1:])[: ROWS[0]].flip(0).reshape(-1, *x.shape[1:])
 
 
 def operations_of(two: list[Entry], three: list[Entry], outputs: list[Any]) -> list[Operation | None]:
@@ -97,24 +103,32 @@ def operations_of(two: list[Entry], three: list[Entry], outputs: list[Any]) -> l
     for k in range(max(len(two), len(three))):
         pair = [run[k] if k < len(run) else None for run in (two, three)]
         one, other = pair
-        if one is None or other is None or one.function != other.function or one.kwargs.keys() != other.kwargs.keys():
+        if (
+            one is None
+            or other is None
+            or one.function != other.function
+            or one.kwargs.keys() != other.kwargs.keys()
+        ):
             path = next(entry.path for entry in pair if entry is not None)
             raise TypeError(
                 f"{path}: the model takes another way for three inputs than for two: what it does depends on the "
                 "batch's size or on values of its input, or it is random"
             )
         found.append(_operation(one, other, found, needed, k) if k in entries else None)
+        # not needed any more; they would be kept by cycles, for their tensors know the run
+        one.values = other.values = []
     return found
 
 
 def _needed(entries: list[Entry], outputs: list[Any]) -> set[Ref]:
     """The results that the outputs depend on, and the inputs."""
-    needed = set(refs_of(outputs))
+    needed = set(refs_of(outputs)) | {Ref(k, 0) for k, entry in enumerate(entries) if entry.function is None}
+    read = {ref.entry for ref in needed}
     for k in range(len(entries) - 1, -1, -1):
-        if entries[k].function is None:
-            needed.add(Ref(k, 0))
-        if any(ref.entry == k for ref in needed):
-            needed |= set(refs_of((entries[k].args, entries[k].kwargs)))
+        if k in read:
+            found = refs_of((entries[k].args, entries[k].kwargs))
+            needed.update(found)
+            read.update(ref.entry for ref in found)
     return needed
 
 
@@ -124,28 +138,17 @@ def _operation(one: Entry, other: Entry, before: list[Any], needed: set[Ref], k:
     sized = any(_is_sized(x, before) for x in (*args, *kwargs.values()))
     layouts: list[Layout | None] = []
     if one.depends:
-        inherited = [before[ref.entry].layouts[ref.output] for ref in refs_of((args, kwargs)) if _known(ref, before)]
+        inherited = [
+            before[ref.entry].layouts[ref.output] for ref in refs_of((args, kwargs)) if _known(ref, before)
+        ]
         pairs = enumerate(zip(one.values, other.values, strict=True))
         layouts = [_layout(where, *pair, inherited) if Ref(k, j) in needed else None for j, pair in pairs]
     dtypes = [getattr(value, "dtype", None) for value in one.values]
-    # the values are not needed any more
-    one.values = other.values = []
     return Operation(one.function, one.name, args, kwargs, one.names, one.path, one.depends, sized, layouts, dtypes)
 
 
 def _known(ref: Ref, before: list[Any]) -> bool:
     return bool(before[ref.entry].depends)
-
-
-def refs_of(value: Any) -> Iterator[Ref]:
-    """All Refs in nested arguments."""
-    if isinstance(value, Ref):
-        yield value
-    elif isinstance(value, dict):
-        yield from refs_of(tuple(value.values()))
-    elif isinstance(value, list | tuple):
-        for x in value:
-            yield from refs_of(x)
 
 
 def _is_sized(value: Any, before: list[Any]) -> bool:
@@ -181,7 +184,11 @@ def _merged(where: tuple[str, str], one: Any, other: Any) -> Any:
 def _layout(where: tuple[str, str], one: Tensor, other: Tensor, inherited: list[Layout]) -> Layout:
     """Where the rows are: where both runs have the same values of the same examples."""
     differ = [d for d, (m, n) in enumerate(zip(one.shape, other.shape, strict=False)) if m != n]
-    if one.ndim != other.ndim or len(differ) != 1 or ROWS[1] * one.shape[differ[0]] != ROWS[0] * other.shape[differ[0]]:
+    if (
+        one.ndim != other.ndim
+        or len(differ) != 1
+        or ROWS[1] * one.shape[differ[0]] != ROWS[0] * other.shape[differ[0]]
+    ):
         raise ValueError(MIXES.format(*where))
     dim = differ[0]
     own = one.shape[dim] // ROWS[0]
@@ -189,14 +196,16 @@ def _layout(where: tuple[str, str], one: Tensor, other: Tensor, inherited: list[
     likely = [(layout.dim, layout.outer, layout.inner) for layout in inherited]
     layouts.sort(key=lambda layout: (layout.dim, layout.outer, layout.inner) not in likely)  # stable
     for layout in layouts:
-        rows, wanted = layout.rows(one, ROWS[0]), layout.rows(other, ROWS[1])[list(EXAMPLES)]
+        rows, wanted = layout.rows(one, ROWS[0]), taken(layout.rows(other, ROWS[1]))
         if _close(rows, wanted):
             return layout
     raise ValueError(MIXES.format(*where))
 
 
 def _close(one: Tensor, other: Tensor) -> bool:
+    if torch.equal(one, other):
+        return True
     if one.is_floating_point() and one.numel():
         scale = float(other.nan_to_num(0.0, 0.0, 0.0).abs().max())
         return torch.allclose(one, other, rtol=0.0, atol=CLOSE.get(one.dtype, 1e-3) * scale, equal_nan=True)
-    return torch.equal(one, other)
+    return False

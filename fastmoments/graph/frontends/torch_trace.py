@@ -1,34 +1,44 @@
 """One run of a PyTorch model, recorded at the level of ATen, where every operation of a tensor passes.
 
-The model runs on examples whose values count only for what hooks see. Sizes are numbers, in-place operators and views
-are followed, parametrisations and hooks run. Nothing is computed with gradients here: constants are recorded like
-everything else and computed afterwards.
+The model runs on examples whose values count only for what hooks see. Sizes are numbers, in-place operators and
+views are followed, parametrisations and hooks run. Nothing is computed with gradients here: constants are recorded
+like everything else and computed afterwards.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fastmoments.graph.frontends.torch_callers import in_hook, innermost
+from fastmoments.graph.frontends.torch_entries import (
+    Earlier,
+    Entry,
+    Facts,
+    Leaf,
+    Ref,
+    RefusalError,
+    facts_of,
+    refs_of,
+    tensors_of,
+)
 from fastmoments.graph.frontends.torch_memory import (
     Memory,
     copied,
     filled,
     geometry_of,
     length_of,
+    memory_of,
     overlaid,
     restrided,
-    share_memory,
 )
 
-CALL = nn.Module._call_impl.__code__
 LOOKS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__, torch.Tensor.__dlpack__}
 # Products of which every row of the result comes from a row of one argument: its position
 ROW_BY_ROW = {"mm": 0, "addmm": 1, "convolution": 0}
@@ -43,61 +53,15 @@ DEPENDS = "what the model does depends on values of its input, not on their shap
 ADVICE = "call model.eval(), give what draws a rule (docs/networks.md), or propagate the parts before and after it"
 
 
-class Refusal(Exception):
-    """An error of ours inside the model: Python swallows TypeErrors inside operators."""
-
-    def __init__(self, kind: type[Exception], message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-class Ref(NamedTuple):
-    """A result of an earlier entry."""
-
-    entry: int
-    output: int
-
-
-class Leaf(NamedTuple):
-    """A module that has a rule of its own, in place of a function."""
-
-    module: nn.Module
-
-
-@dataclass
-class Entry:
-    """One operation: its function, its arguments with Refs for recorded tensors, and its results' values.
-
-    `names` are those of the positional arguments.
-    """
-
-    function: Any
-    name: str
-    args: list[Any]
-    kwargs: dict[str, Any]
-    path: str
-    depends: bool
-    values: list[Any]
-    names: tuple[str, ...] = ()
-
-
 @dataclass
 class _Mark:
     """What is known of a tensor: its value's Ref, and the memory it looks at, up to which write."""
 
-    recorder: Recorder
+    run: object
     ref: Ref
     memory: Memory
     depends: bool
     seen: int
-
-
-class Earlier(NamedTuple):
-    """The entries of another run, and the rows of each of its values that the present run has, out of how many."""
-
-    entries: list[Entry]
-    rows: tuple[int, ...]
-    count: int
 
 
 class Recorder(TorchDispatchMode):
@@ -114,15 +78,15 @@ class Recorder(TorchDispatchMode):
         earlier: Earlier | None = None,
         watch: Callable[[str], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names, self.known, self.earlier, self.watch = names, known, earlier, watch
         self.entries: list[Entry] = []
-        self.refused: Refusal | None = None
-        self.paused = False
+        self.refused: RefusalError | None = None
+        self.paused, self.run = False, object()
 
-    def refuse(self, kind: type[Exception], message: str) -> Refusal:
+    def refuse(self, kind: type[Exception], message: str) -> RefusalError:
         """Return an error that counts even if the model catches it."""
-        error = Refusal(kind, message)
+        error = RefusalError(kind, message)
         self.refused = self.refused or error
         return error
 
@@ -133,7 +97,7 @@ class Recorder(TorchDispatchMode):
     def mark_of(self, tensor: Any) -> _Mark | None:
         """What is known of a tensor: nothing of the model's own, and of what an earlier run left behind."""
         mark = getattr(tensor, "_fastmoments", None) if isinstance(tensor, Tensor) else None
-        return mark if mark is not None and mark.recorder is self else None
+        return mark if mark is not None and mark.run is self.run else None
 
     def ref_of(self, tensor: Any) -> Ref | None:
         """The Ref of a tensor's present value, behind all writes to its memory."""
@@ -157,41 +121,30 @@ class Recorder(TorchDispatchMode):
 
     def depends(self, *values: Any) -> bool:
         """Whether a tensor among the values comes from the model's input."""
+        return self._depends(tensors_of(values))
+
+    def _depends(self, tensors: list[Tensor]) -> bool:
         found = False
-        for x in _tensors(values):
+        for x in tensors:
             if self.ref_of(x) is not None:
                 found = x._fastmoments.depends or found  # type: ignore[attr-defined]
         return found
 
     def path(self) -> str:
         """The innermost module that is being called."""
-        frame: Any = sys._getframe(1)
-        while frame is not None:
-            if frame.f_code is CALL:
-                name = self.names.get(id(frame.f_locals["self"]))
-                if name is not None:
-                    return name or "model"
-            frame = frame.f_back
-        return "model"
-
-    def in_hook(self) -> bool:
-        """Whether a hook of a module calls, rather than its forward."""
-        frame, inner = sys._getframe(1), None
-        while frame is not None:
-            if frame.f_code.co_name in ("_call_impl", "inner") and "torch/nn/modules" in frame.f_code.co_filename:
-                forward = getattr(getattr(frame.f_locals.get("self"), "forward", None), "__code__", None)
-                return inner is not None and inner.f_code not in (CALL, forward)
-            frame, inner = frame.f_back, frame  # type: ignore[assignment]
-        return False
+        return innermost(self.names)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs, name = kwargs or {}, func.overloadpacket.__name__
+        kwargs = kwargs or {}
         if self.paused:
             return func(*args, **kwargs)
+        facts = facts_of(func)
+        name = facts.name
         if self.watch is not None:
             self.watch(self.path())
-        depends = self.depends(args, kwargs)
-        self._check(func, name, args, depends)
+        tensors = tensors_of(args) + tensors_of(kwargs)
+        depends = self._depends(tensors)
+        self._check(facts, args, depends)
         if name == "_local_scalar_dense":
             return func(*args, **kwargs)
         if depends and name not in self.known:
@@ -201,34 +154,33 @@ class Recorder(TorchDispatchMode):
                 return found
         if name in FACTORIES:
             return self._made(func, name, args, kwargs)
-        if func._schema.is_mutable and name not in ONLY_IN_TRAINING:
-            return self._write(func, name, args, kwargs)
+        if facts.writes and name not in ONLY_IN_TRAINING:
+            return self._write(func, facts, args, kwargs)
         given = [self._recorded(x) for x in args], {key: self._recorded(x) for key, x in kwargs.items()}
-        names = tuple(argument.name for argument in func._schema.arguments[: len(args)])
-        out = self._taken_over(name, args)
+        names = facts.names[: len(args)]
+        out = self._taken_over(name, args) if depends and self.earlier is not None and name in ROW_BY_ROW else None
         out = func(*args, **kwargs) if out is None else out
-        if not _tensors(out):
+        if not isinstance(out, Tensor) and not tensors_of(out):
             return out
         if name == "as_strided":
             x, wanted = given[0][0], geometry_of(out)
             given, names = ([x, geometry_of(args[0]), length_of(args[0]), wanted], {}), ()
             func = restrided
-        self._add(Entry(func, name, *given, self.path(), depends, [], names), out, (args, kwargs))
+        self._add(Entry(func, name, *given, self.path(), depends, [], names), out, tensors)
         return out
 
     def _taken_over(self, name: str, args: Any) -> Tensor | None:
         """The result of a product by constants that the earlier run made of the same rows; None if it did not."""
-        at, k = ROW_BY_ROW.get(name), len(self.entries)
-        if at is None or self.earlier is None or k >= len(self.earlier.entries):
+        assert self.earlier is not None
+        at, k = ROW_BY_ROW[name], len(self.entries)
+        entries, taken = self.earlier
+        if k >= len(entries) or entries[k].name != name or sum(map(self.depends, args)) != 1:
             return None
-        entries, rows, count = self.earlier
         entry, x = entries[k], args[at]
-        if entry.name != name or sum(map(self.depends, args)) != 1 or not self.depends(x):
+        ref = entry.args[at]
+        if not isinstance(ref, Ref) or not torch.equal(taken(entries[ref.entry].values[ref.output]), x):
             return None
-        before = entries[entry.args[at].entry].values[entry.args[at].output]
-        taken = [value.reshape(count, -1, *value.shape[1:])[list(rows)] for value in (before, entry.values[0])]
-        same = torch.equal(taken[0].reshape(-1, *before.shape[1:]), x)
-        return taken[1].reshape(-1, *entry.values[0].shape[1:]) if same else None
+        return taken(entry.values[0])
 
     def leaf(self, module: nn.Module, name: str, args: Any, value: Callable[..., Tensor]) -> Tensor:
         """Record the call of a module that has a rule, and return its value."""
@@ -257,42 +209,44 @@ class Recorder(TorchDispatchMode):
             return self.ref_of(value) or value
         return [self._recorded(x) for x in value] if isinstance(value, list | tuple) else value
 
-    def _add(self, entry: Entry, out: Any, given: Any) -> None:
-        """Append an entry, and mark its results."""
+    def _add(self, entry: Entry, out: Any, before: Sequence[Tensor]) -> None:
+        """Append an entry, and mark its results, which may be views of the tensors before them."""
         self.entries.append(entry)
         entry.values = list(out) if isinstance(out, list | tuple) else [out]
-        before = _tensors(given)
         for k, value in enumerate(entry.values):
             if isinstance(value, Tensor):
                 memory = self._memory(value, before)
                 ref = Ref(len(self.entries) - 1, k)
                 memory.holders.append((entry, k))
-                value._fastmoments = _Mark(self, ref, memory, entry.depends, len(memory.writes))  # type: ignore
+                value._fastmoments = _Mark(self.run, ref, memory, entry.depends, len(memory.writes))  # type: ignore
 
     def _memory(self, tensor: Tensor, before: Sequence[Tensor]) -> Memory:
         """The memory of a result: that of an argument of which it is a view, or its own."""
-        for other in before:
-            if share_memory(tensor, other):
-                mark = self.mark_of(other)
-                return Memory(foreign=True) if mark is None else mark.memory
+        if before:
+            own = memory_of(tensor)
+            for other in before:
+                if memory_of(other) == own:
+                    mark = self.mark_of(other)
+                    return Memory(foreign=True) if mark is None else mark.memory
         return Memory()
 
-    def _check(self, func: Any, name: str, args: Any, depends: bool) -> None:
+    def _check(self, facts: Facts, args: Any, depends: bool) -> None:
         """Raise for random numbers, and for what depends on the input's values."""
-        tags = func.tags
-        if torch.Tag.nondeterministic_seeded in tags and (name != "rrelu_with_noise" or args[4:5] == (True,)):
+        name = facts.name
+        if facts.draws and (name != "rrelu_with_noise" or args[4:5] == (True,)):
             raise self.refuse(TypeError, f"{self.path()}: {name}: {DRAWS}; {ADVICE}")
-        looked = torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
+        if not depends or not facts.looks:
+            return
         if name in ("index", "masked_select", "index_put"):  # a known mask has a known number of elements
             depends = self.depends(args[1:2])
-        if depends and (looked or name in ("_local_scalar_dense", "equal", "is_nonzero")) and not self.in_hook():
+        if depends and not in_hook():
             raise self.refuse(TypeError, f"{self.path()}: {name}: {DEPENDS}; use torch.where or write it without")
 
-    def _write(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
+    def _write(self, func: Any, facts: Facts, args: Any, kwargs: Any) -> Any:
         """Record an in-place operation as a function, and what it wrote to its target's memory."""
-        target, path = args[0], self.path()
+        target, path, name = args[0], self.path(), facts.name
         mark = self.mark_of(target)
-        if torch.Tag.inplace_view in func.tags and mark is not None:
+        if facts.moves and mark is not None:
             function, given, options, names = self._function_of(func, name, args, kwargs)
             out = func(*args, **kwargs)
             memory = mark.memory
@@ -306,7 +260,7 @@ class Recorder(TorchDispatchMode):
                 "model.eval(), or write it without",
             )
         function, given, options, names = self._function_of(func, name, args, kwargs)
-        depends = any(self.entries[ref.entry].depends for ref in _refs((given, options)))
+        depends = any(self.entries[ref.entry].depends for ref in refs_of((given, options)))
         memory = mark.memory
         memory.keep_values()
         out = func(*args, **kwargs)
@@ -330,27 +284,7 @@ class Recorder(TorchDispatchMode):
         if function is None:
             raise self.refuse(TypeError, f"{self.path()}: {name} has no rule; write it without writing in place")
         given = [self._recorded(x) for x in args], {key: self._recorded(x) for key, x in kwargs.items()}
-        return function, *given, tuple(argument.name for argument in func._schema.arguments[: len(args)])
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    """All tensors in nested arguments."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    return [tensor for x in value for tensor in _tensors(x)]
-
-
-def _refs(value: Any) -> list[Ref]:
-    """All Refs in nested arguments."""
-    if isinstance(value, Ref):
-        return [value]
-    if isinstance(value, dict):
-        return _refs(list(value.values()))
-    return [ref for x in value for ref in _refs(x)] if isinstance(value, list | tuple) else []
+        return function, *given, facts_of(func).names[: len(args)]
 
 
 class Looks(TorchFunctionMode):
@@ -361,7 +295,7 @@ class Looks(TorchFunctionMode):
         self.recorder = recorder
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in LOOKS and not self.recorder.paused and self.recorder.depends(args) and not self.recorder.in_hook():
+        if func in LOOKS and not self.recorder.paused and self.recorder.depends(args) and not in_hook():
             path = self.recorder.path()
             raise self.recorder.refuse(TypeError, f"{path}: {func.__name__}: {DEPENDS}; write it in PyTorch")
         return func(*args, **(kwargs or {}))

@@ -12,7 +12,7 @@ by Stein's lemma of the covariances that f(G) has. R, what no line through f exp
 
 from typing import Any
 
-from fastmoments.frameworks import Framework
+from fastmoments.frameworks import Words
 from fastmoments.graph.functions import lipschitz
 from fastmoments.graph.nodes import Activation, Affine, Node, Sum
 from fastmoments.graph.order import Step
@@ -24,7 +24,7 @@ from fastmoments.moments import gain
 class Bound(Full):
     """Full covariance, and of every value the bound e, (batch,)."""
 
-    def __init__(self, words: Framework[Any]) -> None:
+    def __init__(self, words: Words[Any]) -> None:
         super().__init__(words)
         self.bounds: dict[Node, Array] = {}
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastmoments.frameworks import Framework
+from fastmoments.frameworks import Words
 from fastmoments.graph.nodes import Activation, Affine, Node, Sum
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.reading import Array, Reading, flat, total
@@ -12,7 +12,7 @@ from fastmoments.moments import marginals
 class Diagonal(Reading):
     """Variances of every value, (rows, *shape)."""
 
-    def __init__(self, words: Framework[Any]) -> None:
+    def __init__(self, words: Words[Any]) -> None:
         super().__init__(words)
         self.vars: dict[Node, Array] = {}
 

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from fastmoments.cross import cross_matrix
-from fastmoments.frameworks import Framework
+from fastmoments.frameworks import Words
 from fastmoments.frameworks.products import finite
 from fastmoments.graph.nodes import Activation, Affine, Map, Node, Sum
 from fastmoments.graph.order import Step
@@ -19,7 +19,7 @@ from fastmoments.moments import gain, moments
 class Full(Reading):
     """Full covariance: of every value, and between all of them."""
 
-    def __init__(self, words: Framework[Any]) -> None:
+    def __init__(self, words: Words[Any]) -> None:
         super().__init__(words)
         self.covs: dict[tuple[Node, Node], Array] = {}
 
@@ -176,13 +176,12 @@ class Full(Reading):
 
     def _different(self, one: Node, two: Node) -> Array:
         """Cov(f(X), g(Y)) of two functions."""
-        sources = one.inputs[0], two.inputs[0]
-        means, variances = ([known(source) for source in sources] for known in (self._flat_mean, self.var))
+        x, y = one.inputs[0], two.inputs[0]
         assert isinstance(one.rule, Activation) and isinstance(two.rule, Activation)
-        return cross_matrix(one.rule.activation, two.rule.activation, *means, *variances, self.cov(*sources))
-
-    def _flat_mean(self, node: Node) -> Array:
-        return flat(self.means[node])
+        of_x, of_y = ((flat(self.means[source]), self.var(source)) for source in (x, y))
+        (mu_1, var_1), (mu_2, var_2) = of_x, of_y
+        f, g = one.rule.activation, two.rule.activation
+        return cross_matrix(f, g, mu_1, mu_2, var_1, var_2, self.cov(x, y))
 
     def drop(self, node: Node) -> None:
         """Forget a value that nothing reads any more."""

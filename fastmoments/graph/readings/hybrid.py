@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastmoments.frameworks import Framework
+from fastmoments.frameworks import Words
 from fastmoments.graph.nodes import Affine, Graph, Node
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.diagonal import Diagonal
@@ -13,7 +13,7 @@ from fastmoments.graph.readings.reading import Array, flat
 class Hybrid(Full):
     """A Diagonal, and from the last layer of weights on full covariance."""
 
-    def __init__(self, words: Framework[Any]) -> None:
+    def __init__(self, words: Words[Any]) -> None:
         super().__init__(words)
         self.before = Diagonal(words)
 

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from fastmoments.frameworks import Framework
+from fastmoments.frameworks import Words
 from fastmoments.graph.nodes import Activation, Affine, Graph, Node, Sum
 from fastmoments.graph.order import Step, with_kept
 
@@ -13,7 +13,7 @@ Array = Any  # of the library whose words a reading was given
 class Reading:
     """Means of the values that are alive, (rows, *shape); a subclass adds what else it carries."""
 
-    def __init__(self, words: Framework[Any]) -> None:
+    def __init__(self, words: Words[Any]) -> None:
         self.words, self.xp = words, words.xp
         self.means: dict[Node, Array] = {}
         self.kept: set[Node] = set()  # what is read after the present step

@@ -1,0 +1,100 @@
+"""What a run of a model leaves behind: one entry an operation, which refers to the results of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Facts(NamedTuple):
+    """What ATen says of an operation: names of its arguments, and whether it writes, draws, looks or moves."""
+
+    name: str
+    names: tuple[str, ...]
+    writes: bool
+    draws: bool
+    looks: bool
+    moves: bool
+
+
+@cache
+def facts_of(func: Any) -> Facts:
+    """The facts of an operation, which take microseconds to look up."""
+    schema, tags, name = func._schema, func.tags, func.overloadpacket.__name__
+    names = tuple(argument.name for argument in schema.arguments)
+    looks = torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
+    looks = looks or name in ("_local_scalar_dense", "equal", "is_nonzero")
+    draws, moves = torch.Tag.nondeterministic_seeded in tags, torch.Tag.inplace_view in tags
+    return Facts(name, names, schema.is_mutable, draws, looks, moves)
+
+
+class RefusalError(Exception):
+    """An error of ours inside the model: Python swallows TypeErrors inside operators."""
+
+    def __init__(self, kind: type[Exception], message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Ref(NamedTuple):
+    """A result of an earlier entry."""
+
+    entry: int
+    output: int
+
+
+class Leaf(NamedTuple):
+    """A module that has a rule of its own, in place of a function."""
+
+    module: nn.Module
+
+
+@dataclass
+class Entry:
+    """One operation: its function, its arguments with Refs for recorded tensors, and its results' values.
+
+    `names` are those of the positional arguments.
+    """
+
+    function: Any
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    path: str
+    depends: bool
+    values: list[Any]
+    names: tuple[str, ...] = ()
+
+
+class Earlier(NamedTuple):
+    """The entries of another run, and what takes the present run's rows of its values, if rows come first."""
+
+    entries: list[Entry]
+    taken: Callable[[Tensor], Tensor]
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """All tensors in nested arguments."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [tensor for x in value for tensor in ((x,) if isinstance(x, Tensor) else tensors_of(x))]
+
+
+def refs_of(value: Any) -> list[Ref]:
+    """All Refs in nested arguments."""
+    if isinstance(value, Ref):
+        return [value]
+    if isinstance(value, dict):
+        return refs_of(list(value.values()))
+    if not isinstance(value, list | tuple):
+        return []
+    return [ref for x in value for ref in (refs_of(x) if isinstance(x, tuple | list | dict) else ())]
