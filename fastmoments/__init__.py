@@ -17,8 +17,9 @@ The call passes through these files:
 `normal.py` (the bivariate normal distribution function) takes the same path. `layers.py` (affine, residual and
 Bayesian layers) is made of `layer_steps.py` and calls `moments.py`. `cross.py` (covariances of two different
 activations) takes activations apart in `pieces.py`, and combines functions of `moments.py` in `kinks.py`,
-`kink_pairs.py` and `waves.py`; `cross_series.py` has the pairs without a closed form. `nn/` carries a Gaussian
-through PyTorch networks, layer by layer. `compare/` computes the same moments by other methods.
+`kink_pairs.py` and `waves.py`; `cross_series.py` has the pairs without a closed form. `graph/` carries a Gaussian
+through whole networks (`propagate`, `describe`), lists of layers too (`layer_lists.py`); `nn/` has PyTorch modules
+beside it. `compare/` computes the same moments by other methods.
 
 `ufuncs.py`, `njit.py` and `triton.py` give the scalar functions, named in `scalars.py`, to users' own code without
 a Plan. `warming.py` compiles ahead of use. `signatures.py` has the types of arguments, and `__init__.pyi`, written
@@ -28,7 +29,7 @@ by `tools/public_types.py`, what type checkers read instead of this file.
 __version__ = "0.1.0"
 
 from importlib import import_module as _import_module
-from types import ModuleType as _ModuleType
+from typing import Any as _Any
 
 from fastmoments import njit as njit
 from fastmoments import triton as triton
@@ -268,8 +269,10 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
 ) = _to_tolerance("gelu_tanh", "x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which approximates gelu")
 
 
-def __getattr__(name: str) -> _ModuleType:
-    # imported on first use: fm.compare imports scipy.stats, which takes seconds, and fm.nn imports torch
+def __getattr__(name: str) -> _Any:
+    # imported on first use: fm.compare imports scipy.stats, which takes seconds, fm.nn torch, and networks take 28 ms
     if name in ("compare", "nn"):
         return _import_module(f"fastmoments.{name}")
+    if name in ("describe", "propagate"):
+        return getattr(_import_module(f"fastmoments.graph.{name}"), name)
     raise AttributeError(f"module 'fastmoments' has no attribute {name!r}")

@@ -23,6 +23,8 @@ from typing import Any, Literal, overload
 
 from fastmoments import compare as compare
 from fastmoments import nn as nn
+from fastmoments.graph.describe import describe as describe
+from fastmoments.graph.propagate import propagate as propagate
 from fastmoments.results import T
 from fastmoments.signatures import Operand
 
