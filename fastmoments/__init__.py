@@ -270,7 +270,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
 
 
 def __getattr__(name: str) -> _Any:
-    # imported on first use: fm.compare imports scipy.stats, which takes seconds, fm.nn torch, and networks take 28 ms
+    # imported on first use: fm.compare takes seconds for scipy.stats, fm.nn those of torch, networks 28 ms
     if name in ("compare", "nn"):
         return _import_module(f"fastmoments.{name}")
     if name in ("describe", "propagate"):

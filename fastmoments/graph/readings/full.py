@@ -50,7 +50,8 @@ class Full(Reading):
 
     def together(self, covs: list[Array]) -> list[Array]:
         """Give covariances one batch."""
-        batch = max(len(cov) for cov in covs)
+        # not the largest: a batch may have no inputs
+        batch = next((len(cov) for cov in covs if len(cov) != 1), 1)
         return [cov if len(cov) == batch else self._rows(cov, batch) for cov in covs]
 
     def affine(self, node: Node, rule: Affine) -> None:
