@@ -11,8 +11,8 @@ known, is within the tolerance. Derivatives come from the same coefficients.
     matrices        covariance matrices, blocks of them, and their vjp
 """
 
-from fastmoments_kernels.custom.activation import READY, Custom, ToleranceError
-from fastmoments_kernels.custom.evaluation import evaluate
+from fastmoments_kernels.custom.activation import READY, Custom, Formula, ToleranceError
+from fastmoments_kernels.custom.evaluation import check_elementwise, evaluate
 from fastmoments_kernels.custom.matrices import block, block_vjp, moments, moments_vjp
 from fastmoments_kernels.custom.series import SLOPES, elementwise
 
@@ -20,9 +20,11 @@ __all__ = [
     "READY",
     "SLOPES",
     "Custom",
+    "Formula",
     "ToleranceError",
     "block",
     "block_vjp",
+    "check_elementwise",
     "elementwise",
     "evaluate",
     "moments",
