@@ -24,8 +24,8 @@ from fastmoments_kernels.xla.traced import function_of
 
 ROUNDING = 64  # of f, in eps
 NEAR = BENDS[:8]  # the others are beyond 500
-# Panels are at most this many times 1 / sqrt(terms) long. He_n has waves of 2 pi / sqrt(n), so three on half a panel
-# with 24 nodes
+# Panels are at most this many times 1 / sqrt(terms) long. He_n has waves of 2 pi / sqrt(n): half a panel, with 24
+# nodes, has three
 PER_PANEL = 36.0
 FEW = 3  # coefficients of which half as many nodes have to agree
 ROOT = math.sqrt(2.0 * math.pi)
@@ -105,6 +105,8 @@ def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons
     slopes, smooth = _slopes(activation, f, mu)
     # differences of f have as many digits as a cubic polynomial at about an eighth of this
     narrow = smooth & (sd <= 8.0 * _eps(mu) ** 0.25 * jnp.maximum(1.0, jnp.abs(mu)))
+    # a cubic polynomial has no derivatives of its slopes along the variance: make them nan
+    sd = jnp.where(narrow, sd + 0.0 * jnp.sqrt(var - lax.stop_gradient(var)), sd)
     point = _Point(mu, sd, inverse_sd, at_mu, jnp.where(narrow, slopes, 0.0))
     ends = _ends(activation, mu, inverse_sd, terms)
     coarse = _integrated(f, point, _nodes(ends, 1), FEW)
@@ -113,7 +115,7 @@ def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons
     # added, so that what is nan already remains so
     unknown = jnp.where(settled, 0.0, jnp.nan)
     shift, b, squares = (x + unknown for x in fine[:3])
-    return Neurons(at_mu, sd, inverse_sd, slopes, shift, b, squares, fine.size)
+    return Neurons(at_mu, sd, inverse_sd, slopes + 0.0 * sd, shift, b, squares, fine.size)
 
 
 def tolerance(activation: Custom, like: Array) -> float:
@@ -125,8 +127,8 @@ def _eps(like: Array) -> float:
     return float(np.finfo(like.dtype).eps)
 
 
-def _rounding(at_mu: Array) -> Array:
-    return ROUNDING * _eps(at_mu) * jnp.abs(at_mu)
+def _rounding(value: Array) -> Array:
+    return ROUNDING * _eps(value) * jnp.abs(value)
 
 
 def _slopes(activation: Custom, f: Function, mu: Array) -> tuple[Array, Array]:
@@ -170,8 +172,9 @@ def _nodes(ends: Array, parts: int) -> tuple[Array, Array]:
     places = jnp.concatenate([(rule[:, 0] + k) / parts for k in range(parts)])
     share = jnp.tile(rule[:, 1] / parts, parts)
     length = jnp.diff(ends)[..., None]
-    z = (ends[..., :-1, None] + length * places).reshape(*ends.shape[:-1], -1)
-    weight = (length * share).reshape(z.shape) * jnp.exp(-0.5 * z * z) / ROOT
+    shape = *ends.shape[:-1], length.shape[-2] * places.size  # not -1: there may be no neurons
+    z = (ends[..., :-1, None] + length * places).reshape(shape)
+    weight = (length * share).reshape(shape) * jnp.exp(-0.5 * z * z) / ROOT
     return z, weight
 
 
@@ -182,7 +185,7 @@ def _integrated(f: Function, point: _Point, nodes: tuple[Array, Array], terms: i
     linear, bent, cubic = (x * point.sd**k for k, x in enumerate(point.taylor))
     parabola = z * (linear[..., None] + z * (bent[..., None] / 2.0 + z * cubic[..., None] / 6.0))
     change = f(mu + sd * z) - at_mu
-    rounding = _rounding(at_mu) + _eps(mu) * jnp.abs(mu * point.taylor[0][..., None])
+    rounding = _rounding(jnp.abs(at_mu) + jnp.abs(change)) + _eps(mu) * jnp.abs(mu * point.taylor[0][..., None])
     rest = jnp.where(jnp.abs(change - sd * parabola) > rounding, change * inverse_sd - parabola, 0.0)
     q, weighted = parabola + rest, weight * rest
     shift = bent / 2.0 + jnp.sum(weighted, axis=-1)

@@ -1,7 +1,7 @@
 """Every function of an activation without a closed form on JAX's arrays, by the Mehler series of a fixed length.
 
-A long series follows where a short one leaves more than the tolerance. Where the long one does too the result is nan,
-because nothing can be raised while JAX traces.
+A long series follows where a short one leaves more than the tolerance. Where the long one does too, the result is
+nan, because nothing can be raised while JAX traces.
 """
 
 from collections.abc import Callable, Sequence
