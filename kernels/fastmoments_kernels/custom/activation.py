@@ -16,7 +16,8 @@ class Custom:
     Parameters
     ----------
     function : takes a float64 array, returns f of every element, a real number that depends on it alone, in an
-        array of the same shape. One that does not is an error when it is called.
+        array of the same shape. One that does not is an error when it is called. For JAX arrays it is traced, so
+        it has to be written with jax.numpy.
     tol : |error| <= tol sqrt(Var f(X_i) Var f(X_j)) for covariances, tol sqrt(E (f(X) - f(mu))^2) for means.
         Without variance f' and f'' are differences that agree to it, nan where they do not, as on a jump.
     kinks : points where f or f' breaks; without them a kinked function needs a coarse tol. Put them around what is
@@ -48,7 +49,7 @@ class Custom:
 
 
 class ToleranceError(ValueError):
-    """The tolerance cannot be met; the message says where, and what helps."""
+    """The tolerance cannot be met; the message says where, and what helps. On JAX arrays the result is nan."""
 
 
 class _OnNumpy:
