@@ -25,9 +25,7 @@ class Functions(TorchFunctionMode):
         super().__init__()
         self.recorder, self.transformed = recorder, transformed
         # by the ids of tracked tensors: the tensor, and what stands for it
-        self.standing: dict[
-            int, tuple[Tensor, Tensor]
-        ] = {}
+        self.standing: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -48,7 +46,8 @@ class Functions(TorchFunctionMode):
 
     def _replacement(self, tensor: Tensor) -> Tensor:
         if id(tensor) not in self.standing:
-            plain = _value_of(tensor).detach().clone()
+            with self.recorder.pause():
+                plain = _value_of(tensor).detach().clone()
             self.standing[id(tensor)] = tensor, plain
             self.recorder.meant[id(plain)] = tensor
         return self.standing[id(tensor)][1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import string_at
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from fastmoments.graph.frontends.torch_callers import CALL
 from fastmoments.graph.frontends.torch_entries import Earlier, Entry, RefusalError
 from fastmoments.graph.frontends.torch_functions import Functions
 from fastmoments.graph.frontends.torch_modules import Rule, stopping
@@ -72,12 +74,11 @@ def run_of(
     model: Model,
     inputs: Sequence[Tensor],
     earlier: Earlier | None = None,
-    watch: Callable[[str], None] | None = None,
 ) -> Run:
     """Run the model once."""
     named = model.function.named_modules() if isinstance(model.function, nn.Module) else ()
     names = {id(module): name or "model" for name, module in named}
-    recorder = Recorder(names, model.known, earlier, watch)
+    recorder = Recorder(names, model.known, earlier)
     inputs = [x.clone() for x in inputs]
     for k, x in enumerate(inputs):
         recorder.begin(x, "input" if len(inputs) == 1 else f"input {k}")
@@ -122,13 +123,20 @@ def _generators() -> Any:
 
 
 def _name_who_draws(model: Model, inputs: Sequence[Tensor]) -> None:
-    """Run once more and raise at the first operation behind a draw, which is in the module that draws."""
-    before, last = _generators(), ["model"]
+    """Run once more, and raise with the path of the module in which a generator's state changes."""
+    before, found = _generators(), list[str]()
+    named = model.function.named_modules() if isinstance(model.function, nn.Module) else ()
+    names = {id(module): name or "model" for name, module in named}
 
-    def watch(path: str) -> None:
-        if _generators() != before:
-            raise RefusalError(TypeError, f"{path}: {DRAWS}")
-        last[0] = path
+    def watch(frame: Any, event: str, argument: Any) -> None:
+        # a call of the interpreter's: no module can hide from it
+        if event == "return" and frame.f_code is CALL and not found and _generators() != before:
+            found.append(names.get(id(frame.f_locals["self"]), "model"))
 
-    run_of(model, inputs, watch=watch)
-    raise TypeError(f"{last[0]}: {DRAWS}")
+    profile = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        run_of(model, inputs)
+    finally:
+        sys.setprofile(profile)
+    raise TypeError(f"{(found or ['model'])[0]}: {DRAWS}")

@@ -7,7 +7,8 @@ like everything else and computed afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,15 +71,9 @@ class Recorder(TorchDispatchMode):
     a run whose products are taken over where rows are known not to meet.
     """
 
-    def __init__(
-        self,
-        names: dict[int, str],
-        known: set[str],
-        earlier: Earlier | None = None,
-        watch: Callable[[str], None] | None = None,
-    ) -> None:
+    def __init__(self, names: dict[int, str], known: set[str], earlier: Earlier | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.names, self.known, self.earlier, self.watch = names, known, earlier, watch
+        self.names, self.known, self.earlier = names, known, earlier
         self.entries: list[Entry] = []
         self.refused: RefusalError | None = None
         self.paused, self.builds, self.run = False, True, object()
@@ -89,6 +84,15 @@ class Recorder(TorchDispatchMode):
         error = RefusalError(kind, message)
         self.refused = self.refused or error
         return error
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Let operations through that are not the model's."""
+        self.paused = True
+        try:
+            yield
+        finally:
+            self.paused = False
 
     def begin(self, tensor: Tensor, name: str) -> None:
         """Mark an input of the model."""
@@ -140,8 +144,6 @@ class Recorder(TorchDispatchMode):
             return func(*args, **kwargs)
         facts = facts_of(func)
         name = facts.name
-        if self.watch is not None:
-            self.watch(self.path())
         tensors = tensors_of(args) + tensors_of(kwargs)
         depends = self._depends(tensors)
         self._check(facts, args, depends)
@@ -188,13 +190,10 @@ class Recorder(TorchDispatchMode):
         The rule's node has the parameters that the module has now, with their derivatives if they are `tracked`.
         """
         given, sources = self._recorded(args), [Node(Input(), (), tuple(x.shape[1:]), "input") for x in args]
-        self.paused = True
-        try:
+        with self.pause():
             with torch.set_grad_enabled(tracked):
                 node = rule(module, *sources)
             out: Tensor = evaluate(node, dict(zip(sources, args, strict=True)))
-        finally:
-            self.paused = False
         made = node if self.builds else None
         leaf = Leaf(module, made, sources, list(module.parameters()))
         self._add(Entry(leaf, "rule", given, {}, self.names[id(module)], True, []), out, ())
