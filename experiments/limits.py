@@ -13,7 +13,7 @@ from experiments.figures import COLORS, panels
 from experiments.methods import METHODS, Layers
 from experiments.tables import percent, table
 from fastmoments.compare import Affine, Residual
-from fastmoments.nn.walk import FEATURES
+from fastmoments.graph.propagate import LIMIT
 
 SHOWN = {
     name: METHODS[f"{name} 1995" if name == "unscented" else name]
@@ -149,12 +149,12 @@ always holds, but is loose for deep networks or large variances ([Networks](../n
   Gaussian X. An activation after it treats it as Gaussian.
 * `fm.nn.class_probabilities` is MacKay's approximation for two classes and a quasi-Monte Carlo mean for more.
 * tanh, sigmoid, SiLU, softplus and every `fm.Custom` are computed to a tolerance, by default {tolerance}, and have
-  first derivatives only.
+  first derivatives, their gains too.
 * `covariance="diagonal"` leaves out every correlation, as in the mean-field column above.
 * Max-pooling, softmax, attention, layer normalisation and products of two random values have no rules. They raise
   an error that names them.
-* A covariance is n x n: memory and time grow with the square of a layer's width. Convolutions stop at {features}
-  features.
+* A covariance is n x n: memory and time grow with the square of a layer's width. Values stop at {features}
+  features, unless `limit=` allows more.
 
 The [accuracy page](../accuracy.md) has the rounding errors within a layer, and known shortcomings.
 """
@@ -183,7 +183,7 @@ def page(size: dict[str, Any], results: dict[str, Any]) -> str:
         by_method=_pairs("activation", by_method),
         closest=_closest(by_method),
         tolerance=f"{fm.Custom.tol:g}",
-        features=FEATURES,
+        features=LIMIT,
         by_inputs=_pairs("inputs", by_inputs),
     )
 

@@ -1,4 +1,4 @@
-"""Activations without a closed form, in mpmath's words; the package defines them for NumPy only."""
+"""Activations without a closed form, in mpmath's words."""
 
 from mpmath import mp
 

@@ -231,13 +231,6 @@ def test_torch():
         torch.autograd.functional.hessian(lambda m: fm.tanh_moments(m, cov.detach()).cov.sum(), mu.detach())
 
 
-@pytest.mark.feature("JAX", "fm.Custom", "refused")
-def test_jax_is_refused_by_name():
-    jax = pytest.importorskip("jax")
-    with pytest.raises(TypeError, match="activation: a Custom function is NumPy's and cannot be traced"):
-        fm.tanh_mean(jax.numpy.zeros(2), 1.0)
-
-
 def test_ready_made_are_found_by_name():
     assert fm.marginals("sigmoid", 0.0, 3.0).mean == pytest.approx(0.5, abs=1e-12)
     assert "by quadrature to 1e-10" in fm.sigmoid_moments.__doc__

@@ -103,10 +103,8 @@ def test_a_page_says_what_the_code_says(page, says):
 
 def test_the_most_features_are_those_of_the_code():
     pytest.importorskip("torch")
-    walk = importlib.import_module("fastmoments.nn.walk")
-    says = f"{walk.FEATURES} features"
-    assert says in " ".join((DOCS / "networks.md").read_text().split())
-    assert says in fm.nn.propagate.__doc__
+    limit = importlib.import_module("fastmoments.graph.propagate").LIMIT
+    assert f"{limit} features" in " ".join((DOCS / "networks.md").read_text().split())
 
 
 def test_the_counted_kernels_are_those_of_the_code():

@@ -6,8 +6,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import fastmoments as fm  # noqa: E402
-from fastmoments.graph.frontends import torch as front  # noqa: E402
+from fastmoments.graph.frontends.torch import NAMES  # noqa: E402
 from fastmoments.graph.frontends.torch_affine import SCALED_ELSEWHERE  # noqa: E402
+from fastmoments.graph.frontends.torch_model import Model, run_of  # noqa: E402
 from tests.network_cases import gaussian  # noqa: E402
 from tests.operation_cases import AFFINE, ELEMENTWISE, VECTOR  # noqa: E402
 from tests.sampled_moments import excess, sampled  # noqa: E402
@@ -71,7 +72,7 @@ def test_every_operation_with_a_rule_has_a_case():
     seen = set()
     for function, shape in (*AFFINE.values(), *((f, VECTOR) for f in ELEMENTWISE.values())):
         x = torch.randn(3, *shape, dtype=torch.float64)
-        entries, *_ = front.run_of(function, [x], lambda arrays: (list(arrays), {}), {})
+        entries = run_of(Model(function, lambda arrays: (arrays, {}), {}, NAMES, False), [x]).entries
         seen |= {entry.name for entry in entries if entry.depends}
-    missing = front.NAMES - seen - set(SCALED_ELSEWHERE)
+    missing = NAMES - seen - set(SCALED_ELSEWHERE)
     assert not missing, missing

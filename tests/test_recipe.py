@@ -63,9 +63,8 @@ STEPS = {
     recipe.FORMULA.format(NAME): lambda text: (ROOT / recipe.FORMULA.format(OLD)).read_text(),
     recipe.ROWS: entered,
     "fastmoments/__init__.py": public_names,
-    "fastmoments/nn/rules.py": lambda text: (
-        text.replace("shape: ReLU()", "shape: Rectified()")
-        + "from fastmoments_kernels.catalogue import Rectified  # noqa\n"
+    "fastmoments/graph/frontends/torch_elementwise.py": lambda text: text.replace("ReLU", "Rectified").replace(
+        "LeakyRectified", "LeakyReLU"
     ),
     "README.md": lambda text: f"{text}\n{NAME}\n",
     "docs/mathematics/activations.md": lambda text: f"{text}\n{NAME}\n",

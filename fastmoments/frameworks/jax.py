@@ -24,7 +24,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
     shapes.doubt(activation, arrays, _may_be_covariance)
-    function = xla.normal(name) if activation is None else xla.elementwise(_traceable(activation), name)
+    function = xla.normal(name) if activation is None else xla.elementwise(activation, name)
     return result(plan, function(*arrays.values()))
 
 
@@ -35,7 +35,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     if check:
         _check_covariance(cov)
     per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, jnp.broadcast_to)
-    return Moments(*result(plan, xla.moments(_traceable(activation), mu, cov, *per_neuron)))
+    return Moments(*result(plan, xla.moments(activation, mu, cov, *per_neuron)))
 
 
 def moments_vjp(
@@ -46,7 +46,7 @@ def moments_vjp(
     bars = to_arrays(plan, bars)
     shapes.check_bars(bars, mu, cov)
     per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, jnp.broadcast_to)
-    found = xla.moments_vjp(_traceable(activation), mu, cov, *bars.values(), *per_neuron)
+    found = xla.moments_vjp(activation, mu, cov, *bars.values(), *per_neuron)
     return tuple(result(plan, found if along_parameters else found[:2]))
 
 
@@ -55,12 +55,6 @@ def _may_be_covariance(matrix: Array) -> bool:
     if isinstance(matrix, jax.core.Tracer):
         return False
     return bool((matrix == matrix.mT).all() & (matrix != matrix[..., :1, :1]).any())
-
-
-def _traceable(activation: Any) -> str:
-    if not isinstance(activation, str):
-        raise TypeError("activation: a Custom function is NumPy's and cannot be traced; pass numpy.asarray(mu) ...")
-    return activation
 
 
 def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:

@@ -22,6 +22,7 @@ from fastmoments.frameworks.torch_formulas import (
     push,
     symmetric,
 )
+from fastmoments_kernels.custom import SLOPES, Custom
 from fastmoments_kernels.eager import on_torch
 from fastmoments_kernels.kinds import ALL, outputs_of
 
@@ -57,7 +58,7 @@ class _Elementwise(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         (activation, kind), inputs, tangents = ctx.key, ctx.saved_tensors, tangents[2:]
-        if not ALL[kind].slopes:
+        if not _kinds_of_slopes(activation, kind):
             return as_tuple(push(elementwise_of(activation, kind, inputs[0]), inputs, tangents))
         along = zip(slopes(elementwise, activation, kind, inputs), tangents, strict=True)
         return (sum(on_torch.weigh(t, slope) for slope, t in along if t is not None),)
@@ -68,9 +69,19 @@ class _Elementwise(torch.autograd.Function):
         return results, (0,) * len(results)
 
 
-def slopes(call: Callable[..., Any], activation: str, kind: str, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+def _kinds_of_slopes(activation: str | Custom | None, kind: str) -> tuple[str, ...]:
+    own = SLOPES if isinstance(activation, Custom) else {}
+    return own.get(kind, ALL[kind].slopes if kind in ALL else ())
+
+
+def slopes(
+    call: Callable[..., Any], activation: str | Custom, kind: str, inputs: tuple[Tensor, ...]
+) -> list[Tensor]:
     """Return the derivatives along each input, for a kind that has slopes."""
-    names = [name for name in ALL[kind].slopes if outputs_of(name, len(inputs))]
+    # some kinds have an output per parameter, and there may be none
+    names = [
+        name for name in _kinds_of_slopes(activation, kind) if name not in ALL or outputs_of(name, len(inputs))
+    ]
     return [slope for name in names for slope in call(activation, name, *inputs)]
 
 
@@ -79,7 +90,7 @@ def elementwise_gradients(
 ) -> tuple[Tensor, ...]:
     """Compute the gradients of sum(bars * outputs) for key = (activation, kind); `call` evaluates slopes."""
     activation, kind = key
-    if not ALL[kind].slopes:
+    if not _kinds_of_slopes(activation, kind):
         return pull(elementwise_of(activation, kind, inputs[0]), inputs, bars)
     return tuple(on_torch.weigh(bars[0], slope) for slope in slopes(call, activation, kind, inputs))
 

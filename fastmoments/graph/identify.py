@@ -6,14 +6,13 @@ import numpy as np
 
 from fastmoments.graph.functions import GRID, Function
 from fastmoments.graph.nodes import Elementwise, Graph
-from fastmoments_kernels.catalogue import CATALOGUE, LeakyReLU, ReLU
+from fastmoments_kernels.catalogue import CATALOGUE, LeakyReLU, ReLU, parameters_of
 from fastmoments_kernels.custom import READY, Custom, evaluate
 
 # A function that has another's values at so many points, to rounding, is that function
 PROBES = np.array([-7.3, -4.1, -3.1, -2.3, -1.6, -1.0, -0.7, -0.31, -0.1, 0.05, 0.2, 0.45, 0.8, 1.0, 1.4, 1.9, 2.7])
 PROBES = np.concatenate([PROBES, [3.3, 5.7, 8.9]])
 SAME = 1e-13  # of values, to their size: a few roundings
-DEFAULTS = ("abs", "heaviside", "probit", "erf", "gelu", "sin", "cos", "gaussian")
 
 
 # Functions that libraries put together of others: kinks and sup |f'|
@@ -101,14 +100,12 @@ def _of_named(values: Any) -> tuple[tuple[float, ...], float] | None:
 
 def _known() -> list[tuple[Any, Any]]:
     """Activations and their values at PROBES."""
-    rows = {row.name: row for row in CATALOGUE}
-    found = [(rows[name].activation(), _values(rows[name])) for name in DEFAULTS]
+    rows = [row for row in CATALOGUE if not row.components and not hasattr(row.formula, "conditional_var")]
+    found = [(row.activation(), _values(row)) for row in rows]
     return [*found, *((name, evaluate(custom, PROBES)) for name, custom in READY.items())]
 
 
 def _values(row: Any) -> Any:
-    from fastmoments_kernels.catalogue import parameters_of
-
     return np.asarray(row.formula.function(PROBES, *parameters_of(row.name).values()))
 
 

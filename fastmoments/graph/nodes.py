@@ -149,3 +149,11 @@ def evaluate(node: Node, known: dict[Node, Any]) -> Any:
             raise TypeError(f"{node.name}: it does not come from the inputs that are known")
         known[node] = rule.value(*(evaluate(source, known) for source in node.inputs))
     return known[node]
+
+
+def replaced(node: Node, known: dict[Node, Node]) -> Node:
+    """Return the node with others in the place of those that it depends on."""
+    if node not in known:
+        inputs = tuple(replaced(source, known) for source in node.inputs)
+        known[node] = Node(node.rule, inputs, node.shape, node.name, node.scalar, node.learned)
+    return known[node]

@@ -6,6 +6,8 @@ if _find_spec("torch") is None:
     raise ImportError("fm.nn needs PyTorch: pip install fastmoments[torch]")
 
 from fastmoments.graph.propagate import propagate as propagate
+from fastmoments.graph.rules import affine as affine
+from fastmoments.graph.rules import elementwise as elementwise
 from fastmoments.nn.classes_and_conditioning import class_probabilities as class_probabilities
 from fastmoments.nn.classes_and_conditioning import condition as condition
 from fastmoments.nn.modules import Activation as Activation

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 import fastmoments.layers as layers
-from fastmoments.graph.nodes import Affine, Elementwise, Node
+from fastmoments.graph.nodes import Affine, Node
+from fastmoments.graph.rules import elementwise
 from fastmoments.moments import marginals
 from fastmoments.parameters import of_neurons
 from fastmoments.results import Marginals, Moments
@@ -72,7 +73,7 @@ class Activation(nn.Module):
 
     def __fastmoments__(self, value: Node) -> Node:
         """The rule of the module in networks."""
-        return Node(Elementwise(self.forward, self.current()), (value,), value.shape, "Activation")
+        return elementwise(value, self.current(), self.forward)
 
     def marginals(self, mu: Tensor, var: Tensor) -> Marginals[Tensor]:
         """Mean and variance of f(X), X ~ N(mu, var)."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from fastmoments.graph.nodes import Node, replaced
 
 
 class Facts(NamedTuple):
@@ -48,10 +50,31 @@ class Ref(NamedTuple):
     output: int
 
 
-class Leaf(NamedTuple):
-    """A module that has a rule of its own, in place of a function."""
+@dataclass(eq=False)
+class Leaf:
+    """A module that has a rule of its own, in place of a function: the node that it made of others.
+
+    Inside torch.func, whose parameters have no derivatives while the model runs, there is none yet.
+    """
 
     module: nn.Module
+    made: Node | None
+    sources: list[Node]
+    parameters: list[Tensor]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Leaf) and self.module is other.module
+
+    def node(self, rules: Mapping[nn.Module, Callable[..., Node]], inputs: Sequence[Node]) -> Node:
+        """The node of the module for these inputs."""
+        if self.made is not None:
+            return replaced(self.made, dict(zip(self.sources, inputs, strict=True)))
+        if any(one is not two for one, two in zip(self.module.parameters(), self.parameters, strict=True)):
+            raise TypeError(
+                f"model: torch.func replaces parameters of {type(self.module).__name__}, which has a rule of its "
+                "own, for which there is no way; use torch.autograd"
+            )
+        return rules[self.module](self.module, *inputs)
 
 
 @dataclass

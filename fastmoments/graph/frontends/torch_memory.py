@@ -44,15 +44,25 @@ def memory_of(tensor: Tensor) -> int:
 
 def overlaid(old: Tensor, new: Tensor, geometry: Geometry, written: Geometry, length: int) -> Tensor:
     """A tensor of that geometry behind the write of `new`; both are values, of any strides."""
-    memory = torch.as_strided_scatter(old.new_zeros(length), old, *geometry)
-    memory = torch.as_strided_scatter(memory, new, *written)
-    return torch.as_strided(memory, *geometry)
+    own = _places(geometry, length, old.device)
+    memory = _put(_put(old.new_zeros(length), own, old), _places(written, length, old.device), new)
+    return memory[own]
 
 
 def restrided(x: Tensor, geometry: Geometry, length: int, wanted: Geometry) -> Tensor:
     """The elements of the wanted geometry in the memory at which x, a value of any strides, looks."""
-    memory = torch.as_strided_scatter(x.new_zeros(length), x, *geometry)
-    return torch.as_strided(memory, *wanted)
+    memory = _put(x.new_zeros(length), _places(geometry, length, x.device), x)
+    return memory[_places(wanted, length, x.device)]
+
+
+def _places(geometry: Geometry, length: int, device: torch.device) -> Tensor:
+    """The places in the memory of a tensor's elements."""
+    return torch.arange(length, device=device).as_strided(*geometry)
+
+
+def _put(memory: Tensor, places: Tensor, values: Tensor) -> Tensor:
+    # not by as_strided_scatter, whose derivative is wrong (PyTorch 2.13)
+    return memory.scatter(0, places.reshape(-1), values.reshape(-1))
 
 
 def copied(x: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:

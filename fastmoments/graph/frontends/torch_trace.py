@@ -7,13 +7,13 @@ like everything else and computed afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastmoments.graph.frontends.torch_callers import in_hook, innermost
@@ -38,8 +38,8 @@ from fastmoments.graph.frontends.torch_memory import (
     overlaid,
     restrided,
 )
+from fastmoments.graph.nodes import Input, Node, evaluate
 
-LOOKS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__, torch.Tensor.__dlpack__}
 # Products of which every row of the result comes from a row of one argument: its position
 ROW_BY_ROW = {"mm": 0, "addmm": 1, "convolution": 0}
 # Operations that write to an argument in training alone, of which nothing gets here
@@ -71,24 +71,28 @@ class Recorder(TorchDispatchMode):
     a run whose products are taken over where rows are known not to meet.
     """
 
-    def __init__(
-        self,
-        names: dict[int, str],
-        known: set[str],
-        earlier: Earlier | None = None,
-        watch: Callable[[str], None] | None = None,
-    ) -> None:
+    def __init__(self, names: dict[int, str], known: set[str], earlier: Earlier | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.names, self.known, self.earlier, self.watch = names, known, earlier, watch
+        self.names, self.known, self.earlier = names, known, earlier
         self.entries: list[Entry] = []
         self.refused: RefusalError | None = None
-        self.paused, self.run = False, object()
+        self.paused, self.builds, self.run = False, True, object()
+        self.meant: dict[int, Tensor] = {}  # the tensors that others stand for, by the others' ids
 
     def refuse(self, kind: type[Exception], message: str) -> RefusalError:
         """Return an error that counts even if the model catches it."""
         error = RefusalError(kind, message)
         self.refused = self.refused or error
         return error
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Let operations through that are not the model's."""
+        self.paused = True
+        try:
+            yield
+        finally:
+            self.paused = False
 
     def begin(self, tensor: Tensor, name: str) -> None:
         """Mark an input of the model."""
@@ -140,8 +144,6 @@ class Recorder(TorchDispatchMode):
             return func(*args, **kwargs)
         facts = facts_of(func)
         name = facts.name
-        if self.watch is not None:
-            self.watch(self.path())
         tensors = tensors_of(args) + tensors_of(kwargs)
         depends = self._depends(tensors)
         self._check(facts, args, depends)
@@ -182,15 +184,19 @@ class Recorder(TorchDispatchMode):
             return None
         return taken(entry.values[0])
 
-    def leaf(self, module: nn.Module, name: str, args: Any, value: Callable[..., Tensor]) -> Tensor:
-        """Record the call of a module that has a rule, and return its value."""
-        given = [self._recorded(x) for x in args]
-        self.paused = True
-        try:
-            out = value(*args)
-        finally:
-            self.paused = False
-        self._add(Entry(Leaf(module), "rule", given, {}, name, True, []), out, ())
+    def leaf(self, module: nn.Module, rule: Callable[..., Node], args: Any, tracked: bool) -> Tensor:
+        """Record the call of a module that has a rule, and return its value.
+
+        The rule's node has the parameters that the module has now, with their derivatives if they are `tracked`.
+        """
+        given, sources = self._recorded(args), [Node(Input(), (), tuple(x.shape[1:]), "input") for x in args]
+        with self.pause():
+            with torch.set_grad_enabled(tracked):
+                node = rule(module, *sources)
+            out: Tensor = evaluate(node, dict(zip(sources, args, strict=True)))
+        made = node if self.builds else None
+        leaf = Leaf(module, made, sources, list(module.parameters()))
+        self._add(Entry(leaf, "rule", given, {}, self.names[id(module)], True, []), out, ())
         return out
 
     def _made(self, func: Any, name: str, args: Any, kwargs: Any) -> Tensor:
@@ -206,7 +212,7 @@ class Recorder(TorchDispatchMode):
     def _recorded(self, value: Any) -> Any:
         """The value with Refs for recorded tensors."""
         if isinstance(value, Tensor):
-            return self.ref_of(value) or value
+            return self.ref_of(value) or self.meant.get(id(value), value)
         return [self._recorded(x) for x in value] if isinstance(value, list | tuple) else value
 
     def _add(self, entry: Entry, out: Any, before: Sequence[Tensor]) -> None:
@@ -285,17 +291,3 @@ class Recorder(TorchDispatchMode):
             raise self.refuse(TypeError, f"{self.path()}: {name} has no rule; write it without writing in place")
         given = [self._recorded(x) for x in args], {key: self._recorded(x) for key, x in kwargs.items()}
         return function, *given, facts_of(func).names[: len(args)]
-
-
-class Looks(TorchFunctionMode):
-    """Refuse what takes a tensor's values to Python without an operation."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in LOOKS and not self.recorder.paused and self.recorder.depends(args) and not in_hook():
-            path = self.recorder.path()
-            raise self.recorder.refuse(TypeError, f"{path}: {func.__name__}: {DEPENDS}; write it in PyTorch")
-        return func(*args, **(kwargs or {}))

@@ -16,7 +16,8 @@ class Custom:
     Parameters
     ----------
     function : takes a float64 array, returns f of every element, a real number that depends on it alone, in an
-        array of the same shape. One that does not is an error when it is called.
+        array of the same shape. One that does not is an error when it is called. For JAX arrays it is traced, so
+        it has to be written with jax.numpy.
     tol : |error| <= tol sqrt(Var f(X_i) Var f(X_j)) for covariances, tol sqrt(E (f(X) - f(mu))^2) for means.
         Without variance f' and f'' are differences that agree to it, nan where they do not, as on a jump.
     kinks : points where f or f' breaks; without them a kinked function needs a coarse tol. Put them around what is
@@ -48,35 +49,59 @@ class Custom:
 
 
 class ToleranceError(ValueError):
-    """The tolerance cannot be met; the message says where, and what helps."""
+    """The tolerance cannot be met; the message says where, and what helps. On JAX arrays the result is nan."""
 
 
-def _sigmoid(x: Array) -> Array:
-    # scipy takes longer to import than everything else
-    from scipy.special import expit
+class _OnNumpy:
+    """The words of the ready-made functions on NumPy arrays."""
 
-    value: Array = expit(x)
-    return value
+    tanh, exp, log1p, abs, maximum = np.tanh, np.exp, np.log1p, np.abs, np.maximum
 
+    @staticmethod
+    def expit(x: Array) -> Array:
+        # scipy takes longer to import than everything else
+        from scipy.special import expit
 
-def _silu(x: Array) -> Array:
-    return x * _sigmoid(x)
-
-
-def _softplus(x: Array) -> Array:
-    value: Array = np.logaddexp(0.0, x)
-    return value
+        value: Array = expit(x)
+        return value
 
 
-def _gelu_tanh(x: Array) -> Array:
+@dataclass(frozen=True)
+class Formula:
+    """A function in the words of any array library, formula(words, x); called, it takes NumPy arrays."""
+
+    formula: Callable[[Any, Any], Any]
+
+    def __call__(self, x: Array) -> Array:
+        value: Array = self.formula(_OnNumpy, x)
+        return value
+
+
+def _tanh(xp: Any, x: Any) -> Any:
+    return xp.tanh(x)
+
+
+def _sigmoid(xp: Any, x: Any) -> Any:
+    return xp.expit(x)
+
+
+def _silu(xp: Any, x: Any) -> Any:
+    return x * xp.expit(x)
+
+
+def _softplus(xp: Any, x: Any) -> Any:
+    return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+def _gelu_tanh(xp: Any, x: Any) -> Any:
     # not by 1 + tanh(u), which is nothing but rounding where it is small
-    return x * _sigmoid(np.sqrt(8.0 / np.pi) * (x + 0.044715 * x**3))
+    return x * xp.expit(np.sqrt(8.0 / np.pi) * (x + 0.044715 * x**3))
 
 
 READY = {
-    "tanh": Custom(np.tanh, lipschitz=1.0),
-    "sigmoid": Custom(_sigmoid, lipschitz=0.25),
-    "silu": Custom(_silu, lipschitz=1.0998393201288670),
-    "softplus": Custom(_softplus, lipschitz=1.0),
-    "gelu_tanh": Custom(_gelu_tanh, lipschitz=1.1289930686587719),
+    "tanh": Custom(Formula(_tanh), lipschitz=1.0),
+    "sigmoid": Custom(Formula(_sigmoid), lipschitz=0.25),
+    "silu": Custom(Formula(_silu), lipschitz=1.0998393201288670),
+    "softplus": Custom(Formula(_softplus), lipschitz=1.0),
+    "gelu_tanh": Custom(Formula(_gelu_tanh), lipschitz=1.1289930686587719),
 }

@@ -25,7 +25,7 @@ CHUNK = 1 << 21  # function values at a time
 class Neurons(NamedTuple):
     """f(mu), and integrals of g = f(X) - f(mu), for m neurons: E g, b_1 ... b_N, E g^2 He_1, E g^2 He_2, Var f.
 
-    inverse_sd is 1 / sd, 0 at variance 0. slopes (2, m) are f' and f'' at mu for neurons without variance if
+    inverse_sd is 1 / sd, 0 at variance 0. slopes (3, m) are f', f'' and f''' at mu for neurons without variance if
     `differentiable` made them, else nan.
     """
 
@@ -46,10 +46,11 @@ class Neurons(NamedTuple):
         return np.maximum(remainder, 0.0) / np.where(alive, self.var, 1.0)
 
     def raised(self, order: int) -> Array:
-        """Coefficients 0 ... N - 2 of f' or f'': by parts, b'_n = sqrt(n + 1) b_{n+1} / sd."""
-        n = np.arange(len(self.b) - 1).reshape(-1, *(1,) * (self.b.ndim - 1))
-        first, second = np.sqrt(n + 1.0) * self.inverse_sd, np.sqrt(n + 2.0) * self.inverse_sd
-        raised: Array = first * (self.b[:-1] if order == 1 else second * self.b[1:])
+        """Coefficients 0 ... N - order of f', f'' or f''': by parts, b'_n = sqrt(n + 1) b_{n+1} / sd."""
+        n = np.arange(len(self.b) - order + 1).reshape(-1, *(1,) * (self.b.ndim - 1))
+        raised: Array = self.b[order - 1 :]
+        for k in range(1, order + 1):
+            raised = np.sqrt(n + k) * self.inverse_sd * raised
         raised[0] = np.where(self.inverse_sd > 0.0, raised[0], self.slopes[order - 1])
         return raised
 
@@ -83,7 +84,7 @@ def neurons_of(activation: Custom, mu: Array, var: Array, terms: int) -> Neurons
                 f"{beyond[i]:.1g} of its mean square lies beyond {REACH:g} standard deviations"
             )
         inverse_sd = np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 0.0)
-        slopes = np.full((2, mu.size), np.nan)
+        slopes = np.full((3, mu.size), np.nan)
         spread = np.maximum(size**2 - shift**2, 0.0)
         return Neurons(at_mu, shift, b, one * size, two * size, spread, inverse_sd, slopes)
 
@@ -101,13 +102,15 @@ def _narrow(activation: Custom, mu: Array, sd: Array, at_mu: Array, results: Arr
     """Fill in and mark the neurons on which f is a parabola; integrals of g would be those of f's rounding."""
     narrow = np.isfinite(mu) & (sd > 0.0) & (sd <= NARROW * np.maximum(1.0, np.abs(mu)))
     if narrow.any():
-        (first, second), smooth = slopes_of(activation, mu[narrow], at_mu[narrow])
+        (first, second, third), smooth = slopes_of(activation, mu[narrow], at_mu[narrow])
         narrow[narrow] = fits = sd[narrow] <= NARROW * smooth
         linear, bent = first[fits] * sd[narrow], 0.5 * second[fits] * sd[narrow] ** 2  # g = linear Z + bent Z^2
         size = np.hypot(linear, np.sqrt(3.0) * bent)
         share = np.divide(bent, size, out=np.zeros_like(size), where=size > 0.0)
         results[:, narrow] = 0.0
-        results[:3, narrow] = bent, linear, np.sqrt(2.0) * bent
+        # where f''' is not settled it is 0, within the tolerance beside f' / var
+        cubic = np.nan_to_num(third[fits]) * sd[narrow] ** 3 / np.sqrt(6.0)
+        results[:4, narrow] = bent, linear, np.sqrt(2.0) * bent, cubic
         results[-4:-1, narrow] = 6.0 * linear * share, 2.0 * size + 6.0 * bent * share, size
     return narrow
 

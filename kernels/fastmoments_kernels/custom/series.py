@@ -98,8 +98,11 @@ NEURON: dict[str, Callable[[Neurons], Any]] = {
     "marginals": lambda x: (x.at_mu + x.shift, x.var),
     "mean_dvar": lambda x: 0.5 * x.raised(2)[0],
     "var_partials": var_partials,
+    "gain_partials": lambda x: (x.raised(2)[0], 0.5 * x.raised(3)[0]),
 }
 VALUES = ("mean", "var", "marginals")  # the functions of NEURON that are no derivatives
+# Derivatives along the inputs, beside those of kinds.py: there a formula's own derivative serves
+SLOPES = {"gain": ("gain_partials",)}
 
 
 def settled(

@@ -1,4 +1,4 @@
-"""f' and f'' at a point, by differences to a tolerance, for neurons of little or no variance."""
+"""f', f'' and f''' at a point, by differences to a tolerance, for neurons of little or no variance."""
 
 from typing import Any
 
@@ -10,38 +10,46 @@ from fastmoments_kernels.custom.evaluation import ROUNDING, evaluate
 Array = np.ndarray[Any, Any]
 
 HALVINGS = 20  # to a millionth of the first step
-# Chebyshev's points on [0, 1] and the weights of the polynomial through them at 0
+# Chebyshev's points on [0, 1], and the weights of the polynomial through them at 0 and of its derivative there
 POINTS = 0.5 - 0.5 * np.cos(np.pi * (np.arange(12) + 0.5) / 12)
 AT_ZERO = np.array([np.prod([y / (y - x) for y in POINTS if y != x]) for x in POINTS])
+SLOPE_AT_ZERO = np.array([-w * np.sum(1.0 / POINTS[POINTS != x]) for w, x in zip(AT_ZERO, POINTS, strict=True)])
 
 
 def slopes_of(activation: Custom, mu: Array, at_mu: Array) -> tuple[Array, Array]:
-    """(f', f'') at mu as (2, m), and the distance from mu within which f is smooth.
+    """(f', f'', f''') at mu as (3, m), and the distance from mu within which f is smooth.
 
-    On a kink they are the means of both sides, with distance 0; nan, with distance 0, where halving the step does
-    not settle them. Difference quotients are extrapolated to step 0; they are smooth in the step's square, on a
-    kink in the step.
+    On a kink f' and f'' are the means of both sides, f''' is nan and the distance 0; nan, with distance 0, where
+    halving the step does not settle f' and f''. Difference quotients are extrapolated to step 0; they are smooth in
+    the step's square, on a kink in the step. f''' is 6 times the slope of the first quotient in that square.
     """
-    slopes, before, smooth = np.full((2, mu.size), np.nan), np.full((2, mu.size), np.nan), np.zeros(mu.size)
+    slopes, before, smooth = np.full((3, mu.size), np.nan), np.full((3, mu.size), np.nan), np.zeros(mu.size)
     distance = np.abs(np.reshape(activation.kinks, (-1, 1)) - mu)
     bent = (distance == 0.0).any(axis=0)
     nearest = np.where(distance > 0.0, distance, np.inf).min(axis=0, initial=np.inf)
-    steps = np.where(bent[:, None], POINTS, np.sqrt(POINTS))
-    steps = steps * np.minimum(nearest, np.maximum(1.0, np.abs(mu)))[:, None]
+    scale = np.minimum(nearest, np.maximum(1.0, np.abs(mu)))
+    points = np.where(bent[:, None], POINTS, np.sqrt(POINTS))
     with np.errstate(all="ignore"):
         for _ in range(HALVINGS):
-            quotients = _quotients(activation, mu[:, None], at_mu[:, None], steps)
-            now = quotients @ AT_ZERO
-            rounding = ROUNDING * np.abs(at_mu) / steps[:, 0] ** [[1], [2]]
-            change, size = np.abs(now - before), np.abs(quotients).max(axis=-1)
-            settled = np.isnan(slopes) & (change <= 0.1 * activation.tol * size + rounding)
+            steps = points * scale[:, None]
+            now, size = _extrapolated(_quotients(activation, mu[:, None], at_mu[:, None], steps), scale)
+            rounding = ROUNDING * np.abs(at_mu) / steps[:, 0] ** [[1], [2], [3]]
+            settled = np.isnan(slopes) & (np.abs(now - before) <= 0.1 * activation.tol * size + rounding)
             slopes[settled] = now[settled]
-            # the later of the two decides
-            smooth = np.where(settled.any(axis=0), steps[:, -1], smooth)
+            # the later of f' and f'' decides
+            smooth = np.where(settled[:2].any(axis=0), steps[:, -1], smooth)
             if not np.isnan(slopes).any():
                 break
-            before, steps = now, 0.5 * steps
-    return slopes, np.where(bent | np.isnan(slopes).any(axis=0), 0.0, smooth)
+            before, scale = now, 0.5 * scale
+    slopes[2, bent] = np.nan
+    return slopes, np.where(bent | np.isnan(slopes[:2]).any(axis=0), 0.0, smooth)
+
+
+def _extrapolated(quotients: Array, scale: Array) -> tuple[Array, Array]:
+    """(f', f'', f''') by quotients (2, m, steps) extrapolated to step 0, and the sizes of what they are made of."""
+    third = 6.0 * (quotients[:1] @ SLOPE_AT_ZERO) / scale**2
+    size = np.abs(quotients).max(axis=-1)
+    return np.concatenate([quotients @ AT_ZERO, third]), np.concatenate([size, size[:1] / scale**2])
 
 
 def _quotients(activation: Custom, mu: Array, at_mu: Array, steps: Array) -> Array:

@@ -1,7 +1,7 @@
 """The functions of an activation and of the bivariate normal on JAX's arrays, each compiled once per shape."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -11,14 +11,25 @@ from jax import Array
 
 from fastmoments_kernels.arrays import ArrayFunctions, NormalFunctions
 from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.kinds import is_of_pair, slack_of
+from fastmoments_kernels.xla.series import SeriesFunctions
 from fastmoments_kernels.xla.vocabulary import WORDS
 
+# users may make any number of Custom activations, each a key
+cached = lru_cache(maxsize=512)
 
-@cache
-def functions(name: str) -> ArrayFunctions:
+
+@cached
+def functions(activation: str | Custom) -> ArrayFunctions | SeriesFunctions:
     """An activation's functions on JAX's arrays."""
-    return ArrayFunctions(row_of(name).formula, WORDS)
+    if isinstance(activation, Custom):
+        return SeriesFunctions(activation)
+    return ArrayFunctions(row_of(activation).formula, WORDS)
+
+
+def _key(activation: Any) -> str | Custom:
+    return activation if isinstance(activation, Custom) else row_of(activation).name
 
 
 def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callable[..., Any]:
@@ -26,7 +37,7 @@ def elementwise(activation: Any, name: str, inputs: int | None = None) -> Callab
 
     Everything is computed in the arrays' own dtype. NumPy arrays give NumPy arrays.
     """
-    return partial(_of_either, _elementwise(row_of(activation).name, name))
+    return partial(_of_either, _elementwise(_key(activation), name))
 
 
 def normal(name: str) -> Callable[..., Any]:
@@ -34,8 +45,8 @@ def normal(name: str) -> Callable[..., Any]:
     return partial(_of_either, _normal(name))
 
 
-@cache
-def _elementwise(activation: str, name: str) -> Callable[..., Any]:
+@cached
+def _elementwise(activation: str | Custom, name: str) -> Callable[..., Any]:
     function = functions(activation).elementwise(name)
 
     def call(*arguments: Array) -> Any:
@@ -46,12 +57,12 @@ def _elementwise(activation: str, name: str) -> Callable[..., Any]:
     return jax.jit(call)
 
 
-@cache
+@cached
 def _normal_functions() -> NormalFunctions:
     return NormalFunctions(WORDS)
 
 
-@cache
+@cached
 def _normal(name: str) -> Callable[..., Any]:
     function = _normal_functions().elementwise(name)
     return jax.jit(lambda *arguments: function(*jnp.broadcast_arrays(*arguments)))
@@ -70,18 +81,18 @@ def moments(activation: Any, mu: Array, cov: Array, *parameters: Array) -> tuple
 
     Parameters are (..., n).
     """
-    return _moments(row_of(activation).name)(mu, cov, *parameters)
+    return _moments(_key(activation))(mu, cov, *parameters)
 
 
 def moments_vjp(
     activation: Any, mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, *parameters: Array
 ) -> tuple[Array, ...]:
     """Gradients with respect to mu, cov (a symmetric matrix) and the parameters."""
-    return _moments_vjp(row_of(activation).name)(mu, cov, mean_bar, cov_bar, *parameters)
+    return _moments_vjp(_key(activation))(mu, cov, mean_bar, cov_bar, *parameters)
 
 
-@cache
-def _moments(activation: str) -> Callable[..., tuple[Array, Array]]:
+@cached
+def _moments(activation: str | Custom) -> Callable[..., tuple[Array, Array]]:
     def call(mu: Array, cov: Array, *parameters: Array) -> tuple[Array, Array]:
         n = mu.shape[-1]
         return functions(activation).moments(mu, cov, slack_of(n, _eps(mu, cov)), *parameters)
@@ -89,8 +100,8 @@ def _moments(activation: str) -> Callable[..., tuple[Array, Array]]:
     return jax.jit(call)
 
 
-@cache
-def _moments_vjp(activation: str) -> Callable[..., tuple[Array, ...]]:
+@cached
+def _moments_vjp(activation: str | Custom) -> Callable[..., tuple[Array, ...]]:
     def call(mu: Array, cov: Array, mean_bar: Array, cov_bar: Array, *parameters: Array) -> tuple[Array, ...]:
         _, pullback = jax.vjp(_moments(activation), mu, cov, *parameters)
         mu_bar, upper, *others = pullback((mean_bar, cov_bar))

@@ -1,0 +1,142 @@
+"""Runs of a PyTorch model on a few examples, which two runs agree on: operations for any number of rows."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from ctypes import string_at
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from fastmoments.graph.frontends.torch_callers import CALL
+from fastmoments.graph.frontends.torch_entries import Earlier, Entry, RefusalError
+from fastmoments.graph.frontends.torch_functions import Functions
+from fastmoments.graph.frontends.torch_modules import Rule, stopping
+from fastmoments.graph.frontends.torch_runs import operations_of, taken
+from fastmoments.graph.frontends.torch_trace import Recorder
+
+DRAWS = (
+    "the model draws random numbers of Python or NumPy, of which one draw would be kept: call model.eval(), or "
+    "give what draws a rule (docs/networks.md)"
+)
+
+
+class Model(NamedTuple):
+    """A model, `arguments` that makes its arguments of a list of tensors, and the modules that have rules.
+
+    `known` are the names of operations with rules. The model is `transformed` inside torch.func.
+    """
+
+    function: Any
+    arguments: Callable[[Sequence[Tensor]], tuple[Sequence[Any], Mapping[str, Any]]]
+    rules: Mapping[nn.Module, Rule]
+    known: set[str]
+    transformed: bool
+
+
+class Run(NamedTuple):
+    """One run: its operations, its outputs as Refs, and the structure that they come in."""
+
+    entries: list[Entry]
+    outputs: list[Any]
+    tree: Any
+
+
+def traced(model: Model, mus: Sequence[Tensor]) -> tuple[list[Any], list[Any], Any]:
+    """The model's operations, its outputs as Refs, and the structure that they come in."""
+    examples = _examples(mus)
+    before = _generators()
+    # the run of which the first input is the first row comes first, for hooks that look
+    three = run_of(model, examples)
+    two = run_of(model, list(map(taken, examples)), Earlier(three.entries, taken))
+    if _generators() != before:
+        _name_who_draws(model, examples)
+    return operations_of(two.entries, three.entries, three.outputs), three.outputs, three.tree
+
+
+def _examples(mus: Sequence[Tensor]) -> list[Tensor]:
+    """Three examples: the first input, and two around it. Their values tell rows apart, no more."""
+    found = []
+    for k, mu in enumerate(mus):
+        first = mu.detach()[:1] if len(mu) else mu.new_zeros(1, *mu.shape[1:])
+        number = torch.arange(k, k + 2 * first.numel(), dtype=torch.float64)
+        off = torch.sin(number * (number + 1.0)).reshape(2, *mu.shape[1:]).to(mu.device, mu.dtype)
+        found.append(torch.cat([first, first + off * (1.0 + first.abs())]))
+    return found
+
+
+def run_of(
+    model: Model,
+    inputs: Sequence[Tensor],
+    earlier: Earlier | None = None,
+) -> Run:
+    """Run the model once."""
+    named = model.function.named_modules() if isinstance(model.function, nn.Module) else ()
+    names = {id(module): name or "model" for name, module in named}
+    recorder = Recorder(names, model.known, earlier)
+    inputs = [x.clone() for x in inputs]
+    for k, x in enumerate(inputs):
+        recorder.begin(x, "input" if len(inputs) == 1 else f"input {k}")
+    recorder.builds = not model.transformed
+    rules, tracked = model.rules, torch.is_grad_enabled()
+
+    def stop(module: nn.Module) -> Callable[..., Tensor]:
+        return lambda *args: recorder.leaf(module, rules[module], args, tracked)
+
+    args, kwargs = model.arguments(inputs)
+    try:
+        with torch.no_grad(), stopping(rules, stop), Functions(recorder, model.transformed), recorder:
+            out, tree = pytree.tree_flatten(model.function(*args, **kwargs))
+            outputs = [recorder.ref_of(x) if isinstance(x, Tensor) and recorder.depends(x) else x for x in out]
+    except RefusalError as error:
+        raise error.kind(str(error)) from None
+    except Exception as error:
+        _explain(recorder, inputs, error)
+    if recorder.refused is not None:
+        raise recorder.refused.kind(str(recorder.refused))
+    return Run(recorder.entries, outputs, tree)
+
+
+def _explain(recorder: Recorder, inputs: Sequence[Tensor], error: Exception) -> None:
+    """Raise for an error of the model's own."""
+    if recorder.refused is not None:
+        raise recorder.refused.kind(str(recorder.refused)) from None
+    shapes = ", ".join(str(("batch", *x.shape[1:])).replace("'", "") for x in inputs)
+    raise ValueError(
+        f"mu: the model raises for inputs of shape {shapes}: {type(error).__name__}: {error}; a single input that "
+        "has several dimensions goes in as mu[None]"
+    ) from error
+
+
+def _generators() -> Any:
+    """The states of the generators that a model may draw from without an operation of PyTorch."""
+    numpy: Any = np.random.get_bit_generator()  # type: ignore[attr-defined]
+    # 624 words and a position; to ask for the state itself takes 20 times as long
+    is_default = isinstance(numpy, np.random.MT19937)
+    state = string_at(numpy.ctypes.state_address, 2500) if is_default else str(numpy.state)
+    return random.getstate()[1], state
+
+
+def _name_who_draws(model: Model, inputs: Sequence[Tensor]) -> None:
+    """Run once more, and raise with the path of the module in which a generator's state changes."""
+    before, found = _generators(), list[str]()
+    named = model.function.named_modules() if isinstance(model.function, nn.Module) else ()
+    names = {id(module): name or "model" for name, module in named}
+
+    def watch(frame: Any, event: str, argument: Any) -> None:
+        # a call of the interpreter's: no module can hide from it
+        if event == "return" and frame.f_code is CALL and not found and _generators() != before:
+            found.append(names.get(id(frame.f_locals["self"]), "model"))
+
+    profile = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        run_of(model, inputs)
+    finally:
+        sys.setprofile(profile)
+    raise TypeError(f"{(found or ['model'])[0]}: {DRAWS}")

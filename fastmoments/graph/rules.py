@@ -1,0 +1,61 @@
+"""Nodes that users' own rules return: `__fastmoments__` of a module's class, or `rules=` of `propagate`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastmoments.graph.nodes import Affine, Elementwise, Node, Shape
+
+Map = Callable[..., Any]
+
+
+def affine(
+    inputs: Node | tuple[Node, ...],
+    function: Map,
+    shape: Shape | None = None,
+    *,
+    linear: Map | None = None,
+    own: Map | None = None,
+) -> Node:
+    """Return the node of an affine map, for a module's own rule.
+
+    Parameters
+    ----------
+    inputs : the node that the rule was given, or several that the map is affine of jointly.
+    function : the map of arrays (rows, *node.shape), one of each input, to (rows, *shape); rows do not meet. It may
+        use the module's parameters, to which gradients flow.
+    shape : of one result; default that of the first input.
+    linear : the map without what does not depend on the inputs; default its value less that at 0, which loses
+        digits where the constant is large.
+    own : the variance that random weights of the module add, independent of the inputs: a function of the inputs'
+        second moments (rows, *node.shape) that is linear up to a constant, such as `lambda second: F.linear(second,
+        weight_var, bias_var)`.
+
+    Returns
+    -------
+    Node
+        What the rule returns.
+    """
+    nodes = inputs if isinstance(inputs, tuple) else (inputs,)
+
+    def difference(*rows: Any) -> Any:
+        return function(*rows) - function(*(0.0 * x[:1] for x in rows))
+
+    rule = Affine(function, linear or difference, own=own, weighted=True)
+    return Node(rule, nodes, nodes[0].shape if shape is None else tuple(shape), "affine")
+
+
+def elementwise(node: Node, activation: Any, function: Map) -> Node:
+    """Return the node of an activation, element by element, for a module's own rule.
+
+    Parameters
+    ----------
+    node : the node that the rule was given.
+    activation : an object such as fm.NPN(tau=2.0), whose parameters may be one per element, or fm.Custom(f).
+    function : f of arrays, as the model calls it.
+
+    Returns
+    -------
+    Node
+        What the rule returns.
+    """
+    return Node(Elementwise(function, activation), (node,), node.shape, "elementwise")

@@ -1,0 +1,324 @@
+"""Models as they come: wrapped, random, of several inputs and outputs, with rules of their own; and gradients."""
+
+import random
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402, N812
+
+import fastmoments as fm  # noqa: E402
+from tests.network_cases import gaussian, matrix_of  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("double_precision")
+EXACT = dict(rtol=1e-12, atol=1e-12)  # a few products of numbers of order one
+
+
+def perceptron():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).requires_grad_(False)
+
+
+def assert_same(found, want):
+    for one, two in zip(found, want, strict=True):
+        np.testing.assert_allclose(one.detach(), two.detach(), **EXACT)
+
+
+class Drawing(nn.Module):
+    """A layer inside of which a function of x draws."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.draw, self.generator = draw, np.random.default_rng(0)
+
+    def forward(self, x):
+        return self.draw(self, x)
+
+
+DRAWS = {
+    "torch": lambda m, x: x + torch.randn_like(x),
+    "torch, of a parameter's shape": lambda m, x: x + torch.randn(4),
+    "in place": lambda m, x: x + torch.empty(4).normal_(),
+    "dropout": lambda m, x: F.dropout(x, 0.5),
+    "own generator of torch": lambda m, x: x * torch.rand(4, generator=torch.Generator().manual_seed(0)),
+    "a choice by torch": lambda m, x: x if torch.rand(1).item() < 0.5 else -x,
+    "NumPy": lambda m, x: x * float(np.random.rand()),
+    "a choice by NumPy": lambda m, x: x if np.random.rand() < 2.0 else -x,
+    "a choice by Python": lambda m, x: x if random.random() < 2.0 else -x,
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_random_layers_are_refused_by_name(name):
+    """A5: none is frozen at one draw."""
+    model = nn.Sequential(nn.Linear(4, 4), Drawing(DRAWS[name]), nn.Linear(4, 4))
+    with pytest.raises(TypeError, match="1: .*the model draws random numbers.*model.eval"):
+        fm.nn.propagate(model, *gaussian(4))
+
+
+def test_a_generator_of_the_models_own_shows_in_its_constants():
+    model = nn.Sequential(nn.Linear(4, 4), Drawing(lambda m, x: x + torch.from_numpy(m.generator.normal(size=4))))
+    with pytest.raises(TypeError, match="1: lift_fresh: a number or a constant differs from .* it is random"):
+        fm.nn.propagate(model, *gaussian(4))
+    count = iter(range(100))
+    model = nn.Sequential(nn.Identity(), Drawing(lambda m, x: x * (0.5 + next(count))))
+    with pytest.raises(TypeError, match="1: mul: .*differs from one run"):
+        fm.nn.propagate(model, *gaussian(4))
+
+
+def test_a_value_kept_from_an_earlier_call_is_refused():
+    def recurrent(m, x):
+        before = getattr(m, "before", x)
+        m.before = x
+        return x + before[:1]
+
+    with pytest.raises((TypeError, ValueError), match="0: "):
+        fm.nn.propagate(nn.Sequential(Drawing(recurrent)), *gaussian(4))
+
+
+def test_nothing_is_drawn_by_tracing():
+    model = perceptron()
+    states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    fm.nn.propagate(model, *gaussian(4))
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert (states[1], states[2]) == (np.random.get_state()[1].tolist(), random.getstate())
+
+
+SIBLINGS = {
+    "relu(x) + relu(x)": (lambda x: F.relu(x) + F.relu(x), lambda x: 2.0 * np.maximum(x, 0.0)),
+    "relu(x) - relu(-x)": (lambda x: F.relu(x) - F.relu(-x), lambda x: x),
+    "sin and cos": (lambda x: torch.sin(x) ** 1 + torch.cos(x), lambda x: np.sin(x) + np.cos(x)),
+    "abs and relu": (lambda x: x.abs() - 2.0 * F.relu(x), lambda x: np.abs(x) - 2.0 * np.maximum(x, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", SIBLINGS)
+def test_activations_side_by_side_are_exact(name):
+    """A7: one value, several functions; f by an integral split at its kink."""
+    function, f = SIBLINGS[name]
+    mean, full = fm.nn.propagate(function, torch.zeros(1), torch.eye(1))
+    z, w = np.polynomial.legendre.leggauss(60)
+    x, w = np.concatenate([6.0 * z - 6.0, 6.0 * z + 6.0]), np.concatenate([6.0 * w, 6.0 * w])
+    w = w * np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
+    shift = w @ f(x)
+    # the integral's own error is below 1e-14
+    np.testing.assert_allclose(mean, [shift], atol=1e-12)
+    np.testing.assert_allclose(full, [[w @ (f(x) - shift) ** 2]], atol=1e-12)
+    if name == "relu(x) + relu(x)":
+        np.testing.assert_allclose(full, [[1.3633802276324185]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("rho", [-1.0, -0.999, 0.3, 0.9, 1.0])
+def test_different_activations_of_one_front(rho):
+    """relu(Ax) beside gelu(Bx): covariances are those of cross_cov, and those of relu(cat) where f is one."""
+    cov = torch.tensor([[1.0, rho * 1.5], [rho * 1.5, 2.25]])
+    mu = torch.tensor([0.3, -0.4])
+    _, full = fm.nn.propagate(lambda x: torch.cat([F.relu(x[:, :1]), F.gelu(x[:, 1:])], 1), mu, cov)
+    want = fm.cross_cov(fm.ReLU(), fm.GELU(), 0.3, -0.4, 1.0, 2.25, rho * 1.5)
+    assert full[0, 1] == pytest.approx(float(want), abs=1e-14)
+    split, joint = (
+        fm.nn.propagate(f, mu, cov)
+        for f in (lambda x: torch.cat([F.relu(x[:, :1]), F.relu(x[:, 1:])], 1), lambda x: F.relu(x))
+    )
+    assert_same(split, joint)
+
+
+def test_wrappers_are_unwrapped_and_scripts_refused():
+    model, (mu, cov) = perceptron(), gaussian(4)
+    want = fm.nn.propagate(model, mu, cov)
+    assert_same(fm.nn.propagate(nn.DataParallel(model), mu, cov), want)
+    assert_same(fm.nn.propagate(torch.compile(model, backend="eager"), mu, cov), want)
+    assert_same(fm.nn.propagate(lambda x: model(x), mu, cov), want)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripts_are_refused_with_the_remedy():
+    scripted = torch.jit.trace(perceptron(), torch.zeros(1, 4))
+    for model in (scripted, nn.Sequential(nn.Identity(), scripted)):
+        with pytest.raises(TypeError, match="is scripted by torch.jit.*pass the model that was given to torch.jit"):
+            fm.nn.propagate(model, *gaussian(4))
+
+
+class TwoInTwoOut(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 5), nn.Linear(2, 5)
+
+    def forward(self, x, y, scale=2.0):
+        h = self.a(x) + scale * self.b(y)
+        return {"h": h, "parts": (x.flip(1), h[:, :2])}
+
+
+def test_several_inputs_and_outputs():
+    torch.manual_seed(0)
+    model, (mu, cov) = TwoInTwoOut().requires_grad_(False), gaussian(5)
+    x, y = mu[:3], mu[3:]
+    flat = nn.Module()
+    flat.forward = lambda z: torch.cat([o for o in _leaves(model(z[:, :3], z[:, 3:]))], 1)
+    matrix, constant = matrix_of(lambda z: flat.forward(z), (5,))
+    batch = x[None].repeat(2, 1), y[None].repeat(2, 1)
+    for given in (batch, {"x": batch[0], "y": batch[1]}):
+        mean, full = fm.nn.propagate(model, given, cov)
+        assert set(mean) == {"h", "parts"} and mean["h"].shape == (2, 5) and full.shape == (2, 10, 10)
+        np.testing.assert_allclose(torch.cat(_leaves(mean), 1)[1], matrix @ mu + constant, **EXACT)
+        np.testing.assert_allclose(full[1], matrix @ cov @ matrix.T, **EXACT)
+    var = torch.diag(cov)
+    mean, spread = fm.nn.propagate(model, (x, y), (var[:3], var[3:]), "diagonal")
+    np.testing.assert_allclose(spread["parts"][0], var[:3].flip(0), **EXACT)
+    one = fm.nn.propagate(lambda d: d["x"] + d["z"], {"x": x, "z": x}, torch.eye(6))
+    np.testing.assert_allclose(one.cov, 2.0 * np.eye(3), **EXACT)
+
+
+def _leaves(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [y for x in (value.values() if isinstance(value, dict) else value) for y in _leaves(x)]
+
+
+def test_distributions_and_one_covariance_for_a_batch():
+    model, (mu, cov) = perceptron(), gaussian(4)
+    batch = torch.stack([mu, -mu, 2.0 * mu])
+    want = fm.nn.propagate(model, batch, cov.expand(3, 4, 4))
+    assert_same(fm.nn.propagate(model, batch, cov), want)
+    assert_same(fm.nn.propagate(model, torch.distributions.MultivariateNormal(batch, cov)), want)
+    var = torch.diag(cov)
+    assert_same(
+        fm.nn.propagate(model, batch, var, "diagonal"),
+        fm.nn.propagate(model, batch, var.expand(3, 4), "diagonal"),
+    )
+    affine = fm.nn.propagate(model[0], batch, cov).cov
+    assert affine.shape == (3, 6, 6) and torch.equal(affine[0], affine[2])
+    with pytest.raises(TypeError, match="cov: expected the covariance of mu, or a torch.distributions"):
+        fm.nn.propagate(model, mu)
+
+
+DIAGONAL, LIMIT = {"covariance": "diagonal"}, {"limit": 5}
+WRONG = [
+    (
+        TypeError,
+        "mu: expected the dtype of the model's 0.weight, .*use mu.to",
+        "float",
+        (4,),
+        (4, 4),
+        {},
+    ),
+    (ValueError, r"mu: the model raises for inputs of shape \(batch, 3\): .*mat1", "double", (3,), (3, 3), {}),
+    (ValueError, r"cov: expected a covariance of shape \(5, 4, 4\), or \(4, 4\)", "double", (5, 4), (3, 3), {}),
+    (ValueError, r"a single input .* dimensions goes in as mu\[None\]", "image", (1, 6, 6), (1, 6, 6), DIAGONAL),
+    (ValueError, "2: addmm: full covariance of 6 features, more than limit=5", "named", (4,), (4, 4), LIMIT),
+]
+
+
+@pytest.mark.parametrize(("error", "message", "model", "mu", "cov", "options"), WRONG)
+def test_what_does_not_go_together_is_named_before_anything_is_computed(error, message, model, mu, cov, options):
+    """C1, C2, C8 and C10."""
+    models = {
+        "float": perceptron().float(),
+        "double": perceptron(),
+        "image": nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten()),
+        "named": nn.Sequential(nn.Identity(), nn.Identity(), nn.Linear(4, 6)),
+    }
+    with pytest.raises(error, match=message):
+        fm.nn.propagate(models[model], torch.zeros(mu), torch.ones(cov), **options)
+
+
+def test_an_image_without_a_batch():
+    """C10: as one of a batch."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten()).requires_grad_(False)
+    mu, cov = gaussian((1, 6, 6))
+    found, want = fm.nn.propagate(model, mu, cov), fm.nn.propagate(model, mu[None], cov[None])
+    assert found.mean.shape == (32,) and found.cov.shape == (32, 32)
+    assert_same(found, [x[0] for x in want])
+
+
+def test_every_values_size_is_judged_before_a_covariance_is_made():
+    """C8: Conv2d(3, 8) of 32 x 32 makes 8192 features of 3072."""
+    model, mu = nn.Conv2d(3, 8, 3, padding=1), torch.zeros(1, 3, 32, 32)
+    with pytest.raises(ValueError, match="convolution: full covariance of 8192 features, .* 512 MB .*diagonal"):
+        fm.nn.propagate(model, mu, torch.eye(3072)[None])
+
+
+class Scaled(nn.Module):
+    """A layer whose forward has no rule, and its own rule: y = a x + noise of variance v."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor([2.0, -1.0, 0.5]))
+
+    def forward(self, x):
+        return self.a * x + 0.3 * torch.randn_like(x)
+
+    def __fastmoments__(self, value):
+        return fm.nn.affine(value, lambda x: self.a * x, own=lambda second: 0.09 + 0.0 * second)
+
+
+def test_rules_of_ones_own():
+    (mu, cov), layer = gaussian(3), Scaled()
+    model = nn.Sequential(nn.Identity(), layer)
+    mean, full = fm.nn.propagate(model, mu, cov)
+    a = layer.a.detach()
+    np.testing.assert_allclose(mean.detach(), a * mu, **EXACT)
+    np.testing.assert_allclose(full.detach(), torch.outer(a, a) * cov + 0.09 * torch.eye(3), **EXACT)
+    full.sum().backward()
+    np.testing.assert_allclose(layer.a.grad, 2.0 * cov @ a, **EXACT)
+    given = {Scaled: lambda module, value: fm.nn.elementwise(value, fm.ReLU(), torch.relu)}
+    assert_same(fm.nn.propagate(model, mu, cov, rules=given), fm.relu_moments(mu, cov))
+    assert "forward" not in vars(layer)
+
+
+class Inplace(nn.Module):
+    """Parametrised weights, in-place operators, and slices that are written."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
+        self.two = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 2))
+
+    def forward(self, x):
+        h = self.one(x)
+        skip = h
+        h += 1.0
+        y = torch.zeros_like(h)
+        y[:, :2] = h[:, 2:]
+        y[:, 2:] = F.relu_(h[:, :2] * 2.0)
+        y.mul_(0.5)
+        return self.two(torch.sigmoid(y)) + skip[:, :2]
+
+
+def test_gradients_by_parameters_means_and_covariances():
+    torch.manual_seed(0)
+    model, (mu, cov) = Inplace().eval(), gaussian(4)
+    names = [name for name, _ in model.named_parameters()]
+    parameters = [parameter.detach().clone().requires_grad_() for parameter in model.parameters()]
+
+    def moments(mu, root, *values):
+        named = dict(zip(names, values, strict=True))
+        call = lambda x: torch.func.functional_call(model, named, (x,))  # noqa: E731
+        return tuple(fm.nn.propagate(call, mu, root @ root.T))
+
+    root = torch.linalg.cholesky(cov)
+    assert torch.autograd.gradcheck(moments, (mu.requires_grad_(), root.requires_grad_(), *parameters))
+
+
+def test_derivatives_of_torch_func():
+    """Along parameters, means and covariances: those of autograd; vmap is a loop."""
+    model, (mu, cov) = perceptron(), gaussian(4)
+    values = {name: value.detach() for name, value in model.named_parameters()}
+
+    def loss(values, mu):
+        call = lambda x: torch.func.functional_call(model, values, (x,))  # noqa: E731
+        return fm.nn.propagate(call, mu, cov).cov.sum()
+
+    found = torch.func.grad(loss, (0, 1))(values, mu)
+    tracked = {name: value.clone().requires_grad_() for name, value in values.items()}
+    point = mu.clone().requires_grad_()
+    loss(tracked, point).backward()
+    for name, value in tracked.items():
+        np.testing.assert_allclose(found[0][name], 0.0 if value.grad is None else value.grad, **EXACT)
+    np.testing.assert_allclose(found[1], point.grad, **EXACT)
+    stacked = {name: torch.stack([value, 0.5 * value]) for name, value in values.items()}
+    both = torch.func.vmap(loss, (0, None))(stacked, mu)
+    np.testing.assert_allclose(both, [loss({n: v[k] for n, v in stacked.items()}, mu) for k in (0, 1)], **EXACT)
