@@ -105,7 +105,8 @@ class Graph(NamedTuple):
     `rebuild` makes the model's own structure of the outputs' arrays (rows, *shape), without a batch if it is told.
 
     `numbers` calls a scalar function of the framework's arrays with NumPy's, and `custom` makes of it the function
-    that `fm.Custom` takes. `xp` are the functions of its library.
+    that `fm.Custom` takes. `xp` are the functions of its library. Values of functions that differ by less than
+    `same`, relative to the largest, are the same but for rounding of the model's constants.
     """
 
     inputs: Sequence[Node]
@@ -114,6 +115,7 @@ class Graph(NamedTuple):
     numbers: Callable[[Map, Any], Any]
     custom: Callable[[Map], Map]
     xp: Any
+    same: float = 1e-13
 
 
 def in_order(outputs: Iterable[Node], inputs: Iterable[Node] = ()) -> list[Node]:

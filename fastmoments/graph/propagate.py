@@ -48,6 +48,12 @@ def graph_of(model: Any, inputs: Inputs, rules: Mapping[type, Callable[..., Any]
         from fastmoments.graph.frontends import torch
 
         return torch.graph_of(model, inputs.means, inputs.arguments, rules)
+    if inputs.plan.framework == "jax":
+        from fastmoments.graph.frontends import jax
+
+        if rules:
+            raise TypeError("rules: they are of modules of PyTorch; JAX traces functions")
+        return jax.graph_of(model, inputs.means, inputs.arguments, inputs.single)
     raise TypeError(f"mu: there are no networks of {inputs.plan.framework} arrays; use PyTorch's, JAX's or NumPy's")
 
 
