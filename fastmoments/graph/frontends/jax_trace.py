@@ -163,7 +163,9 @@ class Interpreter:
     def _results(self, equation: Any, values: Values) -> Values:
         primitive, params = equation.primitive, equation.params
         if not any(isinstance(x, Node) for x in values):
-            functions, params = primitive.get_bind_params(params)
+            given = primitive.get_bind_params(params)
+            # before JAX 0.10 functions came apart from parameters
+            functions, params = given if isinstance(given, tuple | list) else ((), given)
             found = computed(lambda *constants: primitive.bind(*functions, *constants, **params), *values)
             return list(found) if primitive.multiple_results else [found]
         if primitive.name in CALLS:
