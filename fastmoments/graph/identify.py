@@ -16,10 +16,17 @@ SAME = 1e-13  # of values, to their size: a few roundings
 DEFAULTS = ("abs", "heaviside", "probit", "erf", "gelu", "sin", "cos", "gaussian")
 
 
+SELU = 1.0507009873554804934, 1.6732632423543772848  # scale and alpha
 # Functions that libraries put together of others: kinks and sup |f'|
 NAMED = (
     (lambda x: x / (1.0 + np.abs(x)), (0.0,), 1.0),  # softsign
     (lambda x: x - np.tanh(x), (), 1.0),  # tanhshrink
+    (lambda x: np.where(x > 0.0, x, np.expm1(x)), (0.0,), 1.0),  # elu
+    (lambda x: SELU[0] * np.where(x > 0.0, x, SELU[1] * np.expm1(x)), (0.0,), SELU[0] * SELU[1]),
+    (lambda x: x * np.tanh(np.logaddexp(0.0, x)), (), 1.0884981612517279),  # mish
+    (lambda x: -np.logaddexp(0.0, -x), (), 1.0),  # log_sigmoid
+    (lambda x: np.clip(x, -1.0, 1.0), (-1.0, 1.0), 1.0),  # hard_tanh
+    (lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0, (-3.0, 3.0), 1.5),  # hard_silu
 )
 
 

@@ -119,6 +119,8 @@ def _converted(equation: Equation) -> Rule:
         return Elementwise(value)
     if old == new:
         return Affine(value, value, value, unchanged=True)
+    if not jnp.issubdtype(new, jnp.floating):
+        raise TypeError(f"{equation.label}: it rounds {old} to {new}, for which it has no rule")
     if jnp.promote_types(old, new) != new:
         raise TypeError(f"{equation.label}: it rounds {old} to {new}; give mu, cov and the parameters in {new}")
     return Affine(value, value, value, selects=True)

@@ -22,7 +22,7 @@ Values = list[Any]  # of variables: nodes, and arrays that do not depend on the 
 CALLS = """jit pjit custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr closed_call core_call remat2 remat
     checkpoint""".split()
 DRAWS = ("random_bits", "random_gamma", "threefry", "rng_")
-TRACED = "{}: jit, grad or vmap traces {}, which must be a number here; close over one, or make it with NumPy"
+TRACED = "{}: jit, grad or vmap traces {}, which must be a number here; make it outside of them, or with NumPy"
 
 
 class Equation:
@@ -71,12 +71,17 @@ class Equation:
         return number
 
     def scalar(self) -> Map | None:
-        """The equation on numbers, (m,) of any floating dtype; None if a constant has different elements."""
+        """The equation on numbers, (m,) of any floating dtype; None if a constant has different elements.
+
+        It raises if a constant is traced: no number would tell which function it is, and where it has kinks.
+        """
         constants = [None if k in self.at else self.number(k) for k in range(len(self.values))]
         if any(number is None and k not in self.at for k, number in enumerate(constants)):
             return None
 
         def value(*numbers: Any) -> Any:
+            if any(isinstance(number, jax.core.Tracer) for number in constants):
+                raise TypeError(TRACED.format(self.label, "its constant"))
             given = dict(zip(self.at, numbers, strict=True))
             return self._of_numbers([given.get(k, number) for k, number in enumerate(constants)], numbers[0].shape)
 
