@@ -13,12 +13,14 @@ from fastmoments.graph.nodes import Affine, Elementwise, Node, Rule, Sum, spread
 from fastmoments_kernels.catalogue import Abs, Cos, Erf, ReLU, Sin
 
 # Elements keep their order
-SAME_ORDER = "reshape squeeze expand_dims copy copy_p sharding_constraint".split()
+SAME_ORDER = "reshape squeeze expand_dims copy copy_p sharding_constraint name".split()
 # Every element of the result is an element of an input or a constant
 SELECTS = """transpose broadcast_in_dim slice concatenate pad rev gather dynamic_slice dynamic_update_slice scatter
-    select_n split stop_gradient""".split()
+    select_n split stack unstack tile stop_gradient optimization_barrier""".split()
 # Every element is a sum of different elements of an input
 ADDS = "reduce_sum cumsum reduce_window_sum scatter-add scatter_add".split()
+# Linear in what is not constant, with other weights than 0 and 1
+LINEAR = "scatter-sub triangular_solve".split()
 # Linear along constants that are multiplied with the input
 WEIGHTED = "dot_general conv_general_dilated".split()
 SUMS = "add sub neg add_any".split()
@@ -62,6 +64,8 @@ def _affine(equation: Equation, output: int) -> Rule:
     if name in ADDS:
         linear = equation.map(output, zeroed)
         return Affine(value, linear, linear)
+    if name in LINEAR and (name != "triangular_solve" or 0 not in equation.at):
+        return Affine(value, equation.map(output, zeroed) if name == "scatter-sub" else value)
     if name in WEIGHTED:
         if len(equation.inputs) > 1:
             raise TypeError(

@@ -19,7 +19,7 @@ from fastmoments.graph.nodes import Affine, Map, Node
 
 Values = list[Any]  # of variables: nodes, and arrays that do not depend on the inputs
 
-CALLS = """jit pjit custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr closed_call core_call remat2 remat
+CALLS = """jit pjit call custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr closed_call core_call remat2 remat
     checkpoint""".split()
 DRAWS = ("random_bits", "random_gamma", "threefry", "rng_")
 TRACED = "{}: jit, grad or vmap traces {}, which must be a number here; make it outside of them, or with NumPy"
