@@ -38,7 +38,6 @@ def flat(output):
     return jnp.concatenate([leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(output)], 1)
 
 
-@pytest.mark.xfail(reason="fm.nn.propagate takes no functions of JAX yet")
 @pytest.mark.parametrize("name", CASES)
 def test_moments_are_those_of_samples(name):
     if name in ("equinox", "flax"):

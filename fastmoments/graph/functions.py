@@ -43,7 +43,8 @@ class Function:
         """The function of a node of one input."""
         rule = node.rule
         assert isinstance(rule, Elementwise)
-        return cls(node.scalar, rule.activation, rule.kinks, lipschitz=rule.lipschitz, learned=node.learned)
+        divisors = (IDENTITY.scalar,) if rule.meaning == "quotient" else ()
+        return cls(node.scalar, rule.activation, rule.kinks, (), divisors, rule.lipschitz, node.learned)
 
     @classmethod
     def composed(cls, node: Node, parts: Sequence[Function]) -> Function:
@@ -86,6 +87,8 @@ def _lipschitz(rule: Any, parts: Sequence[Function]) -> float | None:
         return None
     known = [slope for slope in slopes if slope is not None]
     if isinstance(rule, Sum):
+        if not all(isinstance(a, int | float) for a in rule.factors):
+            return None
         return sum(abs(float(a)) * slope for a, slope in zip(rule.factors, known, strict=True))
     if not isinstance(rule, Elementwise):
         return None

@@ -15,10 +15,17 @@ PROBES = np.concatenate([PROBES, [3.3, 5.7, 8.9]])
 SAME = 1e-13  # of values, to their size: a few roundings
 
 
+SELU = 1.0507009873554804934, 1.6732632423543772848  # scale and alpha
 # Functions that libraries put together of others: kinks and sup |f'|
 NAMED: tuple[Any, ...] = (
     (lambda x: x / (1.0 + np.abs(x)), (0.0,), 1.0),  # softsign
     (lambda x: x - np.tanh(x), (), 1.0),  # tanhshrink
+    (lambda x: np.where(x > 0.0, x, np.expm1(x)), (0.0,), 1.0),  # elu
+    (lambda x: SELU[0] * np.where(x > 0.0, x, SELU[1] * np.expm1(x)), (0.0,), SELU[0] * SELU[1]),
+    (lambda x: x * np.tanh(np.logaddexp(0.0, x)), (), 1.0884981612517279),  # mish
+    (lambda x: -np.logaddexp(0.0, -x), (), 1.0),  # log_sigmoid
+    (lambda x: np.clip(x, -1.0, 1.0), (-1.0, 1.0), 1.0),  # hard_tanh
+    (lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0, (-3.0, 3.0), 1.5),  # hard_silu
 )
 
 
@@ -47,10 +54,10 @@ def activation_of(name: str, function: Function, graph: Graph) -> Identified:
     with np.errstate(all="ignore"):
         _check(name, function, graph)
         values = np.asarray(graph.numbers(function.scalar, PROBES), np.float64)
-        found = _of_catalogue(values)
+        found = _of_catalogue(values, graph.same)
         if found is not None:
             return found
-        kinks, slope = _of_named(values) or (function.all_kinks(graph.numbers), function.lipschitz)
+        kinks, slope = _of_named(values, graph.same) or (function.all_kinks(graph.numbers), function.lipschitz)
     if function.learned:
         raise TypeError(
             f"{name}: its parameters have gradients, and a function without a closed form has none along them; "
@@ -70,13 +77,13 @@ def _check(name: str, function: Function, graph: Graph) -> None:
             raise TypeError(f"{name}: it divides by what may be 0, so that no Gaussian has moments behind it")
 
 
-def _of_catalogue(values: Any) -> Identified | None:
+def _of_catalogue(values: Any, same: float) -> Identified | None:
     """The activation of the catalogue, scaled, that has these values at PROBES."""
-    if _same(values, 0.0 * values):
+    if _same(values, 0.0 * values, same):
         return None
     slopes = values / PROBES
     above, below = slopes[-1], slopes[0]
-    if _same(values, np.where(PROBES > 0.0, above, below) * PROBES) and above != below:
+    if _same(values, np.where(PROBES > 0.0, above, below) * PROBES, same) and above != below:
         if above == 0.0:
             return None
         ratio = float(below / above)
@@ -88,14 +95,14 @@ def _of_catalogue(values: Any) -> Identified | None:
         shift = values[low] - scale * own[low]
         size = np.abs(values).max()
         scale, shift = _rounded(scale, size), _rounded(shift, size)
-        if scale != 0.0 and _same(values, scale * own + shift):
+        if scale != 0.0 and _same(values, scale * own + shift, same):
             return Identified(known, scale, shift)
     return None
 
 
-def _of_named(values: Any) -> tuple[tuple[float, ...], float] | None:
+def _of_named(values: Any, same: float) -> tuple[tuple[float, ...], float] | None:
     """The kinks and sup |f'| of the function of NAMED that has these values at PROBES."""
-    return next(((kinks, slope) for f, kinks, slope in NAMED if _same(values, f(PROBES))), None)
+    return next(((kinks, slope) for f, kinks, slope in NAMED if _same(values, f(PROBES), same)), None)
 
 
 def _known() -> list[tuple[Any, Any]]:
@@ -115,5 +122,5 @@ def _rounded(x: float, size: float) -> float:
     return near if abs(x - near) <= 64.0 * SAME * max(size, 1.0) else float(x)
 
 
-def _same(one: Any, two: Any) -> bool:
-    return bool((np.abs(one - two) <= SAME * np.maximum(np.abs(one), np.abs(two)).max()).all())
+def _same(one: Any, two: Any, same: float) -> bool:
+    return bool((np.abs(one - two) <= same * np.maximum(np.abs(one), np.abs(two)).max()).all())

@@ -100,6 +100,8 @@ def _spreads(cov: Any, covariance: str | None) -> tuple[list[Any], list[str]]:
 
 def _parts(value: Any, name: str, model: Any = None) -> tuple[list[Any], Any, list[str]]:
     """The arrays of an argument, how a model takes them, and their names."""
+    if _has_jax(value):
+        return _leaves(value, name, model)
     if isinstance(value, Mapping):
         keys, by_name = list(value), _takes(model, value)
 
@@ -111,6 +113,28 @@ def _parts(value: Any, name: str, model: Any = None) -> tuple[list[Any], Any, li
     if isinstance(value, list | tuple) and value and all(hasattr(x, "ndim") for x in value):
         return list(value), lambda arrays: (list(arrays), {}), [f"{name}[{k}]" for k in range(len(value))]
     return [value], lambda arrays: (list(arrays), {}), [name]
+
+
+def _has_jax(value: Any) -> bool:
+    """Whether a value is, or has in it, an array or tracer of JAX."""
+    jax = sys.modules.get("jax")
+    return jax is not None and any(isinstance(x, jax.Array) for x in jax.tree.leaves(value))
+
+
+def _leaves(tree: Any, name: str, model: Any) -> tuple[list[Any], Any, list[str]]:
+    """Do what `_parts` does for a tree of JAX, in JAX's order: jit, too, sorts the keys of dictionaries."""
+    import jax
+
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    by_name = isinstance(tree, Mapping) and _takes(model, tree)
+
+    def arguments(arrays: Sequence[Array]) -> tuple[list[Any], dict[str, Any]]:
+        given = jax.tree.unflatten(structure, arrays)
+        if by_name:
+            return [], given
+        return (list(given) if isinstance(tree, list | tuple) else [given]), {}
+
+    return [x for _, x in paths], arguments, [name + jax.tree_util.keystr(path) for path, _ in paths]
 
 
 def _takes(model: Any, named: Mapping[str, Any]) -> bool:

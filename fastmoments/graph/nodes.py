@@ -103,8 +103,10 @@ class Graph(NamedTuple):
 
     `rebuild` makes the model's own structure of the outputs' arrays (rows, *shape), without a batch if it is told.
 
-    `numbers` calls a scalar function of the framework's arrays with NumPy's, `rows` a map of (rows, *shape), and
-    `custom` makes of a scalar function the one that `fm.Custom` takes. `xp` are the functions of the library.
+    `numbers` calls a scalar function of the framework's arrays with NumPy's, `rows` a map of (rows, *shape), None if
+    its constants have no values yet. `custom` makes of a scalar function the one that `fm.Custom` takes. `xp` are the
+    functions of the library. Values of functions that differ by less than `same`, relative to the largest, are the
+    same but for rounding of the model's constants.
     """
 
     inputs: Sequence[Node]
@@ -114,6 +116,7 @@ class Graph(NamedTuple):
     rows: Callable[[Map, Any], Any]
     custom: Callable[[Map], Map]
     xp: Any
+    same: float = 1e-13
 
 
 def in_order(outputs: Iterable[Node], inputs: Iterable[Node] = ()) -> list[Node]:

@@ -168,12 +168,16 @@ def graph_of(model: Any, inputs: Inputs, rules: Rules) -> Graph:
         from fastmoments.graph.frontends import torch
 
         return torch.graph_of(model, inputs.means, inputs.arguments, rules)
-    if inputs.plan.framework == "numpy":
-        raise TypeError(
-            "model: for NumPy arrays expected a list of fm.compare.Affine and fm.compare.Residual, or a fitted "
-            f"model of scikit-learn, got {type(model).__name__}"
-        )
-    raise TypeError(f"model: there are no networks of {inputs.plan.framework} arrays yet")
+    if inputs.plan.framework == "jax":
+        from fastmoments.graph.frontends import jax
+
+        if rules:
+            raise TypeError("rules: they are of modules of PyTorch; JAX traces functions")
+        return jax.graph_of(model, inputs.means, inputs.arguments, inputs.single)
+    raise TypeError(
+        "model: for NumPy arrays expected a list of fm.compare.Affine and fm.compare.Residual, or a fitted "
+        f"model of scikit-learn, got {type(model).__name__}"
+    )
 
 
 def _read(graph: Graph, inputs: Inputs, words: Words[Any], covariance: str, bound: bool, limit: int) -> Any:

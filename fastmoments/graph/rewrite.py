@@ -37,25 +37,26 @@ def rewrite(graph: Graph, whole_sums: bool) -> Graph:
 class _Rewriting:
     def __init__(self, graph: Graph, whole_sums: bool) -> None:
         self.given, self.whole_sums = graph, whole_sums
-        self.new: dict[Node, Node | TypeError] = {}
+        self.new: dict[Node, Node] = {}
         self.local: dict[Node, _Local] = {}
 
     def graph(self) -> Graph:
-        for node in in_order(self.given.outputs, self.given.inputs):
+        order = in_order(self.given.outputs, self.given.inputs)
+        for node in order:
             self.local[node] = self._local(node)
-            try:
+        # parts of functions are looked at, and refused, only where their own value is read
+        needed = {*self.given.outputs, *self.given.inputs}
+        for node in reversed(order):
+            if node in needed:
+                function = self._function(node)
+                if function is None:
+                    _check_combined(node)
+                needed |= set(node.inputs) if function is None else {function[0]}
+        for node in order:
+            if node in needed:
                 self.new[node] = self._of(node)
-            except TypeError as error:
-                # it matters only to those who read the value itself, not to functions that it is part of
-                self.new[node] = error
-        inputs, outputs = (list(map(self._now, nodes)) for nodes in (self.given.inputs, self.given.outputs))
+        inputs, outputs = ([self.new[node] for node in nodes] for nodes in (self.given.inputs, self.given.outputs))
         return self.given._replace(inputs=inputs, outputs=outputs)
-
-    def _now(self, node: Node) -> Node:
-        found = self.new[node]
-        if isinstance(found, TypeError):
-            raise found
-        return found
 
     def _local(self, node: Node) -> _Local:
         """The node as a function of the value that all its inputs are functions of, or of itself."""
@@ -74,34 +75,28 @@ class _Rewriting:
 
         return _Local(parts[0].root, function, affine, closed)
 
-    def _of(self, node: Node) -> Node:
+    def _function(self, node: Node) -> tuple[Node, Function] | None:
+        """The value that the node is an activation of, and the function; None if it is no activation."""
         rule, local = node.rule, self.local[node]
         if isinstance(rule, Elementwise):
-            return self._elementwise(node, rule, local)
+            if len(node.inputs) == 1 and (local.root is node or self.local[node.inputs[0]].affine):
+                return node.inputs[0], Function.of(node)
+            return None if local.root is node else (local.root, local.function())
         mixed = isinstance(rule, Sum) and local.root is not node and not local.affine
-        if mixed and (self.whole_sums or not local.closed):
-            return self._activation(node, local.root, local.function())
-        inputs = tuple(map(self._now, node.inputs))
-        return Node(rule, inputs, node.shape, node.name, node.scalar, node.learned)
+        return (local.root, local.function()) if mixed and (self.whole_sums or not local.closed) else None
 
-    def _elementwise(self, node: Node, rule: Elementwise, local: _Local) -> Node:
-        if len(node.inputs) == 1 and (local.root is node or self.local[node.inputs[0]].affine):
-            function = Function.of(node)
-            return self._activation(node, node.inputs[0], function)
-        if local.root is not node:
-            return self._activation(node, local.root, local.function())
-        if rule.meaning in ("maximum", "minimum"):
-            return self._maximum(node, 1.0 if rule.meaning == "maximum" else -1.0)
-        of = " and ".join(dict.fromkeys(source.name for source in node.inputs))
-        if rule.meaning in ("product", "quotient"):
-            raise TypeError(
-                f"{node.name}: a {rule.meaning} of two values, {of}, is not Gaussian; only multiples are"
-            )
-        raise TypeError(f"{node.name}: it combines {of}, for which it has no rule")
+    def _of(self, node: Node) -> Node:
+        rule, function = node.rule, self._function(node)
+        if function is not None:
+            return self._activation(node, *function)
+        if not isinstance(rule, Elementwise):
+            inputs = tuple(self.new[source] for source in node.inputs)
+            return Node(rule, inputs, node.shape, node.name, node.scalar, node.learned)
+        return self._maximum(node, 1.0 if rule.meaning == "maximum" else -1.0)
 
     def _activation(self, node: Node, source: Node, function: Function) -> Node:
         found = activation_of(node.name, function, self.given)
-        inner = Node(Activation(found.activation), (self._now(source),), node.shape, node.name)
+        inner = Node(Activation(found.activation), (self.new[source],), node.shape, node.name)
         if (found.scale, found.shift) == (1.0, 0.0):
             return inner
         return Node(Sum(lambda y: found.scale * y + found.shift, (found.scale,)), (inner,), node.shape, node.name)
@@ -109,7 +104,18 @@ class _Rewriting:
     def _maximum(self, node: Node, sign: float) -> Node:
         """max(a, b) = b + relu(a - b), min(a, b) = b - relu(b - a)."""
         xp = self.given.xp
-        one, two = (spread(xp, self._now(source), node.shape) for source in node.inputs)
+        one, two = (spread(xp, self.new[source], node.shape) for source in node.inputs)
         gap = Node(Sum(lambda a, b: sign * (a - b), (sign, -sign)), (one, two), node.shape, node.name)
         top = Node(Activation(ReLU()), (gap,), node.shape, node.name)
         return Node(Sum(lambda b, r: b + sign * r, (1.0, sign)), (two, top), node.shape, node.name)
+
+
+def _check_combined(node: Node) -> None:
+    """Raise for an elementwise operation of several values that has no rule."""
+    rule = node.rule
+    if not isinstance(rule, Elementwise) or rule.meaning in ("maximum", "minimum"):
+        return
+    of = " and ".join(dict.fromkeys(source.name for source in node.inputs))
+    if rule.meaning in ("product", "quotient"):
+        raise TypeError(f"{node.name}: a {rule.meaning} of two values, {of}, is not Gaussian; only multiples are")
+    raise TypeError(f"{node.name}: it combines {of}, for which it has no rule")

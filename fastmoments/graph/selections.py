@@ -59,6 +59,8 @@ def _composed(outer: Map, parts: Sequence[Map]) -> Map:
 def _repeats(graph: Graph, selected: _Selected) -> bool:
     """Whether an element is selected twice: different numbers come out as they went in."""
     given = np.arange(1.0, selected.root.size + 1.0).reshape(1, *selected.root.shape)
-    found = np.ravel(graph.rows(selected.linear, given))
-    found = found[found != 0.0]
+    rows = graph.rows(selected.linear, given)
+    if rows is None:
+        return True
+    found = rows[rows != 0.0]
     return len(np.unique(found)) < len(found)

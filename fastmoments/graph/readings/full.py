@@ -87,7 +87,7 @@ class Full(Reading):
             count = sum(source.size for source in node.inputs)
             return count * node.size * self.eps(first) * reach
 
-        if rule.matrix is not None and len(node.inputs[0].shape) == 1:
+        if rule.matrix is not None and rule.matrix.shape[-1] == node.inputs[0].size:
             return self.words.symmetric_product(rule.matrix, first, rounding)
         full = across([right[source].mT for source in node.inputs])
         return full if rule.selects else self.words.covariance(full, rounding)
