@@ -1,9 +1,10 @@
-"""`propagate` with functions of JAX: affine maps against their Jacobians, sin in closed form, and what is refused."""
+"""`propagate` with functions of JAX: affine maps by their matrices, sin in closed form, and what is refused."""
 
 from functools import partial
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 jax = pytest.importorskip("jax")
 
@@ -19,6 +20,7 @@ propagate = fm.nn.propagate
 EXACT = dict(rtol=1e-13, atol=1e-13)
 RNG = np.random.default_rng(0)
 A, B, BIAS = RNG.normal(size=(4, 6)), RNG.normal(size=(6, 3)), RNG.normal(size=3)
+LOWER = np.tril(RNG.normal(size=(3, 3))) + 2.0 * np.eye(3)
 KERNEL = RNG.normal(size=(2, 1, 3))  # (out, in, width)
 
 
@@ -61,6 +63,8 @@ AFFINE = {
     "windows": lambda x: lax.reduce_window(x, 0.0, lax.add, (2,), (1,), "SAME"),
     "weights": lambda x: (A @ x, x @ B + BIAS, jnp.einsum("ij,jk->ik", A[:, :2], x.reshape(2, 3))),
     "convolutions": lambda x: (conv(x[None, None], KERNEL), conv(np.ones((1, 1, 4)), x.reshape(2, 1, 3))),
+    "solved": lambda x: jax.scipy.linalg.solve_triangular(LOWER, x[:3], lower=True) - 2.0,
+    "less": lambda x: x.at[np.array([1, 1, 2])].subtract(x[:3]),
     "scaled": lambda x: -(x * np.arange(6.0) - x / (1.0 + np.arange(6.0))) / 3.0 + 2.0 * x - 1.0,
     "of one number": lambda x: x - x.sum() + x[0] * np.arange(6.0),
     "calls": lambda x: jax.checkpoint(jax.jit(doubled))(lax.stop_gradient(x)) + jnp.copy(x),
@@ -81,13 +85,29 @@ def flat(tree):
 @pytest.mark.parametrize("name", AFFINE)
 def test_what_is_affine_is_exact(name):
     (mu, cov), f = given(), AFFINE[name]
-    units = jnp.concatenate([jnp.zeros((1, 6)), jnp.eye(6)])
-    values = np.asarray(jax.jit(jax.vmap(lambda x: flat(f(x))))(units))
-    matrix = (values[1:] - values[0]).T
+    constant, matrix = matrix_of(f)
     mean, full = propagate(f, mu, cov)
-    np.testing.assert_allclose(flat(mean), values[0] + matrix @ mu, **EXACT)
+    np.testing.assert_allclose(flat(mean), constant + matrix @ mu, **EXACT)
     np.testing.assert_allclose(full, matrix @ cov @ matrix.T, **EXACT)
     assert jax.tree.map(jnp.shape, mean) == jax.tree.map(jnp.shape, f(mu))
+
+
+def matrix_of(f):
+    """f(0), and the weights (m, 6)."""
+    units = jnp.concatenate([jnp.zeros((1, 6)), jnp.eye(6)])
+    values = np.asarray(jax.jit(jax.vmap(lambda x: flat(f(x))))(units))
+    return values[0], (values[1:] - values[0]).T
+
+
+def test_variances_of_affine_maps_go_by_the_squares_of_the_weights():
+    """Where no value meets another that it is correlated with, which this reading leaves out."""
+    once = "shapes joined chosen sliced split sums windows weights convolutions solved cond".split()
+    once = [AFFINE[name] for name in (*once, "masked by products")] + [lambda x: 3.0 - x / (1.0 + np.arange(6.0))]
+    mu, cov = given()
+    var = jnp.diag(cov)
+    found = jax.jit(lambda m, v: [propagate(f, m, v, covariance="diagonal").var for f in once])(mu, var)
+    for f, own in zip(once, found, strict=True):
+        np.testing.assert_allclose(flat(own), matrix_of(f)[1] ** 2 @ var, **EXACT)
 
 
 def sin_moments(mu, cov, xp=np):
@@ -159,10 +179,12 @@ def test_gradients_under_jit():
 def test_values_that_meet_again():
     """relu(x) + relu(x) is 2 relu(x), and relu(x) - relu(-x) is x."""
     mu, cov = given(3)
-    alone = fm.relu_moments(mu, cov)
+    m, var = np.asarray(mu), np.diag(cov)
+    above, density = norm.cdf(m / np.sqrt(var)), np.sqrt(var) * norm.pdf(m / np.sqrt(var))
+    first, second = m * above + density, (m * m + var) * above + m * density  # moments of relu(X)
     both = propagate(lambda x: (nn.relu(x) + jnp.where(x > 0, x, 0.0), nn.relu(x) - nn.relu(-x)), mu, cov)
-    assert_close(both.mean, [2.0 * alone.mean, mu], rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(both.cov[:3, :3], 4.0 * alone.cov, rtol=1e-12, atol=1e-12)
+    assert_close(both.mean, [2.0 * first, mu], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(np.diag(both.cov)[:3], 4.0 * (second - first**2), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(both.cov[3:, 3:], cov, rtol=1e-12, atol=1e-12)
 
 

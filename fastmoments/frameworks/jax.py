@@ -93,7 +93,13 @@ def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) 
 
 def covariance(full: Array, rounding: Callable[[], Array]) -> Array:
     """Return the mean of both triangles, a covariance, without errors of up to `rounding()`."""
-    return products.without_rounding(jnp, 0.5 * (full + full.mT), rounding())
+    mended: Array = _without_rounding(full, rounding())
+    return mended
+
+
+@jax.jit  # one compilation for each shape, where twenty small ones would take seconds
+def _without_rounding(full: Array, rounding: Array) -> Array:
+    return products.without_rounding(jnp, 0.5 * (full + full.mT), rounding)
 
 
 def plus(full: Array, other: Array, factor: Any) -> Array:

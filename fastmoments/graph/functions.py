@@ -43,7 +43,7 @@ class Function:
         """The function of a node of one input."""
         rule = node.rule
         assert isinstance(rule, Elementwise)
-        divisors = (IDENTITY.scalar,) if rule.meaning == "quotient" else ()
+        divisors: tuple[Crossing, ...] = (_itself,) if rule.meaning == "quotient" else ()
         return cls(node.scalar, rule.activation, rule.kinks, (), divisors, rule.lipschitz, node.learned)
 
     @classmethod
@@ -73,7 +73,11 @@ class Function:
         return kinks
 
 
-IDENTITY = Function(lambda x: x, lipschitz=1.0)
+def _itself(x: Any) -> Any:
+    return x
+
+
+IDENTITY = Function(_itself, lipschitz=1.0)
 
 
 def _composed(outer: Any, maps: Sequence[Any]) -> Crossing:

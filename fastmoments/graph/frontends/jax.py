@@ -65,7 +65,7 @@ def _traced(
         args, kwargs = arguments(arrays)
         return model(*args, **kwargs)
 
-    shapes = [jax.ShapeDtypeStruct((*lead, *mu.shape[1:]), mu.dtype) for mu in mus]
+    shapes = [jax.ShapeDtypeStruct((*lead, *mu.shape[1:]), mu.dtype) for mu in mus]  # type: ignore[no-untyped-call]
     try:
         closed, out = jax.make_jaxpr(function, return_shape=True)(*shapes)
     except Exception as error:
@@ -105,7 +105,7 @@ def _check_rows(one: ClosedJaxpr, three: ClosedJaxpr, mus: Sequence[Array]) -> N
 
     with jax.ensure_compile_time_eval():
         batch = [_examples(mu, noise) for mu in mus]
-        together, alone = (jaxpr_as_fun(x.replace(consts=[number(c) for c in x.consts])) for x in (three, one))
+        together, alone = (jaxpr_as_fun(ClosedJaxpr(x.jaxpr, [number(c) for c in x.consts])) for x in (three, one))
         wanted = together(*batch)
         for k in COMPARED:
             for found, want in zip(alone(*(x[k : k + 1] for x in batch)), wanted, strict=True):

@@ -91,13 +91,13 @@ def _matrix(equation: Equation) -> Any:
     """The weights (m, n), where the equation is x -> weights x."""
     if equation.name != "dot_general":
         return None
-    (at,), contracted, batch = equation.at, *equation.params["dimension_numbers"]
-    weights, mine = equation.values[1 - at], contracted[1 - at]
-    if batch[0] or len(mine) != 1 or jnp.ndim(weights) != 2:
+    contracted, batch = equation.params["dimension_numbers"]
+    weights, along = equation.values[_other(equation)], contracted[_other(equation)]
+    if batch[0] or len(along) != 1 or jnp.ndim(weights) != 2:
         return None
-    if equation.inputs[0].size != weights.shape[mine[0]]:
+    if equation.inputs[0].size != weights.shape[along[0]]:
         return None
-    return weights if mine[0] == 1 else weights.T
+    return weights if along[0] == 1 else weights.T
 
 
 def _sum(equation: Equation) -> Rule:
@@ -110,7 +110,7 @@ def _multiple(equation: Equation) -> Rule:
     value, is_product = equation.map(), equation.name == "mul"
     if len(equation.at) == 2 or (not is_product and equation.at == [1]):
         return Elementwise(value, meaning="product" if is_product else "quotient")
-    factor = equation.number(1 - equation.at[0])
+    factor = equation.number(_other(equation))
     if factor is None or equation.inputs[0].shape != equation.shapes[0]:
         return Affine(value, value, equation.map(0, squared))
     return Sum(value, (factor if is_product else 1.0 / factor,))

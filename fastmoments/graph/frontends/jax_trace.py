@@ -68,7 +68,8 @@ class Equation:
         number = self.number(at)
         if isinstance(number, jax.core.Tracer):
             raise TypeError(TRACED.format(self.label, "its constant"))
-        return number
+        known: float | None = number
+        return known
 
     def scalar(self) -> Map | None:
         """The equation on numbers, (m,) of any floating dtype; None if a constant has different elements.
