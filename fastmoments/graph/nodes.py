@@ -102,9 +102,8 @@ class Graph(NamedTuple):
     """Nodes of the inputs and outputs.
 
     `rebuild` makes the model's own structure of the outputs' arrays (rows, *shape), without a batch if it is told.
-
-    `numbers` calls a scalar function of the framework's arrays with NumPy's, `rows` a map of (rows, *shape), None if
-    its constants have no values yet. `custom` makes of a scalar function the one that `fm.Custom` takes. `xp` are the
+    `numbers` calls a scalar function of the framework's arrays with NumPy's, `rows` a map of (rows, *shape), None
+    if its constants have no values yet. `custom` makes of a scalar function what `fm.Custom` takes. `xp` are the
     functions of the library. Values of functions that differ by less than `same`, relative to the largest, are the
     same but for rounding of the model's constants.
     """
