@@ -38,11 +38,7 @@ def flat(output):
     return jnp.concatenate([leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(output)], 1)
 
 
-# SiLU beside Gaussian bumps of one input
-UNPAIRED = pytest.mark.xfail(reason="two different functions without closed forms have no covariance on JAX")
-
-
-@pytest.mark.parametrize("name", [pytest.param(x, marks=UNPAIRED) if x == "gaussian bumps" else x for x in CASES])
+@pytest.mark.parametrize("name", CASES)
 def test_moments_are_those_of_samples(name):
     if name in ("equinox", "flax"):
         pytest.importorskip(name)

@@ -94,6 +94,7 @@ def models():
 
 
 @pytest.mark.parametrize("name", models())
+@pytest.mark.feature("PyTorch", "networks: bounds")
 def test_samples_are_within_the_bound(name):
     model = models()[name].double().eval()
     mu, cov = torch.randn(4, dtype=torch.float64), 4.0 * torch.eye(4, dtype=torch.float64)

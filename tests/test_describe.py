@@ -21,6 +21,7 @@ def test_the_example_of_the_docstring():
     assert doctest.testmod(module).failed == 0
 
 
+@pytest.mark.feature("NumPy", "networks: fm.describe")
 def test_a_list_with_a_skip():
     ones = functools.partial(np.ones, dtype=np.float32)
     layers = [
@@ -61,6 +62,7 @@ def test_the_first_activation_may_have_no_closed_form():
     ]
 
 
+@pytest.mark.feature("PyTorch", "networks: fm.describe")
 def test_a_module_in_which_values_meet():
     torch = pytest.importorskip("torch")
     nn = torch.nn

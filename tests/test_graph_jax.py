@@ -81,7 +81,7 @@ def flat(tree):
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
 
 
-@pytest.mark.feature("JAX", "networks: fm.nn.propagate")
+@pytest.mark.feature("JAX", "networks: fm.propagate")
 @pytest.mark.parametrize("name", AFFINE)
 def test_what_is_affine_is_exact(name):
     (mu, cov), f = given(), AFFINE[name]
@@ -151,6 +151,7 @@ def test_a_batch_is_a_loop():
     assert mean.shape == (0, 4) and full.shape == (0, 4, 4)
 
 
+@pytest.mark.feature("JAX", "networks: vmap and functional transforms")
 def test_vmap_is_a_loop():
     """Of the distribution, and of what the function closes over."""
     pairs = [gaussian(6, 0.5, seed) for seed in range(2)]
@@ -161,6 +162,7 @@ def test_vmap_is_a_loop():
     assert_close(found, map(np.stack, zip(*each, strict=True)))
 
 
+@pytest.mark.feature("JAX", "networks: gradients")
 def test_gradients_under_jit():
     """By the weights, which the function closes over, and by mu and cov."""
     bar = jnp.asarray(RNG.normal(size=(4, 4)))
@@ -207,6 +209,7 @@ def network(x):
     return A[:2, :4] @ jnp.sin(A @ x) * 2.0 + 1.0
 
 
+@pytest.mark.feature("JAX", "networks: variances alone")
 def test_variances_alone():
     """Those of independent values, layer by layer; and full covariance from the last layer of weights on."""
     mu, cov = given()
@@ -218,6 +221,7 @@ def test_variances_alone():
     assert_close(propagate(network, mu, var, "hybrid"), (mean, weights @ np.diag(variances) @ weights.T))
 
 
+@pytest.mark.feature("JAX", "networks: bounds")
 def test_the_bound_of_an_affine_map_is_0():
     mu, cov = given()
     assert jax.jit(lambda m, c: propagate(lambda x: (A @ x, x), m, c, bound=True).bound)(mu, cov) == 0.0
@@ -240,6 +244,7 @@ def test_jit_compiles_once_and_leaks_nothing():
     assert len(calls) == calls_of_one
 
 
+@pytest.mark.feature("JAX", "networks: several inputs and outputs")
 def test_trees_of_inputs_and_outputs():
     """Dictionaries in the order of their keys, which is JAX's own: jit gives no other."""
     mu, cov = given()
@@ -345,6 +350,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.feature("JAX", "networks: random numbers", "refused")
 def test_what_has_no_rule_is_refused(name):
     kind, message, f = REFUSED[name]
     with pytest.raises(kind, match=message):
@@ -389,6 +395,7 @@ def test_traced_numbers_that_must_be_known_are_refused(name):
         jax.jit(lambda w: propagate(partial(TRACED[name], w), *given(2)))(0.5)
 
 
+@pytest.mark.feature("JAX", "networks: rules of your own", "refused")
 def test_rules_are_those_of_modules():
     with pytest.raises(TypeError, match="rules: they are of modules"):
         propagate(jnp.sin, *given(2), rules={dict: None})

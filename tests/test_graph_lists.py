@@ -69,6 +69,7 @@ def arrays_of(library):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+@pytest.mark.feature("NumPy", "networks: fm.propagate")
 def test_one_layer_is_exact(library, dtype):
     mu, cov = MU.astype(dtype), COV.astype(dtype)
     with arrays_of(library) as convert:
@@ -119,6 +120,7 @@ def test_float16_is_computed_in_float32():
     assert_array_equal(found.cov, np.float16([[1e4 * tenth**2]]))
 
 
+@pytest.mark.feature("NumPy", "networks: variances alone")
 def test_diagonal_takes_values_as_uncorrelated():
     layers, var = one_layer(), np.diag(COV)
     (_, A, b, C, d), (weight, bias) = layers
@@ -134,6 +136,7 @@ def test_diagonal_takes_values_as_uncorrelated():
     assert_allclose(found.cov, weight * summed @ weight.T, rtol=1e-13)
 
 
+@pytest.mark.feature("NumPy", "networks: variances, then full covariance")
 def test_hybrid_is_full_from_the_last_residual_layer_on():
     first, _ = one_layer()
     scales = np.array([[2.0, 0.0], [0.0, -1.0]])
@@ -144,6 +147,7 @@ def test_hybrid_is_full_from_the_last_residual_layer_on():
     assert_allclose(found.cov, full, rtol=1e-12)
 
 
+@pytest.mark.feature("NumPy", "networks: bounds")
 def test_the_bound_of_one_relu():
     """Sqrt(2 R), R = K - 1/4 with K = 1/2 - 1 / (2 pi), which no line through relu explains; 0 without one."""
     found = fm.propagate([Affine([[2.0]]), Residual(fm.ReLU(), [[0.5]])], np.zeros(1), np.eye(1), bound=True)

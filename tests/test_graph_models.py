@@ -52,6 +52,7 @@ DRAWS = {
 
 
 @pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.feature("PyTorch", "networks: random numbers", "refused")
 def test_random_layers_are_refused_by_name(name):
     """A5: none is frozen at one draw."""
     model = nn.Sequential(nn.Linear(4, 4), Drawing(DRAWS[name]), nn.Linear(4, 4))
@@ -152,6 +153,7 @@ class TwoInTwoOut(nn.Module):
         return {"h": h, "parts": (x.flip(1), h[:, :2])}
 
 
+@pytest.mark.feature("PyTorch", "networks: several inputs and outputs")
 def test_several_inputs_and_outputs():
     torch.manual_seed(0)
     model, (mu, cov) = TwoInTwoOut().requires_grad_(False), gaussian(5)
@@ -255,6 +257,7 @@ class Scaled(nn.Module):
         return fm.nn.affine(value, lambda x: self.a * x, own=lambda second: 0.09 + 0.0 * second)
 
 
+@pytest.mark.feature("PyTorch", "networks: rules of your own")
 def test_rules_of_ones_own():
     (mu, cov), layer = gaussian(3), Scaled()
     model = nn.Sequential(nn.Identity(), layer)
@@ -288,6 +291,7 @@ class Inplace(nn.Module):
         return self.two(torch.sigmoid(y)) + skip[:, :2]
 
 
+@pytest.mark.feature("PyTorch", "networks: gradients")
 def test_gradients_by_parameters_means_and_covariances():
     torch.manual_seed(0)
     model, (mu, cov) = Inplace().eval(), gaussian(4)
@@ -303,6 +307,7 @@ def test_gradients_by_parameters_means_and_covariances():
     assert torch.autograd.gradcheck(moments, (mu.requires_grad_(), root.requires_grad_(), *parameters))
 
 
+@pytest.mark.feature("PyTorch", "networks: vmap and functional transforms")
 def test_derivatives_of_torch_func():
     """Along parameters, means and covariances: those of autograd; vmap is a loop."""
     model, (mu, cov) = perceptron(), gaussian(4)

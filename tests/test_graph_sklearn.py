@@ -173,6 +173,7 @@ class Doubling(StandardScaler):
         return 2.0 * x
 
 
+@pytest.mark.feature("NumPy", "networks: rules of your own")
 def test_a_rule_of_ones_own():
     model = fitted(make_pipeline(Doubling(), perceptron(activation="identity")))
     with pytest.raises(TypeError, match="doubling: Doubling has no rule; give its class one in rules="):

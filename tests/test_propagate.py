@@ -34,7 +34,7 @@ class Residual(nn.Module):
         return 0.5 * x + self.inner(x) - 1.0
 
 
-@pytest.mark.feature("PyTorch", "networks: fm.nn.propagate")
+@pytest.mark.feature("PyTorch", "networks: fm.propagate")
 def test_a_residual_layer_is_exact():
     (mu, cov), model = gaussian(5), Residual().requires_grad_(False)
     weight, bias = model.inner[0].weight.numpy(), model.inner[0].bias.numpy()
@@ -126,6 +126,7 @@ def test_what_is_affine_is_exact(name):
     assert mean.shape == model(mu[None])[0].shape
 
 
+@pytest.mark.feature("PyTorch", "networks: variances alone")
 def test_joined_and_scaled_variances():
     (mu, cov), model = gaussian(6), Of(lambda m, x: torch.cat([x, m.gamma * x], 1)).requires_grad_(False)
     mean, var = fm.nn.propagate(model, mu, torch.diag(cov), covariance="diagonal")
@@ -178,6 +179,7 @@ def test_the_upper_triangle_is_read_and_nothing_written():
     assert torch.equal(upper, given[0]) and torch.equal(cov, given[1])
 
 
+@pytest.mark.feature("PyTorch", "networks: variances, then full covariance")
 def test_hybrid_is_diagonal_and_then_full():
     (mu, cov), first, last = gaussian(3), nn.Sequential(nn.Linear(3, 5), nn.ReLU()), nn.Linear(5, 2)
     model = nn.Sequential(first, last, nn.ReLU()).requires_grad_(False)

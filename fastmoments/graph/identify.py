@@ -6,7 +6,7 @@ import numpy as np
 
 from fastmoments.graph.functions import GRID, Function
 from fastmoments.graph.nodes import Elementwise, Graph
-from fastmoments_kernels.catalogue import CATALOGUE, LeakyReLU, ReLU, parameters_of
+from fastmoments_kernels.catalogue import CATALOGUE, Gaussian, LeakyReLU, ReLU, parameters_of
 from fastmoments_kernels.custom import READY, Custom, evaluate
 
 # A function that has another's values at so many points, to rounding, is that function
@@ -51,6 +51,12 @@ def activation_of(name: str, function: Function, graph: Graph) -> Identified:
             f"{name}: its constants differ from neuron to neuron, for which it has no rule; use "
             "fm.nn.Activation(..., features=) or a rule of your own"
         )
+    if function.learned:
+        # also if its values are those of an activation now
+        raise TypeError(
+            f"{name}: its parameters have gradients, and a function of several operations has none along them; use "
+            "requires_grad_(False), torch.no_grad(), or fm.nn.Activation(..., learnable=)"
+        )
     with np.errstate(all="ignore"):
         _check(name, function, graph)
         values = np.asarray(graph.numbers(function.scalar, PROBES), np.float64)
@@ -58,11 +64,6 @@ def activation_of(name: str, function: Function, graph: Graph) -> Identified:
         if found is not None:
             return found
         kinks, slope = _of_named(values, graph.same) or (function.all_kinks(graph.numbers), function.lipschitz)
-    if function.learned:
-        raise TypeError(
-            f"{name}: its parameters have gradients, and a function without a closed form has none along them; "
-            "use requires_grad_(False), or fm.nn.Activation(..., learnable=)"
-        )
     return Identified(Custom(graph.custom(function.scalar), kinks=kinks, lipschitz=slope))
 
 
@@ -88,6 +89,9 @@ def _of_catalogue(values: Any, same: float) -> Identified | None:
             return None
         ratio = float(below / above)
         return Identified(ReLU() if ratio == 0.0 else LeakyReLU(ratio), float(above))
+    bump = _of_bump(values, same)
+    if bump is not None:
+        return bump
     for known, own in _known():
         # f = scale * known + shift, by the two points at which they differ most
         low, high = int(np.argmin(own)), int(np.argmax(own))
@@ -98,6 +102,20 @@ def _of_catalogue(values: Any, same: float) -> Identified | None:
         if scale != 0.0 and _same(values, scale * own + shift, same):
             return Identified(known, scale, shift)
     return None
+
+
+def _of_bump(values: Any, same: float) -> Identified | None:
+    """The bump scale * exp(-tau (x - center)^2 / 2) of these values at PROBES; its logarithm is a parabola."""
+    near = np.abs(PROBES) < 2.0  # where none but the narrowest are 0
+    if not ((values[near] > 0.0).all() or (values[near] < 0.0).all()):
+        return None
+    a, b, c = np.polyfit(PROBES[near], np.log(np.abs(values[near])), 2)
+    if not a < 0.0:
+        return None
+    tau, center = float(_rounded(-2.0 * a, 1.0)), float(_rounded(-0.5 * b / a, 1.0))
+    scale = float(_rounded(np.sign(values[near][0]) * np.exp(c - 0.25 * b * b / a), 1.0))
+    found = scale * np.exp(-0.5 * tau * (PROBES - center) ** 2)
+    return Identified(Gaussian(tau=tau, center=center), scale) if _same(values, found, same) else None
 
 
 def _of_named(values: Any, same: float) -> tuple[tuple[float, ...], float] | None:
