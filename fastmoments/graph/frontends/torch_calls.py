@@ -142,6 +142,8 @@ class Call:
 
     def learned(self) -> bool:
         """Whether a constant has a gradient."""
+        if not torch.is_grad_enabled():
+            return False
         constants = [self.constants.value(ref, 1) for ref in refs_of((self.args, self.kwargs))]
         return any(getattr(x, "requires_grad", False) for x in (*constants, *tensors_of((self.args, self.kwargs))))
 
