@@ -62,15 +62,16 @@ class Function:
         learned, slope = node.learned or any(part.learned for part in parts), _lipschitz(rule, parts)
         return cls(_composed(outer, maps), None, (), tuple(crossings), tuple(divisors), slope, learned)
 
-    def all_kinks(self, numbers: Numbers) -> tuple[float, ...]:
-        """Return where the function or its slope breaks, for numbers of any scale."""
-        found = list(self.kinks)
+    def all_kinks(self, name: str, numbers: Numbers) -> tuple[float, ...]:
+        """Return where the function or its slope breaks, for numbers of any scale; `name` is for errors."""
+        found = set(self.kinks)
         for crossing in self.crossings:
-            found += _changes(lambda x, crossing=crossing: np.sign(numbers(crossing, x)))  # type: ignore[misc]
-        kinks = tuple(sorted(set(found)))
-        if len(kinks) > MOST:
-            raise TypeError(f"it breaks at more than {MOST} points")
-        return kinks
+            # kinks of inner functions tell where outer ones may cross twice between two points of the grid
+            grid = np.unique([*GRID, *found])
+            found |= _changes(lambda x, crossing=crossing: np.sign(numbers(crossing, x)), grid)  # type: ignore[misc]
+            if len(found) > MOST:
+                raise TypeError(f"{name}: it breaks at more than {MOST} points, for which it has no rule")
+        return tuple(sorted(found))
 
 
 def _itself(x: Any) -> Any:
@@ -100,19 +101,17 @@ def _lipschitz(rule: Any, parts: Sequence[Function]) -> float | None:
     return None if own is None else own * max(known)
 
 
-def _changes(sign: Callable[[Any], Any]) -> list[float]:
-    """Return the points where a function of values -1, 0 and 1 changes."""
-    signs = sign(GRID)
+def _changes(sign: Callable[[Any], Any], grid: Any) -> set[float]:
+    """Return the points where a function of values -1, 0 and 1 changes, from one point of the grid to the next."""
+    signs = sign(grid)
     at = np.flatnonzero(signs[1:] != signs[:-1])
-    if len(at) > MOST:
-        raise TypeError(f"it breaks at more than {MOST} points")
-    low, high, start = GRID[at], GRID[at + 1], signs[at]
+    low, high, start = grid[at], grid[at + 1], signs[at]
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
         same = sign(middle) == start
         low, high = np.where(same, middle, low), np.where(same, high, middle)
     # a sign that is 0 at a single point changes on both of its sides
-    return [float(x) for x in np.where(np.abs(low) < np.abs(high), low, high)]
+    return {float(x) for x in np.where(np.abs(low) < np.abs(high), low, high)}
 
 
 def kinks_of(activation: Any) -> tuple[float, ...]:

@@ -1,20 +1,20 @@
 """Which activation a function is: by its name, by its values, or to a tolerance."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments.graph.functions import GRID, Function
+from fastmoments.graph.functions import GRID, Function, kinks_of
 from fastmoments.graph.nodes import Elementwise, Graph
-from fastmoments_kernels.catalogue import CATALOGUE, Gaussian, LeakyReLU, ReLU, parameters_of
+from fastmoments_kernels.catalogue import CATALOGUE, Gaussian, LeakyReLU, ReLU, parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom, evaluate
 
 # A function that has another's values at so many points, to rounding, is that function
 PROBES = np.array([-7.3, -4.1, -3.1, -2.3, -1.6, -1.0, -0.7, -0.31, -0.1, 0.05, 0.2, 0.45, 0.8, 1.0, 1.4, 1.9, 2.7])
 PROBES = np.concatenate([PROBES, [3.3, 5.7, 8.9]])
 SAME = 1e-13  # of values, to their size: a few roundings
-
-
+NEAR = 1e-9  # of values far out and near 0, which other ways to compute a function round more
 SELU = 1.0507009873554804934, 1.6732632423543772848  # scale and alpha
 # Functions that libraries put together of others: kinks and sup |f'|
 NAMED: tuple[Any, ...] = (
@@ -60,10 +60,11 @@ def activation_of(name: str, function: Function, graph: Graph) -> Identified:
     with np.errstate(all="ignore"):
         _check(name, function, graph)
         values = np.asarray(graph.numbers(function.scalar, PROBES), np.float64)
+        kinks = function.all_kinks(name, graph.numbers)
         found = _of_catalogue(values, graph.same)
-        if found is not None:
+        if found is not None and _everywhere(function, found, kinks, graph):
             return found
-        kinks, slope = _of_named(values, graph.same) or (function.all_kinks(graph.numbers), function.lipschitz)
+        kinks, slope = _of_named(values, kinks, graph.same) or (kinks, function.lipschitz)
     return Identified(Custom(graph.custom(function.scalar), kinks=kinks, lipschitz=slope))
 
 
@@ -118,20 +119,43 @@ def _of_bump(values: Any, same: float) -> Identified | None:
     return Identified(Gaussian(tau=tau, center=center), scale) if _same(values, found, same) else None
 
 
-def _of_named(values: Any, same: float) -> tuple[tuple[float, ...], float] | None:
-    """The kinks and sup |f'| of the function of NAMED that has these values at PROBES."""
-    return next(((kinks, slope) for f, kinks, slope in NAMED if _same(values, f(PROBES), same)), None)
+def _everywhere(function: Function, found: Identified, kinks: Sequence[float], graph: Graph) -> bool:
+    """Whether a function that has a known one's values at PROBES has them far out and between all kinks too."""
+    breaks = np.unique([*kinks, *kinks_of(found.activation)])
+    # not at 0, where jumps may have any value
+    points = np.concatenate([GRID[GRID != 0.0], 0.5 * (breaks[1:] + breaks[:-1])])
+    one = np.asarray(graph.numbers(function.scalar, points), np.float64)  # type: ignore[arg-type]
+    two = found.scale * _values(found.activation, points) + found.shift
+    size = np.abs(two[np.abs(points) < 10.0]).max()
+    near = np.abs(one - two) <= max(NEAR, graph.same) * np.maximum(np.maximum(np.abs(one), np.abs(two)), size)
+    # other ways to compute it overflow far out
+    return bool((near | ~np.isfinite(one)).all())
+
+
+def _of_named(values: Any, kinks: Sequence[float], same: float) -> tuple[tuple[float, ...], float] | None:
+    """The kinks and sup |f'| of the function of NAMED that has these values at PROBES, and kinks."""
+    for f, own, slope in NAMED:
+        # kinks are found to a rounding of the model's constants
+        if (
+            len(own) == len(kinks)
+            and np.allclose(own, kinks, rtol=same, atol=same)
+            and _same(values, f(PROBES), same)
+        ):
+            return own, slope
+    return None
 
 
 def _known() -> list[tuple[Any, Any]]:
     """Activations and their values at PROBES."""
     rows = [row for row in CATALOGUE if not row.components and not hasattr(row.formula, "conditional_var")]
-    found = [(row.activation(), _values(row)) for row in rows]
-    return [*found, *((name, evaluate(custom, PROBES)) for name, custom in READY.items())]
+    return [(known, _values(known, PROBES)) for known in (*(row.activation() for row in rows), *READY)]
 
 
-def _values(row: Any) -> Any:
-    return np.asarray(row.formula.function(PROBES, *parameters_of(row.name).values()))
+def _values(activation: Any, x: Any) -> Any:
+    """An activation's values."""
+    if isinstance(activation, str):
+        return evaluate(READY[activation], x)
+    return np.asarray(row_of(activation).formula.function(x, *parameters_of(activation).values()))
 
 
 def _rounded(x: float, size: float) -> float:

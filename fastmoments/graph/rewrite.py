@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fastmoments.graph.functions import IDENTITY, Function
 from fastmoments.graph.identify import activation_of, is_closed
-from fastmoments.graph.nodes import Activation, Elementwise, Graph, Node, Sum, in_order, spread
+from fastmoments.graph.nodes import Activation, Affine, Elementwise, Graph, Node, Sum, in_order, spread
 from fastmoments_kernels.catalogue import ReLU
 
 
@@ -67,7 +67,8 @@ class _Rewriting:
         if not parts or any(part.root is not parts[0].root for part in parts):
             return alone
         rule = node.rule
-        affine = isinstance(rule, Sum) and all(part.affine for part in parts)
+        # a multiple by a tensor of one element is an Affine, whose parameter keeps its gradient
+        affine = isinstance(rule, Sum | Affine) and all(part.affine for part in parts)
         closed = all(part.closed for part in parts) and (not isinstance(rule, Elementwise) or is_closed(rule))
 
         def function() -> Function:
