@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmoments.graph.functions import GRID, Function, kinks_of
-from fastmoments.graph.nodes import Elementwise, Graph
+from fastmoments.graph.nodes import Elementwise, Graph, Map
 from fastmoments_kernels.catalogue import CATALOGUE, Gaussian, LeakyReLU, ReLU, parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom, evaluate
 
@@ -62,9 +62,9 @@ def activation_of(name: str, function: Function, graph: Graph) -> Identified:
         values = np.asarray(graph.numbers(function.scalar, PROBES), np.float64)
         kinks = function.all_kinks(name, graph.numbers)
         found = _of_catalogue(values, graph.same)
-        if found is not None and _everywhere(function, found, kinks, graph):
+        if found is not None and _everywhere(function, *_known_of(found, kinks), graph):
             return found
-        kinks, slope = _of_named(values, kinks, graph.same) or (kinks, function.lipschitz)
+        kinks, slope = _of_named(function, values, kinks, graph) or (kinks, function.lipschitz)
     return Identified(Custom(graph.custom(function.scalar), kinks=kinks, lipschitz=slope))
 
 
@@ -111,7 +111,7 @@ def _of_bump(values: Any, same: float) -> Identified | None:
     if not ((values[near] > 0.0).all() or (values[near] < 0.0).all()):
         return None
     a, b, c = np.polyfit(PROBES[near], np.log(np.abs(values[near])), 2)
-    if not a < 0.0:
+    if not a < -1e-8:
         return None
     tau, center = float(_rounded(-2.0 * a, 1.0)), float(_rounded(-0.5 * b / a, 1.0))
     scale = float(_rounded(np.sign(values[near][0]) * np.exp(c - 0.25 * b * b / a), 1.0))
@@ -119,28 +119,30 @@ def _of_bump(values: Any, same: float) -> Identified | None:
     return Identified(Gaussian(tau=tau, center=center), scale) if _same(values, found, same) else None
 
 
-def _everywhere(function: Function, found: Identified, kinks: Sequence[float], graph: Graph) -> bool:
+def _everywhere(function: Function, known: Map, breaks: Sequence[float], graph: Graph) -> bool:
     """Whether a function that has a known one's values at PROBES has them far out and between all kinks too."""
-    breaks = np.unique([*kinks, *kinks_of(found.activation)])
+    ends = np.unique(breaks)
     # not at 0, where jumps may have any value
-    points = np.concatenate([GRID[GRID != 0.0], 0.5 * (breaks[1:] + breaks[:-1])])
-    one = np.asarray(graph.numbers(function.scalar, points), np.float64)  # type: ignore[arg-type]
-    two = found.scale * _values(found.activation, points) + found.shift
+    points = np.concatenate([GRID[GRID != 0.0], 0.5 * (ends[1:] + ends[:-1])])
+    one, two = np.asarray(graph.numbers(function.scalar, points), np.float64), known(points)  # type: ignore[arg-type]
     size = np.abs(two[np.abs(points) < 10.0]).max()
-    near = np.abs(one - two) <= max(NEAR, graph.same) * np.maximum(np.maximum(np.abs(one), np.abs(two)), size)
+    off = np.abs(one - two) - max(NEAR, graph.same) * np.maximum(np.maximum(np.abs(one), np.abs(two)), size)
     # other ways to compute it overflow far out
-    return bool((near | ~np.isfinite(one)).all())
+    return bool(((off <= 0.0) | ~np.isfinite(one)).all())
 
 
-def _of_named(values: Any, kinks: Sequence[float], same: float) -> tuple[tuple[float, ...], float] | None:
-    """The kinks and sup |f'| of the function of NAMED that has these values at PROBES, and kinks."""
+def _known_of(found: Identified, kinks: Sequence[float]) -> tuple[Map, Sequence[float]]:
+    """The function of what was found, and all points where it or the given one breaks."""
+    of = found.activation
+    return lambda x: found.scale * _values(of, x) + found.shift, (*kinks, *kinks_of(of))
+
+
+def _of_named(
+    function: Function, values: Any, kinks: Sequence[float], graph: Graph
+) -> tuple[tuple[float, ...], float] | None:
+    """The kinks and sup |f'| of the function of NAMED that has these values."""
     for f, own, slope in NAMED:
-        # kinks are found to a rounding of the model's constants
-        if (
-            len(own) == len(kinks)
-            and np.allclose(own, kinks, rtol=same, atol=same)
-            and _same(values, f(PROBES), same)
-        ):
+        if _same(values, f(PROBES), graph.same) and _everywhere(function, f, (*kinks, *own), graph):
             return own, slope
     return None
 
