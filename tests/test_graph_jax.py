@@ -1,6 +1,6 @@
 """`propagate` with functions of JAX: affine maps by their matrices, sin in closed form, and what is refused."""
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -9,9 +9,6 @@ from scipy.stats import norm
 jax = pytest.importorskip("jax")
 
 import fastmoments as fm  # noqa: E402
-from fastmoments.graph.nodes import Activation, Affine  # noqa: E402
-from fastmoments.graph.propagate import graph_of, inputs_of, rewrite  # noqa: E402
-from fastmoments_kernels.catalogue import GELU, LeakyReLU, ReLU  # noqa: E402
 from tests.sampled_moments import gaussian  # noqa: E402
 
 jnp, lax, nn = jax.numpy, jax.lax, jax.nn
@@ -72,7 +69,7 @@ AFFINE = {
     "for": lambda x: lax.fori_loop(0, 3, lambda k, c: 0.5 * c + k * x, x),
     "while": lambda x: lax.while_loop(lambda c: c[1] < 3, lambda c: (0.5 * c[0] + x[0], c[1] + 1), (x, 0))[0],
     "cond": lambda x: lax.cond(jnp.sum(jnp.arange(3)) == 3, lambda c: 3.0 * c, lambda c: c, x),
-    "masked by products": lambda x: x * (jnp.arange(6) > 2),
+    "masked": lambda x: 3.0 - x * (jnp.arange(6) > 2) / (1.0 + np.arange(6.0)),
     "dead code": lambda x: (jnp.sort(x), x)[1],
 }
 
@@ -81,33 +78,45 @@ def flat(tree):
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
 
 
-@pytest.mark.feature("JAX", "networks: fm.propagate")
-@pytest.mark.parametrize("name", AFFINE)
-def test_what_is_affine_is_exact(name):
-    (mu, cov), f = given(), AFFINE[name]
-    constant, matrix = matrix_of(f)
-    mean, full = propagate(f, mu, cov)
-    np.testing.assert_allclose(flat(mean), constant + matrix @ mu, **EXACT)
-    np.testing.assert_allclose(full, matrix @ cov @ matrix.T, **EXACT)
-    assert jax.tree.map(jnp.shape, mean) == jax.tree.map(jnp.shape, f(mu))
+# Where no value meets another that it is correlated with, which the diagonal leaves out
+ONCE = "shapes joined chosen sliced split sums windows weights convolutions solved cond masked".split()
 
 
-def matrix_of(f):
-    """f(0), and the weights (m, 6)."""
+@cache
+def of_affine():
+    """Moments, variances and values at 0 and the unit vectors of all functions: jit compiles them together."""
+    mu, cov = given()
+
+    def found(mu, cov):
+        full = {name: propagate(f, mu, cov) for name, f in AFFINE.items()}
+        return full, {name: propagate(AFFINE[name], mu, jnp.diag(cov), covariance="diagonal") for name in ONCE}
+
     units = jnp.concatenate([jnp.zeros((1, 6)), jnp.eye(6)])
-    values = np.asarray(jax.jit(jax.vmap(lambda x: flat(f(x))))(units))
+    values = jax.jit(lambda x: {name: jax.vmap(lambda row, f=f: flat(f(row)))(x) for name, f in AFFINE.items()})
+    return *jax.jit(found)(mu, cov), values(units)
+
+
+def matrix_of(name):
+    """f(0), and the weights (m, 6)."""
+    values = np.asarray(of_affine()[2][name])
     return values[0], (values[1:] - values[0]).T
 
 
-def test_variances_of_affine_maps_go_by_the_squares_of_the_weights():
-    """Where no value meets another that it is correlated with, which this reading leaves out."""
-    once = "shapes joined chosen sliced split sums windows weights convolutions solved cond".split()
-    once = [AFFINE[name] for name in (*once, "masked by products")] + [lambda x: 3.0 - x / (1.0 + np.arange(6.0))]
-    mu, cov = given()
-    var = jnp.diag(cov)
-    found = jax.jit(lambda m, v: [propagate(f, m, v, covariance="diagonal").var for f in once])(mu, var)
-    for f, own in zip(once, found, strict=True):
-        np.testing.assert_allclose(flat(own), matrix_of(f)[1] ** 2 @ var, **EXACT)
+@pytest.mark.feature("JAX", "networks: fm.propagate")
+@pytest.mark.parametrize("name", AFFINE)
+def test_what_is_affine_is_exact(name):
+    (mu, cov), (constant, matrix) = given(), matrix_of(name)
+    mean, full = of_affine()[0][name]
+    np.testing.assert_allclose(flat(mean), constant + matrix @ mu, **EXACT)
+    np.testing.assert_allclose(full, matrix @ cov @ matrix.T, **EXACT)
+    assert jax.tree.map(jnp.shape, mean) == jax.tree.map(jnp.shape, jax.eval_shape(AFFINE[name], mu))
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_variances_go_by_the_squares_of_the_weights(name):
+    _, cov = given()
+    var = of_affine()[1][name].var
+    np.testing.assert_allclose(flat(var), matrix_of(name)[1] ** 2 @ jnp.diag(cov), **EXACT)
 
 
 def sin_moments(mu, cov, xp=np):
@@ -265,151 +274,3 @@ def test_trees_of_inputs_and_outputs():
     named = propagate(lambda one, two: one[:1] - two, {"one": mu[:5], "two": mu[5:]}, cov)
     assert_close(named, propagate(lambda one, two: one[:1] - two, (mu[:5], mu[5:]), cov))
     np.testing.assert_allclose(named.cov, cov[:1, :1] + cov[5:, 5:] - 2.0 * cov[:1, 5:], **EXACT)
-
-
-ACTIVATIONS = {
-    "relu": ReLU(),
-    "leaky_relu": LeakyReLU(0.01),
-    "gelu": "gelu_tanh",
-    "silu": "silu",
-    "softplus": "softplus",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
-    # the others by their kinks and sup |f'|
-    "elu": ((0.0,), 1.0),
-    "celu": ((0.0,), 1.0),
-    "selu": ((0.0,), 1.0507009873554805 * 1.6732632423543772),
-    "relu6": ((0.0, 6.0), 1.0),
-    "hard_tanh": ((-1.0, 1.0), 1.0),
-    "hard_sigmoid": ((-3.0, 3.0), 1.0 / 6.0),
-    "hard_silu": ((-3.0, 3.0), 1.5),
-    "mish": ((), 1.0884981612517279),
-    "log_sigmoid": ((), 1.0),
-    "soft_sign": ((0.0,), 1.0),
-    "squareplus": ((), None),
-}
-
-
-def activation_of(f, dtype):
-    """What the readings get in the place of an elementwise function."""
-    mu, cov = (x.astype(dtype) for x in given(2))
-    graph = rewrite(graph_of(f, inputs_of(f, mu, cov, "full"), {}), False)
-    (node,) = graph.outputs
-    while not isinstance(node.rule, Activation):
-        (node,) = node.inputs
-    return node.rule.activation
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_activations_are_known_by_their_values(dtype):
-    points = np.linspace(-7.0, 7.0, 29)
-    for name, wanted in ACTIVATIONS.items():
-        f = getattr(nn, name)
-        found = activation_of(f, dtype)
-        if isinstance(wanted, tuple):
-            kinks, slope = wanted
-            # the last bit of a kink is that of a bisection; constants of single precision have 24 bits
-            np.testing.assert_allclose(found.kinks, kinks, rtol=1e-15)
-            assert found.lipschitz == slope or found.lipschitz == pytest.approx(slope, rel=1e-6)
-            np.testing.assert_allclose(found.function(jnp.asarray(points)), f(points), rtol=1e-6, atol=1e-7)
-        elif isinstance(wanted, LeakyReLU):
-            assert found.negative_slope == pytest.approx(wanted.negative_slope, rel=1e-7)
-        else:
-            assert found == wanted
-    assert activation_of(lambda x: nn.gelu(x, approximate=False), dtype) == GELU()
-
-
-def random_of(x):
-    return x + jax.random.normal(jax.random.key(0), x.shape)
-
-
-def while_above(x):
-    return lax.while_loop(lambda c: c.sum() > 1.0, lambda c: 0.5 * c, x)
-
-
-REFUSED = {
-    "draws": (TypeError, "random_bits: the function draws random numbers", random_of),
-    "softmax": (TypeError, "reduce_max: no rule for a maximum over elements, .* reads input;", nn.softmax),
-    "sort": (TypeError, "sort: no rule for the order of values; it reads input;", jnp.sort),
-    "round": (TypeError, "round: no rule for it; it reads input;", jnp.round),
-    "gate": (TypeError, "mul: a product of two values, split and logistic, is not Gaussian", nn.glu),
-    "product": (TypeError, "dot_general: a product of two values, input and neg, is", lambda x: x @ -x),
-    "norm": (TypeError, "div: a quotient of two values, input and sqrt", lambda x: x / jnp.sqrt(1.0 + x @ B[:, 0])),
-    "reciprocal": (TypeError, "div: it divides by what may be 0", lambda x: 1.0 / x),
-    "log": (TypeError, "log: it is not finite at all numbers", jnp.log),
-    "while": (TypeError, "while: how often it runs depends on values of the input", while_above),
-    "cond": (TypeError, "cond: which branch .* depends on", lambda x: lax.cond(x[0] > 0, jnp.sin, jnp.cos, x)),
-    "narrow": (TypeError, "it rounds float64 to float32; give", lambda x: x.astype("float32")),
-    "integers": (TypeError, "it rounds float64 to int32, for", lambda x: x.astype("int32") * 2.0),
-    "branch": (ValueError, "raises for inputs of shape .6,.: TracerBool", lambda x: x if x[0] > 0 else -x),
-    "shape": (ValueError, "raises for inputs of shape .6,.: TypeError", lambda x: B @ x),
-    "constant": (TypeError, "output 1 of the function does not depend", lambda x: (x, A)),
-    "no function": (TypeError, "model: expected a function of JAX arrays, got 3.0", 3.0),
-    "neurons": (TypeError, "max: its constants differ", lambda x: jnp.maximum(x, jnp.arange(6.0))),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-@pytest.mark.feature("JAX", "networks: random numbers", "refused")
-def test_what_has_no_rule_is_refused(name):
-    kind, message, f = REFUSED[name]
-    with pytest.raises(kind, match=message):
-        propagate(f, *given())
-
-
-MIXED = {
-    "mean": lambda x, w: x - w * x.mean(0),
-    "sum before": lambda x, w: jnp.cumsum(x, 0),
-    "sum behind": lambda x, w: jnp.cumsum(x[::-1], 0)[::-1],
-    "reversed": lambda x, w: x[::-1],
-    "shifted": lambda x, w: jnp.roll(x, 1, 0),
-    "number": lambda x, w: x / len(x),
-    "transposed": lambda x, w: x.T,
-    "without the batch": lambda x, w: x.sum(0),
-}
-
-
-@pytest.mark.parametrize("name", MIXED)
-def test_rows_of_a_batch_must_not_meet(name):
-    """With constants that are known, and with one that jit traces."""
-    mu, cov = given(2)
-    f, message = MIXED[name], "in the batch, or on their number|the batch must stay"
-    with pytest.raises(ValueError, match=message):
-        propagate(lambda x: f(x, 0.5), mu[None], cov[None])
-    with pytest.raises(ValueError, match=message):
-        jax.jit(lambda w: propagate(lambda x: f(x, w), mu[None], cov[None]))(0.5)
-
-
-TRACED = {
-    "slope": lambda w, x: jnp.where(x > 0, x, w * x),
-    "swish": lambda w, x: x * nn.sigmoid(w * x),
-    "clip": lambda w, x: jnp.clip(x, -w, w),
-    "loop": lambda w, x: lax.while_loop(lambda c: c[1] < w, lambda c: (2.0 * c[0], c[1] + 1.0), (x, 0.0))[0],
-    "branch": lambda w, x: lax.cond(w > 1.0, jnp.sin, jnp.cos, x),
-}
-
-
-@pytest.mark.parametrize("name", TRACED)
-def test_traced_numbers_that_must_be_known_are_refused(name):
-    with pytest.raises(TypeError, match="jit, grad or vmap traces .* must be a number here"):
-        jax.jit(lambda w: propagate(partial(TRACED[name], w), *given(2)))(0.5)
-
-
-@pytest.mark.feature("JAX", "networks: rules of your own", "refused")
-def test_rules_are_those_of_modules():
-    with pytest.raises(TypeError, match="rules: they are of modules"):
-        propagate(jnp.sin, *given(2), rules={dict: None})
-
-
-def test_layers_of_weights_have_their_matrix():
-    """For one example and for a batch, from either side: readings multiply by it at once."""
-    mu, cov = given()
-    row = lambda x: x @ B  # noqa: E731
-    for f, weights, *inputs in (
-        (row, B.T, mu, cov),
-        (lambda x: A @ x, A, mu, cov),
-        (row, B.T, mu[None], cov[None]),
-    ):
-        node = graph_of(f, inputs_of(f, *inputs, "full"), {}).outputs[0]
-        assert isinstance(node.rule, Affine) and node.rule.weighted
-        np.testing.assert_array_equal(node.rule.matrix, weights)

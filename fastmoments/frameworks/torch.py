@@ -1,7 +1,8 @@
 """PyTorch tensors: checks, and the choice of the kernels' form.
 
 Tensors on the CPU that nothing tracks are computed by `numpy` on their own memory. Else `torch_kernels` computes
-values, `torch_rules` serves autograd, torch.func and forward mode, and `torch_ops` torch.compile.
+values, `torch_rules` serves autograd, torch.func and forward mode, and `torch_ops` torch.compile. `torch_products`
+has what layers and networks do with covariances.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import (
@@ -26,11 +26,18 @@ from fastmoments.frameworks import (
     torch_rules,
 )
 from fastmoments.frameworks.torch_layers import as_tensor
+from fastmoments.frameworks.torch_products import covariance as covariance
+from fastmoments.frameworks.torch_products import detached as detached
+from fastmoments.frameworks.torch_products import eye as eye
+from fastmoments.frameworks.torch_products import plus as plus
+from fastmoments.frameworks.torch_products import plus_diagonal as plus_diagonal
+from fastmoments.frameworks.torch_products import symmetric as symmetric
+from fastmoments.frameworks.torch_products import symmetric_product as symmetric_product
+from fastmoments.frameworks.torch_products import with_skip as with_skip
+from fastmoments.frameworks.torch_tracking import can_read, is_bare, is_tracked, is_transformed
 from fastmoments.results import Moments
 
 xp = torch
-
-_unpack_dual: Callable[..., Any] = forward_ad.unpack_dual
 
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
@@ -52,9 +59,9 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
 
 def _may_be_covariance(matrix: Tensor) -> bool:
     """Whether a matrix looks like a covariance; True on other devices, where reading values takes long."""
-    if torch.compiler.is_compiling() or _is_transformed():
+    if torch.compiler.is_compiling() or is_transformed():
         return False
-    return not _can_read(matrix) or products.looks_like_covariance(matrix)
+    return not can_read(matrix) or products.looks_like_covariance(matrix)
 
 
 def _elementwise(activation: Any, name: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -191,81 +198,6 @@ def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
     return torch.autocast(device, enabled=False) if lowered else nullcontext()
 
 
-def symmetric(cov: Tensor) -> Tensor:
-    """Return the symmetric matrix of cov's upper triangle; with derivatives, the mean of both triangles."""
-    if is_tracked(cov):
-        return torch_formulas.symmetric(cov)
-    if _can_read(cov) and products.is_symmetric(cov):
-        return cov
-    upper = torch.triu(cov)
-    return upper + torch.triu(cov, 1).mT
-
-
-def symmetric_product(left: Tensor, right: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
-    """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
-    if not is_bare(left, right):
-        return covariance(left @ right, rounding)
-    full = products.by_panels(left, right, right.new_empty((*right.shape[:-2], len(left), len(left))))
-    if _can_read(full):
-        return products.mend(torch, full, rounding)
-    return products.without_rounding(torch, full, rounding())
-
-
-def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
-    """Return the mean of both triangles, a covariance, without errors of up to `rounding()`.
-
-    It overwrites `full` if that is on the CPU and not tracked.
-    """
-    if _can_read(full) and is_bare(full):
-        return products.mend(torch, products.plus_transpose(full.mul_(0.5)), rounding)
-    return products.without_rounding(torch, torch_formulas.symmetric(full), rounding())
-
-
-def times_squares(left: Tensor, matrix: Tensor) -> Tensor:
-    """Return left (..., n) times the transpose of matrix (m, n), whose elements are squared."""
-    if not is_bare(left, matrix) or left.device.type != "cpu":
-        product: Tensor = left @ (matrix * matrix).mT
-        return product
-    out: Tensor = left.new_empty((*left.shape[:-1], len(matrix)))
-    return products.times_squares(left, matrix, out)
-
-
-def plus(full: Tensor, other: Tensor, factor: Any) -> Tensor:
-    """Return full + factor * other; it overwrites `full` if nothing tracks the tensors."""
-    if not is_bare(full, other, factor) or isinstance(factor, Tensor):
-        total: Tensor = full + factor * other
-        return total
-    added: Tensor = full.add_(other, alpha=factor)
-    return added
-
-
-def eye(n: int, like: Tensor) -> Tensor:
-    """Return the identity matrix (n, n) of the tensor's dtype, on its device."""
-    return torch.eye(n, dtype=like.dtype, device=like.device)
-
-
-def detached(x: Tensor) -> Tensor:
-    """Return the tensor without derivatives."""
-    return x.detach()
-
-
-def with_skip(full: Tensor, gains: Tensor, product: Tensor, across: Tensor, matrix: Tensor | None) -> Tensor:
-    """Do what `products.plus_skip` does; on CUDA, without a matrix, by one kernel."""
-    if not is_bare(full, gains, product, across, matrix):
-        return products.plus_skip(full, gains, product, across, matrix)
-    if torch_kernels.kernels_for(None, full) == "gpu" and matrix is None:
-        return torch_layers.add_skip(full, gains, product, across)
-    return products.add_skip(full, gains, product, across, matrix)
-
-
-def plus_diagonal(full: Tensor, vector: Tensor) -> Tensor:
-    """Add the vector to the diagonal of full, in place unless one of them is tracked."""
-    if not is_bare(full, vector):
-        return full + torch.diag_embed(vector)
-    torch.diagonal(full, dim1=-2, dim2=-1).add_(vector)
-    return full
-
-
 def linear_kernel(
     plan: Plan, activation: Any, arguments: Named, parameters: Named
 ) -> Callable[..., tuple[Tensor, Tensor]] | None:
@@ -276,18 +208,11 @@ def linear_kernel(
     return numpy.linear_kernel(plan, activation, arguments, parameters) and torch_layers.linear_marginals
 
 
-def is_bare(*arguments: Any) -> bool:
-    """Whether nothing tracks the arguments: neither autograd, forward mode, torch.func nor torch.compile."""
-    if torch.compiler.is_compiling() or _is_transformed() or forward_ad._current_level >= 0:
-        return False
-    return not torch.is_grad_enabled() or not any(getattr(x, "requires_grad", False) for x in arguments)
-
-
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Tensor, Tensor]:
     """Return mu (..., n) and cov (..., n, n) as tensors with one batch shape; check the variances."""
     mu, cov = to_arrays(plan, {"mu": mu, "cov": cov}).values()
     batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
-    if _can_read(cov):
+    if can_read(cov):
         numpy.check_variances("cov", cov.numpy(force=True).diagonal(0, -2, -1), "its diagonal")
     return _expanded(mu, (*batch, n)), _expanded(cov, (*batch, n, n))
 
@@ -301,39 +226,14 @@ def result(plan: Plan, value: Tensor) -> Tensor:
     return value if plan.compute == plan.result else value.to(getattr(torch, plan.result))
 
 
-def _is_transformed() -> bool:
-    """Whether grad, vmap or jvp of torch.func is tracing, so that values cannot be read."""
-    active: bool = torch._C._are_functorch_transforms_active()
-    return active
-
-
-def is_tracked(*tensors: Tensor) -> bool:
-    """Whether autograd, forward mode or torch.func tracks the tensors."""
-    transformed, compiling = _is_transformed(), torch.compiler.is_compiling()
-    if transformed and compiling:
-        # an operator knows nothing of torch.func: its derivative would be an error at best, silently 0 at worst
-        raise NotImplementedError("torch.func inside torch.compile: take the derivative outside, or do not compile")
-    if transformed or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
-        return True
-    # without forward mode there are no tangents
-    if compiling or forward_ad._current_level < 0:
-        return False
-    return any(_unpack_dual(tensor).tangent is not None for tensor in tensors)
-
-
-def _can_read(tensor: Tensor) -> bool:
-    """Whether values can be read without waiting for a device: on the CPU, outside torch.compile and torch.func."""
-    return tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not _is_transformed()
-
-
 def check_variances(name: str, var: Tensor, what: str = "it") -> None:
     """Raise for a negative variance if values can be read."""
-    if _can_read(var):
+    if can_read(var):
         var = var.float() if var.dtype == torch.bfloat16 else var  # NumPy has no bfloat16
         numpy.check_variances(name, var.numpy(force=True), what)
 
 
 def _check_covariance(cov: Tensor) -> None:
-    if torch.compiler.is_compiling() or _is_transformed():
+    if torch.compiler.is_compiling() or is_transformed():
         raise TypeError("check: values cannot be looked at under torch.compile or torch.func")
     numpy.check_covariance(cov.numpy(force=True))

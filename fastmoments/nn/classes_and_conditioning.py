@@ -11,7 +11,9 @@ from torch import Tensor
 from fastmoments.dispatch import Plan, plan_of
 from fastmoments.frameworks import shapes
 from fastmoments.frameworks.products import without_rounding
-from fastmoments.frameworks.torch import check_variances, is_tracked, result, symmetric, to_arrays
+from fastmoments.frameworks.torch import check_variances, result, to_arrays
+from fastmoments.frameworks.torch_products import symmetric
+from fastmoments.frameworks.torch_tracking import is_tracked
 from fastmoments.results import Moments
 
 

@@ -1,7 +1,8 @@
 """The jaxpr of a function, equation by equation: what depends on its inputs becomes nodes, all else is computed.
 
 Nodes' functions map rows of examples by `jax.vmap` of an equation's primitive. Constants may be tracers of jit and
-grad. Only those that are not are numbers.
+grad. Only those that are not are numbers. Functions of the inputs that have custom derivatives are read through:
+moments have derivatives of their own.
 """
 
 from __future__ import annotations

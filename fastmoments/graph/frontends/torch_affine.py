@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastmoments.frameworks.torch import times_squares
+from fastmoments.frameworks.torch_products import times_squares
 from fastmoments.graph.frontends.torch_calls import Call
 from fastmoments.graph.nodes import Affine, Map, Rule
 

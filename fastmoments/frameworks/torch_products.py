@@ -1,0 +1,85 @@
+"""Tensors: products and sums that are covariances, in place where nothing tracks them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastmoments.frameworks import products, torch_formulas, torch_kernels, torch_layers
+from fastmoments.frameworks.torch_tracking import can_read, is_bare, is_tracked
+
+
+def symmetric(cov: Tensor) -> Tensor:
+    """Return the symmetric matrix of cov's upper triangle; with derivatives, the mean of both triangles."""
+    if is_tracked(cov):
+        return torch_formulas.symmetric(cov)
+    if can_read(cov) and products.is_symmetric(cov):
+        return cov
+    upper = torch.triu(cov)
+    return upper + torch.triu(cov, 1).mT
+
+
+def symmetric_product(left: Tensor, right: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
+    """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
+    if not is_bare(left, right):
+        return covariance(left @ right, rounding)
+    full = products.by_panels(left, right, right.new_empty((*right.shape[:-2], len(left), len(left))))
+    if can_read(full):
+        return products.mend(torch, full, rounding)
+    return products.without_rounding(torch, full, rounding())
+
+
+def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
+    """Return the mean of both triangles, a covariance, without errors of up to `rounding()`.
+
+    It overwrites `full` if that is on the CPU and not tracked.
+    """
+    if can_read(full) and is_bare(full):
+        return products.mend(torch, products.plus_transpose(full.mul_(0.5)), rounding)
+    return products.without_rounding(torch, torch_formulas.symmetric(full), rounding())
+
+
+def times_squares(left: Tensor, matrix: Tensor) -> Tensor:
+    """Return left (..., n) times the transpose of matrix (m, n), whose elements are squared."""
+    if not is_bare(left, matrix) or left.device.type != "cpu":
+        product: Tensor = left @ (matrix * matrix).mT
+        return product
+    out: Tensor = left.new_empty((*left.shape[:-1], len(matrix)))
+    return products.times_squares(left, matrix, out)
+
+
+def plus(full: Tensor, other: Tensor, factor: Any) -> Tensor:
+    """Return full + factor * other; it overwrites `full` if nothing tracks the tensors."""
+    if not is_bare(full, other, factor) or isinstance(factor, Tensor):
+        total: Tensor = full + factor * other
+        return total
+    added: Tensor = full.add_(other, alpha=factor)
+    return added
+
+
+def eye(n: int, like: Tensor) -> Tensor:
+    """Return the identity matrix (n, n) of the tensor's dtype, on its device."""
+    return torch.eye(n, dtype=like.dtype, device=like.device)
+
+
+def detached(x: Tensor) -> Tensor:
+    """Return the tensor without derivatives."""
+    return x.detach()
+
+
+def with_skip(full: Tensor, gains: Tensor, product: Tensor, across: Tensor, matrix: Tensor | None) -> Tensor:
+    """Do what `products.plus_skip` does; on CUDA, without a matrix, by one kernel."""
+    if not is_bare(full, gains, product, across, matrix):
+        return products.plus_skip(full, gains, product, across, matrix)
+    if torch_kernels.kernels_for(None, full) == "gpu" and matrix is None:
+        return torch_layers.add_skip(full, gains, product, across)
+    return products.add_skip(full, gains, product, across, matrix)
+
+
+def plus_diagonal(full: Tensor, vector: Tensor) -> Tensor:
+    """Add the vector to the diagonal of full, in place unless one of them is tracked."""
+    if not is_bare(full, vector):
+        return full + torch.diag_embed(vector)
+    torch.diagonal(full, dim1=-2, dim2=-1).add_(vector)
+    return full
