@@ -18,6 +18,10 @@ propagate = fm.nn.propagate
 
 
 # matrices of at most 18 x 6 with entries of order 1: some tens of roundings
+
+KERNEL = RNG.normal(size=(2, 1, 3))  # (out, in, width)
+
+
 @pytest.fixture(autouse=True)
 def in_double_precision():
     with jax.enable_x64(True):
