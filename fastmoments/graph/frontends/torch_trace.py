@@ -25,6 +25,8 @@ from fastmoments.graph.frontends.torch_entries import (
     Ref,
     RefusalError,
     facts_of,
+    functional,
+    is_still,
     refs_of,
     tensors_of,
 )
@@ -149,6 +151,8 @@ class Recorder(TorchDispatchMode):
         self._check(facts, args, depends)
         if name == "_local_scalar_dense":
             return func(*args, **kwargs)
+        if depends and any(x.layout is not torch.strided for x in tensors):
+            raise self.refuse(TypeError, f"{self.path()}: {name}: a sparse tensor has no rule; use to_dense()")
         if depends and name not in self.known:
             with self:
                 found = func.decompose(*args, **kwargs)
@@ -239,7 +243,7 @@ class Recorder(TorchDispatchMode):
     def _check(self, facts: Facts, args: Any, depends: bool) -> None:
         """Raise for random numbers, and for what depends on the input's values."""
         name = facts.name
-        if facts.draws and (name != "rrelu_with_noise" or args[4:5] == (True,)):
+        if facts.draws and not is_still(facts, args):
             raise self.refuse(TypeError, f"{self.path()}: {name}: {DRAWS}; {ADVICE}")
         if not depends or not facts.looks:
             return
@@ -254,10 +258,9 @@ class Recorder(TorchDispatchMode):
         mark = self.mark_of(target)
         if facts.moves and mark is not None:
             function, given, options, names = self._function_of(func, name, args, kwargs)
+            mark.memory.keep_values()  # they have the shapes that they had
             out = func(*args, **kwargs)
-            memory = mark.memory
-            self._add(Entry(function, name[:-1], given, options, path, mark.depends, [], names), out, ())
-            target._fastmoments.memory, target._fastmoments.seen = memory, len(memory.writes)
+            self._add(Entry(function, name[:-1], given, options, path, mark.depends, [], names), out, [target])
             return out
         if mark is None or mark.memory.foreign or not name.endswith("_"):
             raise self.refuse(
@@ -285,8 +288,7 @@ class Recorder(TorchDispatchMode):
         if name in ("zero_", "fill_"):
             value = self._recorded(args[1]) if len(args) > 1 else 0.0
             return filled, [value, list(target.shape), target.dtype, target.device], {}, ()
-        packet = getattr(torch.ops.aten, name[:-1], None)
-        function = None if packet is None else getattr(packet, func._overloadname, None)
+        function = functional(func, name[:-1])
         if function is None:
             raise self.refuse(TypeError, f"{self.path()}: {name} has no rule; write it without writing in place")
         given = [self._recorded(x) for x in args], {key: self._recorded(x) for key, x in kwargs.items()}
