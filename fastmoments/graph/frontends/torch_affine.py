@@ -176,7 +176,7 @@ def _weighted(call: Call, output: int, value: Map) -> Rule:
     squares = call.map(output, **{name: zeroed for name in added}, **{name: squared for name in factors})
     both = any(call.is_input(name) for name in added)
     if both:
-        squares = call.map(output, **{name: squared for name in factors})
+        squares = call.map(output, **{name: squared for name in (*factors, "beta")})
     matrix = _matrix(call)
     if matrix is not None:
         squares = partial(_times_squares, matrix)

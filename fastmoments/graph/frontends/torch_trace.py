@@ -40,6 +40,7 @@ from fastmoments.graph.frontends.torch_memory import (
     overlaid,
     restrided,
 )
+from fastmoments.graph.frontends.torch_runs import ROWS
 from fastmoments.graph.nodes import Input, Node, evaluate
 
 # Products of which every row of the result comes from a row of one argument: its position
@@ -50,6 +51,7 @@ ONLY_IN_TRAINING = ("rrelu_with_noise", "_native_batch_norm_legit", "cudnn_batch
 FACTORIES: dict[str, Any] = {"zeros_like": 0.0, "ones_like": 1.0, "empty_like": 0.0, "full_like": 1}
 FACTORIES |= {"new_zeros": 0.0, "new_ones": 1.0, "new_empty": 0.0, "new_full": 2, "empty_strided": 0.0}
 FACTORIES |= {"new_empty_strided": 0.0, "empty": 0.0}
+OVERLAID = ("old", "new", "own", "written", "length")  # what `overlaid` is given
 DRAWS = "the model draws random numbers, of which one draw would be kept"
 DEPENDS = "what the model does depends on values of its input, not on their shape alone"
 ADVICE = "call model.eval(), give what draws a rule (docs/networks.md), or propagate the parts before and after it"
@@ -118,7 +120,7 @@ class Recorder(TorchDispatchMode):
             if geometry != own:
                 depends = depends or mark.depends
                 args = [mark.ref, ref, own, geometry, length_of(tensor)]
-                entry = Entry(overlaid, "overlay", args, {}, self.path(), depends, [tensor.clone()])
+                entry = Entry(overlaid, "overlay", args, {}, self.path(), depends, [tensor.clone()], OVERLAID)
                 self.entries.append(entry)
                 ref = Ref(len(self.entries) - 1, 0)
             mark.ref, mark.depends = ref, depends
@@ -184,7 +186,10 @@ class Recorder(TorchDispatchMode):
             return None
         entry, x = entries[k], args[at]
         ref = entry.args[at]
-        if not isinstance(ref, Ref) or not torch.equal(taken(entries[ref.entry].values[ref.output]), x):
+        if not isinstance(ref, Ref):
+            return None
+        before = entries[ref.entry].values[ref.output]
+        if len(before) * ROWS[0] != len(x) * ROWS[1] or not torch.equal(taken(before), x):
             return None
         return taken(entry.values[0])
 
