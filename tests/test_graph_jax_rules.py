@@ -17,9 +17,8 @@ jnp, lax, nn = jax.numpy, jax.lax, jax.nn
 propagate = fm.nn.propagate
 
 
-# matrices of at most 18 x 6 with entries of order 1: some tens of roundings
-
-KERNEL = RNG.normal(size=(2, 1, 3))  # (out, in, width)
+RNG = np.random.default_rng(0)
+A, B = RNG.normal(size=(4, 6)), RNG.normal(size=(6, 3))
 
 
 @pytest.fixture(autouse=True)

@@ -62,7 +62,9 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     arrays = words.to_arrays(plan, named)
     mus, spreads = [arrays[name] for name in names], [arrays[name] for name in spread_names]
     if covariance == "full" and not of_vectors:
-        single = spreads[0].ndim == 2 and spreads[0].shape[-1] == sum(map(_elements, mus))
+        # (1, n) is a batch of one, whatever the shape of cov
+        is_one = all(x.ndim == 2 and len(x) == 1 for x in mus)
+        single = not is_one and spreads[0].ndim == 2 and spreads[0].shape[-1] == sum(map(_elements, mus))
     else:
         single = all(x.ndim == 1 for x in mus)
     if single:

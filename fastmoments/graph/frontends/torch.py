@@ -79,17 +79,20 @@ def _graph(model: Model, found: tuple[list[Any], list[Any], Any], mu: Tensor) ->
                     nodes[ref].name = operation.path
                 else:
                     nodes[ref] = _node(Call(operation, constants, nodes), j, layout.shape)
-    last = []
+    last, refs = [], [x for x in outputs if isinstance(x, Ref)]
     for k, x in enumerate(outputs):
+        if x is None and refs:
+            continue
         if not isinstance(x, Ref):
             what = "the model's output" if len(outputs) == 1 else f"output {k} of the model"
             raise TypeError(f"model: {what}, {type(x).__name__}, does not depend on its input; return it apart")
         last.append(nodes[x])
-    layouts = [operations[ref.entry].layouts[ref.output] for ref in outputs]
+    layouts = [operations[ref.entry].layouts[ref.output] for ref in refs]
 
     def rebuild(values: Sequence[Tensor], single: bool) -> Any:
         pairs = zip(layouts, values, strict=True)
-        return pytree.tree_unflatten([x[0] if single else layout.native(x) for layout, x in pairs], tree)
+        found = iter([x[0] if single else layout.native(x) for layout, x in pairs])
+        return pytree.tree_unflatten([None if x is None else next(found) for x in outputs], tree)
 
     return Graph(inputs, last, rebuild, numbers, partial(_rows, mu), custom, torch)
 

@@ -23,6 +23,8 @@ SELECTS = """detach permute transpose t slice select cat stack unbind split spli
     select_scatter diagonal_scatter index_put scatter overlay as_strided copy diag_embed""".split()
 # Every element is a sum of different elements of an input
 ADDS = "sum cumsum col2im index_add scatter_add".split()
+# Arguments of these that are values: tensors, and what fills gaps; others are indices, masks and sizes
+ADDED = "self other src source value values tensors old new".split()
 JOINS = ("cat", "stack", "where")
 # Averages of windows, all weights of one result alike
 AVERAGES = "mean avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d".split()
@@ -61,11 +63,13 @@ def affine_of(call: Call, output: int) -> Rule:
         _check_condition(call)
         if name == "copy":
             _check_rounding(call)
-        linear = call.map(output, **dict.fromkeys(_constants(call), zeroed))
+        linear = call.map(output, **dict.fromkeys(ADDED, zeroed))
         return Affine(value, linear, linear, joins=name in JOINS, selects=True)
+    if name in (*ADDS, *AVERAGES):
+        _check_rounding(call)
     if name in ADDS:
-        linear = call.map(output, **dict.fromkeys(_constants(call), zeroed))
-        return Affine(value, linear, linear)
+        linear = call.map(output, **dict.fromkeys(ADDED, zeroed))
+        return Affine(value, linear, call.map(output, **dict.fromkeys(ADDED, zeroed), alpha=squared))
     if name in AVERAGES:
         return Affine(value, value, _of_average(call, value))
     if name in OF_CHANNELS:
@@ -76,10 +80,10 @@ def affine_of(call: Call, output: int) -> Rule:
 
 
 def zeroed(x: Any) -> Any:
-    """0 in the place of a constant that is added; indices and masks stay."""
+    """0 in the place of a constant that is added, a tensor or a number."""
     if isinstance(x, Tensor):
-        return torch.zeros_like(x) if x.is_floating_point() else x
-    return 0.0 if isinstance(x, float) else x
+        return torch.zeros_like(x)
+    return 0 if isinstance(x, int | float) else x
 
 
 def squared(x: Any) -> Any:
@@ -97,15 +101,12 @@ def scaled(linear: Map) -> Map:
     return squares
 
 
-def _constants(call: Call) -> list[str]:
-    """The names of the arguments that may be added: tensors, and what fills gaps."""
-    return [name for name in (*call.operation.names, *call.kwargs) if name not in ("dim", "alpha", "beta")] or []
-
-
 def _check_condition(call: Call) -> None:
     for name in ("condition", "mask", "index", "indices"):
         if call.is_input(name):
             raise TypeError(f"{call.label}: its {name} is a value of the network, for which it has no rule")
+    if call.argument("reduce") is not None:
+        raise TypeError(f"{call.label}: it has no rule where it reduces; use scatter_add or a product")
 
 
 def _check_rounding(call: Call) -> None:
@@ -176,7 +177,7 @@ def _weighted(call: Call, output: int, value: Map) -> Rule:
     squares = call.map(output, **{name: zeroed for name in added}, **{name: squared for name in factors})
     both = any(call.is_input(name) for name in added)
     if both:
-        squares = call.map(output, **{name: squared for name in factors})
+        squares = call.map(output, **{name: squared for name in (*factors, "beta")})
     matrix = _matrix(call)
     if matrix is not None:
         squares = partial(_times_squares, matrix)

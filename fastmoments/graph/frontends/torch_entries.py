@@ -35,6 +35,26 @@ def facts_of(func: Any) -> Facts:
     return Facts(name, names, schema.is_mutable, draws, looks, moves)
 
 
+def is_still(facts: Facts, args: Any) -> bool:
+    """Whether an operation that may draw random numbers does not, by its arguments."""
+    if facts.name == "rrelu_with_noise":
+        return bool(args[4:5] != (True,))
+    # ATen leaves out what is 0
+    return "dropout_p" in facts.names and not any(args[facts.names.index("dropout_p") :][:1])
+
+
+def functional(func: Any, name: str) -> Any:
+    """The operation of that name that returns what the in-place operation writes; None if there is none."""
+
+    def types(function: Any) -> list[str]:
+        return [str(argument.type) for argument in function._schema.arguments]
+
+    packet = getattr(torch.ops.aten, name, None)
+    overloads = () if packet is None else (getattr(packet, overload) for overload in packet.overloads())
+    # overloads of the same arguments may have other names
+    return next((function for function in overloads if types(function) == types(func)), None)
+
+
 class RefusalError(Exception):
     """An error of ours inside the model: Python swallows TypeErrors inside operators."""
 

@@ -37,7 +37,9 @@ def length_of(tensor: Tensor) -> int:
 
 
 def memory_of(tensor: Tensor) -> int:
-    """The number of the memory at which a tensor looks."""
+    """The number of the memory at which a tensor looks; sparse ones have none that others could look at."""
+    if tensor.layout is not torch.strided:
+        return -id(tensor)
     number: int = tensor.untyped_storage()._cdata
     return number
 

@@ -112,7 +112,8 @@ def operations_of(two: list[Entry], three: list[Entry], outputs: list[Any]) -> l
             path = next(entry.path for entry in pair if entry is not None)
             raise TypeError(
                 f"{path}: the model takes another way for three inputs than for two: what it does depends on the "
-                "batch's size or on values of its input, or it is random"
+                "batch's size or on values of its input, it is random, or it keeps what its first call computes: "
+                "call it once before"
             )
         found.append(_operation(one, other, found, needed, k) if k in entries else None)
         # not needed any more; they would be kept by cycles, for their tensors know the run
@@ -176,6 +177,8 @@ def _merged(where: tuple[str, str], one: Any, other: Any) -> Any:
     if type(one) is int and one != other:
         each = other - one
         return Sized(one - ROWS[0] * each, each)
+    if isinstance(one, torch.ScriptObject):  # packed weights, which cannot be compared and have no rule
+        return one
     if one != other and not (one != one and other != other):  # two nan are the same
         raise TypeError(DIFFERS.format(*where))
     return one

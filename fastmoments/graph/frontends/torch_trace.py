@@ -25,6 +25,8 @@ from fastmoments.graph.frontends.torch_entries import (
     Ref,
     RefusalError,
     facts_of,
+    functional,
+    is_still,
     refs_of,
     tensors_of,
 )
@@ -38,6 +40,7 @@ from fastmoments.graph.frontends.torch_memory import (
     overlaid,
     restrided,
 )
+from fastmoments.graph.frontends.torch_runs import ROWS
 from fastmoments.graph.nodes import Input, Node, evaluate
 
 # Products of which every row of the result comes from a row of one argument: its position
@@ -48,6 +51,7 @@ ONLY_IN_TRAINING = ("rrelu_with_noise", "_native_batch_norm_legit", "cudnn_batch
 FACTORIES: dict[str, Any] = {"zeros_like": 0.0, "ones_like": 1.0, "empty_like": 0.0, "full_like": 1}
 FACTORIES |= {"new_zeros": 0.0, "new_ones": 1.0, "new_empty": 0.0, "new_full": 2, "empty_strided": 0.0}
 FACTORIES |= {"new_empty_strided": 0.0, "empty": 0.0}
+OVERLAID = ("old", "new", "own", "written", "length")  # what `overlaid` is given
 DRAWS = "the model draws random numbers, of which one draw would be kept"
 DEPENDS = "what the model does depends on values of its input, not on their shape alone"
 ADVICE = "call model.eval(), give what draws a rule (docs/networks.md), or propagate the parts before and after it"
@@ -116,7 +120,7 @@ class Recorder(TorchDispatchMode):
             if geometry != own:
                 depends = depends or mark.depends
                 args = [mark.ref, ref, own, geometry, length_of(tensor)]
-                entry = Entry(overlaid, "overlay", args, {}, self.path(), depends, [tensor.clone()])
+                entry = Entry(overlaid, "overlay", args, {}, self.path(), depends, [tensor.clone()], OVERLAID)
                 self.entries.append(entry)
                 ref = Ref(len(self.entries) - 1, 0)
             mark.ref, mark.depends = ref, depends
@@ -149,6 +153,8 @@ class Recorder(TorchDispatchMode):
         self._check(facts, args, depends)
         if name == "_local_scalar_dense":
             return func(*args, **kwargs)
+        if depends and any(x.layout is not torch.strided for x in tensors):
+            raise self.refuse(TypeError, f"{self.path()}: {name}: a sparse tensor has no rule; use to_dense()")
         if depends and name not in self.known:
             with self:
                 found = func.decompose(*args, **kwargs)
@@ -180,7 +186,10 @@ class Recorder(TorchDispatchMode):
             return None
         entry, x = entries[k], args[at]
         ref = entry.args[at]
-        if not isinstance(ref, Ref) or not torch.equal(taken(entries[ref.entry].values[ref.output]), x):
+        if not isinstance(ref, Ref):
+            return None
+        before = entries[ref.entry].values[ref.output]
+        if len(before) * ROWS[0] != len(x) * ROWS[1] or not torch.equal(taken(before), x):
             return None
         return taken(entry.values[0])
 
@@ -239,7 +248,7 @@ class Recorder(TorchDispatchMode):
     def _check(self, facts: Facts, args: Any, depends: bool) -> None:
         """Raise for random numbers, and for what depends on the input's values."""
         name = facts.name
-        if facts.draws and (name != "rrelu_with_noise" or args[4:5] == (True,)):
+        if facts.draws and not is_still(facts, args):
             raise self.refuse(TypeError, f"{self.path()}: {name}: {DRAWS}; {ADVICE}")
         if not depends or not facts.looks:
             return
@@ -254,10 +263,9 @@ class Recorder(TorchDispatchMode):
         mark = self.mark_of(target)
         if facts.moves and mark is not None:
             function, given, options, names = self._function_of(func, name, args, kwargs)
+            mark.memory.keep_values()  # they have the shapes that they had
             out = func(*args, **kwargs)
-            memory = mark.memory
-            self._add(Entry(function, name[:-1], given, options, path, mark.depends, [], names), out, ())
-            target._fastmoments.memory, target._fastmoments.seen = memory, len(memory.writes)
+            self._add(Entry(function, name[:-1], given, options, path, mark.depends, [], names), out, [target])
             return out
         if mark is None or mark.memory.foreign or not name.endswith("_"):
             raise self.refuse(
@@ -285,8 +293,7 @@ class Recorder(TorchDispatchMode):
         if name in ("zero_", "fill_"):
             value = self._recorded(args[1]) if len(args) > 1 else 0.0
             return filled, [value, list(target.shape), target.dtype, target.device], {}, ()
-        packet = getattr(torch.ops.aten, name[:-1], None)
-        function = None if packet is None else getattr(packet, func._overloadname, None)
+        function = functional(func, name[:-1])
         if function is None:
             raise self.refuse(TypeError, f"{self.path()}: {name} has no rule; write it without writing in place")
         given = [self._recorded(x) for x in args], {key: self._recorded(x) for key, x in kwargs.items()}
