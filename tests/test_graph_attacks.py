@@ -1,5 +1,8 @@
 """Models found by attacks on `propagate`: what was wrong without a word, crashed, or was refused for no reason."""
 
+import time
+from threading import Thread
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 import fastmoments as fm  # noqa: E402
+from fastmoments.graph.frontends.torch_modules import stopping  # noqa: E402
 from tests.network_cases import gaussian, matrix_of  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -100,6 +104,9 @@ FUNCTIONS = {
     "threshold": (lambda x: F.threshold(x, 0.04, 0.0), (0.04,), 0.03, 0.01),
     "SiLU up to 9": (lambda x: torch.where(x > 9.0, 0.0 * x, F.silu(x)), (9.0,), 9.0, 1.0),
     "softsign up to 9.5": (lambda x: torch.where(x > 9.5, x, F.softsign(x)), (0.0, 9.5), 9.5, 1.0),
+    "a minimum with a tensor": (lambda x: torch.minimum(x, torch.tensor(0.2)), (0.2,), 0.3, 1.0),
+    "above a tensor": (lambda x: x * (torch.tensor([0.2]) < x), (0.2,), 0.3, 1.0),
+    "between tensors": (lambda x: x.clamp(torch.tensor(-0.2), torch.tensor(0.4)), (-0.2, 0.4), 0.3, 1.0),
     "a narrow window": (lambda x: torch.where((x - 5.0).abs() < 0.02, 9.0, x.tanh()), (4.98, 5.02), 5.0, 0.05),
 }
 
@@ -198,3 +205,39 @@ def test_a_recurrent_network_of_tanh():
     jacobian = torch.autograd.functional.jacobian(lambda x: network(x[None])[0][0], mu).reshape(8, 6)
     np.testing.assert_allclose(mean[0], network(mu[None])[0][0], atol=1e-10)  # of second order
     np.testing.assert_allclose(full[0] * 1e12, jacobian @ cov @ jacobian.T, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: torch.cat([x, torch.relu(x[:, :0])], 1), lambda x: torch.cat([x, x[:, :0]], 1)]
+)
+def test_values_without_elements(function):
+    mu, cov = gaussian(6)
+    mean, full = fm.nn.propagate(function, mu[None], cov[None])
+    assert torch.equal(mean, mu[None]) and torch.equal(full, cov[None])
+    mean, var = fm.nn.propagate(function, mu, torch.diag(cov), "diagonal")
+    assert torch.equal(mean, mu) and torch.equal(var, torch.diag(cov))
+
+
+def test_tensors_of_a_subclass():
+    mu, cov = gaussian(6)
+    found = fm.nn.propagate(lambda x: 2.0 * x, mu.as_subclass(type("Own", (torch.Tensor,), {})), cov)
+    np.testing.assert_allclose(found.mean, 2.0 * mu, **EXACT)
+
+
+def test_two_threads_leave_a_modules_forward_as_it_is():
+    """Else a thread puts back what the other one had put in its place, for ever."""
+    layer = nn.Linear(2, 2)
+
+    def stop(module):
+        return module.forward
+
+    def enter():
+        with stopping({layer: None}, stop):
+            pass
+
+    with stopping({layer: None}, stop):
+        other = Thread(target=enter)
+        other.start()
+        time.sleep(0.2)  # until it waits for this one
+    other.join()
+    assert "forward" not in vars(layer)

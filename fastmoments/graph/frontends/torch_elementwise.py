@@ -50,9 +50,14 @@ def _elu(call: Call) -> Known:
     return {"kinks": (0.0,), "lipschitz": abs(scale) * max(1.0, abs(alpha * inner))}
 
 
+def _numbers(call: Call, *names: str) -> tuple[float, ...]:
+    """The values of arguments that are one number each, or a constant tensor of one."""
+    given = [call.constant(name) for name in names if not call.is_input(name)]
+    return tuple(float(x) for x in given if isinstance(x, int | float) or (x is not None and x.numel() == 1))
+
+
 def _clamp(call: Call) -> Known:
-    ends = [call.argument(name) for name in ("min", "max", "min_val", "max_val")]
-    kinks = tuple(float(end) for end in ends if isinstance(end, int | float))
+    kinks = _numbers(call, "min", "max", "min_val", "max_val")
     is_relu = call.argument("min") == 0 and len(kinks) == 1
     return {"activation": ReLU()} if is_relu else {"kinks": kinks, "lipschitz": 1.0}
 
@@ -76,15 +81,16 @@ def _gap(*inputs: Any) -> Any:
 
 
 def _comparison(call: Call) -> Known:
-    other = call.argument("other")
     if len(call.inputs) == 2:
         return {"crossing": _gap, "lipschitz": math.inf}
-    return {"kinks": (float(other),), "lipschitz": math.inf} if isinstance(other, int | float) else {}
+    return {"kinks": _numbers(call, "self", "other"), "lipschitz": math.inf}
 
 
 def _extreme(meaning: str) -> Callable[[Call], Known]:
     def known(call: Call) -> Known:
-        return {"crossing": _gap, "lipschitz": 1.0, "meaning": meaning} if len(call.inputs) == 2 else {}
+        if len(call.inputs) == 2:
+            return {"crossing": _gap, "lipschitz": 1.0, "meaning": meaning}
+        return {"kinks": _numbers(call, "self", "other"), "lipschitz": 1.0}
 
     return known
 

@@ -63,7 +63,8 @@ def _examples(mus: Sequence[Tensor]) -> list[Tensor]:
     """Three examples: the first input, and two around it. Their values tell rows apart, no more."""
     found = []
     for k, mu in enumerate(mus):
-        first = mu.detach()[:1] if len(mu) else mu.new_zeros(1, *mu.shape[1:])
+        mu = mu.detach().as_subclass(Tensor)  # subclasses hide which tensor is which
+        first = mu[:1] if len(mu) else mu.new_zeros(1, *mu.shape[1:])
         number = torch.arange(k + 1, k + 1 + 2 * first.numel(), dtype=torch.float64)  # of which no sine is 0
         off = torch.sin(number * (number + 1.0)).reshape(2, *mu.shape[1:]).to(mu.device, mu.dtype)
         found.append(torch.cat([first, first + off * (1.0 + first.abs())]))

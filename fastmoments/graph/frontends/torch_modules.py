@@ -54,7 +54,7 @@ def stopping(modules: Mapping[nn.Module, Rule], stop: Callable[[nn.Module], Stop
     if not modules:
         yield
         return
-    thread, before = get_ident(), {module: vars(module).get("forward") for module in modules}
+    thread = get_ident()
     stopped: set[nn.Module] = set()
 
     def forward_of(module: nn.Module) -> Stop:
@@ -72,6 +72,7 @@ def stopping(modules: Mapping[nn.Module, Rule], stop: Callable[[nn.Module], Stop
         return forward
 
     with _ONE_AT_A_TIME:
+        before = {module: vars(module).get("forward") for module in modules}
         try:
             for module in modules:
                 vars(module)["forward"] = forward_of(module)

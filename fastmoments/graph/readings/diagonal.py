@@ -41,7 +41,7 @@ class Diagonal(Reading):
             source, rule = node.inputs[0], node.rule
             assert isinstance(rule, Activation)
             found = marginals(rule.activation, flat(self.means[source]), flat(self.vars[source]))
-            self.means[node], self.vars[node] = (x.reshape(-1, *node.shape) for x in found)
+            self.means[node], self.vars[node] = (x.reshape(len(x), *node.shape) for x in found)
 
     def drop(self, node: Node) -> None:
         """Forget a value that nothing reads any more."""

@@ -64,7 +64,8 @@ class Full(Reading):
             if rule.unchanged:
                 return covs[0]
             covs = self.together(covs)
-            rows = [cov.reshape(-1, *source.shape) for cov, source in zip(covs, inputs, strict=True)]
+            count = math.prod(covs[0].shape[:2])  # which -1 is not, where a value has no elements
+            rows = [cov.reshape(count, *source.shape) for cov, source in zip(covs, inputs, strict=True)]
             return rule.linear(*rows).reshape(*covs[0].shape[:2], node.size)
 
         right = {one: across([self.cov(one, two) for two in inputs]) for one in dict.fromkeys(inputs)}
@@ -82,7 +83,7 @@ class Full(Reading):
 
         def rounding() -> Array:
             # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
-            variances = [self.var(source).reshape(-1, *source.shape) for source in node.inputs]
+            variances = [self.var(source).reshape(len(first), *source.shape) for source in node.inputs]
             reach = flat(self.squares(rule, node, variances)).sum(-1)
             count = sum(source.size for source in node.inputs)
             return count * node.size * self.eps(first) * reach
@@ -170,7 +171,7 @@ class Full(Reading):
         cuts = [sum(node.size for node in nodes[:k]) for k in range(len(nodes) + 1)]
         parts = [slice(*cut) for cut in zip(cuts, cuts[1:], strict=False)]
         for k, node in enumerate(nodes):
-            self.means[node] = mean[:, parts[k]].reshape(-1, *node.shape)
+            self.means[node] = mean[:, parts[k]].reshape(len(mean), *node.shape)
             for j in range(k, len(nodes)):
                 self.covs[node, nodes[j]] = full if len(nodes) == 1 else full[:, parts[k], parts[j]]
         return {} if gains is None else {node: gains[:, part] for node, part in zip(nodes, parts, strict=True)}
