@@ -1,10 +1,14 @@
 """Networks as graphs: `propagate` carries a Gaussian through a model of any library.
 
-nodes           a graph: nodes of one value each, and the rules by which one comes from others
+A call passes through these files in turn:
+
+inputs          checks mu and cov, and knows how the model takes its arguments
 frontends       make the graph of a model: PyTorch, JAX, lists of layers, scikit-learn
-rewrite         elementwise operations become activations (`functions`, `identify`)
-order           steps by depth, and the limit of features
-readings        carry moments through the steps: full, diagonal, hybrid, bound (`siblings` computes activations
-                of one step together)
-propagate       the public function, and `describe`
+nodes           the graph: nodes of one value each, and the rules by which one comes from others
+rewrite         makes activations of elementwise operations, which `functions` composes and `identify` knows
+selections      joins copies of elements with the weights behind them, where correlations are left out
+order           orders the nodes into steps by depth, and judges their sizes
+readings        carry moments through the steps: full, diagonal, hybrid, bound; `siblings` groups activations
+
+`propagate` and `describe` are the public functions, `rules` makes the nodes that users' own rules return.
 """

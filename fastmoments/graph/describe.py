@@ -1,4 +1,4 @@
-"""What `propagate` would do with a model: `describe` lists its steps, and says what each keeps exact."""
+"""The steps that `propagate` would take with a model: `describe` lists them, and says what each keeps exact."""
 
 from __future__ import annotations
 

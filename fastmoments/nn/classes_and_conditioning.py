@@ -1,4 +1,4 @@
-"""What a Gaussian over outputs says: class probabilities, and what is known of some given others."""
+"""Class probabilities of a Gaussian over logits, and a Gaussian given some of its values."""
 
 import math
 from collections.abc import Sequence
@@ -218,7 +218,7 @@ def _indices(observed: Any, n: int, device: Any) -> Tensor:
 
 
 def _tensors(weak: dict[str, Any] | None = None, **given: Tensor) -> tuple[Plan, list[Tensor]]:
-    """What runs, and the arguments in the dtype it runs in; those in `weak` may be lists or numbers."""
+    """Return the plan, and the arguments in its dtype; those in `weak` may be lists or numbers."""
     for name, value in given.items():
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use torch.as_tensor")

@@ -80,7 +80,7 @@ class Activation(nn.Module):
         return marginals(self.current(), mu, var)
 
     def extra_repr(self) -> str:
-        """What the module prints."""
+        """Return the text in the module's printed form."""
         return repr(self.current())
 
 
@@ -171,7 +171,7 @@ class BayesLinear(nn.Module):
         return total if bias_mean is None or bias_var is None else total + _kl(bias_mean, bias_var, self.prior_sd)
 
     def extra_repr(self) -> str:
-        """What the module prints."""
+        """Return the text in the module's printed form."""
         return f"{self.in_features}, {self.out_features}, bias={self.bias_mean is not None}"
 
 

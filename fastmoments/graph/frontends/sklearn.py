@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments.graph.frontends.layers import dense, one_to_one, vector_input
-from fastmoments.graph.frontends.rules import Rule, rule_of
+from fastmoments.graph.frontends.own_rules import Rule, rule_of
 from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Activation, Affine, Graph, Node, Sum
 from fastmoments_kernels.catalogue import ReLU

@@ -1,4 +1,4 @@
-"""What a run of a model leaves behind: one entry an operation, which refers to the results of others."""
+"""The record of a run of a model: one entry an operation, which refers to the results of others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastmoments.graph.nodes import Node, replaced
 
 
 class Facts(NamedTuple):
-    """What ATen says of an operation: names of its arguments, and whether it writes, draws, looks or moves."""
+    """ATen's account of an operation: names of its arguments, and whether it writes, draws, looks or moves."""
 
     name: str
     names: tuple[str, ...]

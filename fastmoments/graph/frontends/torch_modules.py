@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastmoments.graph.frontends.rules import Rule as Rule
-from fastmoments.graph.frontends.rules import rule_of
+from fastmoments.graph.frontends.own_rules import Rule as Rule
+from fastmoments.graph.frontends.own_rules import rule_of
 
 Stop = Callable[..., Any]
 

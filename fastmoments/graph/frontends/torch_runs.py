@@ -1,4 +1,4 @@
-"""What two runs of a model, with two and with three rows, have in common: its operations for any number of rows."""
+"""The operations of a model for any number of rows, which two runs of it, of two and of three rows, agree on."""
 
 from __future__ import annotations
 

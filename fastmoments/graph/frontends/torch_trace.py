@@ -59,7 +59,7 @@ ADVICE = "call model.eval(), give what draws a rule (docs/networks.md), or propa
 
 @dataclass
 class _Mark:
-    """What is known of a tensor: its value's Ref, and the memory it looks at, up to which write."""
+    """A tensor's value as a Ref, and the memory that it looks at, up to which write."""
 
     run: object
     ref: Ref
@@ -103,7 +103,7 @@ class Recorder(TorchDispatchMode):
         self._add(Entry(None, name, [], {}, name, True, []), [tensor], ())
 
     def mark_of(self, tensor: Any) -> _Mark | None:
-        """What is known of a tensor: nothing of the model's own, and of what an earlier run left behind."""
+        """Return the mark of a tensor: None for the model's own, and for what an earlier run left behind."""
         mark = getattr(tensor, "_fastmoments", None) if isinstance(tensor, Tensor) else None
         return mark if mark is not None and mark.run is self.run else None
 
