@@ -241,3 +241,20 @@ def test_two_threads_leave_a_modules_forward_as_it_is():
         time.sleep(0.2)  # until it waits for this one
     other.join()
     assert "forward" not in vars(layer)
+
+
+class Averaging(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("average", torch.zeros(6))
+
+    def forward(self, x):
+        self.average = 0.9 * self.average + 0.1 * x.mean(0)
+        return 2.0 * x
+
+
+def test_running_averages_stay_as_they_are():
+    """They would become those of examples that nobody gave."""
+    model = Averaging()
+    fm.nn.propagate(model, *gaussian(6))
+    assert torch.equal(model.average, torch.zeros(6))

@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from fastmoments.graph.frontends.torch_callers import CALL
 from fastmoments.graph.frontends.torch_entries import Earlier, Entry, RefusalError
 from fastmoments.graph.frontends.torch_functions import Functions
-from fastmoments.graph.frontends.torch_modules import Rule, stopping
+from fastmoments.graph.frontends.torch_modules import Rule, keeping_buffers, stopping
 from fastmoments.graph.frontends.torch_runs import operations_of, taken
 from fastmoments.graph.frontends.torch_trace import Recorder
 
@@ -52,8 +52,9 @@ def traced(model: Model, mus: Sequence[Tensor]) -> tuple[list[Any], list[Any], A
     examples = _examples(mus)
     before = _generators()
     # the run of which the first input is the first row comes first, for hooks that look
-    three = run_of(model, examples)
-    two = run_of(model, list(map(taken, examples)), Earlier(three.entries, taken))
+    with keeping_buffers(model.function):
+        three = run_of(model, examples)
+        two = run_of(model, list(map(taken, examples)), Earlier(three.entries, taken))
     if _generators() != before:
         _name_who_draws(model, examples)
     return operations_of(two.entries, three.entries, three.outputs), three.outputs, three.tree

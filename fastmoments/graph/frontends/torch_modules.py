@@ -49,6 +49,18 @@ def rules_of(model: Any, rules: Mapping[type, Rule]) -> dict[nn.Module, Rule]:
 
 
 @contextmanager
+def keeping_buffers(model: Any) -> Iterator[None]:
+    """Put back the buffers that the model replaces while it runs on examples, as running averages are."""
+    before = {module: dict(module._buffers) for module in model.modules()} if isinstance(model, nn.Module) else {}
+    try:
+        yield
+    finally:
+        for module, own in before.items():
+            module._buffers.clear()
+            module._buffers.update(own)
+
+
+@contextmanager
 def stopping(modules: Mapping[nn.Module, Rule], stop: Callable[[nn.Module], Stop]) -> Iterator[None]:
     """End calls of these modules, from this thread, at `stop(module)`; other threads' calls go through."""
     if not modules:
