@@ -21,14 +21,13 @@ def affine(
     Parameters
     ----------
     inputs : the node that the rule was given, or several that the map is affine of jointly.
-    function : the map of arrays ``(rows, *node.shape)``, one of each input, to ``(rows, *shape)``; rows do not meet.
-        It may use the module's parameters, to which gradients flow.
+    function : the map of arrays ``(rows, *node.shape)``, one of each input, to ``(rows, *shape)``; rows do not
+        meet. It may use the module's parameters, to which gradients flow.
     shape : of one result; default that of the first input.
     linear : the map without what does not depend on the inputs; default its value less that at 0, which loses
         digits where the constant is large.
     own : the variance that random weights of the module add, independent of the inputs: a function of the inputs'
-        second moments ``(rows, *node.shape)`` that is linear up to a constant, as that of ``F.linear(second,
-        weight_var, bias_var)``.
+        second moments ``(rows, *node.shape)`` that is linear up to a constant.
 
     Returns
     -------
