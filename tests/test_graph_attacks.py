@@ -258,3 +258,17 @@ def test_running_averages_stay_as_they_are():
     model = Averaging()
     fm.nn.propagate(model, *gaussian(6))
     assert torch.equal(model.average, torch.zeros(6))
+
+
+def test_writes_that_are_not_operations_or_round_are_refused():
+    def by_data(x):
+        y = x.clone()
+        y.data = 2.0 * x
+        return y
+
+    def rounded(x):
+        return torch.zeros(x.shape, dtype=torch.float32).add_(x)
+
+    for function, message in ((by_data, r"model: \.data = has no rule"), (rounded, "add_: it rounds")):
+        with pytest.raises(TypeError, match=message):
+            fm.nn.propagate(function, *gaussian(3))

@@ -228,9 +228,11 @@ def test_what_does_not_go_together_is_named_before_anything_is_computed(error, m
 
 
 def test_an_image_without_a_batch():
-    """C10: as one of a batch."""
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten()).requires_grad_(False)
-    mu, cov = gaussian((1, 6, 6))
+    """C10: as one of a batch, where it cannot be one."""
+    with pytest.raises(ValueError, match=r"cov: \(36, 36\) beside mu \(1, 6, 6\) may be of one"):
+        fm.nn.propagate(nn.Conv2d(1, 2, 3), torch.zeros(1, 6, 6), torch.eye(36))
+    model = nn.Sequential(nn.Conv2d(2, 2, 3), nn.ReLU(), nn.Flatten()).requires_grad_(False)
+    mu, cov = gaussian((2, 6, 6))
     found, want = fm.nn.propagate(model, mu, cov), fm.nn.propagate(model, mu[None], cov[None])
     assert found.mean.shape == (32,) and found.cov.shape == (32, 32)
     assert_same(found, [x[0] for x in want])

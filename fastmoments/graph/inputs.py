@@ -62,9 +62,7 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     arrays = words.to_arrays(plan, named)
     mus, spreads = [arrays[name] for name in names], [arrays[name] for name in spread_names]
     if covariance == "full" and not of_vectors:
-        # (1, n) is a batch of one, whatever the shape of cov
-        is_one = all(x.ndim == 2 and len(x) == 1 for x in mus)
-        single = not is_one and spreads[0].ndim == 2 and spreads[0].shape[-1] == sum(map(_elements, mus))
+        single = _is_single(names, mus, spreads[0])
     else:
         single = all(x.ndim == 1 for x in mus)
     if single:
@@ -74,6 +72,19 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     is_diagonal = covariance not in ("full", None)
     variances = _checked_variances(words, mus, spreads, spread_names, covariance) if is_diagonal else []
     return Inputs(plan, mus, full, variances, single, arguments)
+
+
+def _is_single(names: Sequence[str], mus: Sequence[Array], cov: Array) -> bool:
+    """Whether the covariance is that of one input without a batch; raise where it may be of a batch of one, too."""
+    if cov.ndim != 2 or cov.shape[-1] != sum(map(_elements, mus)):
+        return False
+    are_ones = all(x.ndim > 1 and len(x) == 1 for x in mus)
+    if are_ones and any(x.ndim > 2 for x in mus):
+        raise ValueError(
+            f"cov: {tuple(cov.shape)} beside {names[0]} {tuple(mus[0].shape)} may be of one input or of a batch of "
+            f"one: give cov[None] for the batch, or {names[0]}[None] and cov[None] for the input"
+        )
+    return not are_ones
 
 
 def _is_distribution(mu: Any) -> bool:

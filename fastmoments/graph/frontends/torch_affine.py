@@ -15,8 +15,8 @@ from fastmoments.graph.nodes import Affine, Map, Rule
 # Elements keep their order
 SAME_ORDER = "view _unsafe_view squeeze unsqueeze clone alias".split()
 # Every element of the result is an element of an input or a constant
-SELECTS = """detach permute transpose t slice select cat stack unbind split split_with_sizes expand flip roll
-    index index_select gather diagonal unfold tril triu repeat im2col pixel_shuffle pixel_unshuffle
+SELECTS = """detach permute transpose t slice select cat stack unbind split split_with_sizes unsafe_split expand
+    flip roll index index_select gather diagonal unfold tril triu repeat im2col pixel_shuffle pixel_unshuffle
     channel_shuffle masked_select reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
     replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d
     _upsample_nearest_exact1d _upsample_nearest_exact2d constant_pad_nd where masked_fill slice_scatter

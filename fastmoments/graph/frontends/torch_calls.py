@@ -129,7 +129,7 @@ class Call:
         """The operation on numbers, (m,) in float64; None if a constant has several elements."""
         refs = list(refs_of((self.args, self.kwargs)))
         constants = [self.constants.value(ref, 1) for ref in refs] + tensors_of((self.args, self.kwargs))
-        if any(isinstance(x, Tensor) and x.numel() != 1 for x in constants):
+        if any(isinstance(x, Tensor) and not _is_one_number(x) for x in constants):
             return None
         function = self.operation.function
 
@@ -146,6 +146,13 @@ class Call:
             return False
         constants = [self.constants.value(ref, 1) for ref in refs_of((self.args, self.kwargs))]
         return any(getattr(x, "requires_grad", False) for x in (*constants, *tensors_of((self.args, self.kwargs))))
+
+
+def _is_one_number(x: Tensor) -> bool:
+    """Whether all elements are alike, and can be read."""
+    if x.numel() < 2 or torch._C._functorch.is_functorch_wrapped_tensor(x):
+        return x.numel() == 1
+    return bool((x == x.reshape(-1)[0]).all())
 
 
 def _numbered(x: Any, positions: Iterator[int], nodes: Mapping[Ref, Node]) -> Any:
@@ -177,5 +184,5 @@ def _as_numbers(x: Any, given: Sequence[Tensor]) -> Any:
     if isinstance(x, list | tuple):
         return [_as_numbers(y, given) for y in x]
     if isinstance(x, Tensor) and not any(x is y for y in given):
-        return x.detach().to(given[0].device, torch.float64 if x.is_floating_point() else x.dtype).reshape(())
+        return x.detach().to(given[0].device, torch.float64 if x.is_floating_point() else x.dtype).reshape(-1)[0]
     return x

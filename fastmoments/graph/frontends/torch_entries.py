@@ -12,6 +12,13 @@ from torch import Tensor, nn
 
 from fastmoments.graph.nodes import Node, replaced
 
+# Operations that write to an argument in training alone, of which nothing gets here
+ONLY_IN_TRAINING = ("rrelu_with_noise", "_native_batch_norm_legit", "cudnn_batch_norm", "miopen_batch_norm")
+# Operations that make a tensor like another: what it is filled with, or the argument that says so
+FACTORIES: dict[str, Any] = {"zeros_like": 0.0, "ones_like": 1.0, "empty_like": 0.0, "full_like": 1}
+FACTORIES |= {"new_zeros": 0.0, "new_ones": 1.0, "new_empty": 0.0, "new_full": 2, "empty_strided": 0.0}
+FACTORIES |= {"new_empty_strided": 0.0, "empty": 0.0}
+
 
 class Facts(NamedTuple):
     """ATen's account of an operation: names of its arguments, and whether it writes, draws, looks or moves."""

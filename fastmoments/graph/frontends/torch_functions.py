@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from fastmoments.graph.frontends.torch_callers import in_hook
 from fastmoments.graph.frontends.torch_trace import DEPENDS, Recorder
 
+DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]
 LOOKS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__, torch.Tensor.__dlpack__}
 
 
@@ -32,6 +33,9 @@ class Functions(TorchFunctionMode):
         if func in LOOKS and not self.recorder.paused and self.recorder.depends(args) and not in_hook():
             path = self.recorder.path()
             raise self.recorder.refuse(TypeError, f"{path}: {func.__name__}: {DEPENDS}; write it in PyTorch")
+        if func == DATA and self.recorder.depends(args):
+            path = self.recorder.path()
+            raise self.recorder.refuse(TypeError, f"{path}: .data = has no rule; write it by .copy_()")
         if self.transformed:
             args, kwargs = self._replaced(args), self._replaced(kwargs)
         return func(*args, **kwargs)

@@ -68,6 +68,7 @@ def _examples(mus: Sequence[Tensor]) -> list[Tensor]:
         first = mu[:1] if len(mu) else mu.new_zeros(1, *mu.shape[1:])
         number = torch.arange(k + 1, k + 1 + 2 * first.numel(), dtype=torch.float64)  # of which no sine is 0
         off = torch.sin(number * (number + 1.0)).reshape(2, *mu.shape[1:]).to(mu.device, mu.dtype)
+        off[1] *= 4.0  # so that statistics of the batch differ between the runs
         found.append(torch.cat([first, first + off * (1.0 + first.abs())]))
     return found
 

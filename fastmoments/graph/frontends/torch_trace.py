@@ -18,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastmoments.graph.frontends.torch_callers import in_hook, innermost
 from fastmoments.graph.frontends.torch_entries import (
+    FACTORIES,
+    ONLY_IN_TRAINING,
     Earlier,
     Entry,
     Facts,
@@ -45,12 +47,6 @@ from fastmoments.graph.nodes import Input, Node, evaluate
 
 # Products of which every row of the result comes from a row of one argument: its position
 ROW_BY_ROW = {"mm": 0, "addmm": 1, "convolution": 0}
-# Operations that write to an argument in training alone, of which nothing gets here
-ONLY_IN_TRAINING = ("rrelu_with_noise", "_native_batch_norm_legit", "cudnn_batch_norm", "miopen_batch_norm")
-# Operations that make a tensor like another: what it is filled with, or the argument that says so
-FACTORIES: dict[str, Any] = {"zeros_like": 0.0, "ones_like": 1.0, "empty_like": 0.0, "full_like": 1}
-FACTORIES |= {"new_zeros": 0.0, "new_ones": 1.0, "new_empty": 0.0, "new_full": 2, "empty_strided": 0.0}
-FACTORIES |= {"new_empty_strided": 0.0, "empty": 0.0}
 OVERLAID = ("old", "new", "own", "written", "length")  # what `overlaid` is given
 DRAWS = "the model draws random numbers, of which one draw would be kept"
 DEPENDS = "what the model does depends on values of its input, not on their shape alone"
@@ -274,6 +270,7 @@ class Recorder(TorchDispatchMode):
                 "model.eval(), or write it without",
             )
         function, given, options, names = self._function_of(func, name, args, kwargs)
+        self._check_rounding(args, path, name)
         depends = any(self.entries[ref.entry].depends for ref in refs_of((given, options)))
         memory = mark.memory
         memory.keep_values()
@@ -284,6 +281,13 @@ class Recorder(TorchDispatchMode):
         memory.writes.append((mark.ref, geometry_of(target), depends))
         mark.seen = len(memory.writes)
         return out
+
+    def _check_rounding(self, args: Any, path: str, name: str) -> None:
+        """Raise for a write that rounds, which no value of the network would show."""
+        own = args[0].dtype
+        for x in tensors_of(args[1:]):
+            if self.depends(x) and torch.promote_types(x.dtype, own) != own:
+                raise self.refuse(TypeError, f"{path}: {name}: it rounds {x.dtype} to {own}; write to {x.dtype}")
 
     def _function_of(self, func: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, list[Any], Any, Any]:
         """The in-place operation's function of values, its arguments and their names."""
