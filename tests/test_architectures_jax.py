@@ -38,7 +38,11 @@ def flat(output):
     return jnp.concatenate([leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(output)], 1)
 
 
-@pytest.mark.parametrize("name", CASES)
+# XLA compiles for seconds a function: `make test` takes one of each kind
+QUICK = ("pinn", "nerf", "resnet", "named", "equinox", "gelu")
+
+
+@pytest.mark.parametrize("name", [x if x in QUICK else pytest.param(x, marks=pytest.mark.slow) for x in CASES])
 def test_moments_are_those_of_samples(name):
     if name in ("equinox", "flax"):
         pytest.importorskip(name)

@@ -58,7 +58,15 @@ def truth(f, kinks, mu, sd):
 
 
 @pytest.mark.feature("JAX", "fm.Custom")
-@pytest.mark.parametrize(("name", "dtype"), [("softplus", "float64"), ("relu6", "float64"), ("silu", "float32")])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        # XLA compiles for seconds a function
+        pytest.param("softplus", "float64", marks=pytest.mark.slow),
+        ("relu6", "float64"),
+        pytest.param("silu", "float32", marks=pytest.mark.slow),
+    ],
+)
 def test_neurons(name, dtype):
     """Mean, variance, gain and the mean's derivatives, each in its unit, for sd from 1e-6 to 30."""
     f, activation, kinks = FUNCTIONS[name]
@@ -82,6 +90,7 @@ def test_neurons(name, dtype):
     assert (np.abs(along_var - by_var) * sd**2 <= limit).all()
 
 
+@pytest.mark.slow
 def test_partials_of_pairs():
     """The five derivatives of the covariance by trapezoids in the plane."""
     found = dict(zip(PARTIALS, cov_partials("tanh", *map(jnp.asarray, np.transpose(PAIRS))), strict=True))
@@ -150,6 +159,7 @@ def test_little_variance_and_none():
     assert np.isnan(gain(fm.Custom(jnp.sign, kinks=(0.0,)), jnp.zeros(1), 0.0)).all()
 
 
+@pytest.mark.slow
 def test_second_derivatives_follow_kinks():
     """The mean of the sign is 2 Phi(mu / sd) - 1, of which derivatives pass a jump; along a small variance: nan."""
     sign = fm.Custom(jnp.sign, kinks=(0.0,))
