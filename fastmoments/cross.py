@@ -14,13 +14,13 @@ from fastmoments.cross_series import series_cov, told
 from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.frameworks import Framework, framework_of, numpy, shapes
 from fastmoments.kinks import pieces_cov
-from fastmoments.moments import cov
+from fastmoments.moments import cov, gain, mean
 from fastmoments.parameters import of_neurons
 from fastmoments.pieces import WAVES, Side, pieces_of
 from fastmoments.results import T
 from fastmoments.signatures import Operand
 from fastmoments.waves import bumps_wave_cov, sin_cos_cov
-from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.catalogue import Gaussian, row_of
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.kinds import slack_of
 
@@ -68,7 +68,7 @@ def cross_cov(
 
     A wave beside a kink, and a Custom beside anything but itself, have the series sum_n rho^n b_n(f) b_n(g) on
     NumPy arrays, Dask's, and tensors on the CPU without derivatives: |error| <= tol sqrt(Var f Var g), tol that of
-    the Custom, the larger of two, or else 1e-10.
+    the Custom, the larger of two, or else 1e-10. On other arrays a Custom beside bumps goes by its means.
 
     References
     ----------
@@ -129,14 +129,16 @@ def _computed(plan: Plan, f: str | Custom, g: str | Custom, arrays: Named) -> An
         value = _closed(one, two, arrays["cov_12"])
         if value is None:
             known = framework.values(plan, arrays)
-            if known is None:
+            value = _tilted(one, two, arrays["cov_12"]) if known is None else None
+            if known is None and value is None:
                 raise TypeError(
                     f"f, g: {told(one)} beside {told(two)} has no closed form, and its series takes only NumPy "
                     "arrays, and tensors on the CPU without derivatives: pass numpy.asarray(mu_1) ..., or "
                     "mu_1.detach().cpu() ..."
                 )
-            found = series_cov(*_sides(numpy, f, g, known), known["cov_12"], slack)
-            value = framework.to_arrays(plan, {"cov": found})["cov"]
+            if known is not None:
+                found = series_cov(*_sides(numpy, f, g, known), known["cov_12"], slack)
+                value = framework.to_arrays(plan, {"cov": found})["cov"]
     return framework.result(plan, value)
 
 
@@ -180,6 +182,27 @@ def _closed(one: Side, two: Side, cov_12: Any) -> Any:
             return sin_cos_cov(a, b, cov_12)
         if b.name in WAVES and a.has_pieces and not pieces_of(a).kinks:
             return bumps_wave_cov(a, b, cov_12)
+    return None
+
+
+def _tilted(one: Side, two: Side, cov_12: Any) -> Any:
+    """Compute the covariance of a line plus bumps with a Custom by the means of the latter, or else return None.
+
+    The density times a bump s of X_1 is that of a Gaussian, so that Cov(s, f) = E s (E f(X_2') - E f(X_2)), to the
+    tolerance of f's means. The moments of X_2' are those that `waves` explains.
+    """
+    for a, b in ((one, two), (two, one)):
+        if isinstance(b.name, Custom) and a.has_pieces and not pieces_of(a).kinks:
+            slope, _, bumps = pieces_of(a)
+            total = 0.0 if slope is None else slope * cov_12 * gain(b.name, b.mu, b.var)
+            for bump in bumps:
+                pull = bump.tau / (1.0 + bump.tau * a.var)
+                narrowed = b.var - cov_12 * cov_12 * pull
+                narrowed = b.xp.where(narrowed > 0.0, narrowed, 0.0 * narrowed)  # but for rounding
+                moved = mean(b.name, b.mu - cov_12 * pull * (a.mu - bump.center), narrowed)
+                height = mean(Gaussian(tau=bump.tau, center=bump.center), a.mu, a.var)
+                total = total + bump.weight * height * (moved - mean(b.name, b.mu, b.var))
+            return total
     return None
 
 

@@ -52,7 +52,8 @@ def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor,
     if backend == "gpu":
         return as_tuple(function(*arguments))
     if backend == "custom":
-        return tuple(map(torch.from_numpy, as_tuple(function(*map(_array, arguments)))))
+        # a result without dimensions is a number
+        return tuple(torch.from_numpy(np.asarray(x)) for x in as_tuple(function(*map(_array, arguments))))
     results = tuple(_empty(arguments[0]) for _ in range(function.nout))
     with np.errstate(all="ignore"):
         function(*map(_array, arguments), out=tuple(map(_array, results)))
