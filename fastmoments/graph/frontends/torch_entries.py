@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fastmoments.graph.frontends.torch_memory import Memory
 from fastmoments.graph.nodes import Node, replaced
 
 # Operations that write to an argument in training alone, of which nothing gets here
@@ -119,6 +120,17 @@ class Entry:
     depends: bool
     values: list[Any]
     names: tuple[str, ...] = ()
+
+
+@dataclass
+class Mark:
+    """A tensor's value as a Ref, and the memory that it looks at, up to which write."""
+
+    run: object
+    ref: Ref
+    memory: Memory
+    depends: bool
+    seen: int
 
 
 class Earlier(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from fastmoments.graph.frontends.torch_entries import (
     Entry,
     Facts,
     Leaf,
+    Mark,
     Ref,
     RefusalError,
     facts_of,
@@ -51,17 +51,6 @@ OVERLAID = ("old", "new", "own", "written", "length")  # what `overlaid` is give
 DRAWS = "the model draws random numbers, of which one draw would be kept"
 DEPENDS = "what the model does depends on values of its input, not on their shape alone"
 ADVICE = "call model.eval(), give what draws a rule (docs/networks.md), or propagate the parts before and after it"
-
-
-@dataclass
-class _Mark:
-    """A tensor's value as a Ref, and the memory that it looks at, up to which write."""
-
-    run: object
-    ref: Ref
-    memory: Memory
-    depends: bool
-    seen: int
 
 
 class Recorder(TorchDispatchMode):
@@ -98,7 +87,7 @@ class Recorder(TorchDispatchMode):
         """Mark an input of the model."""
         self._add(Entry(None, name, [], {}, name, True, []), [tensor], ())
 
-    def mark_of(self, tensor: Any) -> _Mark | None:
+    def mark_of(self, tensor: Any) -> Mark | None:
         """Return the mark of a tensor: None for the model's own, and for what an earlier run left behind."""
         mark = getattr(tensor, "_fastmoments", None) if isinstance(tensor, Tensor) else None
         return mark if mark is not None and mark.run is self.run else None
@@ -229,7 +218,7 @@ class Recorder(TorchDispatchMode):
                 memory = self._memory(value, before)
                 ref = Ref(len(self.entries) - 1, k)
                 memory.holders.append((entry, k))
-                value._fastmoments = _Mark(self.run, ref, memory, entry.depends, len(memory.writes))  # type: ignore
+                value._fastmoments = Mark(self.run, ref, memory, entry.depends, len(memory.writes))  # type: ignore
 
     def _memory(self, tensor: Tensor, before: Sequence[Tensor]) -> Memory:
         """The memory of a result: that of an argument of which it is a view, or its own."""
