@@ -243,3 +243,29 @@ def test_every_values_size_is_judged_before_a_covariance_is_made():
     model, mu = nn.Conv2d(3, 8, 3, padding=1), torch.zeros(1, 3, 32, 32)
     with pytest.raises(ValueError, match="convolution: full covariance of 8192 features, .* 512 MB .*diagonal"):
         fm.nn.propagate(model, mu, torch.eye(3072)[None])
+
+
+@pytest.mark.parametrize("second", ["relu", "gelu", "abs"])
+@pytest.mark.parametrize("common", [0.0, 100.0])
+def test_siblings_of_one_uncertain_direction(second, common):
+    """All correlations are 1 or -1 but for rounding, which may put covariances beyond the variances' bound."""
+    torch.manual_seed(0)
+    n, g = 40, {"relu": F.relu, "gelu": F.gelu, "abs": torch.abs}[second]
+    weight = torch.randn(n, n)
+    weight, direction = weight - weight.mean(1, keepdim=True), torch.randn(n)
+    # rows of the weights add up to 0 but for rounding, so that the common part is lost
+    cov = torch.outer(direction, direction) + common**2
+
+    def network(x):
+        h = F.linear(x, weight)
+        return torch.cat([F.relu(h), g(F.linear(x, -2.0 * weight)), F.relu(h[:, 3:5])], 1)
+
+    mean, full = fm.nn.propagate(network, torch.zeros(n), cov)
+    z = torch.linspace(-9.0, 9.0, 20001)
+    density = torch.exp(-0.5 * z * z)
+    density = density / density.sum()
+    y = network(z[:, None] * direction)
+    off = y - density @ y
+    # the trapezoids' error at kinks is of the order of the step's square, 1e-6; sizes are of order 10
+    assert torch.allclose(mean, density @ y, rtol=1e-5, atol=1e-4)
+    assert torch.allclose(full, off.T @ (density[:, None] * off), rtol=1e-5, atol=1e-3)

@@ -100,6 +100,19 @@ def without_rounding(xp: Any, spread: A, rounding: A) -> A:
     return _mended(xp, spread, _outer(sd, sd), excess, rounding)
 
 
+def within_sds(xp: Any, block: A, var_1: A, var_2: A, rounding: Any) -> A:
+    """Move covariances (..., n, m) beyond sqrt(var_1 var_2) to that bound.
+
+    Entries move by at most `rounding` (...,) and what kernels of matrices accept; functions of pairs accept less.
+    """
+    eps, size = float(xp.finfo(block.dtype).eps), xp.abs(block)
+    limit = _outer(root(xp, var_1), root(xp, var_2))
+    most = rounding[..., None, None] + 16 * sum(block.shape[-2:]) * eps * limit
+    beyond = (size > (1.0 + 16 * eps) * limit) & (size - limit <= most)
+    moved: A = xp.where(beyond, xp.sign(block) * limit, block)
+    return moved
+
+
 def _deviations(xp: Any, spread: A) -> tuple[A, float]:
     """Return standard deviations, and the multiple of their product up to which kernels accept a covariance."""
     eps = float(xp.finfo(spread.dtype).eps)

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastmoments.cross import cross_matrix
 from fastmoments.frameworks import Words
-from fastmoments.frameworks.products import finite
-from fastmoments.graph.nodes import Activation, Affine, Map, Node, Sum
+from fastmoments.frameworks.products import finite, within_sds
+from fastmoments.graph.nodes import Activation, Affine, Graph, Map, Node, Sum
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.reading import Array, Reading, flat, total
 from fastmoments.graph.siblings import groups_of
@@ -22,6 +22,17 @@ class Full(Reading):
     def __init__(self, words: Words[Any]) -> None:
         super().__init__(words)
         self.covs: dict[tuple[Node, Node], Array] = {}
+        # how far rounding may take covariances (batch,): of values whose matrix is not all that an activation reads
+        self.rounding: dict[Node, Array] = {}
+        self.watched: set[Node] = set()
+
+    def run(self, graph: Graph, steps: list[Step]) -> None:
+        """Take every step behind the inputs, which have been brought in."""
+        read = {(node.inputs[0], len(step) > 1) for step in steps if _activates(step) for node in step}
+        self.watched = {source for source, shared in read if shared or _selects(source)}
+        for node in reversed([node for step in steps for node in step]):
+            self.watched |= set(node.inputs) if node in self.watched and _selects(node) else set()
+        super().run(graph, steps)
 
     def start(self, nodes: list[Node], means: list[Array], cov: Array) -> None:
         """Bring in the network's inputs, flattened in order in one covariance."""
@@ -71,6 +82,8 @@ class Full(Reading):
         right = {one: across([self.cov(one, two) for two in inputs]) for one in dict.fromkeys(inputs)}
         links = {one: across([self.cov(one, two) for two in inputs]).mT for one in self.kept - set(inputs)}
         full = self._of_affine(node, rule, right, across)
+        if node in self.watched:
+            self.rounding[node] = self._passed_on(node) if _selects(node) else self._rounding(node, rule, len(full))
         self.covs |= {(node, one): cov for one, cov in links.items()}
         self.covs |= {(node, one): cov.mT for one, cov in right.items()}
         self.covs[node, node] = full if rule.own is None else self._with_own(full, inputs[0], rule.own)
@@ -82,16 +95,25 @@ class Full(Reading):
             return first
 
         def rounding() -> Array:
-            # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
-            variances = [self.var(source).reshape(len(first), *source.shape) for source in node.inputs]
-            reach = flat(self.squares(rule, node, variances)).sum(-1)
-            count = sum(source.size for source in node.inputs)
-            return count * node.size * self.eps(first) * reach
+            return self._rounding(node, rule, len(first))
 
         if rule.matrix is not None and rule.matrix.shape[-1] == node.inputs[0].size:
             return self.words.symmetric_product(rule.matrix, first, rounding)
         full = across([right[source].mT for source in node.inputs])
         return full if rule.selects else self.words.covariance(full, rounding)
+
+    def _rounding(self, node: Node, rule: Affine, batch: int) -> Array:
+        """Bound the rounding of a map's covariances, (batch,)."""
+        # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
+        variances = [self.var(source).reshape(batch, *source.shape) for source in node.inputs]
+        reach = flat(self.squares(rule, node, variances)).sum(-1)
+        count = sum(source.size for source in node.inputs)
+        return count * node.size * self.eps(reach) * reach
+
+    def _passed_on(self, node: Node) -> Array:
+        """The rounding of the values that the node reads."""
+        none = self.xp.zeros_like(self.means[node].reshape(len(self.means[node]), -1)[:, :1].sum(-1))
+        return total([none, *(self.rounding[source] for source in node.inputs if source in self.rounding)])
 
     def eps(self, array: Array) -> float:
         """The spacing of numbers of the array's dtype."""
@@ -119,6 +141,8 @@ class Full(Reading):
         terms = list(zip(rule.factors, node.inputs, strict=True))
         self.means[node] = rule.value(*(self.means[source] for source in node.inputs))
         full = self._of_sum(terms)
+        if node in self.watched:
+            self.rounding[node] = self._rounding_of_sum(terms, node.size)
         links = {one: total(a * self.cov(source, one) for a, source in terms) for one in self.kept}
         self.covs |= {(node, one): cov for one, cov in links.items()}
         self.covs[node, node] = full
@@ -132,11 +156,12 @@ class Full(Reading):
         for factor, cov in zip(factors[1:], covs[1:], strict=True):
             full = self.words.plus(full, cov, factor)
 
-        def rounding() -> Array:
-            traces = total(a * a * self.var(source).sum(-1) for a, source in terms)
-            return len(terms) * full.shape[-1] * self.eps(full) * traces
+        return self.words.covariance(full, lambda: self._rounding_of_sum(terms, full.shape[-1]))
 
-        return self.words.covariance(full, rounding)
+    def _rounding_of_sum(self, terms: list[tuple[Any, Node]], size: int) -> Array:
+        """Bound the rounding of a sum's covariances, (batch,)."""
+        traces = total(a * a * self.var(source).sum(-1) for a, source in terms)
+        return len(terms) * size * self.eps(traces) * traces
 
     def activations(self, step: Step) -> None:
         """Add activations that do not depend on each other.
@@ -163,7 +188,7 @@ class Full(Reading):
         assert isinstance(rule, Activation)
         means = [flat(self.means[source]) for source in sources]
         mu = means[0] if len(means) == 1 else self.xp.concatenate(means, -1)
-        cov = self.joint(sources)
+        cov = self._mended(sources)
         gains = None
         if self.kept:
             gains = finite(self.xp, gain(rule.activation, mu, self.xp.einsum("bii->bi", cov)))[..., None]
@@ -176,6 +201,13 @@ class Full(Reading):
                 self.covs[node, nodes[j]] = full if len(nodes) == 1 else full[:, parts[k], parts[j]]
         return {} if gains is None else {node: gains[:, part] for node, part in zip(nodes, parts, strict=True)}
 
+    def _mended(self, sources: list[Node]) -> Array:
+        """Cov of values one behind the other, without what rounding put beyond sqrt(var_i var_j) between them."""
+        cov, known = self.joint(sources), [self.rounding[node] for node in sources if node in self.rounding]
+        if not known or (len(sources) == 1 and not _selects(sources[0])):
+            return cov
+        return self.words.covariance(1.0 * cov if len(sources) == 1 else cov, lambda: total(known))
+
     def _different(self, one: Node, two: Node) -> Array:
         """Cov(f(X), g(Y)) of two functions."""
         x, y = one.inputs[0], two.inputs[0]
@@ -183,9 +215,22 @@ class Full(Reading):
         of_x, of_y = ((flat(self.means[source]), self.var(source)) for source in (x, y))
         (mu_1, var_1), (mu_2, var_2) = of_x, of_y
         f, g = one.rule.activation, two.rule.activation
-        return cross_matrix(f, g, mu_1, mu_2, var_1, var_2, self.cov(x, y))
+        known = total([0.0 * var_1.sum(-1), *(self.rounding[node] for node in (x, y) if node in self.rounding)])
+        return cross_matrix(
+            f, g, mu_1, mu_2, var_1, var_2, within_sds(self.xp, self.cov(x, y), var_1, var_2, known)
+        )
 
     def drop(self, node: Node) -> None:
         """Forget a value that nothing reads any more."""
         super().drop(node)
         self.covs = {pair: cov for pair, cov in self.covs.items() if node not in pair}
+        self.rounding.pop(node, None)
+
+
+def _activates(step: Step) -> bool:
+    return isinstance(step[0].rule, Activation)
+
+
+def _selects(node: Node) -> bool:
+    """Whether a value has elements of others, in their order or another."""
+    return isinstance(node.rule, Affine) and (node.rule.selects or node.rule.unchanged)
