@@ -16,7 +16,7 @@ from jax import lax, nn
 
 
 class Case(NamedTuple):
-    """What makes a function from a generator, and the shapes of its arguments without the batch."""
+    """A maker of a function from a generator, and the shapes of its arguments without the batch."""
 
     make: Callable
     shapes: object  # one shape, or a tuple or a dictionary of several

@@ -84,6 +84,14 @@ def double_precision(one_thread):
     torch.set_default_dtype(before)
 
 
+@pytest.fixture
+def jax_double_precision():
+    """Let JAX have float64."""
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        yield
+
+
 def pytest_addoption(parser):
     parser.addoption("--frameworks-page", action="store_true", help="write docs/frameworks.md if every cell passes")
 

@@ -116,6 +116,18 @@ def gaussian(shape, seed=0):
     return torch.from_numpy(rng.normal(size=shape)), torch.from_numpy(root @ root.T)
 
 
+def perceptron():
+    """A network of 4 inputs and 2 outputs, always the same, without gradients."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).requires_grad_(False)
+
+
+def assert_same(found, want):
+    """Results agree to the rounding of a few products of numbers of order one."""
+    for one, two in zip(found, want, strict=True):
+        np.testing.assert_allclose(one.detach(), two.detach(), rtol=1e-12, atol=1e-12)
+
+
 def matrix_of(module, shape):
     """An affine module as a matrix and a vector, column by column."""
     unit = torch.eye(int(np.prod(shape)), dtype=torch.float64).reshape(-1, *shape)

@@ -36,7 +36,7 @@ def gaussian(n, sd, seed=0):
 
 
 def sampled(f, mu, cov, count, seed=1):
-    """Of f (points, n) to (points, m) at 2 count points, of which f is given CHUNK at a time."""
+    """Estimate the moments of f, (points, n) to (points, m), at 2 count points, CHUNK at a time."""
     rng, root = np.random.default_rng(seed), np.linalg.cholesky(cov)
     centre, jacobian = _line(f, mu)
     parts = []

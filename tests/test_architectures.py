@@ -52,7 +52,7 @@ def truth_of(case, more=1, seed=1, given=None):
 
 
 def propagated(case, model, dtype=torch.float64):
-    """What the package says, (m,) and (m, m)."""
+    """Return the package's moments, (m,) and (m, m)."""
     mu, cov = (torch.from_numpy(x).to(dtype) for x in distribution(case))
     before, given = (mu.clone(), cov.clone()), arguments(case, mu[None])
     mean, full = fm.nn.propagate(model, given[0] if len(given) == 1 else given, cov[None])

@@ -22,7 +22,7 @@ def leaf_shapes(shapes):
 
 
 def inputs(case, x):
-    """What the function is given, of x (batch, n): an array, or a tuple or dictionary of some."""
+    """Return the function's argument of x (batch, n): an array, or a tuple or dictionary of some."""
     shapes, tree = leaf_shapes(case.shapes)
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
     parts = jnp.split(x, ends, axis=1)

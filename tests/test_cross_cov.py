@@ -197,6 +197,7 @@ def test_forward_mode_and_vmap_on_torch(low, rho):
     _, along = torch.func.jvp(function, tuple(inputs), tangents)
     assert np.allclose(torch.stack(each), torch.stack(reverse), rtol=0, atol=1e-14)
     expected = sum(t * slope for t, slope in zip(tangents, reverse, strict=True))
+    # five products of numbers of order 1, and their sum
     assert np.allclose(along, expected, rtol=0, atol=1e-13)
 
 
@@ -221,7 +222,7 @@ def test_parameters_have_gradients_on_torch(other, tau):
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_derivatives_at_correlation_one(sign):
-    """Of relu(X_1) and step(X_2), X_2 = -1/4 + 2 sign (X_1 - 1/2): one-dimensional integrals by Price."""
+    """Price's integrals in one dimension: relu(X_1) and step(X_2), X_2 = -1/4 + 2 sign (X_1 - 1/2)."""
     torch = pytest.importorskip("torch")
     inputs = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.5, -0.25, 1.0, 4.0, 2.0 * sign)]
     gradients = torch.autograd.grad(fm.cross_cov("relu", "heaviside", *inputs), inputs)

@@ -272,3 +272,11 @@ def test_writes_that_are_not_operations_or_round_are_refused():
     for function, message in ((by_data, r"model: \.data = has no rule"), (rounded, "add_: it rounds")):
         with pytest.raises(TypeError, match=message):
             fm.nn.propagate(function, *gaussian(3))
+
+
+def test_hybrid_judges_the_sizes_of_what_it_makes():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 9), torch.nn.ReLU(), torch.nn.Linear(9, 2)).double()
+    given = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64), "hybrid"
+    with pytest.raises(ValueError, match="1: relu: full covariance of 9 features, more than limit=8"):
+        fm.nn.propagate(model, *given, limit=8)
+    fm.nn.propagate(model.requires_grad_(False), *given, limit=9)

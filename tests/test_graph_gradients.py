@@ -9,20 +9,10 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 import fastmoments as fm  # noqa: E402
-from tests.network_cases import gaussian  # noqa: E402
+from tests.network_cases import assert_same, gaussian, perceptron  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 EXACT = dict(rtol=1e-12, atol=1e-12)  # a few products of numbers of order one
-
-
-def perceptron():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).requires_grad_(False)
-
-
-def assert_same(found, want):
-    for one, two in zip(found, want, strict=True):
-        np.testing.assert_allclose(one.detach(), two.detach(), **EXACT)
 
 
 class Scaled(nn.Module):

@@ -15,16 +15,11 @@ jnp, lax, nn = jax.numpy, jax.lax, jax.nn
 propagate = fm.nn.propagate
 # matrices of at most 18 x 6 with entries of order 1: some tens of roundings
 EXACT = dict(rtol=1e-13, atol=1e-13)
+pytestmark = pytest.mark.usefixtures("jax_double_precision")
 RNG = np.random.default_rng(0)
 A, B, BIAS = RNG.normal(size=(4, 6)), RNG.normal(size=(6, 3)), RNG.normal(size=3)
 LOWER = np.tril(RNG.normal(size=(3, 3))) + 2.0 * np.eye(3)
 KERNEL = RNG.normal(size=(2, 1, 3))  # (out, in, width)
-
-
-@pytest.fixture(autouse=True)
-def in_double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 def given(n=6):

@@ -11,24 +11,13 @@ import fastmoments as fm  # noqa: E402
 from fastmoments.graph.nodes import Activation, Affine  # noqa: E402
 from fastmoments.graph.propagate import graph_of, inputs_of, rewrite  # noqa: E402
 from fastmoments_kernels.catalogue import GELU, LeakyReLU, ReLU  # noqa: E402
-from tests.sampled_moments import gaussian  # noqa: E402
+from tests.test_graph_jax import A, B, given  # noqa: E402
 
 jnp, lax, nn = jax.numpy, jax.lax, jax.nn
 propagate = fm.nn.propagate
 
 
-RNG = np.random.default_rng(0)
-A, B = RNG.normal(size=(4, 6)), RNG.normal(size=(6, 3))
-
-
-@pytest.fixture(autouse=True)
-def in_double_precision():
-    with jax.enable_x64(True):
-        yield
-
-
-def given(n=6):
-    return tuple(map(jnp.asarray, gaussian(n, 0.7)))
+pytestmark = pytest.mark.usefixtures("jax_double_precision")
 
 
 ACTIVATIONS = {

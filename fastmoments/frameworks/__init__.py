@@ -111,7 +111,7 @@ class Framework(Protocol[A]):
 
 
 class Words(Framework[A], Protocol[A]):
-    """What networks ask of the modules `numpy`, `torch` and `jax` beside: see `fastmoments.graph`."""
+    """The modules `numpy`, `torch` and `jax` supply these functions for networks too: see `fastmoments.graph`."""
 
     def covariance(self, full: A, rounding: Callable[[], A]) -> A:
         """Return the mean of both triangles, a covariance, without errors of up to `rounding()`.

@@ -1,6 +1,6 @@
 """The order in which a graph's nodes are read: by depth, activations of one depth in one step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from fastmoments.graph.nodes import Activation, Graph, Node, in_order
@@ -39,9 +39,9 @@ def with_kept(steps: list[Step], inputs: Any, outputs: Any) -> Iterator[tuple[St
         alive = alive | {node for node in step if last.get(node, -1) > k}
 
 
-def check_sizes(graph: Graph, limit: int, bytes_of: Callable[[int], int]) -> None:
+def check_sizes(nodes: Iterable[Node], limit: int, bytes_of: Callable[[int], int]) -> None:
     """Raise for a value of more features than `limit`, before any covariance is made."""
-    for node in in_order(graph.outputs, graph.inputs):
+    for node in nodes:
         if node.size > limit:
             size = bytes_of(node.size) / 2**20
             raise ValueError(

@@ -8,12 +8,12 @@ from typing import Any, Literal, Protocol, overload
 from fastmoments.frameworks import Words, words_of
 from fastmoments.graph.frontends import layers, sklearn
 from fastmoments.graph.inputs import Inputs, inputs_of
-from fastmoments.graph.nodes import Graph
+from fastmoments.graph.nodes import Graph, in_order
 from fastmoments.graph.order import check_sizes, steps_of
 from fastmoments.graph.readings.bound import Bound
 from fastmoments.graph.readings.diagonal import Diagonal
 from fastmoments.graph.readings.full import Full
-from fastmoments.graph.readings.hybrid import Hybrid
+from fastmoments.graph.readings.hybrid import Hybrid, with_full_covariance
 from fastmoments.graph.rewrite import rewrite
 from fastmoments.graph.selections import merge_selections
 from fastmoments.layer_lists import is_list
@@ -194,12 +194,13 @@ def _read(graph: Graph, inputs: Inputs, words: Words[Any], covariance: str, boun
         diagonal.start(nodes, inputs.means, inputs.variances)
         diagonal.run(graph, steps)
         return Marginals(rebuilt(diagonal.means), rebuilt(diagonal.vars))
+    full_nodes = with_full_covariance(steps) if covariance == "hybrid" else in_order(graph.outputs, graph.inputs)
+    check_sizes(full_nodes, limit, lambda n: inputs.rows * n * n * inputs.means[0].itemsize)
     if covariance == "hybrid":
         hybrid = Hybrid(words)
         hybrid.start_with_variances(nodes, inputs.means, inputs.variances)
         reading: Full = hybrid
     else:
-        check_sizes(graph, limit, lambda n: inputs.rows * n * n * inputs.means[0].itemsize)
         reading = Bound(words) if bound else Full(words)
         reading.start(nodes, inputs.means, inputs.cov)
     reading.run(graph, steps)

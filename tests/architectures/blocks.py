@@ -44,7 +44,7 @@ class InvertedResidual(nn.Module):
 
 
 class MnasBlock(nn.Module):
-    """The same with ReLU and a depthwise convolution of 5 x 5."""
+    """An inverted residual with ReLU and a depthwise convolution of 5 x 5."""
 
     def __init__(self):
         super().__init__()

@@ -99,6 +99,7 @@ def _as(**known: Any) -> Callable[[Call], Known]:
     return lambda call: known
 
 
+# Functions without a slope here have it from `identify`, which knows them by their values
 KNOWN: dict[str, Callable[[Call], Known]] = {
     "relu": _as(activation=ReLU()),
     "leaky_relu": _leaky,
@@ -115,14 +116,14 @@ KNOWN: dict[str, Callable[[Call], Known]] = {
     "softplus": _softplus,
     "elu": _elu,
     "celu": _as(kinks=(0.0,), lipschitz=1.0),
-    "mish": _as(lipschitz=1.0884981612517279),
-    "log_sigmoid_forward": _as(lipschitz=1.0),
+    "mish": _as(),
+    "log_sigmoid_forward": _as(),
     "hardtanh": _clamp,
     "clamp": _clamp,
     "clamp_min": _clamp,
     "clamp_max": _clamp,
     "hardsigmoid": _as(kinks=(-3.0, 3.0), lipschitz=1 / 6),
-    "hardswish": _as(kinks=(-3.0, 3.0), lipschitz=1.5),
+    "hardswish": _as(kinks=(-3.0, 3.0)),
     "softshrink": _shrink(1.0),
     "hardshrink": _shrink(math.inf),
     "threshold": lambda call: {"kinks": (float(call.argument("threshold")),), "lipschitz": math.inf},

@@ -24,7 +24,7 @@ class Hybrid(Full):
     def run(self, graph: Graph, steps: list[Step]) -> None:
         """Take every step behind the inputs, which have been brought in."""
         last = last_weighted(steps)
-        at = next(k for k, step in enumerate(steps) if step[0] is last)
+        at = _position(last, steps)
         self.before.run(graph._replace(outputs=_read_from(steps[at:], graph)), steps[:at])
         (source,) = last.inputs
         others = set(self.before.means) - {source}
@@ -41,7 +41,21 @@ def last_weighted(steps: list[Step]) -> Node:
     found = [step[0] for step in steps if isinstance(step[0].rule, Affine) and step[0].rule.weighted]
     if not found:
         raise ValueError('covariance: "hybrid" needs a layer with weights; use "full" or "diagonal"')
+    if len(found[-1].inputs) > 1:
+        raise ValueError(
+            f'covariance: "hybrid" needs a last layer of one value, {found[-1].name} reads several; use "full"'
+        )
     return found[-1]
+
+
+def with_full_covariance(steps: list[Step]) -> list[Node]:
+    """Return the nodes that have a full covariance: what the last layer of weights reads, and from it on."""
+    last = last_weighted(steps)
+    return [*last.inputs, *(node for step in steps[_position(last, steps) :] for node in step)]
+
+
+def _position(last: Node, steps: list[Step]) -> int:
+    return next(k for k, step in enumerate(steps) if step[0] is last)
 
 
 def _read_from(steps: list[Step], graph: Graph) -> list[Node]:

@@ -78,7 +78,7 @@ class Neurons(NamedTuple):
 
 
 class _Point(NamedTuple):
-    """What the integrands need: taylor (3, ...) are f', f'' and f''' at mu, or 0 where sd is not small."""
+    """The integrands' numbers of a neuron; taylor (3, ...) are f', f'', f''' at mu, or 0 where sd is not small."""
 
     mu: Array
     sd: Array
