@@ -128,18 +128,25 @@ def _computed(plan: Plan, f: str | Custom, g: str | Custom, arrays: Named) -> An
         one, two = _sides(framework, f, g, arrays)
         value = _closed(one, two, arrays["cov_12"])
         if value is None:
-            known = framework.values(plan, arrays)
-            value = _tilted(one, two, arrays["cov_12"]) if known is None else None
-            if known is None and value is None:
-                raise TypeError(
-                    f"f, g: {told(one)} beside {told(two)} has no closed form, and its series takes only NumPy "
-                    "arrays, and tensors on the CPU without derivatives: pass numpy.asarray(mu_1) ..., or "
-                    "mu_1.detach().cpu() ..."
-                )
-            if known is not None:
-                found = series_cov(*_sides(numpy, f, g, known), known["cov_12"], slack)
-                value = framework.to_arrays(plan, {"cov": found})["cov"]
+            value = _to_a_tolerance(plan, f, g, arrays, slack)
     return framework.result(plan, value)
+
+
+def _to_a_tolerance(plan: Plan, f: str | Custom, g: str | Custom, arrays: Named, slack: float) -> Any:
+    """Compute the covariance by the series, or by means where arrays may be traced."""
+    framework = framework_of(plan)
+    known = framework.values(plan, arrays)
+    if known is not None:
+        found = series_cov(*_sides(numpy, f, g, known), known["cov_12"], slack)
+        return framework.to_arrays(plan, {"cov": found})["cov"]
+    one, two = _sides(framework, f, g, arrays)
+    value = _tilted(one, two, arrays["cov_12"])
+    if value is None:
+        raise TypeError(
+            f"f, g: {told(one)} beside {told(two)} has no closed form, and its series takes only NumPy arrays, and "
+            "tensors on the CPU without derivatives: pass numpy.asarray(mu_1) ..., or mu_1.detach().cpu() ..."
+        )
+    return value
 
 
 def _quiet(plan: Plan) -> AbstractContextManager[Any]:
