@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from fastmoments.joint.values import ValueFunction
+
 Array = Any  # of the library of the front end
 Map = Callable[..., Any]
 Shape = tuple[int, ...]
@@ -75,7 +77,23 @@ class Activation:
     activation: Any
 
 
-Rule = Input | Affine | Sum | Elementwise | Activation
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """A function of its inputs jointly whose moments are known: see `fastmoments.joint`."""
+
+    value: Map
+    function: ValueFunction
+
+
+@dataclass(frozen=True, eq=False)
+class Unknown:
+    """A function of its inputs that has no rule by itself, `message` says why: a part of one that `rewrite` knows."""
+
+    value: Map
+    message: str
+
+
+Rule = Input | Affine | Sum | Elementwise | Activation | Joint | Unknown
 
 
 @dataclass(eq=False)
@@ -103,7 +121,7 @@ class Graph(NamedTuple):
 
     `rebuild` makes the model's own structure of the outputs' arrays (rows, *shape), without a batch if it is told.
     `numbers` calls a scalar function of the framework's arrays with NumPy's, `rows` a map of (rows, *shape), None
-    if its constants have no values yet. `custom` makes of a scalar function what `fm.Custom` takes. `xp` are the
+    if its constants have no values yet, or derivatives. `custom` makes of a scalar function what `fm.Custom` takes. `xp` are the
     functions of the library. Values of functions that differ by less than `same`, relative to the largest, are the
     same but for rounding of the model's constants.
     """
@@ -147,7 +165,7 @@ def evaluate(node: Node, known: dict[Node, Any]) -> Any:
     """Return the node's value (rows, *shape) by those of the nodes that it depends on."""
     if node not in known:
         rule = node.rule
-        if not isinstance(rule, Affine | Sum | Elementwise):
+        if not isinstance(rule, Affine | Sum | Elementwise | Joint | Unknown):
             raise TypeError(f"{node.name}: it does not come from the inputs that are known")
         known[node] = rule.value(*(evaluate(source, known) for source in node.inputs))
     return known[node]

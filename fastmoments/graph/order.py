@@ -1,31 +1,40 @@
-"""The order in which a graph's nodes are read: by depth, activations of one depth in one step."""
+"""The order in which a graph's nodes are read: by depth; activations of one depth are one step, so are joint functions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from fastmoments.graph.nodes import Activation, Graph, Node, in_order
+from fastmoments.graph.nodes import Activation, Graph, Joint, Node, in_order
 
-Step = list[Node]  # one node, or activations that do not depend on each other
+Step = list[Node]  # one node, or activations or joint functions that do not depend on each other
 
 
 def steps_of(graph: Graph) -> list[Step]:
-    """Order the nodes by the number of activations before them.
+    """Order the nodes by the number of activations, and of functions of several values, before them.
 
-    All that comes before the first activations is Gaussian, so that these are exact together.
+    All that comes before the first of these is Gaussian, so that they are exact together.
     """
     order, depth = in_order(graph.outputs, graph.inputs), dict[Node, int]()
     for node in order:
-        own = isinstance(node.rule, Activation)
+        own = isinstance(node.rule, Activation | Joint)
         depth[node] = max((depth[source] for source in node.inputs), default=0) + own
-    order.sort(key=lambda node: (depth[node], not isinstance(node.rule, Activation)))
+    order.sort(key=lambda node: (depth[node], _kind(node)))
     steps: list[Step] = []
     for node in order:
-        together = steps and isinstance(node.rule, Activation) and isinstance(steps[-1][0].rule, Activation)
-        if together and depth[steps[-1][0]] == depth[node]:
+        last = steps[-1][0] if steps else None
+        if last is not None and _kind(node) == _kind(last) < OTHER and depth[node] == depth[last]:
             steps[-1].append(node)
         else:
             steps.append([node])
     return steps
+
+
+OTHER = 2
+
+
+def _kind(node: Node) -> int:
+    """The place of a node among those of its depth: activations and joint functions read what was before."""
+    kinds = [isinstance(node.rule, Activation), isinstance(node.rule, Joint)]
+    return kinds.index(True) if any(kinds) else OTHER
 
 
 def with_kept(steps: list[Step], inputs: Any, outputs: Any) -> Iterator[tuple[Step, set[Node]]]:

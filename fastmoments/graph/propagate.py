@@ -204,7 +204,7 @@ def _read(graph: Graph, inputs: Inputs, words: Words[Any], covariance: str, boun
         reading = Bound(words) if bound else Full(words)
         reading.start(nodes, inputs.means, inputs.cov)
     reading.run(graph, steps)
-    mean, full = rebuilt(reading.means), inputs.of_all_rows(words, reading.joint(outputs))
+    mean, full = rebuilt(reading.means), inputs.of_all_rows(words, reading.joint_cov(outputs))
     if not isinstance(reading, Bound):
         return Moments(mean, full)
     error = words.detached(reading.bound(outputs))

@@ -1,7 +1,7 @@
 """From what a front end records to what readings read: elementwise operations of one value become one activation.
 
 x * sigmoid(x), x / (1 + |x|) or where(x > 0, x, x / 10) are functions f of x alone, and exact as such. A maximum of
-two values is b + relu(a - b). Any other product of two values has no rule.
+two values is b + relu(a - b), and `gating` knows products of two.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastmoments.graph.functions import IDENTITY, Function
+from fastmoments.graph.gating import Factors, factors_of, product_of
 from fastmoments.graph.identify import activation_of, is_closed
-from fastmoments.graph.nodes import Activation, Affine, Elementwise, Graph, Node, Sum, in_order, spread
+from fastmoments.graph.nodes import Activation, Affine, Elementwise, Graph, Node, Sum, Unknown, in_order, spread
+from fastmoments.graph.recognise import Recognised, recognised
 from fastmoments_kernels.catalogue import ReLU
 
 
@@ -39,6 +41,8 @@ class _Rewriting:
         self.given, self.whole_sums = graph, whole_sums
         self.new: dict[Node, Node] = {}
         self.local: dict[Node, _Local] = {}
+        self.factors: dict[Node, Factors] = {}
+        self.recognised: dict[Node, Recognised] = {}
 
     def graph(self) -> Graph:
         order = in_order(self.given.outputs, self.given.inputs)
@@ -48,15 +52,32 @@ class _Rewriting:
         needed = {*self.given.outputs, *self.given.inputs}
         for node in reversed(order):
             if node in needed:
-                function = self._function(node)
-                if function is None:
-                    _check_combined(node)
-                needed |= set(node.inputs) if function is None else {function[0]}
+                needed |= self._read_by(node)
         for node in order:
             if node in needed:
                 self.new[node] = self._of(node)
         inputs, outputs = ([self.new[node] for node in nodes] for nodes in (self.given.inputs, self.given.outputs))
         return self.given._replace(inputs=inputs, outputs=outputs)
+
+    def _read_by(self, node: Node) -> set[Node]:
+        """The values that the node's rule will read."""
+        found = recognised(node, self.given)
+        if found is not None:
+            self.recognised[node] = found
+            return {found.root}
+        function = self._function(node)
+        if function is not None:
+            return {function[0]}
+        if _is_product(node):
+            self.factors[node] = factors_of(node, self._of_one, self.given)
+            return self.factors[node].reads
+        _check_combined(node)
+        return set(node.inputs)
+
+    def _of_one(self, node: Node) -> tuple[Node, Function] | None:
+        """The value that the node is a function of, and the function; None if it is affine or no function of one."""
+        local = self.local[node]
+        return None if local.root is node or local.affine else (local.root, local.function())
 
     def _local(self, node: Node) -> _Local:
         """The node as a function of the value that all its inputs are functions of, or of itself."""
@@ -87,12 +108,18 @@ class _Rewriting:
         return (local.root, local.function()) if mixed and (self.whole_sums or not local.closed) else None
 
     def _of(self, node: Node) -> Node:
+        if node in self.recognised:
+            root, make = self.recognised[node]
+            return make(self.new[root])
         rule, function = node.rule, self._function(node)
         if function is not None:
             return self._activation(node, *function)
         if not isinstance(rule, Elementwise):
             inputs = tuple(self.new[source] for source in node.inputs)
             return Node(rule, inputs, node.shape, node.name, node.scalar, node.learned)
+        if node in self.factors:
+            factors = self.factors[node]
+            return product_of(node, factors, self.new[factors.value], self.new[factors.root], self.given)
         return self._maximum(node, 1.0 if rule.meaning == "maximum" else -1.0)
 
     def _activation(self, node: Node, source: Node, function: Function) -> Node:
@@ -111,12 +138,18 @@ class _Rewriting:
         return Node(Sum(lambda b, r: b + sign * r, (1.0, sign)), (two, top), node.shape, node.name)
 
 
+def _is_product(node: Node) -> bool:
+    return isinstance(node.rule, Elementwise) and node.rule.meaning == "product" and len(node.inputs) == 2
+
+
 def _check_combined(node: Node) -> None:
-    """Raise for an elementwise operation of several values that has no rule."""
+    """Raise for what has no rule: operations of several values, and functions of all elements of one."""
     rule = node.rule
+    if isinstance(rule, Unknown):
+        raise TypeError(f"{node.name}: {rule.message}")
     if not isinstance(rule, Elementwise) or rule.meaning in ("maximum", "minimum"):
         return
     of = " and ".join(dict.fromkeys(source.name for source in node.inputs))
-    if rule.meaning in ("product", "quotient"):
-        raise TypeError(f"{node.name}: a {rule.meaning} of two values, {of}, is not Gaussian; only multiples are")
+    if rule.meaning == "quotient":
+        raise TypeError(f"{node.name}: a quotient of two values, {of}, has no mean where the divisor may be 0")
     raise TypeError(f"{node.name}: it combines {of}, for which it has no rule")

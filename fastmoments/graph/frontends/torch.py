@@ -16,15 +16,12 @@ from fastmoments.graph.frontends.torch_affine import AFFINE, affine_of
 from fastmoments.graph.frontends.torch_calls import Call, Constants
 from fastmoments.graph.frontends.torch_elementwise import KNOWN, MULTIPLES, SUMS, arithmetic_of, elementwise_of
 from fastmoments.graph.frontends.torch_entries import Leaf, Ref
+from fastmoments.graph.frontends.torch_joint import JOINT, joint_of
 from fastmoments.graph.frontends.torch_model import Model, traced
 from fastmoments.graph.frontends.torch_modules import Rule, rules_of, unwrapped
-from fastmoments.graph.nodes import Graph, Input, Node
+from fastmoments.graph.nodes import Graph, Input, Node, Unknown
 
-NAMES = {*AFFINE, *KNOWN, *MULTIPLES, *SUMS}
-HINTS = {
-    "native_layer_norm": "LayerNorm", "native_group_norm": "GroupNorm", "_softmax": "softmax",
-    "max_pool2d_with_indices": "max pooling", "_scaled_dot_product_flash_attention_for_cpu": "attention",
-}  # fmt: skip
+NAMES = {*AFFINE, *KNOWN, *MULTIPLES, *SUMS, *JOINT}
 ADVICE = "give the module a rule of its own (docs/networks.md), or propagate the parts before and after it"
 
 
@@ -99,6 +96,9 @@ def _graph(model: Model, found: tuple[list[Any], list[Any], Any], mu: Tensor) ->
 
 def _node(call: Call, output: int, shape: tuple[int, ...]) -> Node:
     """The node of one result of an operation."""
+    found = joint_of(call, output)
+    if found is not None:
+        return found
     name, inputs = call.name, call.inputs
     scalar = learned = None
     is_cast = name == "_to_copy" and not call.dtypes[0].is_floating_point
@@ -110,8 +110,8 @@ def _node(call: Call, output: int, shape: tuple[int, ...]) -> Node:
     elif name in AFFINE:
         rule = affine_of(call, output)
     else:
-        what = HINTS.get(name, name)
-        raise TypeError(f"{call.operation.path}: {what} has no rule; {ADVICE}")
+        # a part, perhaps, of a function that `rewrite` knows as a whole
+        return Node(Unknown(call.map(output), f"{name} has no rule; {ADVICE}"), inputs, shape, call.operation.path)
     learned = scalar is not None and call.learned()
     return Node(rule, inputs, shape, call.label, scalar, learned)
 
@@ -128,9 +128,11 @@ def numbers(function: Any, x: Any) -> Any:
 
 
 def _rows(like: Tensor, function: Any, x: Any) -> Any:
-    """The values of a map of rows at NumPy's numbers."""
-    with torch.no_grad():
-        return function(torch.from_numpy(x).to(like.device, like.dtype)).double().numpy(force=True)
+    """The values of a map of rows at NumPy's numbers; None if they have derivatives."""
+    found = function(torch.from_numpy(x).to(like.device, like.dtype))
+    if found.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(found):
+        return None
+    return found.double().numpy(force=True)
 
 
 def custom(function: Any) -> Any:

@@ -36,6 +36,8 @@ class Facts(NamedTuple):
 def facts_of(func: Any) -> Facts:
     """The facts of an operation, which take microseconds to look up."""
     schema, tags, name = func._schema, func.tags, func.overloadpacket.__name__
+    # of other sets of operations the names mean something else
+    name = name if func.namespace == "aten" else f"{func.namespace}.{name}"
     names = tuple(argument.name for argument in schema.arguments)
     looks = torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
     looks = looks or name in ("_local_scalar_dense", "equal", "is_nonzero")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from fastmoments.graph.frontends.torch_apart import APART
 from fastmoments.graph.frontends.torch_callers import in_hook
 from fastmoments.graph.frontends.torch_trace import DEPENDS, Recorder
 
@@ -36,6 +37,7 @@ class Functions(TorchFunctionMode):
         if func == DATA and self.recorder.depends(args):
             path = self.recorder.path()
             raise self.recorder.refuse(TypeError, f"{path}: .data = has no rule; write it by .copy_()")
+        func = APART.get(func, func)
         if self.transformed:
             args, kwargs = self._replaced(args), self._replaced(kwargs)
         return func(*args, **kwargs)

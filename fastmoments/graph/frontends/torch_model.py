@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from ctypes import string_at
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
 from fastmoments.graph.frontends.torch_callers import CALL
@@ -93,7 +95,13 @@ def run_of(
 
     args, kwargs = model.arguments(inputs)
     try:
-        with torch.no_grad(), stopping(rules, stop), Functions(recorder, model.transformed), recorder:
+        with (
+            torch.no_grad(),
+            stopping(rules, stop),
+            _taken_apart(),
+            Functions(recorder, model.transformed),
+            recorder,
+        ):
             out, tree = pytree.tree_flatten(model.function(*args, **kwargs))
             outputs = [recorder.ref_of(x) if isinstance(x, Tensor) and recorder.depends(x) else x for x in out]
     except RefusalError as error:
@@ -103,6 +111,18 @@ def run_of(
     if recorder.refused is not None:
         raise recorder.refused.kind(str(recorder.refused))
     return Run(recorder.entries, outputs, tree)
+
+
+@contextmanager
+def _taken_apart() -> Iterator[None]:
+    """Attention and recurrent layers by the operations that they consist of, not by one kernel."""
+    mkldnn = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch._C._set_mkldnn_enabled(mkldnn)
 
 
 def _explain(recorder: Recorder, inputs: Sequence[Tensor], error: Exception) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fastmoments.graph.frontends.torch_apart import PrimitiveError, taken_apart
 from fastmoments.graph.frontends.torch_callers import in_hook, innermost
 from fastmoments.graph.frontends.torch_entries import (
     FACTORIES,
@@ -140,9 +141,11 @@ class Recorder(TorchDispatchMode):
             return func(*args, **kwargs)
         if depends and any(x.layout is not torch.strided for x in tensors):
             raise self.refuse(TypeError, f"{self.path()}: {name}: a sparse tensor has no rule; use to_dense()")
+        if depends and func.namespace == "prims":
+            raise PrimitiveError
         if depends and name not in self.known:
             with self:
-                found = func.decompose(*args, **kwargs)
+                found = taken_apart(func, args, kwargs)
             if found is not NotImplemented:
                 return found
         if name in FACTORIES:

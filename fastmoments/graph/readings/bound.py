@@ -14,7 +14,7 @@ from typing import Any
 
 from fastmoments.frameworks import Words
 from fastmoments.graph.functions import lipschitz
-from fastmoments.graph.nodes import Activation, Affine, Node, Sum
+from fastmoments.graph.nodes import Activation, Affine, Joint, Node, Sum
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.full import Full
 from fastmoments.graph.readings.reading import Array, flat, total
@@ -74,6 +74,13 @@ class Bound(Full):
                     "fm.nn.Activation(fm.Custom(..., lipschitz=))"
                 )
             self.bounds[node] = self._scaled(self.bounds[source], slope) + local
+
+    def joints(self, step: Step) -> None:
+        """Refuse functions of several values, of which no Lipschitz constant is known."""
+        node = step[0]
+        assert isinstance(node.rule, Joint)
+        name = node.rule.function.name
+        raise TypeError(f"bound: {node.name}: of a {name} no bound is known; use bound=False")
 
     def bound(self, nodes: list[Node]) -> Array:
         """Return the bound of values together."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastmoments.frameworks import Words
-from fastmoments.graph.nodes import Activation, Affine, Node, Sum
+from fastmoments.graph.nodes import Activation, Affine, Joint, Node, Sum
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.reading import Array, Reading, flat, total
 from fastmoments.moments import marginals
@@ -41,6 +41,15 @@ class Diagonal(Reading):
             source, rule = node.inputs[0], node.rule
             assert isinstance(rule, Activation)
             found = marginals(rule.activation, flat(self.means[source]), flat(self.vars[source]))
+            self.means[node], self.vars[node] = (x.reshape(len(x), *node.shape) for x in found)
+
+    def joints(self, step: Step) -> None:
+        """Add functions of several values, which count as uncorrelated."""
+        for node in step:
+            rule = node.rule
+            assert isinstance(rule, Joint)
+            means, variances = ([flat(of[source]) for source in node.inputs] for of in (self.means, self.vars))
+            found = rule.function.marginals(self.words, means, variances)
             self.means[node], self.vars[node] = (x.reshape(len(x), *node.shape) for x in found)
 
     def drop(self, node: Node) -> None:

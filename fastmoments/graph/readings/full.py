@@ -4,6 +4,7 @@ Covariances are of flattened values, (batch, n, m), or (1, n, m) where a whole b
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from fastmoments.cross import cross_matrix
@@ -12,7 +13,7 @@ from fastmoments.frameworks.products import finite, within_sds
 from fastmoments.graph.nodes import Activation, Affine, Graph, Map, Node, Sum
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.reading import Array, Reading, flat, total
-from fastmoments.graph.siblings import groups_of
+from fastmoments.graph.siblings import groups_of, joined, joint_groups_of
 from fastmoments.moments import gain, moments
 
 
@@ -51,7 +52,7 @@ class Full(Reading):
         """Var(node), (batch, n)."""
         return self.xp.einsum("bii->bi", self.cov(node, node))
 
-    def joint(self, nodes: list[Node]) -> Array:
+    def joint_cov(self, nodes: list[Node]) -> Array:
         """Cov of values one behind the other."""
         if len(nodes) == 1:
             return self.cov(nodes[0], nodes[0])
@@ -193,8 +194,7 @@ class Full(Reading):
         if self.kept:
             gains = finite(self.xp, gain(rule.activation, mu, self.xp.einsum("bii->bi", cov)))[..., None]
         mean, full = moments(rule.activation, mu, cov)
-        cuts = [sum(node.size for node in nodes[:k]) for k in range(len(nodes) + 1)]
-        parts = [slice(*cut) for cut in zip(cuts, cuts[1:], strict=False)]
+        parts = _cuts(nodes)
         for k, node in enumerate(nodes):
             self.means[node] = mean[:, parts[k]].reshape(len(mean), *node.shape)
             for j in range(k, len(nodes)):
@@ -203,7 +203,7 @@ class Full(Reading):
 
     def _mended(self, sources: list[Node]) -> Array:
         """Cov of values one behind the other, without what rounding put beyond sqrt(var_i var_j) between them."""
-        cov, known = self.joint(sources), [self.rounding[node] for node in sources if node in self.rounding]
+        cov, known = self.joint_cov(sources), [self.rounding[node] for node in sources if node in self.rounding]
         if not known or (len(sources) == 1 and not _selects(sources[0])):
             return cov
         return self.words.covariance(1.0 * cov if len(sources) == 1 else cov, lambda: total(known))
@@ -220,11 +220,59 @@ class Full(Reading):
             f, g, mu_1, mu_2, var_1, var_2, within_sds(self.xp, self.cov(x, y), var_1, var_2, known)
         )
 
+    def joints(self, step: Step) -> None:
+        """Add functions of several values that do not depend on each other: those of one kind together.
+
+        Covariances with others are those of Stein's lemma.
+        """
+        alive = self.kept | {source for node in step for source in node.inputs}
+        for nodes in joint_groups_of(step):
+            self._together(nodes, alive)
+            alive |= set(nodes)
+
+    def _together(self, nodes: list[Node], alive: set[Node]) -> None:
+        """Add one joint function of several inputs side by side."""
+        sources = list(zip(*(node.inputs for node in nodes), strict=True))
+        batch = max(len(self.means[source]) for side in sources for source in side)
+
+        def wide(array: Array) -> Array:
+            return array if len(array) == batch else self._rows(array, batch)
+
+        def across(rows: Sequence[Node], columns: Sequence[Node]) -> Array:
+            lines = [[wide(self.cov(one, two)) for two in columns] for one in rows]
+            return self._side_by_side([self._side_by_side(line, -1) for line in lines], -2)
+
+        means = [self._side_by_side([wide(flat(self.means[node])) for node in side], -1) for side in sources]
+        found = joined(nodes).moments(self.words, means, lambda i, j: across(sources[i], sources[j]))
+        known = found.cov.shape[-1] * self.eps(found.cov) * self.xp.einsum("bii->b", found.cov)
+        full = self.words.covariance(found.cov, lambda: known)
+        links = {
+            other: total(slope(across([other], side)) for slope, side in zip(found.slopes, sources, strict=True))
+            for other in alive
+        }
+        parts = _cuts(nodes)
+        for k, node in enumerate(nodes):
+            self.means[node] = found.mean[:, parts[k]].reshape(batch, *node.shape)
+            self.covs |= {(node, other): link[:, :, parts[k]].mT for other, link in links.items()}
+            for j in range(k, len(nodes)):
+                self.covs[node, nodes[j]] = full if len(nodes) == 1 else full[:, parts[k], parts[j]]
+            if node in self.watched:
+                self.rounding[node] = known
+
+    def _side_by_side(self, arrays: list[Array], axis: int) -> Array:
+        return arrays[0] if len(arrays) == 1 else self.xp.concatenate(arrays, axis)
+
     def drop(self, node: Node) -> None:
         """Forget a value that nothing reads any more."""
         super().drop(node)
         self.covs = {pair: cov for pair, cov in self.covs.items() if node not in pair}
         self.rounding.pop(node, None)
+
+
+def _cuts(nodes: list[Node]) -> list[slice]:
+    """Where each node's elements are among those of all."""
+    cuts = [sum(node.size for node in nodes[:k]) for k in range(len(nodes) + 1)]
+    return [slice(*cut) for cut in zip(cuts, cuts[1:], strict=False)]
 
 
 def _activates(step: Step) -> bool:

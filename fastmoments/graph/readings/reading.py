@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from fastmoments.frameworks import Words
-from fastmoments.graph.nodes import Activation, Affine, Graph, Node, Sum
+from fastmoments.graph.nodes import Activation, Affine, Graph, Joint, Node, Sum
 from fastmoments.graph.order import Step, with_kept
 
 Array = Any  # of the library whose words a reading was given
@@ -35,6 +35,8 @@ class Reading:
             self.sum(step[0], rule)
         elif isinstance(rule, Activation):
             self.activations(step)
+        elif isinstance(rule, Joint):
+            self.joints(step)
 
     def affine(self, node: Node, rule: Affine) -> None:
         """Add an affine map."""
@@ -46,6 +48,10 @@ class Reading:
 
     def activations(self, step: Step) -> None:
         """Add activations that do not depend on each other."""
+        raise NotImplementedError
+
+    def joints(self, step: Step) -> None:
+        """Add functions of several values, or of all elements of one, that do not depend on each other."""
         raise NotImplementedError
 
     def drop(self, node: Node) -> None:

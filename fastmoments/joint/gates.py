@@ -1,0 +1,91 @@
+"""Gates X * g(Y), as in gated linear units: exact for Gaussian values, for any activation g."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastmoments.frameworks import Words
+from fastmoments.frameworks.products import finite, within_sds
+from fastmoments.joint.values import Array, Covs, ValueMoments
+from fastmoments.moments import _elementwise, cov_partials, gain, marginals, moments
+
+
+def curvature(a, mu, var):
+    return 2.0 * _elementwise(a, "mean_dvar", {"mu": mu, "var": var}, None, True, None, None)
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """X_i g(Y_k), k = at[i], by Stein's lemma twice.
+
+    With a = E X, p = Cov(X_i, Y_i), m, g and k the means of g, g' and g'', K, K10, K20 = Cov(g, g), Cov(g', g),
+    Cov(g'', g), K11 = E g' g', S = Cov(X_i, X_j), u = Cov(X_i, Y_j) and w = Cov(Y_i, X_j):
+
+        mean = a m + p g,    E Df = [diag m, diag(a g + p k)]
+        cov  = a_i a_j K + S (K + m_i m_j) + p_i p_j (K11 - g_i g_j) + u w K11 + H + H^T
+        H    = (p_i a_j + a_i w) K10 + p_i w (K20 + k_i m_j) + a_i w g_i m_j
+
+    An element of Y that gates many of X is computed once.
+    """
+
+    activation: Any
+    at: Any  # integers (n,)
+    closure = ""
+
+    @property
+    def name(self) -> str:
+        """The kind."""
+        activation = self.activation
+        return f"gate {activation if isinstance(activation, str) else type(activation).__name__}"
+
+    def moments(self, words: Words[Any], means: Sequence[Array], cov: Covs) -> ValueMoments:
+        """Compute the moments."""
+        xp, (a, b), yy = words.xp, means, cov(1, 1)
+        var = xp.einsum("bii->bi", yy)
+        m, k_00 = moments(self.activation, b, yy)
+        g, k = self._slopes(xp, b, var)
+        possible = within_sds(xp, yy, var, var, 0.0 * var.sum(-1))
+        partials = cov_partials(self.activation, b[:, :, None], b[:, None], var[:, :, None], var[:, None], possible)
+        k_10, k_20, k_11 = (self._pairs(x) for x in (partials.d_mu_1, 2.0 * partials.d_var_1, partials.d_cov_12))
+        k_00 = self._pairs(k_00)
+        m, g, k = (self._spread(x) for x in (m, g, k))
+        u = self._spread(cov(0, 1))
+        p, w = xp.einsum("bii->bi", u), u.mT
+
+        def rows(x: Array) -> Array:
+            return x[:, :, None]
+
+        own = rows(a) * a[:, None] * k_00 + cov(0, 0) * (k_00 + rows(m) * m[:, None])
+        own = own + rows(p) * p[:, None] * (k_11 - rows(g) * g[:, None]) + u * w * k_11
+        half = (rows(p) * a[:, None] + rows(a) * w) * k_10
+        half = half + w * (rows(p) * (k_20 + rows(k) * m[:, None]) + rows(a * g) * m[:, None])
+        along_y = a * g + p * k
+        slopes = (lambda given: given * m[:, None], lambda given: self._spread(given) * along_y[:, None])
+        return ValueMoments(a * m + p * g, own + half + half.mT, slopes)
+
+    def marginals(
+        self, words: Words[Any], means: Sequence[Array], variances: Sequence[Array]
+    ) -> tuple[Array, Array]:
+        """Compute mean and variance where X_i and Y_i are independent."""
+        (a, b), (var_x, var_y) = means, variances
+        m, var = (self._spread(x) for x in marginals(self.activation, b, var_y))
+        return a * m, a * a * var + var_x * (var + m * m)
+
+    def _slopes(self, xp: Any, mu: Array, var: Array) -> tuple[Array, Array]:
+        """E g' and E g'', 0 in the place of infinity, which an input without variance has on a kink."""
+        return finite(xp, gain(self.activation, mu, var)), finite(xp, curvature(self.activation, mu, var))
+
+    def _spread(self, x: Array) -> Array:
+        """Elements along the last axis for every element of X."""
+        return x if self._is_whole(x.shape[-1]) else x[..., self.at]
+
+    def _pairs(self, x: Array) -> Array:
+        """Rows and columns (batch, ., .) for every pair of elements of X."""
+        return x if self._is_whole(x.shape[-1]) else x[:, self.at][..., self.at]
+
+    def _is_whole(self, n: int) -> bool:
+        return n == len(self.at) and bool((np.asarray(self.at) == np.arange(n)).all())

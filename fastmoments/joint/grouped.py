@@ -1,0 +1,92 @@
+"""One function of many groups of a value's elements: windows of a maximum, rows of a softmax, tokens of a norm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastmoments.frameworks import Words
+from fastmoments.joint.groups import GroupFunction
+from fastmoments.joint.values import Array, Covs, ValueMoments
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """f of the elements `read` (groups, n) of a value, whose results are the elements `written` (groups, k).
+
+    Within a group moments are those of f. Covariances between groups v and w, of slopes J and curvatures H, are
+
+        J_v C_vw J_w^T + 1/2 <H_v, C_vw H_w C_vw^T>
+
+    (Mehler), to first order where f has no curvature. A group may read an element twice.
+    """
+
+    function: GroupFunction
+    read: Any
+    written: Any
+
+    @property
+    def name(self) -> str:
+        """The kind."""
+        return self.function.name
+
+    @property
+    def closure(self) -> str:
+        """What is approximated for Gaussian values."""
+        between = f"covariances between {len(self.read)} groups by slopes" if len(self.read) > 1 else ""
+        return "; ".join(filter(None, [self.function.closure, between]))
+
+    def moments(self, words: Words[Any], means: Sequence[Array], cov: Covs) -> ValueMoments:
+        """Compute the moments."""
+        (mu,), full, read = means, cov(0, 0), np.asarray(self.read)
+        found = self.function.moments(words, mu[:, read], full[:, read[:, :, None], read[:, None]])
+
+        def along(rows: Array) -> Array:
+            by_group = words.xp.einsum("brgn,bgkn->brgk", rows[..., read], found.slope)
+            return by_group.reshape(*rows.shape[:2], -1)
+
+        between = along(along(full).mT) if len(read) > 1 else None
+        if between is not None and found.curvature is not None:
+            between = between + self._bent(words.xp, full, found.curvature)
+        order = self._order()
+        mean = found.mean.reshape(len(mu), -1)[:, order]
+        return ValueMoments(
+            mean,
+            _with_own(words, between, found.cov)[:, order][..., order],
+            (lambda rows: along(rows)[..., order],),
+        )
+
+    def marginals(
+        self, words: Words[Any], means: Sequence[Array], variances: Sequence[Array]
+    ) -> tuple[Array, Array]:
+        """Compute mean and variance, for elements without correlations."""
+        read, order = np.asarray(self.read), self._order()
+        mean, var = self.function.marginals(words, means[0][:, read], variances[0][:, read])
+        return mean.reshape(len(mean), -1)[:, order], var.reshape(len(var), -1)[:, order]
+
+    def _bent(self, xp: Any, full: Array, curvature: Array) -> Array:
+        """Compute 1/2 <H_v, C_vw H_w C_vw^T> of all results, group by group."""
+        read = np.asarray(self.read)
+        shape, size = (len(full), *read.shape, *read.shape), curvature.shape[1] * curvature.shape[2]
+        block = full[:, read.reshape(-1, 1), read.reshape(-1)].reshape(shape)
+        carried = xp.einsum("bgihl,bhvkl->bgihvk", block, curvature)
+        bent = xp.einsum("bguij,bgihvk,bgjhk->bguhv", curvature, carried, block)
+        return 0.5 * bent.reshape(len(full), size, size)
+
+    def _order(self) -> Any:
+        """Return where every element of the result is among those of the groups."""
+        order = np.argsort(np.asarray(self.written).ravel())
+        return slice(None) if (order == np.arange(len(order))).all() else order
+
+
+def _with_own(words: Words[Any], between: Array | None, own: Array) -> Array:
+    """Put the groups' own covariances (batch, groups, k, k) in the place of what is between their elements."""
+    batch, groups, k, _ = own.shape
+    if between is None:
+        return own.reshape(batch, k, k)
+    same = words.eye(groups, own)[:, None, :, None] > 0.0
+    full = words.xp.where(same, own[:, :, :, None], between.reshape(batch, groups, k, groups, k))
+    return full.reshape(batch, groups * k, groups * k)
