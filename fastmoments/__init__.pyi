@@ -23,8 +23,15 @@ from fastmoments.layers import affine_moments as affine_moments
 from fastmoments.layers import bayes_linear_marginals as bayes_linear_marginals
 from fastmoments.layers import bayes_linear_moments as bayes_linear_moments
 from fastmoments.layers import residual_moments as residual_moments
+from fastmoments.moments import cov as cov
+from fastmoments.moments import cov_partials as cov_partials
+from fastmoments.moments import curvature as curvature
+from fastmoments.moments import gain as gain
 from fastmoments.moments import marginals as marginals
+from fastmoments.moments import mean as mean
 from fastmoments.moments import moments as moments
+from fastmoments.moments import moments_vjp as moments_vjp
+from fastmoments.moments import var as var
 from fastmoments.normal import bivariate_normal_cdf as bivariate_normal_cdf
 from fastmoments.normal import bivariate_normal_cdf_partials as bivariate_normal_cdf_partials
 from fastmoments.normal import log_bivariate_normal_cdf as log_bivariate_normal_cdf

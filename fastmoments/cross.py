@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -10,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments.composed.base import Composed
 from fastmoments.cross_series import series_cov, told
 from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.frameworks import Framework, framework_of, numpy, shapes
+from fastmoments.frameworks.products import possible_cov
 from fastmoments.kinks import pieces_cov
 from fastmoments.moments import cov, gain, mean
 from fastmoments.parameters import of_neurons
@@ -23,6 +24,8 @@ from fastmoments.waves import bumps_wave_cov, sin_cos_cov
 from fastmoments_kernels.catalogue import Gaussian, row_of
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.kinds import slack_of
+
+Function = str | Custom | Composed
 
 
 def cross_cov(
@@ -38,7 +41,8 @@ def cross_cov(
 
     Parameters
     ----------
-    f, g : objects such as ReLU(), classes, names, or Custom functions. Their parameters broadcast with the arrays.
+    f, g : objects such as ReLU() or HardTanh(), classes, names, or Custom functions. Their parameters broadcast
+        with the arrays.
     mu_1, mu_2, var_1, var_2, cov_12 : arrays that broadcast, the pair's means, variances and covariance.
 
     Returns
@@ -112,19 +116,20 @@ def _call(f: Any, g: Any, moments: Named, placed: Callable[[str, Any], Any]) -> 
     return _computed(plan, f_name, g_name, arrays)
 
 
-def _on_blocks(plan: Plan, f: str | Custom, g: str | Custom, names: tuple[str, ...], *blocks: Any) -> Any:
+def _on_blocks(plan: Plan, f: Function, g: Function, names: tuple[str, ...], *blocks: Any) -> Any:
     """Compute a block of a Dask array."""
     return _computed(plan._replace(framework="numpy"), f, g, dict(zip(names, blocks, strict=True)))
 
 
-def _computed(plan: Plan, f: str | Custom, g: str | Custom, arrays: Named) -> Any:
+def _computed(plan: Plan, f: Function, g: Function, arrays: Named) -> Any:
     """Compute the covariance in the dtype of the plan's result."""
     framework = framework_of(plan)
     for name in ("var_1", "var_2"):
         framework.check_variances(name, arrays[name])
     slack = slack_of(2, float(framework.xp.finfo(arrays["cov_12"].dtype).eps))
     with framework.arithmetic(plan), _quiet(plan):
-        arrays = arrays | {"cov_12": _possible(framework.xp, arrays, slack)}
+        possible = possible_cov(framework.xp, arrays["var_1"], arrays["var_2"], arrays["cov_12"], slack)
+        arrays = arrays | {"cov_12": possible}
         one, two = _sides(framework, f, g, arrays)
         value = _closed(one, two, arrays["cov_12"])
         if value is None:
@@ -132,7 +137,7 @@ def _computed(plan: Plan, f: str | Custom, g: str | Custom, arrays: Named) -> An
     return framework.result(plan, value)
 
 
-def _to_a_tolerance(plan: Plan, f: str | Custom, g: str | Custom, arrays: Named, slack: float) -> Any:
+def _to_a_tolerance(plan: Plan, f: Function, g: Function, arrays: Named, slack: float) -> Any:
     """Compute the covariance by the series, or by means where arrays may be traced."""
     framework = framework_of(plan)
     known = framework.values(plan, arrays)
@@ -153,23 +158,10 @@ def _quiet(plan: Plan) -> AbstractContextManager[Any]:
     return np.errstate(all="ignore") if plan.framework == "numpy" else nullcontext()
 
 
-def _possible(xp: Any, arrays: Named, slack: float) -> Any:
-    """Return cov_12, nan where no Gaussian pair has it, and 0 beside a variance of 0.
-
-    The pieces' noise and the waves' formulas would hide it.
-    """
-    var_1, var_2, cov_12 = arrays["var_1"], arrays["var_2"], arrays["cov_12"]
-    cov_12 = xp.where((var_1 > 0.0) & (var_2 > 0.0) | (cov_12 == 0.0), cov_12, xp.zeros_like(cov_12))
-    # not by cov_12^2, which may overflow
-    limit = math.sqrt(1.0 + slack) * xp.sqrt(xp.abs(var_1)) * xp.sqrt(xp.abs(var_2))
-    possible = (var_1 >= 0.0) & (var_2 >= 0.0) & (xp.abs(cov_12) <= limit)
-    return xp.where(possible, cov_12, math.nan)
-
-
-def _sides(library: Framework[Any], f: str | Custom, g: str | Custom, arrays: Named) -> tuple[Side, Side]:
+def _sides(library: Framework[Any], f: Function, g: Function, arrays: Named) -> tuple[Side, Side]:
     """Return the two functions with the moments of their inputs."""
 
-    def side(name: str | Custom, prefix: str, index: str) -> Side:
+    def side(name: Function, prefix: str, index: str) -> Side:
         own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
         # given its input a Bernoulli neuron is independent of others: they see its mean alone
         seen = "probit" if name == "bernoulli_probit" else name
@@ -185,6 +177,9 @@ def _closed(one: Side, two: Side, cov_12: Any) -> Any:
     if one.has_pieces and two.has_pieces:
         return pieces_cov(one, two, cov_12)
     for a, b in ((one, two), (two, one)):
+        beside = a.name.cov_beside(a, b, cov_12) if isinstance(a.name, Composed) else None
+        if beside is not None:
+            return beside
         if (a.name, b.name) == WAVES:
             return sin_cos_cov(a, b, cov_12)
         if b.name in WAVES and a.has_pieces and not pieces_of(a).kinks:
@@ -215,7 +210,7 @@ def _tilted(one: Side, two: Side, cov_12: Any) -> Any:
 
 def _pair(one: Side, two: Side) -> Any:
     """Return the activation of two neurons, each with its own parameters."""
-    if isinstance(one.name, Custom):
+    if not isinstance(one.name, str):
         return one.name
     p, q = one.of_neuron, two.of_neuron
     return row_of(one.name).activation(**{name: (p[name], q[name]) for name in p})

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmoments.composed.base import Composed
 from fastmoments.pieces import Side, pieces_of
 from fastmoments_kernels.custom import Custom, ToleranceError
 from fastmoments_kernels.custom.hermite import neurons_of
@@ -46,7 +47,7 @@ class Coefficients(NamedTuple):
 def series_cov(one: Side, two: Side, cov_12: Array, slack: float) -> Array:
     """Compute the covariance; raise ToleranceError where the bound on what is left out exceeds the tolerance."""
     rho = rho_of(one.var, two.var, cov_12, slack)
-    tol = max(side.name.tol if isinstance(side.name, Custom) else Custom.tol for side in (one, two))
+    tol = max(Custom.tol if isinstance(side.name, str) else side.name.tol or Custom.tol for side in (one, two))
     share = np.zeros(())
     for terms in TERMS:
         b_1, b_2 = _coefficients(one, terms), _coefficients(two, terms)
@@ -63,6 +64,8 @@ def series_cov(one: Side, two: Side, cov_12: Array, slack: float) -> Array:
 
 def told(side: Side) -> str:
     """Name the function."""
+    if isinstance(side.name, Composed):
+        return side.name.name
     return side.name if isinstance(side.name, str) else "a Custom function"
 
 
@@ -81,6 +84,9 @@ def _coefficients(side: Side, terms: int) -> Coefficients:
     if isinstance(side.name, Custom):
         neurons = neurons_of(side.name, mu.ravel(), var.ravel(), terms)
         found, spread = neurons.b.reshape(terms, *mu.shape), neurons.var.reshape(mu.shape)
+    elif isinstance(side.name, Composed):
+        found, spread = side.name.coefficients(mu.ravel(), var.ravel(), terms)
+        found, spread = found.reshape(terms, *mu.shape), spread.reshape(mu.shape)
     else:
         found = _closed(side, mu, var, tuple(parameters), terms)
         spread = on_numpy.elementwise(side.name, "var")(mu, var, *parameters)

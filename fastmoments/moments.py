@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-from fastmoments.dispatch import Named, plan_of
+from fastmoments.composed import calls
+from fastmoments.composed.base import Composed
+from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.frameworks import framework_of
 from fastmoments.frameworks.options import of_ufunc
 from fastmoments.parameters import by_name, of_neurons, of_pairs
@@ -63,7 +65,7 @@ def moments(
     name, parameters = of_neurons(activation)
     inputs = {"mu": mu, "cov": cov}
     plan = plan_of(inputs | parameters, precision)
-    result: Moments[T] = framework_of(plan).moments(plan, name, inputs, parameters, out, check)
+    result: Moments[T] = _module_of(plan, name).moments(plan, name, inputs, parameters, out, check)
     return result
 
 
@@ -137,11 +139,12 @@ def moments_vjp(
     name, parameters = of_neurons(activation)
     inputs, bars = {"mu": mu, "cov": cov}, {"mean_bar": mean_bar, "cov_bar": cov_bar}
     plan = plan_of(inputs | bars | parameters, precision)
-    framework = framework_of(plan)
-    mu_bar, cov_in_bar, *others = framework.moments_vjp(plan, name, inputs, bars, parameters, return_parameters)
+    mu_bar, cov_in_bar, *others = _module_of(plan, name).moments_vjp(
+        plan, name, inputs, bars, parameters, return_parameters
+    )
     if not return_parameters:
         return MomentsVjp(mu_bar, cov_in_bar)
-    found = by_name(dict(zip(parameters, others, strict=True)), framework.xp.stack)
+    found = by_name(dict(zip(parameters, others, strict=True)), framework_of(plan).xp.stack)
     return MomentsVjpParameters(mu_bar, cov_in_bar, found)
 
 
@@ -245,6 +248,48 @@ def gain(
     return result
 
 
+def curvature(
+    activation: Any,
+    mu: Operand[T],
+    var: Operand[T],
+    *,
+    precision: str | None = None,
+) -> T:
+    """E f''(X) for X ~ N(mu, var), element by element: 2 d E f(X) / d var (Price).
+
+    A kink counts with its change of slope c times the density at it, c phi((kink - mu) / sd) / sd, and a jump with
+    its height times minus the density's derivative.
+
+    Parameters
+    ----------
+    activation : an object such as ReLU(), or its name.
+    mu, var : arrays that broadcast, the mean and the variance (not the standard deviation) of X.
+    precision : "float32" or "float64" to compute in that type; default the inputs' own.
+
+    Returns
+    -------
+    array
+        In the broadcast shape, in the inputs' library and dtype. At zero variance f''(mu); on a kink infinite.
+
+    Raises
+    ------
+    TypeError : libraries, devices or dtypes that are mixed, dtypes that are not real.
+    ValueError : shapes that do not broadcast, a negative variance (Dask: when computed; JAX, GPUs: nan).
+
+    Notes
+    -----
+    Accuracy is that of `marginals`. To second order in cov_12, Cov(f(X_1), g(X_2)) is gain_1 gain_2 cov_12 +
+    curvature_1 curvature_2 cov_12^2 / 2 (Mehler).
+
+    References
+    ----------
+    Price, "A useful theorem for nonlinear devices having Gaussian inputs", 1958.
+    """
+    half: Any = _elementwise(activation, "mean_dvar", {"mu": mu, "var": var}, None, True, None, precision)
+    result: T = 2.0 * half
+    return result
+
+
 def cov(
     activation: Any,
     mu_1: Operand[T],
@@ -327,4 +372,9 @@ def _elementwise(
     row_name, parameters = (of_pairs if name.startswith("cov") else of_neurons)(activation)
     arguments = arguments | parameters
     plan = plan_of(arguments, precision)
-    return framework_of(plan).elementwise(plan, row_name, name, arguments, of_ufunc(out, where, dtype))
+    return _module_of(plan, row_name).elementwise(plan, row_name, name, arguments, of_ufunc(out, where, dtype))
+
+
+def _module_of(plan: Plan, activation: Any) -> Any:
+    """Return what computes an activation: the framework's module, or that of composed activations."""
+    return calls if isinstance(activation, Composed) else framework_of(plan)

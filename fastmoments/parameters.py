@@ -5,19 +5,20 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments.composed.base import Composed
 from fastmoments.signatures import A
 from fastmoments_kernels.catalogue import parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom
 
 
-def of_neurons(activation: Any) -> tuple[str | Custom, dict[str, Any]]:
+def of_neurons(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:
     """Return the activation's name and its parameters by name; a mixture's have a name per component, `taus[0]` ...
 
-    For an activation without a closed form, return a Custom object instead of a name, and no parameters.
+    For a Custom function or a composed activation, return the object instead of a name, and no parameters.
     """
-    custom = _without_closed_form(activation)
-    if custom is not None:
-        return custom, {}
+    whole = _whole(activation)
+    if whole is not None:
+        return whole, {}
     row = row_of(activation)
     values = parameters_of(activation)
     if not row.components:
@@ -29,11 +30,11 @@ def of_neurons(activation: Any) -> tuple[str | Custom, dict[str, Any]]:
     return row.name, found
 
 
-def of_pairs(activation: Any) -> tuple[str | Custom, dict[str, Any]]:
+def of_pairs(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:
     """Return the name and parameters for a pair of neurons: `tau_1`, `tau_2`, which differ if `tau` is a tuple."""
-    custom = _without_closed_form(activation)
-    if custom is not None:
-        return custom, {}
+    whole = _whole(activation)
+    if whole is not None:
+        return whole, {}
     row = row_of(activation)
     values = parameters_of(activation)
     pairs = {name: _pair(name, value, name in row.components) for name, value in values.items()}
@@ -58,10 +59,11 @@ def by_name(entries: dict[str, A], stack: Callable[..., A]) -> dict[str, A]:
     return {name: stack(arrays, -1) if are_components else arrays[0] for name, arrays in found.items()}
 
 
-def _without_closed_form(activation: Any) -> Custom | None:
+def _whole(activation: Any) -> Custom | Composed | None:
+    """Return an activation that the kernels do not take apart into a name and arrays."""
     if isinstance(activation, str):
         return READY.get(activation)
-    return activation if isinstance(activation, Custom) else None
+    return activation if isinstance(activation, Custom | Composed) else None
 
 
 def _pair(name: str, value: Any, is_component: bool) -> tuple[Any, Any]:

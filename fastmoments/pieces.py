@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from fastmoments.composed.base import Composed
 from fastmoments.dispatch import Named
 from fastmoments.frameworks import Framework
 from fastmoments.parameters import by_name
@@ -23,7 +24,7 @@ class Side(NamedTuple):
     """
 
     library: Framework[Any]
-    name: str | Custom
+    name: str | Custom | Composed
     parameters: Named
     mu: Any
     var: Any
@@ -41,11 +42,13 @@ class Side(NamedTuple):
     @property
     def activation(self) -> Any:
         """The activation object."""
-        return self.name if isinstance(self.name, Custom) else row_of(self.name).activation(**self.of_neuron)
+        return row_of(self.name).activation(**self.of_neuron) if isinstance(self.name, str) else self.name
 
     @property
     def has_pieces(self) -> bool:
         """Whether the function is a sum of a line, kinks and bumps."""
+        if isinstance(self.name, Composed):
+            return self.name.pieces(self) is not None
         return isinstance(self.name, str) and self.name not in WAVES
 
 
@@ -91,6 +94,9 @@ def pieces_of(side: Side) -> Pieces:
     is straight, nothing is subtracted.
     """
     xp, p = side.xp, side.parameters
+    if isinstance(side.name, Composed):
+        found: Pieces = side.name.pieces(side)
+        return found
     match side.name:
         case "relu":
             return Pieces(None, (Kink(2),), ())

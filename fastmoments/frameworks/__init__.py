@@ -79,6 +79,12 @@ class Framework(Protocol[A]):
     def check_variances(self, name: str, var: A, what: str = "it") -> None:
         """Raise for a negative variance, if values can be read without waiting for a device."""
 
+    def check_covariance(self, cov: A) -> None:
+        """Raise, with the worst pair, unless cov is symmetric and positive semidefinite, or if it has no values."""
+
+    def may_be_covariance(self, matrix: A) -> bool:
+        """Whether a matrix looks like a covariance, by its values where they can be read."""
+
     def symmetric(self, cov: A) -> A:
         """Return the symmetric matrix of cov's upper triangle."""
 

@@ -36,7 +36,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     options.refuse("Dask arrays", **given)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
-    shapes.doubt(activation, arrays, lambda var: True)
+    shapes.doubt(activation, arrays, may_be_covariance)
     call = partial(blocks.elementwise, plan, activation, name, tuple(arrays))
     return by_blocks(plan, call, arrays, outputs_of(name, len(arrays)))
 
@@ -52,9 +52,9 @@ def by_blocks(plan: Plan, call: Callable[..., Any], arrays: dict[str, Array], ou
 def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments[Array]:
     """Compute the mean and covariance of f(X); blocks below the diagonal are transposes of those above it."""
     options.refuse("Dask arrays", out=out)
-    if check:
-        raise TypeError("check: the values of Dask arrays are not looked at beforehand; leave check out")
     given = _Given(plan, inputs, parameters)
+    if check:
+        check_covariance(given.cov)
     function = blocks.OfBlocks(plan, activation, given.mu.shape[-1])
     name = f"moments-{tokenize(function, *given.arrays)}"
     tasks = {
@@ -218,6 +218,16 @@ with_skip = products.plus_skip
 
 def linear_kernel(plan: Plan, activation: Any, arguments: Named, parameters: Named) -> None:
     """Return None: there is no such kernel, layers are Dask's matrix products."""
+
+
+def may_be_covariance(matrix: Array) -> bool:
+    """Return True: there are no values that could tell."""
+    return True
+
+
+def check_covariance(cov: Array) -> None:
+    """Raise: there are no values before the result is computed."""
+    raise TypeError("check: the values of Dask arrays are not looked at beforehand; leave check out")
 
 
 def check_variances(name: str, var: Array, what: str = "it") -> None:

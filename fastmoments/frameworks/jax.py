@@ -23,7 +23,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     options.refuse("JAX arrays", **given)
     arrays = to_arrays(plan, arguments)
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
-    shapes.doubt(activation, arrays, _may_be_covariance)
+    shapes.doubt(activation, arrays, may_be_covariance)
     function = xla.normal(name) if activation is None else xla.elementwise(activation, name)
     return result(plan, function(*arrays.values()))
 
@@ -33,7 +33,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     options.refuse("JAX arrays", out=out)
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
-        _check_covariance(cov)
+        check_covariance(cov)
     per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, jnp.broadcast_to)
     return Moments(*result(plan, xla.moments(activation, mu, cov, *per_neuron)))
 
@@ -50,7 +50,7 @@ def moments_vjp(
     return tuple(result(plan, found if along_parameters else found[:2]))
 
 
-def _may_be_covariance(matrix: Array) -> bool:
+def may_be_covariance(matrix: Array) -> bool:
     """Whether a matrix is symmetric and has entries that differ; False for a tracer, which has no values."""
     if isinstance(matrix, jax.core.Tracer):
         return False
@@ -143,7 +143,8 @@ def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
     return jnp.broadcast_to(mu, (*batch, n)), jnp.broadcast_to(cov, (*batch, n, n))
 
 
-def _check_covariance(cov: Array) -> None:
+def check_covariance(cov: Array) -> None:
+    """Raise, with the worst pair, unless cov is symmetric and positive semidefinite, or if it has no values."""
     if isinstance(cov, jax.core.Tracer):
         raise TypeError("check: values cannot be looked at under jit, grad or vmap")
     numpy.check_covariance(np.asarray(cov))

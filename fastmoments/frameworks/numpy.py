@@ -19,6 +19,7 @@ from fastmoments_kernels.kinds import slack_of
 
 Array = NDArray[Any]
 xp = np
+may_be_covariance = products.looks_like_covariance
 
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
@@ -27,7 +28,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     arrays = {key: as_array(value, plan.compute) for key, value in arguments.items()}
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
     # before variances are checked: a covariance matrix may have negative entries
-    shapes.doubt(activation, arrays, products.looks_like_covariance)
+    shapes.doubt(activation, arrays, may_be_covariance)
     for argument, array in arrays.items():
         if argument.startswith("var"):
             check_variances(argument, array)
@@ -65,7 +66,7 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
     if check:
         check_covariance(cov)
     per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded) if parameters else ()
-    mean_out, cov_out = _outputs(plan, out, mu.shape, cov.shape)
+    mean_out, cov_out = outputs(plan, out, mu.shape, cov.shape)
     mean, full = mean_out, cov_out
     if out is not None or plan.result != plan.compute:
         mean = _writable(mean_out, plan.compute, mu, (cov, *per_neuron))
@@ -252,7 +253,7 @@ def _raise_at_worst(excess: Array, message: str, cov: Array) -> None:
         raise ValueError(f"{message}, worst at {index}: {cov[index]}")
 
 
-def _outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple[int, ...]) -> tuple[Array, Array]:
+def outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple[int, ...]) -> tuple[Array, Array]:
     """Return the arrays for mean and covariance: those of `out`, else new ones."""
     if out is None:
         return np.empty(mean_shape, plan.result), np.empty(cov_shape, plan.result)

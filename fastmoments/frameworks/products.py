@@ -4,6 +4,7 @@ Functions of a Buffer write into it, panel of rows by panel, so that their tempo
 NumPy's arrays, and tensors on the CPU that autograd does not track. Functions of an Array write nowhere.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -98,6 +99,18 @@ def without_rounding(xp: Any, spread: A, rounding: A) -> A:
     """
     sd, excess = _deviations(xp, spread)
     return _mended(xp, spread, _outer(sd, sd), excess, rounding)
+
+
+def possible_cov(xp: Any, var_1: Any, var_2: Any, cov_12: Any, slack: float) -> Any:
+    """Return cov_12, nan where no Gaussian pair has it, and 0 beside a variance of 0.
+
+    Formulas that add noise to variances, or that do not divide by them, would hide it.
+    """
+    cov_12 = xp.where((var_1 > 0.0) & (var_2 > 0.0) | (cov_12 == 0.0), cov_12, xp.zeros_like(cov_12))
+    # not by cov_12^2, which may overflow
+    limit = math.sqrt(1.0 + slack) * xp.sqrt(xp.abs(var_1)) * xp.sqrt(xp.abs(var_2))
+    possible = (var_1 >= 0.0) & (var_2 >= 0.0) & (xp.abs(cov_12) <= limit)
+    return xp.where(possible, cov_12, math.nan)
 
 
 def within_sds(xp: Any, block: A, var_1: A, var_2: A, rounding: Any) -> A:

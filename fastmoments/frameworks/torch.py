@@ -48,7 +48,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
         return _tensors(plan, found) if isinstance(found, tuple) else _tensor(plan, found)
     tensors = to_arrays(plan, arguments)
     shape = shapes.broadcast({argument: tensor.shape for argument, tensor in tensors.items()})
-    shapes.doubt(activation, tensors, _may_be_covariance)
+    shapes.doubt(activation, tensors, may_be_covariance)
     for argument, tensor in tensors.items():
         if argument.startswith("var"):
             check_variances(argument, tensor)
@@ -57,7 +57,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     return values if len(values) > 1 else values[0]
 
 
-def _may_be_covariance(matrix: Tensor) -> bool:
+def may_be_covariance(matrix: Tensor) -> bool:
     """Whether a matrix looks like a covariance; True on other devices, where reading values takes long."""
     if torch.compiler.is_compiling() or is_transformed():
         return False
@@ -90,7 +90,7 @@ def moments(
         return Moments(*_tensors(plan, numpy.moments(_computed(plan), activation, *given, None, check)))
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
-        _check_covariance(cov)
+        check_covariance(cov)
     functions = torch_rules.moments, torch_kernels.moments, torch_ops.moments
     per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded)
     found = _on_matrices(functions, activation, (mu, cov), per_neuron)
@@ -233,7 +233,8 @@ def check_variances(name: str, var: Tensor, what: str = "it") -> None:
         numpy.check_variances(name, var.numpy(force=True), what)
 
 
-def _check_covariance(cov: Tensor) -> None:
+def check_covariance(cov: Tensor) -> None:
+    """Raise, with the worst pair, unless cov is symmetric and positive semidefinite, or if it has no values."""
     if torch.compiler.is_compiling() or is_transformed():
         raise TypeError("check: values cannot be looked at under torch.compile or torch.func")
     numpy.check_covariance(cov.numpy(force=True))
