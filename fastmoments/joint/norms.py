@@ -1,0 +1,279 @@
+"""RMSNorm and LayerNorm of a Gaussian group; GroupNorm and InstanceNorm are the same functions of other groups.
+
+Y = X / sqrt Q, Q = |X|^2 / n + eps, of X less its own mean for LayerNorm. Exact: see docs/mathematics/layers.md.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from fastmoments.frameworks import Words
+from fastmoments.frameworks.products import root
+from fastmoments.joint.groups import GroupMoments
+from fastmoments.joint.laplace import Nodes, beyond, log_gap, nodes, quadrature_error
+
+Array = Any  # of the library whose words are given
+
+
+class Norm:
+    """x / sqrt(mean(x^2) + eps) of a group x; `centred` takes the group's mean from x first.
+
+    Weights and biases behind it are an affine map.
+    """
+
+    exact = True
+    closure = ""
+
+    def __init__(self, eps: float, centred: bool) -> None:
+        if not eps >= 0.0:
+            raise ValueError(f"eps: expected a number >= 0, got {eps}")
+        self.name = "layer norm" if centred else "rms norm"
+        self.eps = float(eps)
+        self.centred = centred
+
+    def moments(self, words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
+        """Compute the moments for mu (..., n) and cov (..., n, n), in the eigenbasis of cov.
+
+        Errors, over the standard deviations of Y, are 1e-12 in float64 where variances are of one size; the basis
+        adds eps sqrt(max var / var_i). A feature that carries nearly all of Q has a standard deviation that Q
+        takes away: its errors are over that of X_i / sqrt E Q. With eps = 0 and where X may be 0, E Df(X) has no
+        limit along directions without variance: `slope` is finite there, of no meaning, and slope @ cov is right.
+
+        Second derivatives along cov are refused.
+        """
+        xp, n, eps = words.xp, mu.shape[-1], float(words.xp.finfo(mu.dtype).eps)
+        if self.centred:
+            mu, rows = _centred(mu), cov.mean(-1)
+            cov = cov - (rows[..., :, None] + rows[..., None, :] - rows.mean(-1)[..., None, None])
+        unit = _unit(words, mu, xp.einsum("...ii->...i", cov), self.eps)
+        basis = _basis(words, cov * unit[..., None] * unit[..., None], self.centred)
+        m = ((mu * unit)[..., None, :] @ basis.vectors)[..., 0, :]
+        found = _moments(words, m, basis.values, basis.rest, n * self.eps * unit * unit)
+        mean = (basis.vectors @ found.mean[..., None])[..., 0]
+        turned = n * (basis.vectors @ found.cov @ basis.vectors.mT)
+        slope = n**0.5 * unit[..., None] * (basis.vectors @ found.slope @ basis.vectors.mT)
+        rounding = (64 * n * eps + quadrature_error(eps)) * n * words.detached(basis.values.sum(-1))
+        return GroupMoments(n**0.5 * mean, words.covariance(turned, lambda: rounding), slope)
+
+    def marginals(self, words: Words[Any], mu: Array, var: Array) -> tuple[Array, Array]:
+        """Compute mean and variance, (..., n), for independent elements of mean mu and variance var, (..., n).
+
+        They are those of `moments`, with nothing of n^2.
+        """
+        n, mu = mu.shape[-1], _centred(mu) if self.centred else mu
+        unit = _unit(words, mu, _of_centred(var) if self.centred else var, self.eps)
+        mean, found = _marginals(words, mu * unit, var * unit * unit, n * self.eps * unit * unit, self.centred)
+        return n**0.5 * mean, n * found
+
+
+class _Basis(NamedTuple):
+    """cov = vectors (diag(values) + rest) vectors^T; `vectors` have no derivatives, `rest` is 0 and has some."""
+
+    vectors: Array
+    values: Array
+    rest: Array
+
+
+def _basis(words: Words[Any], cov: Array, centred: bool) -> _Basis:
+    """Diagonalise cov (..., n, n); if it is centred, in the n - 1 directions whose elements sum to 0.
+
+    The derivative of the eigenvectors is infinite for equal eigenvalues, which the moments do not notice. So the basis
+    stays as it is and the matrix in it moves, on and off its diagonal.
+    """
+    xp, fixed = words.xp, words.detached(cov)
+    n, eye = cov.shape[-1], words.eye(cov.shape[-1], cov)
+    finite = xp.isfinite(fixed.sum(-1).sum(-1))[..., None, None]
+    fixed = xp.where(finite, fixed, eye)
+    if centred:
+        # the direction (1, ..., 1) / sqrt n becomes that of the largest eigenvalue, which no other has
+        largest = xp.amax(xp.abs(fixed).sum(-1), -1)[..., None, None]
+        fixed = fixed + xp.where(largest > 0.0, 2.0 * largest, 1.0) / n
+    vectors = xp.linalg.eigh(fixed)[1]
+    vectors = vectors[..., :, :-1] if centred else vectors
+    turned = vectors.mT @ cov @ vectors
+    values = xp.einsum("...ii->...i", turned)
+    held = words.detached(values)
+    # what rounding makes of an eigenvalue 0, in the sizes of its own features
+    sd = root(xp, xp.einsum("...ii->...i", words.detached(cov)))
+    noise = (sd[..., None, :] @ xp.abs(vectors))[..., 0, :]
+    noise = 8 * float(xp.finfo(cov.dtype).eps) * noise * noise
+    kept = xp.where(held > noise, held, 0.0 * held)
+    rest = (turned - words.detached(turned)) * (1.0 - words.eye(vectors.shape[-1], cov))
+    return _Basis(vectors, kept + (values - held), _once(words, rest))
+
+
+def _once(words: Words[Any], rest: Array) -> Array:
+    """Return the array, whose second derivatives raise an error: formulas are of first order in it."""
+
+    def slope(x: Array) -> tuple[Array]:
+        return (words.with_partials(lambda y: 0.0 * y + 1.0, _refused, (x,)),)
+
+    return words.with_partials(lambda x: 1.0 * x, slope, (rest,))
+
+
+def _refused(x: Array) -> tuple[Array]:
+    raise NotImplementedError("cov: the moments of a norm have no second derivatives along a covariance")
+
+
+def _unit(words: Words[Any], mu: Array, var: Array, eps: float) -> Array:
+    """Return the factor (..., 1) that makes E |X|^2 + n eps one; X / sqrt(|X|^2 + n eps) is that of a X and a^2 eps."""
+    xp, mu, var = words.xp, words.detached(mu), words.detached(var)
+    peak = xp.amax(xp.abs(mu) + root(xp, var), -1)[..., None] + math.sqrt(eps)
+    peak = xp.where(xp.isfinite(peak), peak, math.nan)
+    peak = xp.where(peak > 0.0, peak, 1.0 + 0.0 * peak)
+    mu, var = mu / peak, var / peak / peak
+    q = (mu * mu + var).sum(-1)[..., None] + mu.shape[-1] * eps / peak / peak
+    return 1.0 / xp.sqrt(xp.where(q > 0.0, q, math.nan)) / peak  # a constant group and eps = 0: 0 / 0
+
+
+def _centred(x: Array) -> Array:
+    """Return x (..., n) less its mean."""
+    return x - x.mean(-1)[..., None]
+
+
+def _of_centred(var: Array) -> Array:
+    """Return the diagonal of P diag(var) P, P = I - 1 1^T / n."""
+    n = var.shape[-1]
+    return var * (1.0 - 2.0 / n) + var.mean(-1)[..., None] / n
+
+
+def _over(weights: Array, values: Array) -> Array:
+    """Sum values (..., T, n) with weights (..., T)."""
+    return (weights[..., None, :] @ values)[..., 0, :]
+
+
+def _second(at: Nodes, a: Array) -> Array:
+    """Weights of (Q^(-1/2) - a)^2 = int (..) exp(-t Q) dt + a^2, a^2 E Q = 1: it and its derivative are 0 at E Q."""
+    return at.w - 2.0 * a * at.half
+
+
+def _marginals(words: Words[Any], mu: Array, var: Array, eps: Array, centred: bool) -> tuple[Array, Array]:
+    """Mean and variance of X / sqrt(|X|^2 + eps), X independent; `centred` takes the mean of X first."""
+    xp, log_weight = words.xp, _log_centred_weight if centred else _log_weight
+    at = nodes(words, log_weight, mu, var, eps)
+    tilted = _tilted_centred(xp, at.t, mu, var) if centred else _tilted(xp, at.t, mu, var)
+    spread = _of_centred(var) if centred else var
+    q = eps + (mu * mu + spread).sum(-1)[..., None]
+    weight, base = xp.exp(log_weight(xp, at.t, mu, var, eps)), xp.exp(-at.t * q)
+    h = beyond(xp, tilted.gap, weight, base)
+    x, lost, a = tilted.mean, tilted.mean_1, 1.0 / xp.sqrt(q)
+    shift = _over(at.half * h, x) + _over(at.half * base, lost)
+    mixed = _over(at.half * h, tilted.var) + _over(at.half * base, tilted.var_1) + _over(at.half * weight, x * lost)
+    second = _second(at, a)
+    remain = tilted.var_2 + lost * lost + 2.0 * mu[..., None, :] * tilted.mean_2
+    square = _over(second * h, tilted.var + x * x) + _over(second * base, remain)
+    found = a * a * spread + 2.0 * a * mixed + square - shift * shift
+    return a * mu + shift, xp.where(found > 0.0, found, 0.0 * found * found)
+
+
+def _log_weight(xp: Any, t: Array, mu: Array, var: Array, eps: Array) -> Array:
+    """log E exp(-t Q), Q = |X|^2 + eps, of independent X, (..., T)."""
+    g = 2.0 * t[:, None]
+    z, mu = g * var[..., None, :], mu[..., None, :]
+    return -t * eps - 0.5 * (xp.log1p(z) + g * mu * mu / (1.0 + z)).sum(-1)
+
+
+def _log_centred_weight(xp: Any, t: Array, mu: Array, var: Array, eps: Array) -> Array:
+    """The same for X less its mean."""
+    g = 2.0 * t[:, None]
+    z, mu = g * var[..., None, :], mu[..., None, :]
+    r = 1.0 / (1.0 + z)
+    kappa = r.mean(-1)
+    middle = ((r * mu).mean(-1) / kappa)[..., None]
+    quadratic = g * r * (mu - middle) ** 2
+    return -t * eps - 0.5 * (xp.log1p(z) + quadratic).sum(-1) - 0.5 * xp.log(kappa)
+
+
+class _Tilted(NamedTuple):
+    """Mean and variance of X under the weight exp(-t Q), (..., T, n), and what they lose, without cancellation.
+
+    `mean_1` is mean - mu and `mean_2` that less its term of first order in t; `var_1` and `var_2` are the same of var.
+    `gap` (..., T) is log E exp(-t Q) + t E Q.
+    """
+
+    mean: Array
+    mean_1: Array
+    mean_2: Array
+    var: Array
+    var_1: Array
+    var_2: Array
+    gap: Array
+
+
+def _tilted(xp: Any, t: Array, mu: Array, var: Array) -> _Tilted:
+    """Tilt independent X."""
+    g = 2.0 * t[:, None]
+    mu, var = mu[..., None, :], var[..., None, :]
+    z = g * var
+    r = 1.0 / (1.0 + z)
+    zr = z * r
+    gap = 0.5 * (log_gap(xp, z, xp.log1p(z)) + g * zr * mu * mu).sum(-1)
+    return _Tilted(r * mu, -zr * mu, z * zr * mu, r * var, -zr * var, z * zr * var, gap)
+
+
+def _tilted_centred(xp: Any, t: Array, mu: Array, var: Array) -> _Tilted:
+    """Tilt X less its mean, for independent X whose means sum to 0; by Sherman and Morrison's formula."""
+    n = mu.shape[-1]
+    g = 2.0 * t[:, None]
+    mu, var = mu[..., None, :], var[..., None, :]
+    z = g * var
+    r = 1.0 / (1.0 + z)
+    zr, s = z * r, r * var
+    kappa, lost = r.mean(-1)[..., None], zr.mean(-1)[..., None]
+    middle = (r * mu).mean(-1)[..., None] / kappa
+    mean, mean_1 = _centred(r * (mu - middle)), -_centred(zr * (mu - middle))
+    mean_2 = _centred(z * zr * mu + g * s * middle)
+    among, all_, gone = _centred(s), _centred(var), _centred(zr * var)
+    share = g / (n * kappa)
+    var_ = _of_centred(s) + share * among * among
+    var_1 = _of_centred(-zr * var) + share * among * among
+    var_2 = _of_centred(z * zr * var) + share * (lost * all_ * all_ - gone * (among + all_))
+    # 1 - lost is kappa
+    joint = log_gap(xp, -lost, xp.log(kappa))[..., 0] - (z * zr).mean(-1)
+    gap = 0.5 * (log_gap(xp, z, xp.log1p(z)) + g * zr * mu * mu).sum(-1) + 0.5 * joint
+    gap = gap + (0.5 * n * g * kappa * middle * middle)[..., 0]
+    return _Tilted(mean, mean_1, mean_2, var_, var_1, var_2, gap)
+
+
+def _moments(words: Words[Any], m: Array, lam: Array, rest: Array, eps: Array) -> GroupMoments:
+    """Moments for mean m (..., n) and covariance diag(lam) + rest; of first order in rest, which is 0.
+
+    With a = (E Q)^(-1/2), W = Q^(-1/2) - a and B = E D(W X), Y = a X + W X has the covariance
+    a^2 C + a (B C + C B^T) + E W^2 X X^T - E W X (E W X)^T, where nothing large is subtracted.
+    """
+    xp = words.xp
+    at = nodes(words, _log_weight, words.detached(m), words.detached(lam), eps)
+    g = 2.0 * at.t[:, None]
+    z = g * lam[..., None, :]
+    r = 1.0 / (1.0 + z)
+    zr, rm = z * r, r * m[..., None, :]
+    pulled = rm @ rest  # (1 + g (diag(lam) + rest))^-1 m = rm - r g pulled
+    bent = g * r * pulled
+    mt = rm - bent
+    added = 0.5 * (g * g * rm * pulled).sum(-1)
+    log_weight = _log_weight(xp, at.t, m, lam, eps) + added
+    gap = 0.5 * (log_gap(xp, z, xp.log1p(z)) + g * zr * (m * m)[..., None, :]).sum(-1) + added
+    q = eps + (m * m + lam).sum(-1)[..., None]
+    a = 1.0 / xp.sqrt(q)
+    weight, base = xp.exp(log_weight), xp.exp(-at.t * q)
+    h = beyond(xp, gap, weight, base)
+    eye = words.eye(m.shape[-1], m)
+
+    b = _over(at.half * h, r) - _over(at.half * base, zr)
+    turns = (at.half * weight)[..., None] * g
+    bend = b[..., :, None] * eye - (turns * mt).mT @ mt - (turns * r).mT @ r * rest
+    shift = m * b - _over(at.half * weight, bent)
+
+    second = _second(at, a)[..., None]
+    h, base, weight = second * h[..., None], second * base[..., None], second * weight[..., None]
+    half = (base * z * zr).mT @ (r + zr)
+    both = half + half.mT + (h * r).mT @ r + (base * zr).mT @ zr
+    side = (weight * bent).mT @ rm
+    own = (h * r + base * z * zr).sum(-2) * lam
+    square = (m[..., :, None] * m[..., None, :] + rest) * both - (side + side.mT) + own[..., :, None] * eye
+
+    product = a[..., None] * (bend * lam[..., None, :] + bend @ rest)
+    cov = (a * a)[..., None] * (lam[..., :, None] * eye + rest) + product + product.mT
+    cov = cov + square - shift[..., :, None] * shift[..., None, :]
+    return GroupMoments(a * m + shift, cov, a[..., None] * eye + bend)
