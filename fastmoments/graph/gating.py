@@ -20,7 +20,7 @@ Known = Callable[[Node], tuple[Node, Function] | None]  # a node as a function o
 
 @dataclass(frozen=True)
 class Factors:
-    """A product of `value` and of a function of `root`, whose elements `at` it takes; without one a plain product."""
+    """A product of `value` and of a function of `root`, of whose elements it takes those `at`, or of both."""
 
     value: Node
     root: Node

@@ -87,7 +87,7 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class Unknown:
-    """A function of its inputs that has no rule by itself, `message` says why: a part of one that `rewrite` knows."""
+    """A function without a rule of its own, `message` says why: perhaps a part of one that `recognise` knows."""
 
     value: Map
     message: str
@@ -121,9 +121,9 @@ class Graph(NamedTuple):
 
     `rebuild` makes the model's own structure of the outputs' arrays (rows, *shape), without a batch if it is told.
     `numbers` calls a scalar function of the framework's arrays with NumPy's, `rows` a map of (rows, *shape), None
-    if its constants have no values yet, or derivatives. `custom` makes of a scalar function what `fm.Custom` takes. `xp` are the
-    functions of the library. Values of functions that differ by less than `same`, relative to the largest, are the
-    same but for rounding of the model's constants.
+    if its constants have no values yet, or derivatives. `custom` makes of a scalar function what `fm.Custom` takes.
+    `xp` are the functions of the library. Values of functions that differ by less than `same`, relative to the
+    largest, are the same but for rounding of the model's constants.
     """
 
     inputs: Sequence[Node]

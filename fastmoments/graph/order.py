@@ -1,9 +1,11 @@
-"""The order in which a graph's nodes are read: by depth; activations of one depth are one step, so are joint functions."""
+"""The order in which a graph's nodes are read: by depth; those of one depth that do not read each other in a step."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from fastmoments.graph.nodes import Activation, Graph, Joint, Node, in_order
+
+OTHER = 2  # the place of affine maps and sums behind activations and joint functions of one depth
 
 Step = list[Node]  # one node, or activations or joint functions that do not depend on each other
 
@@ -26,9 +28,6 @@ def steps_of(graph: Graph) -> list[Step]:
         else:
             steps.append([node])
     return steps
-
-
-OTHER = 2
 
 
 def _kind(node: Node) -> int:

@@ -75,7 +75,7 @@ class _Rewriting:
         return set(node.inputs)
 
     def _of_one(self, node: Node) -> tuple[Node, Function] | None:
-        """The value that the node is a function of, and the function; None if it is affine or no function of one."""
+        """The value that the node is a function of, and the function; None for affine ones and others."""
         local = self.local[node]
         return None if local.root is node or local.affine else (local.root, local.function())
 

@@ -11,11 +11,7 @@ import numpy as np
 from fastmoments.frameworks import Words
 from fastmoments.frameworks.products import finite, within_sds
 from fastmoments.joint.values import Array, Covs, ValueMoments
-from fastmoments.moments import _elementwise, cov_partials, gain, marginals, moments
-
-
-def curvature(a, mu, var):
-    return 2.0 * _elementwise(a, "mean_dvar", {"mu": mu, "var": var}, None, True, None, None)
+from fastmoments.moments import cov_partials, curvature, gain, marginals, moments
 
 
 @dataclass(frozen=True, eq=False)

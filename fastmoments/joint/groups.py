@@ -1,4 +1,4 @@
-"""What is asked of a function of one group of elements: the features of a norm, a window of a maximum, a softmax' row."""
+"""What is asked of a function of one group of elements: a norm's features, a maximum's window, a softmax' row."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class PrimitiveError(Exception):
 def taken_apart(func: Any, args: Any, kwargs: Any) -> Any:
     """Compute an operation by others, as ATen or PyTorch's decompositions do; NotImplemented if neither."""
     found = func.decompose(*args, **kwargs)
-    if found is NotImplemented and func in decomposition_table:
+    if found is NotImplemented and func in decomposition_table and not func._schema.is_mutable:
         try:
             return decomposition_table[func](*args, **kwargs)
         except PrimitiveError:

@@ -95,13 +95,8 @@ def run_of(
 
     args, kwargs = model.arguments(inputs)
     try:
-        with (
-            torch.no_grad(),
-            stopping(rules, stop),
-            _taken_apart(),
-            Functions(recorder, model.transformed),
-            recorder,
-        ):
+        functions = Functions(recorder, model.transformed)
+        with torch.no_grad(), stopping(rules, stop), _taken_apart(), functions, recorder:
             out, tree = pytree.tree_flatten(model.function(*args, **kwargs))
             outputs = [recorder.ref_of(x) if isinstance(x, Tensor) and recorder.depends(x) else x for x in out]
     except RefusalError as error:
