@@ -31,6 +31,7 @@ class Affine:
     linear part where that is one of a single input. `own` is the variance that random weights add, by the inputs'
     second moments (see `readings.full`). An `unchanged` map gives a value another shape and nothing else. `joins`
     says that every output depends on one input alone, and `selects` that it is an element of it or a constant.
+    A map that `scales` multiplies every element of its input, spread to the result's shape, by a number of its own.
     `weighted` marks layers of weights.
     """
 
@@ -42,6 +43,7 @@ class Affine:
     unchanged: bool = False
     joins: bool = False
     selects: bool = False
+    scales: bool = False
     weighted: bool = False
 
 

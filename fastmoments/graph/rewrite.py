@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fastmoments.graph.factors import pull_factors
 from fastmoments.graph.functions import IDENTITY, Function
 from fastmoments.graph.gating import Factors, factors_of, product_of
 from fastmoments.graph.identify import activation_of, is_closed
@@ -33,7 +34,7 @@ def rewrite(graph: Graph, whole_sums: bool) -> Graph:
     Sums of functions of one value stay sums, whose parts are correlated, if all parts have closed forms and a
     reading keeps correlations; with `whole_sums` they are one function too.
     """
-    return _Rewriting(graph, whole_sums).graph()
+    return _Rewriting(pull_factors(graph), whole_sums).graph()
 
 
 class _Rewriting:

@@ -8,8 +8,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from fastmoments.graph.frontends.jax_joint import joint_of
 from fastmoments.graph.frontends.jax_trace import Equation
-from fastmoments.graph.nodes import Affine, Elementwise, Node, Rule, Sum, spread
+from fastmoments.graph.nodes import Affine, Elementwise, Node, Rule, Sum, Unknown, spread
 from fastmoments_kernels.catalogue import Abs, Cos, Erf, ReLU, Sin
 
 # Elements keep their order
@@ -26,18 +27,19 @@ WEIGHTED = "dot_general conv_general_dilated".split()
 SUMS = "add sub neg add_any".split()
 MULTIPLES = "mul div".split()
 HINTS = {
-    "reduce_max": "a maximum over elements, as in max pooling or softmax,",
-    "reduce_window_max": "max pooling",
-    "reduce_min": "a minimum over elements",
     "argmax": "the position of a maximum",
     "sort": "the order of values",
 }
+NOTHING = {"max": -math.inf, "min": math.inf}  # beside which the other one is the result
 ADVICE = "propagate the parts before and after it"
 Known = dict[str, Any]  # activation, kinks, lipschitz, crossing, meaning
 
 
 def node_of(equation: Equation, output: int) -> Node:
     """The node of one result of an equation."""
+    found = joint_of(equation)
+    if found is not None:
+        return found
     name, inputs, shape, scalar = equation.name, equation.inputs, equation.shapes[output], None
     if name in SUMS:
         rule, inputs = _sum(equation), tuple(spread(jnp, node, shape) for node in inputs)
@@ -47,6 +49,8 @@ def node_of(equation: Equation, output: int) -> Node:
     elif name == "convert_element_type":
         rule = _converted(equation)
         scalar = equation.scalar() if isinstance(rule, Elementwise) else None
+    elif name in NOTHING and NOTHING[name] in [equation.number(k) for k in range(2) if k not in equation.at]:
+        rule = Affine(*3 * (equation.map(),), unchanged=True)
     elif name in KNOWN and (name != "select_n" or 0 in equation.at):
         rule, scalar = Elementwise(equation.map(output), **KNOWN[name](equation)), equation.scalar()
     else:
@@ -68,12 +72,11 @@ def _affine(equation: Equation, output: int) -> Rule:
         return Affine(value, equation.map(output, zeroed) if name == "scatter-sub" else value)
     if name in WEIGHTED:
         if len(equation.inputs) > 1:
-            raise TypeError(
-                f"{equation.label}: a product of two values, {equation.reads}, is not Gaussian; only multiples are"
-            )
+            return Unknown(value, f"no rule for filters that are values of the network; {ADVICE}")
         return Affine(value, value, equation.map(output, squared), _matrix(equation), weighted=True)
     what = HINTS.get(name, "it")
-    raise TypeError(f"{equation.label}: no rule for {what}; it reads {equation.reads}; {ADVICE}".replace(",;", ";"))
+    # a part, perhaps, of a function that `recognise` knows as a whole
+    return Unknown(value, f"no rule for {what}; it reads {equation.reads}; {ADVICE}")
 
 
 def zeroed(constant: Any) -> Any:
@@ -112,7 +115,7 @@ def _multiple(equation: Equation) -> Rule:
         return Elementwise(value, meaning="product" if is_product else "quotient")
     factor = equation.number(_other(equation))
     if factor is None or equation.inputs[0].shape != equation.shapes[0]:
-        return Affine(value, value, equation.map(0, squared))
+        return Affine(value, value, equation.map(0, squared), scales=True)
     return Sum(value, (factor if is_product else 1.0 / factor,))
 
 

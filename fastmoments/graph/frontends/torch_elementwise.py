@@ -171,7 +171,7 @@ def arithmetic_of(call: Call, shape: tuple[int, ...]) -> tuple[Rule, tuple[Node,
     if isinstance(factor, int | float) and node.shape == shape:
         return Sum(value, (factor if call.name == "mul" else 1.0 / factor,)), call.inputs
     squares = call.map(0, self=squared, other=squared)
-    return Affine(value, value, squares), call.inputs
+    return Affine(value, value, squares, scales=True), call.inputs
 
 
 def _factors(call: Call) -> tuple[Any, ...]:
