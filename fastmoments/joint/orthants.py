@@ -100,33 +100,42 @@ def _value(
     a, b, c = ordered(h_1, h_2, h_3), ordered(h_2, h_1, h_2), ordered(h_3, h_3, h_1)
     r_ab, r_ac, r_bc = ordered(r_12, r_12, r_23), ordered(r_13, r_23, r_13), ordered(r_23, r_13, r_12)
     total = normal_cdf(xp, a) * bivariate_normal_cdf(b, c, r_bc)
-    expanded = [x[..., None] for x in (a, b, c, r_ab, r_ac, r_bc)]
+    determinant = (1.0 - r_ab * r_ab) * (1.0 - r_bc * r_bc) - (r_ac - r_ab * r_bc) ** 2
+    least = _least(xp, determinant)
+    determinant = xp.where(determinant > least, determinant, least)
+    falls = r_ab * r_ab + r_ac * r_ac - 2.0 * r_ab * r_ac * r_bc  # by (1 - t^2) times this
+    sides = [
+        _Side(xp, *(x[..., None] for x in (a, *others, determinant, falls)))
+        for others in ((b, c, r_ab, r_ac, r_bc), (c, b, r_ac, r_ab, r_bc))
+    ]
     for nodes in NODES:
         left, weights = (constant(words, x, a) for x in nodes)
-        total = total + (weights * _by_correlations(xp, left, *expanded)).sum(-1) / (2.0 * math.pi)
+        total = total + (weights * (sides[0].at(left) + sides[1].at(left))).sum(-1)
     return total
 
 
-def _by_correlations(
-    xp: Any, left: Array, a: Array, b: Array, c: Array, r_ab: Array, r_ac: Array, r_bc: Array
-) -> Array:
-    """2 pi times the derivative along t, for 1 - t = left, of the function at t r_ab and t r_ac."""
-    t, squares = 1.0 - left, left * (2.0 - left)  # squares: 1 - t^2
-    determinant = (1.0 - r_ab * r_ab) * (1.0 - r_bc * r_bc) - (r_ac - r_ab * r_bc) ** 2
-    falls = r_ab * r_ab + r_ac * r_ac - 2.0 * r_ab * r_ac * r_bc
-    determinant = xp.where(determinant < 0.0, xp.zeros_like(a), determinant) + squares * falls
+class _Side:
+    """r_ab times the density of the pair (a, b) times P(third < c) given both, by the distance 1 - t from the end."""
 
-    def side(b: Array, c: Array, r_ab: Array, r_ac: Array) -> Array:
-        """Density of (a, b) times P(third < c) given both, times the correlation."""
-        free = (1.0 - r_ab * r_ab) + squares * r_ab * r_ab
-        pull = a * t * (r_ac - r_ab * r_bc) + b * (r_bc - r_ab * r_ac * t * t)
-        size = xp.where(r_ab < 0.0, -r_ab, r_ab) * t
+    def __init__(
+        self, xp: Any, a: Array, b: Array, c: Array, r_ab: Array, r_ac: Array, r_bc: Array, *of_matrix: Array
+    ) -> None:
+        self.xp = xp
+        self.r, self.square, self.size = r_ab / (2.0 * math.pi), r_ab * r_ab, xp.abs(r_ab)
+        self.rest = (1.0 - r_ab) * (1.0 + r_ab)
         other = xp.where(r_ab < 0.0, -b, b)
-        exponent = (a - other) ** 2 / _positive(xp, free) + 2.0 * a * other / (1.0 + size)
-        third = (c * free - pull) / _positive(xp, xp.sqrt(free * determinant))
-        return r_ab * xp.exp(-0.5 * exponent) / _positive(xp, xp.sqrt(free)) * normal_cdf(xp, third)
+        self.gap, self.product = -0.5 * (a - other) ** 2, -a * other
+        self.c, self.linear, self.pull, self.bend = c, a * (r_ac - r_ab * r_bc), b * r_bc, b * r_ab * r_ac
+        self.determinant, self.falls = of_matrix
 
-    return side(b, c, r_ab, r_ac) + side(c, b, r_ac, r_ab)
+    def at(self, left: Array) -> Array:
+        xp, t, squares = self.xp, 1.0 - left, left * (2.0 - left)  # squares: 1 - t^2
+        free = self.rest + squares * self.square
+        narrow = 1.0 / xp.sqrt(free)
+        density = xp.exp(self.gap / free + self.product / (1.0 + self.size * t)) * narrow
+        third = self.c * free - (self.linear * t + self.pull - self.bend * (t * t))
+        third = third * narrow / xp.sqrt(self.determinant + squares * self.falls)
+        return self.r * density * normal_cdf(xp, third)
 
 
 def _partials(xp: Any, h_1: Array, h_2: Array, h_3: Array, r_12: Array, r_13: Array, r_23: Array) -> Any:
@@ -156,11 +165,6 @@ def _partials(xp: Any, h_1: Array, h_2: Array, h_3: Array, r_12: Array, r_13: Ar
 
 def _least(xp: Any, like: Array) -> Array:
     return float(xp.finfo(like.dtype).tiny) * xp.ones_like(like)
-
-
-def _positive(xp: Any, divisor: Array) -> Array:
-    """Keep a divisor from 0, where the quotient's numerator decides."""
-    return xp.where(divisor > 0.0, divisor, _least(xp, divisor))
 
 
 def _rest(xp: Any, r: Array) -> Array:
