@@ -1,0 +1,80 @@
+"""The maximum of a Gaussian group of any size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastmoments.frameworks import Words
+from fastmoments.joint.exact_maximum import LARGEST, exact_maximum
+from fastmoments.joint.groups import GroupMoments
+from fastmoments.joint.independent_maximum import independent_maximum
+from fastmoments.joint.orthants import constant
+from fastmoments.joint.truncation import truncated_maximum
+
+Array = Any  # of the library whose words are given
+MOST = 64  # elements of one pass of truncations
+
+
+class Maximum:
+    """max(X_1, ..., X_n) of each group, (..., 1).
+
+    Up to four elements mean, variance, slope (the probabilities that each is largest) and curvature are exact: within
+    1e-12 of the largest standard deviation, as long as no difference of two elements is 1 - 1e-4 or more correlated
+    with another, and 1e-8 beyond. Equal elements share slope and curvature.
+
+    Beyond, `closure` says what is approximated. The cost of a group is that of n^3 / 3 multiplications at 48 points, and
+    its memory 48 (n^2 + 2 n^2) numbers. Groups of more than 64 elements are divided, and maxima of parts count as
+    Gaussian.
+
+    Parameters
+    ----------
+    n : the number of elements, at least 1.
+    """
+
+    name = "maximum"
+
+    def __init__(self, n: int) -> None:
+        if n < 1:
+            raise ValueError(f"n: expected at least one element, got {n}")
+        self.n = n
+        self.exact = n <= LARGEST
+        self.closure = "" if self.exact else CLOSURE if n <= MOST else DIVIDED
+
+    def moments(self, words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
+        """Compute the moments for mu (..., n) and cov (..., n, n)."""
+        if self.n <= LARGEST:
+            return exact_maximum(words, mu, cov)
+        return truncated_maximum(words, mu, cov) if self.n <= MOST else _in_parts(words, mu, cov)
+
+    def marginals(self, words: Words[Any], mu: Array, var: Array) -> tuple[Array, Array]:
+        """Compute mean and variance, (..., 1), for independent elements: exact, within 1e-9 beyond four of them."""
+        if self.n <= LARGEST:
+            found = exact_maximum(words, mu, var[..., None] * words.eye(self.n, var))
+            return found.mean, found.cov[..., 0]
+        return independent_maximum(words, mu, var)
+
+
+CLOSURE = (
+    "truncated Gaussians count as Gaussian: against samples of 5 to 49 elements mean 1e-2 (3e-2 at correlations of 0.8), "
+    "variance 2e-2 and slope 2e-2 of their scale, 1e-1 for singular covariances of rank 3, curvature 1e-1; exact for "
+    "independent elements"
+)
+DIVIDED = (
+    "the maxima of parts of up to 64 elements count as Gaussian, which are themselves those of truncated Gaussians"
+)
+
+
+def _in_parts(words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
+    """The maximum of the maxima of parts; slopes by the chain rule, without curvature."""
+    n = mu.shape[-1]
+    parts = np.array_split(np.arange(n), -(-n // MOST))
+    rows = np.array([np.pad(part, (0, len(parts[0]) - len(part)), mode="edge") for part in parts])
+    found = truncated_maximum(words, mu[..., rows], cov[..., rows[:, :, None], rows[:, None, :]])
+    # an element that fills up a part has its slope twice
+    slope = words.xp.einsum("...gw,gwn->...gn", found.slope[..., 0, :], constant(words, np.eye(n)[rows], mu))
+    eye = words.eye(len(parts), mu)
+    full = (slope @ cov @ slope.mT) * (1.0 - eye) + found.cov[..., 0] * eye
+    last = Maximum(len(parts)).moments(words, found.mean[..., 0], full)
+    return GroupMoments(last.mean, last.cov, last.slope @ slope)
