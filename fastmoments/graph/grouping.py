@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments.graph.nodes import Affine, Joint, Map, Node, Shape, Sum
+from fastmoments.joint.exact_maximum import LARGEST
 from fastmoments.joint.grouped import Grouped
 from fastmoments.joint.groups import GroupFunction
 from fastmoments.joint.maxima import Maximum
@@ -53,7 +54,7 @@ def grouped(node: Node, function: GroupFunction, read: Indices, written: Indices
 
 def softmax(node: Node, rows: Indices, value: Map) -> Node:
     """Return the node of a softmax of every group (groups, n)."""
-    return grouped(node, Softmax(), rows, rows, node.shape, value)
+    return grouped(node, Softmax(rows.shape[1]), rows, rows, node.shape, value)
 
 
 def reduced(node: Node, function: GroupFunction, rows: Indices, shape: Shape, value: Map) -> Node:
@@ -63,7 +64,7 @@ def reduced(node: Node, function: GroupFunction, rows: Indices, shape: Shape, va
 
 def log_sum_exp(node: Node, rows: Indices, shape: Shape, value: Map) -> Node:
     """Return the node of the log-sum-exp of every group."""
-    return reduced(node, LogSumExp(), rows, shape, value)
+    return reduced(node, LogSumExp(rows.shape[1]), rows, shape, value)
 
 
 def log_softmax(node: Node, rows: Indices, value: Map) -> Node:
@@ -75,14 +76,34 @@ def log_softmax(node: Node, rows: Indices, value: Map) -> Node:
     return Node(Sum(lambda x, y: x - y, (1.0, -1.0)), (node, back), node.shape, node.name)
 
 
-def maximum(node: Node, rows: Indices, shape: Shape, value: Map) -> Node:
-    """Return the node of the largest element of every group."""
-    return reduced(node, Maximum(), rows, shape, value)
+def maximum(node: Node, rows: Indices, shape: Shape, value: Map, xp: Any) -> Node:
+    """Return the node of the largest element of every group, which may read an element several times."""
+    if rows.shape[1] <= LARGEST:
+        return reduced(node, Maximum(rows.shape[1]), rows, shape, value)
+    # beyond, equal elements cost accuracy: groups of one size together
+    groups = [np.unique(row) for row in rows]
+    sizes = np.array([len(group) for group in groups])
+    at = [np.flatnonzero(sizes == size) for size in np.unique(sizes)]
+    parts = [_of_some(node, np.stack([groups[k] for k in found]), found, shape, value) for found in at]
+    order = np.argsort(np.concatenate(at))
+
+    def together(*values: Any) -> Any:
+        return xp.concatenate(values, 1)[:, order].reshape(-1, *shape)
+
+    rule = Affine(together, together, together, joins=True, selects=True)
+    return parts[0] if len(parts) == 1 else Node(rule, tuple(parts), shape, node.name)
 
 
-def minimum(node: Node, rows: Indices, shape: Shape, value: Map) -> Node:
+def _of_some(node: Node, rows: Indices, at: Indices, shape: Shape, value: Map) -> Node:
+    """The maxima of some of the groups, those that are at these places of all; of all of them in their shape."""
+    if len(at) == np.prod(shape):
+        return reduced(node, Maximum(rows.shape[1]), rows, shape, value)
+    return reduced(node, Maximum(rows.shape[1]), rows, (len(at),), lambda x: value(x).reshape(len(x), -1)[:, at])
+
+
+def minimum(node: Node, rows: Indices, shape: Shape, value: Map, xp: Any) -> Node:
     """Return the node of the smallest element of every group, -max(-x)."""
-    return _negative(maximum(_negative(node), rows, shape, lambda x: -value(-x)))
+    return _negative(maximum(_negative(node), rows, shape, lambda x: -value(-x), xp))
 
 
 def _negative(node: Node) -> Node:

@@ -52,7 +52,10 @@ def _may_be(node: Node, graph: Graph) -> bool:
 
 
 def _base(node: Node) -> Node:
-    while isinstance(node.rule, Affine) and (node.rule.selects or node.rule.unchanged) and len(node.inputs) == 1:
+    """The value of whose elements the node has multiples."""
+    while len(node.inputs) == 1 and isinstance(node.rule, Affine | Sum):
+        if isinstance(node.rule, Affine) and not (node.rule.selects or node.rule.unchanged):
+            break
         (node,) = node.inputs
     return node
 
@@ -104,13 +107,17 @@ class _Region:
         return evaluate(self.node, {self.root: rows})
 
     def groups(self) -> Iterator[Any]:
-        """Groups (groups, n) along one axis, along the last axes, and along all but the first."""
-        dims = len(self.root.shape)
-        sets = [*((k,) for k in range(dims)), *(tuple(range(k, dims)) for k in range(dims))]
-        for axes in dict.fromkeys(sets):
-            rows = along(numbered(self.root.shape), axes)
+        """Groups (groups, n) along one axis, along the last axes, and of channels with all that they hold."""
+        shape, dims = self.root.shape, len(self.root.shape)
+        for axes in dict.fromkeys([*((k,) for k in range(dims)), *(tuple(range(k, dims)) for k in range(dims))]):
+            rows = along(numbered(shape), axes)
             if rows.shape[1] > 1:
                 yield rows
+        for axis in range(dims):
+            channels = np.moveaxis(numbered(shape), axis, 0).reshape(shape[axis], -1)
+            for count in range(2, shape[axis] + 1):
+                if shape[axis] % count == 0 and self.root.size > count and dims > 1:
+                    yield channels.reshape(count, -1)
 
     def has(self, known: Any) -> bool:
         """Whether these are its values, but for rounding, wherever both are finite."""

@@ -69,7 +69,7 @@ def _reduced(equation: Equation, make: Callable[..., Node], of_group: Map, rows:
     def value(x: Any) -> Any:
         return of_group(x.reshape(len(x), -1)[:, rows], axis=-1).reshape(len(x), *shape)
 
-    return make(equation.inputs[0], rows, shape, value)
+    return make(equation.inputs[0], rows, shape, value, jnp)
 
 
 JOINT: dict[str, Callable[[Equation], Node | None]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,11 +103,11 @@ def _log_sum_exp(call: Call) -> Node:
 
 
 def _maximum(call: Call) -> Node:
-    return _reduced(call, _rows_along(call), grouping.maximum, lambda x: x.amax(-1))
+    return _reduced(call, _rows_along(call), partial(grouping.maximum, xp=torch), lambda x: x.amax(-1))
 
 
 def _minimum(call: Call) -> Node:
-    return _reduced(call, _rows_along(call), grouping.minimum, lambda x: x.amin(-1))
+    return _reduced(call, _rows_along(call), partial(grouping.minimum, xp=torch), lambda x: x.amin(-1))
 
 
 def _max_pool(call: Call) -> Node:
@@ -131,7 +132,7 @@ def _pooled(call: Call, dims: int) -> list[tuple[int, int]]:
 
 
 def _windows(call: Call, positions: list[Any]) -> Node:
-    return _reduced(call, windows(_elements(call.layouts[0]), positions), grouping.maximum, lambda x: x.amax(-1))
+    return _reduced(call, windows(_elements(call.layouts[0]), positions), partial(grouping.maximum, xp=torch), lambda x: x.amax(-1))
 
 
 def _each(value: Any, dims: int) -> list[int]:
@@ -145,7 +146,8 @@ def _reduced(call: Call, rows: Any, make: Callable[..., Node], of_group: Callabl
     layout = call.operation.layouts[0]
     order = np.argsort(_elements(layout).ravel())
     rows = rows[order]
-    return make(call.inputs[0], rows, layout.shape, _of_groups(rows, layout.shape, of_group))
+    value = _of_groups(rows, layout.shape, of_group)
+    return make(call.inputs[0], rows, layout.shape, value)
 
 
 def _of_groups(rows: Any, shape: tuple[int, ...], of_group: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
