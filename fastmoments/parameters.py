@@ -50,6 +50,14 @@ def of_pairs(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:
     return row.name, found
 
 
+def name_of(activation: Any) -> str:
+    """Return what an activation is called where people read it: its name, or that of its class."""
+    if isinstance(activation, str):
+        return activation
+    name: str = getattr(activation, "__name__", type(activation).__name__)
+    return name
+
+
 def by_name(entries: dict[str, A], stack: Callable[..., A]) -> dict[str, A]:
     """Undo `of_neurons`: return one array per parameter, with a mixture's components along the last axis."""
     found: dict[str, list[A]] = {}

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import words_of
 from fastmoments.graph.inputs import inputs_of
-from fastmoments.graph.nodes import Activation, Affine, Graph, Input, Node, Shape, Sum
-from fastmoments.graph.order import Step, steps_of
+from fastmoments.graph.nodes import Activation, Affine, Graph, Input, Joint, Node, Rule, Shape, Sum
+from fastmoments.graph.order import Step, steps_of, with_kept
 from fastmoments.graph.propagate import graph_of
 from fastmoments.graph.rewrite import rewrite
-from fastmoments.parameters import of_neurons
-from fastmoments_kernels.custom import Custom
+from fastmoments.parameters import name_of, of_neurons
 
 KINDS: dict[type, str] = {Input: "input", Affine: "affine", Sum: "sum"}
 TITLES = ("step", "value", "kind", "shape", "moments", "")
@@ -22,8 +21,9 @@ TITLES = ("step", "value", "kind", "shape", "moments", "")
 class Value(NamedTuple):
     """One value of a network: the step that makes it, its name, its kind, its shape and how its moments come.
 
-    `kind` is "input", "affine", "sum" or the name of an activation. `moments` is "given", "exact", "exact to" a
-    tolerance or "closure". `note` says which values meet in it, or how many are computed together.
+    `kind` is "input", "affine", "sum", or the name of an activation or of a function of several values. `moments` is
+    "given", "exact", "exact to" a tolerance or "closure". `note` says which values meet in it, how many are computed
+    together, what the function approximates, and with which other values covariances are by slopes alone.
     """
 
     step: int
@@ -77,7 +77,8 @@ def describe(
 
         * "exact" : affine maps and sums given their inputs, and activations of Gaussian values;
         * "exact to 1e-10" : such activations without a closed form, by quadrature to that tolerance;
-        * "closure" : activations of values that are not Gaussian, and count as Gaussian here.
+        * "closure" : functions of values that are not Gaussian, and count as Gaussian here, or that have no closed
+          form; then the note says what is approximated, and by how much where the input is Gaussian.
 
     Raises
     ------
@@ -110,38 +111,51 @@ def describe(
 
 def _values(graph: Graph) -> tuple[list[Node], list[Value]]:
     nodes, values, gaussian = [], [], dict[Node, bool]()
-    for number, step in enumerate(steps_of(graph)):
+    steps = steps_of(graph)
+    for number, (step, kept) in enumerate(with_kept(steps, graph.inputs, graph.outputs)):
         for node in step:
             before = all(gaussian[source] for source in node.inputs)
-            rule = node.rule
+            rule, bends = node.rule, isinstance(node.rule, Activation | Joint)
             # products with random weights are not Gaussian
-            gaussian[node] = before and not isinstance(rule, Activation) and getattr(rule, "own", None) is None
+            gaussian[node] = before and not bends and getattr(rule, "own", None) is None
             nodes.append(node)
-            if isinstance(rule, Activation):
-                kind, moments = _kind(rule.activation), _moments(rule.activation, before)
-            else:
-                kind, moments = KINDS[type(rule)], "given" if isinstance(rule, Input) else "exact"
-            values.append(Value(number, node.name, kind, node.shape, moments, _note(node, step)))
+            others = [other.name for other in nodes if other in kept and not gaussian[other]] if bends else []
+            note = _note(node, step, list(dict.fromkeys(others)))
+            values.append(Value(number, node.name, _kind(rule), node.shape, _moments(rule, before), note))
     return nodes, values
 
 
-def _kind(activation: Any) -> str:
-    if isinstance(activation, str):
-        return activation
-    return getattr(activation, "__name__", type(activation).__name__)
+def _kind(rule: Rule) -> str:
+    if isinstance(rule, Joint):
+        return rule.function.name
+    return name_of(rule.activation) if isinstance(rule, Activation) else KINDS[type(rule)]
 
 
-def _moments(activation: Any, of_gaussian: bool) -> str:
+def _moments(rule: Rule, of_gaussian: bool) -> str:
+    if isinstance(rule, Input):
+        return "given"
+    if isinstance(rule, Joint):
+        return "closure" if rule.function.closure or not of_gaussian else "exact"
+    if not isinstance(rule, Activation):
+        return "exact"
     if not of_gaussian:
         return "closure"
-    name, _ = of_neurons(activation)
-    return f"exact to {name.tol:g}" if isinstance(name, Custom) else "exact"
+    name, _ = of_neurons(rule.activation)
+    tol = getattr(name, "tol", None)
+    return "exact" if tol is None else f"exact to {tol:g}"
 
 
-def _note(node: Node, step: Step) -> str:
-    sources = dict.fromkeys(node.inputs)
-    met = f"of {' and '.join(source.name for source in sources)}" if len(sources) > 1 else ""
-    return f"one of {len(step)} together" if len(step) > 1 else met
+def _note(node: Node, step: Step, by_slopes: list[str]) -> str:
+    sources = dict.fromkeys(source.name for source in node.inputs)
+    parts = [f"of {' and '.join(sources)}"] if len(sources) > 1 else []
+    if len(step) > 1:
+        parts = [f"one of {len(step)} together"]
+    if isinstance(node.rule, Joint) and node.rule.function.closure:
+        parts.append(node.rule.function.closure)
+    if by_slopes:
+        shown = by_slopes if len(by_slopes) < 4 else [*by_slopes[:2], f"{len(by_slopes) - 2} more"]
+        parts.append(f"by slopes beside {', '.join(shown)}")
+    return "; ".join(parts)
 
 
 def _size(count: int) -> str:

@@ -62,6 +62,15 @@ class Function:
         learned, slope = node.learned or any(part.learned for part in parts), _lipschitz(rule, parts)
         return cls(_composed(outer, maps), None, (), tuple(crossings), tuple(divisors), slope, learned)
 
+    def increases(self, numbers: Numbers) -> bool:
+        """Whether it falls nowhere on the grid."""
+        if self.scalar is None:
+            return False
+        with np.errstate(all="ignore"):
+            values = np.asarray(numbers(self.scalar, GRID), np.float64)
+        # but for rounding
+        return bool((np.diff(values) >= -1e-12 * np.abs(values[1:])).all())
+
     def all_kinks(self, name: str, numbers: Numbers) -> tuple[float, ...]:
         """Return where the function or its slope breaks, for numbers of any scale; `name` is for errors."""
         found = set(self.kinks)

@@ -47,6 +47,15 @@ def arranged(node: Node, elements: Indices) -> Node:
     return Node(Affine(reshaped, reshaped, reshaped, unchanged=True), (node,), elements.shape, node.name)
 
 
+def named(found: Node, inputs: Sequence[Node], name: str) -> Node:
+    """Give the nodes that stand for one operation its name."""
+    new = [found]
+    for node in new:
+        node.name = name
+        new += [source for source in node.inputs if source not in inputs and source not in new]
+    return found
+
+
 def grouped(node: Node, function: GroupFunction, read: Indices, written: Indices, shape: Shape, value: Map) -> Node:
     """Return the node of one function of groups of elements, whose results are the elements `written`."""
     return Node(Joint(value, Grouped(function, read, written)), (node,), shape, node.name)
@@ -99,6 +108,11 @@ def _of_some(node: Node, rows: Indices, at: Indices, shape: Shape, value: Map) -
     if len(at) == np.prod(shape):
         return reduced(node, Maximum(rows.shape[1]), rows, shape, value)
     return reduced(node, Maximum(rows.shape[1]), rows, (len(at),), lambda x: value(x).reshape(len(x), -1)[:, at])
+
+
+def is_maximum(function: Any) -> bool:
+    """Whether a joint function is the maximum of groups."""
+    return isinstance(function, Grouped) and isinstance(function.function, Maximum)
 
 
 def minimum(node: Node, rows: Indices, shape: Shape, value: Map, xp: Any) -> Node:

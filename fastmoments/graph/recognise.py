@@ -7,12 +7,12 @@ examples of several scales. What libraries compose, as layer norms of JAX are, i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments.graph.grouping import along, grouped, log_softmax, log_sum_exp, numbered, softmax
+from fastmoments.graph.grouping import along, grouped, log_softmax, log_sum_exp, named, numbered, softmax
 from fastmoments.graph.identify import PROBES
 from fastmoments.graph.nodes import Affine, Elementwise, Graph, Node, Sum, evaluate, in_order
 from fastmoments.joint.norms import Norm
@@ -146,7 +146,7 @@ def _log_sum_exp(region: _Region) -> Any:
     for rows in region.groups():
         groups = region.given.reshape(len(SCALES), -1)[:, rows]
         if len(rows) == region.node.size and region.has(_log_sum_exps(groups)):
-            return lambda root: _named(log_sum_exp(root, rows, region.node.shape, region.value), region)
+            return _made(partial(log_sum_exp, shape=region.node.shape), rows, region)
     return None
 
 
@@ -157,12 +157,11 @@ def _log_sum_exps(groups: Any) -> Any:
 
 
 def _made(make: Any, rows: Any, region: _Region) -> Any:
-    return lambda root: _named(make(root, rows, region.value), region)
+    return lambda root: _named(make(root, rows, value=region.value), root, region)
 
 
-def _named(node: Node, region: _Region) -> Node:
-    node.name = region.node.name
-    return node
+def _named(node: Node, root: Node, region: _Region) -> Node:
+    return named(node, [root], region.node.name)
 
 
 def _norm(region: _Region) -> Any:
@@ -206,9 +205,9 @@ def _rounded(x: float, likely: Sequence[float]) -> float:
 
 def _normalised(norm: Norm, scale: float, rows: Any, region: _Region) -> Any:
     def make(root: Node) -> Node:
-        found = _named(grouped(root, norm, rows, rows, root.shape, region.value), region)
-        if scale == 1.0:
-            return found
-        return Node(Sum(lambda x: scale * x, (scale,)), (found,), root.shape, region.node.name)
+        found = grouped(root, norm, rows, rows, root.shape, region.value)
+        if scale != 1.0:
+            found = Node(Sum(lambda x: scale * x, (scale,)), (found,), root.shape, "")
+        return _named(found, root, region)
 
     return make

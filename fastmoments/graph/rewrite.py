@@ -1,7 +1,8 @@
 """From what a front end records to what readings read: elementwise operations of one value become one activation.
 
 x * sigmoid(x), x / (1 + |x|) or where(x > 0, x, x / 10) are functions f of x alone, and exact as such. A maximum of
-two values is b + relu(a - b), and `gating` knows products of two.
+two values is b + relu(a - b), and `gating` knows products of two. The maximum of a window of increasing functions is
+the function of the window's maximum.
 """
 
 from __future__ import annotations
@@ -12,8 +13,20 @@ from dataclasses import dataclass
 from fastmoments.graph.factors import pull_factors
 from fastmoments.graph.functions import IDENTITY, Function
 from fastmoments.graph.gating import Factors, factors_of, product_of
+from fastmoments.graph.grouping import is_maximum
 from fastmoments.graph.identify import activation_of, is_closed
-from fastmoments.graph.nodes import Activation, Affine, Elementwise, Graph, Node, Sum, Unknown, in_order, spread
+from fastmoments.graph.nodes import (
+    Activation,
+    Affine,
+    Elementwise,
+    Graph,
+    Joint,
+    Node,
+    Sum,
+    Unknown,
+    in_order,
+    spread,
+)
 from fastmoments.graph.recognise import Recognised, recognised
 from fastmoments_kernels.catalogue import ReLU
 
@@ -44,6 +57,7 @@ class _Rewriting:
         self.local: dict[Node, _Local] = {}
         self.factors: dict[Node, Factors] = {}
         self.recognised: dict[Node, Recognised] = {}
+        self.pooled: dict[Node, tuple[Node, Function]] = {}
 
     def graph(self) -> Graph:
         order = in_order(self.given.outputs, self.given.inputs)
@@ -69,11 +83,23 @@ class _Rewriting:
         function = self._function(node)
         if function is not None:
             return {function[0]}
+        pooled = self._pooled(node)
+        if pooled is not None:
+            self.pooled[node] = pooled
+            return {pooled[0]}
         if _is_product(node):
             self.factors[node] = factors_of(node, self._of_one, self.given)
             return self.factors[node].reads
         _check_combined(node)
         return set(node.inputs)
+
+    def _pooled(self, node: Node) -> tuple[Node, Function] | None:
+        """Of the maximum of an increasing function's values: the value below, which is nearer to a Gaussian."""
+        rule = node.rule
+        if not isinstance(rule, Joint) or not is_maximum(rule.function):
+            return None
+        found = self._of_one(node.inputs[0])
+        return found if found is not None and found[1].increases(self.given.numbers) else None
 
     def _of_one(self, node: Node) -> tuple[Node, Function] | None:
         """The value that the node is a function of, and the function; None for affine ones and others."""
@@ -112,9 +138,13 @@ class _Rewriting:
         if node in self.recognised:
             root, make = self.recognised[node]
             return make(self.new[root])
+        if node in self.pooled:
+            root, function_of_all = self.pooled[node]
+            largest = Node(node.rule, (self.new[root],), node.shape, node.name)
+            return self._activation(node, largest, function_of_all)
         rule, function = node.rule, self._function(node)
         if function is not None:
-            return self._activation(node, *function)
+            return self._activation(node, self.new[function[0]], function[1])
         if not isinstance(rule, Elementwise):
             inputs = tuple(self.new[source] for source in node.inputs)
             return Node(rule, inputs, node.shape, node.name, node.scalar, node.learned)
@@ -124,8 +154,9 @@ class _Rewriting:
         return self._maximum(node, 1.0 if rule.meaning == "maximum" else -1.0)
 
     def _activation(self, node: Node, source: Node, function: Function) -> Node:
+        """A function of a rewritten value."""
         found = activation_of(node.name, function, self.given)
-        inner = Node(Activation(found.activation), (self.new[source],), node.shape, node.name)
+        inner = Node(Activation(found.activation), (source,), node.shape, node.name)
         if (found.scale, found.shift) == (1.0, 0.0):
             return inner
         return Node(Sum(lambda y: found.scale * y + found.shift, (found.scale,)), (inner,), node.shape, node.name)

@@ -137,7 +137,7 @@ def _largest(words: Words[Any], mu: Array, cov: Array) -> Array:
 
 
 def _meeting(words: Words[Any], mu: Array, cov: Array, pairs: _Pairs) -> tuple[Array, Array]:
-    """q and r of all pairs, (..., P); 0 where the difference has no variance."""
+    """Q and r of all pairs, (..., P); 0 where the difference has no variance."""
     xp, own = words.xp, _diagonal(words.xp, cov)
     var = xp.where(pairs.apart, pairs.var, xp.ones_like(pairs.var))
     s, gap = xp.sqrt(var), (mu[..., pairs.one] - mu[..., pairs.two]) / var

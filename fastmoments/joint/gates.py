@@ -12,6 +12,7 @@ from fastmoments.frameworks import Words
 from fastmoments.frameworks.products import finite, within_sds
 from fastmoments.joint.values import Array, Covs, ValueMoments
 from fastmoments.moments import cov_partials, curvature, gain, marginals, moments
+from fastmoments.parameters import name_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +36,7 @@ class Gate:
     @property
     def name(self) -> str:
         """The kind."""
-        activation = self.activation
-        return f"gate {activation if isinstance(activation, str) else type(activation).__name__}"
+        return f"gate of {name_of(self.activation)}"
 
     def moments(self, words: Words[Any], means: Sequence[Array], cov: Covs) -> ValueMoments:
         """Compute the moments."""

@@ -168,7 +168,7 @@ def _marginals(words: Words[Any], mu: Array, var: Array, eps: Array, centred: bo
 
 
 def _log_weight(xp: Any, t: Array, mu: Array, var: Array, eps: Array) -> Array:
-    """log E exp(-t Q), Q = |X|^2 + eps, of independent X, (..., T)."""
+    """Log E exp(-t Q), Q = |X|^2 + eps, of independent X, (..., T)."""
     g = 2.0 * t[:, None]
     z, mu = g * var[..., None, :], mu[..., None, :]
     return -t * eps - 0.5 * (xp.log1p(z) + g * mu * mu / (1.0 + z)).sum(-1)

@@ -75,7 +75,9 @@ def orthant(words: Words[Any], h: Array, rho: Array) -> Array:
         return normal_cdf(xp, h[..., 0])
     if d == 2:
         return bivariate_normal_cdf(h[..., 0], h[..., 1], rho[..., 0, 1])
-    return trivariate_normal_cdf(words, *(h[..., i] for i in range(3)), rho[..., 0, 1], rho[..., 0, 2], rho[..., 1, 2])
+    return trivariate_normal_cdf(
+        words, *(h[..., i] for i in range(3)), rho[..., 0, 1], rho[..., 0, 2], rho[..., 1, 2]
+    )
 
 
 def trivariate_normal_cdf(words: Words[Any], *arrays: Array) -> Array:
@@ -87,9 +89,7 @@ def trivariate_normal_cdf(words: Words[Any], *arrays: Array) -> Array:
     return words.with_partials(partial(_value, words), partial(_partials, words.xp), arrays)
 
 
-def _value(
-    words: Words[Any], h_1: Array, h_2: Array, h_3: Array, r_12: Array, r_13: Array, r_23: Array
-) -> Array:
+def _value(words: Words[Any], h_1: Array, h_2: Array, h_3: Array, r_12: Array, r_13: Array, r_23: Array) -> Array:
     xp = words.xp
     largest_13 = (xp.abs(r_13) > xp.abs(r_23)) & (xp.abs(r_13) >= xp.abs(r_12))
     largest_12 = (xp.abs(r_12) > xp.abs(r_23)) & ~largest_13

@@ -20,9 +20,7 @@ def joint_of(equation: Equation) -> Node | None:
     """Return the node of an equation that takes elements of its inputs together; None if this one does not."""
     make = JOINT.get(equation.name)
     found = None if make is None else make(equation)
-    if found is not None:
-        found.name = equation.label
-    return found
+    return None if found is None else grouping.named(found, equation.inputs, equation.label)
 
 
 def _matrix_product(equation: Equation) -> Node | None:

@@ -30,9 +30,7 @@ def joint_of(call: Call, output: int) -> Node | None:
         shape = call.operation.layouts[output].shape
         return Node(Unknown(call.map(output), INDICES), call.inputs, shape, call.label)
     found = make(call)
-    if found is not None:
-        found.name = call.label
-    return found
+    return None if found is None else grouping.named(found, call.inputs, call.label)
 
 
 def _elements(layout: Any) -> Any:
@@ -132,7 +130,12 @@ def _pooled(call: Call, dims: int) -> list[tuple[int, int]]:
 
 
 def _windows(call: Call, positions: list[Any]) -> Node:
-    return _reduced(call, windows(_elements(call.layouts[0]), positions), partial(grouping.maximum, xp=torch), lambda x: x.amax(-1))
+    return _reduced(
+        call,
+        windows(_elements(call.layouts[0]), positions),
+        partial(grouping.maximum, xp=torch),
+        lambda x: x.amax(-1),
+    )
 
 
 def _each(value: Any, dims: int) -> list[int]:

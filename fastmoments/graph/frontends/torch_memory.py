@@ -44,6 +44,13 @@ def memory_of(tensor: Tensor) -> int:
     return number
 
 
+def meet(one: Geometry, two: Geometry, length: int) -> bool:
+    """Whether tensors of these geometries share an element; halves of a tensor do not."""
+    written = torch.zeros(length, dtype=torch.bool)
+    written[_places(one, length, written.device)] = True
+    return bool(written[_places(two, length, written.device)].any())
+
+
 def overlaid(old: Tensor, new: Tensor, geometry: Geometry, written: Geometry, length: int) -> Tensor:
     """A tensor of that geometry behind the write of `new`; both are values, of any strides."""
     own = _places(geometry, length, old.device)

@@ -39,6 +39,7 @@ from fastmoments.graph.frontends.torch_memory import (
     filled,
     geometry_of,
     length_of,
+    meet,
     memory_of,
     overlaid,
     restrided,
@@ -103,6 +104,8 @@ class Recorder(TorchDispatchMode):
             return mark.ref
         own = geometry_of(tensor)
         for ref, geometry, depends in writes[mark.seen :]:
+            if not meet(geometry, own, length_of(tensor)):
+                continue
             if geometry != own:
                 depends = depends or mark.depends
                 args = [mark.ref, ref, own, geometry, length_of(tensor)]
