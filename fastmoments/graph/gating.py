@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastmoments.graph.functions import Function, lipschitz
-from fastmoments.graph.identify import Identified, activation_of
+from fastmoments.graph.functions import Function
+from fastmoments.graph.identify import Identified, activation_of, jumps
 from fastmoments.graph.nodes import Affine, Graph, Joint, Node, Sum, spread
 from fastmoments.joint.gates import Gate
 from fastmoments.joint.products import Product
@@ -74,8 +73,7 @@ def _gated(node: Node, value: Node, gate: Node, known: Known, graph: Graph) -> F
     if at is None or function.learned or function.scalar is None and function.activation is None:
         return None
     identified = activation_of(gate.name, function, graph)
-    slope = lipschitz(identified.activation)
-    return None if slope is not None and math.isinf(slope) else Factors(value, root, identified, at)
+    return None if jumps(identified.activation) else Factors(value, root, identified, at)
 
 
 def _base(node: Node) -> tuple[Node, list[Affine]]:

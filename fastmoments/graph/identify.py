@@ -5,8 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmoments.composed.base import Composed
+from fastmoments.composed.polynomial import Polynomial
 from fastmoments.graph.functions import GRID, Function, kinks_of
 from fastmoments.graph.nodes import Elementwise, Graph, Map
+from fastmoments.parameters import of_neurons
 from fastmoments_kernels.catalogue import CATALOGUE, Gaussian, LeakyReLU, ReLU, parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom, evaluate
 
@@ -93,6 +96,9 @@ def _of_catalogue(values: Any, same: float) -> Identified | None:
     bump = _of_bump(values, same)
     if bump is not None:
         return bump
+    polynomial = _of_polynomial(values, same)
+    if polynomial is not None:
+        return polynomial
     for known, own in _known():
         # f = scale * known + shift, by the two points at which they differ most
         low, high = int(np.argmin(own)), int(np.argmax(own))
@@ -119,6 +125,20 @@ def _of_bump(values: Any, same: float) -> Identified | None:
     return Identified(Gaussian(tau=tau, center=center), scale) if _same(values, found, same) else None
 
 
+def _of_polynomial(values: Any, same: float) -> Identified | None:
+    """The polynomial of these values at PROBES, of a degree from 2 to 6, less its constant."""
+    scale = np.abs(PROBES).max()
+    for degree in range(2, 7):
+        powers = (PROBES[:, None] / scale) ** np.arange(degree + 1.0)
+        weights = np.linalg.lstsq(powers, values, rcond=None)[0]
+        if not _same(values, powers @ weights, same):
+            continue
+        found = [_rounded(x, 1.0) for x in weights / scale ** np.arange(degree + 1.0)]
+        if _same(values, PROBES[:, None] ** np.arange(degree + 1.0) @ found, same):
+            return Identified(Polynomial((0.0, *found[1:])), 1.0, float(found[0]))
+    return None
+
+
 def _everywhere(function: Function, known: Map, breaks: Sequence[float], graph: Graph) -> bool:
     """Whether a function that has a known one's values at PROBES has them far out and between all kinks too."""
     ends = np.unique(breaks)
@@ -135,6 +155,18 @@ def _known_of(found: Identified, kinks: Sequence[float]) -> tuple[Map, Sequence[
     """The function of what was found, and all points where it or the given one breaks."""
     of = found.activation
     return lambda x: found.scale * _values(of, x) + found.shift, (*kinks, *kinks_of(of))
+
+
+def jumps(activation: Any) -> bool:
+    """Whether it has different values on both sides of a kink, and is not a step."""
+    known, _ = of_neurons(activation)
+    if isinstance(known, str):
+        return False
+    ends = np.asarray(known.kinks)
+    step = 1e-9 * (1.0 + np.abs(ends))
+    with np.errstate(all="ignore"):
+        gap = np.abs(_values(known, ends + step) - _values(known, ends - step))
+        return bool((gap > 1e3 * step * (1.0 + np.abs(_values(known, ends)))).any())
 
 
 def _of_named(
@@ -155,8 +187,11 @@ def _known() -> list[tuple[Any, Any]]:
 
 def _values(activation: Any, x: Any) -> Any:
     """An activation's values."""
-    if isinstance(activation, str):
-        return evaluate(READY[activation], x)
+    activation = READY[activation] if isinstance(activation, str) else activation
+    if isinstance(activation, Custom):
+        return evaluate(activation, x)
+    if isinstance(activation, Composed):
+        return activation.function(np, x)
     return np.asarray(row_of(activation).formula.function(x, *parameters_of(activation).values()))
 
 

@@ -26,7 +26,8 @@ class Gate:
         cov  = a_i a_j K + S (K + m_i m_j) + p_i p_j (K11 - g_i g_j) + u w K11 + H + H^T
         H    = (p_i a_j + a_i w) K10 + p_i w (K20 + k_i m_j) + a_i w g_i m_j
 
-    An element of Y that gates many of X is computed once.
+    An element of Y that gates many of X is computed once. Where both elements have one gate and that is a step, K11 is
+    infinite; there cov = S m + a_i a_j m + (a_i p_j + a_j p_i) g - p_i p_j g E Y / Var Y less the product of means.
     """
 
     activation: Any
@@ -60,8 +61,14 @@ class Gate:
         half = (rows(p) * a[:, None] + rows(a) * w) * k_10
         half = half + w * (rows(p) * (k_20 + rows(k) * m[:, None]) + rows(a * g) * m[:, None])
         along_y = a * g + p * k
+        full = own + half + half.mT
+        if name_of(self.activation).lower() == "heaviside":
+            ratio = self._spread(xp.where(var > 0.0, b / xp.where(var > 0.0, var, 1.0 + var), 0.0 * var))
+            shared = cov(0, 0) * m[:, None] + rows(a) * (a * m + p * g)[:, None] + rows(p * g) * a[:, None]
+            shared = shared - rows(p * g * ratio) * p[:, None] - rows(a * m + p * g) * (a * m + p * g)[:, None]
+            full = xp.where(self._shared(words, a), shared, full)
         slopes = (lambda given: given * m[:, None], lambda given: self._spread(given) * along_y[:, None])
-        return ValueMoments(a * m + p * g, own + half + half.mT, slopes)
+        return ValueMoments(a * m + p * g, full, slopes)
 
     def marginals(
         self, words: Words[Any], means: Sequence[Array], variances: Sequence[Array]
@@ -82,6 +89,11 @@ class Gate:
     def _pairs(self, x: Array) -> Array:
         """Rows and columns (batch, ., .) for every pair of elements of X."""
         return x if self._is_whole(x.shape[-1]) else x[:, self.at][..., self.at]
+
+    def _shared(self, words: Words[Any], like: Array) -> Array:
+        """Whether two elements of X have the same gate."""
+        at = np.asarray(self.at)
+        return words.eye(int(at.max()) + 1, like)[at][:, at] > 0.0
 
     def _is_whole(self, n: int) -> bool:
         return n == len(self.at) and bool((np.asarray(self.at) == np.arange(n)).all())
