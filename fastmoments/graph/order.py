@@ -5,8 +5,6 @@ from typing import Any
 
 from fastmoments.graph.nodes import Activation, Graph, Joint, Node, in_order
 
-OTHER = 2  # the place of affine maps and sums behind activations and joint functions of one depth
-
 Step = list[Node]  # one node, or activations or joint functions that do not depend on each other
 
 
@@ -17,23 +15,21 @@ def steps_of(graph: Graph) -> list[Step]:
     """
     order, depth = in_order(graph.outputs, graph.inputs), dict[Node, int]()
     for node in order:
-        own = isinstance(node.rule, Activation | Joint)
-        depth[node] = max((depth[source] for source in node.inputs), default=0) + own
-    order.sort(key=lambda node: (depth[node], _kind(node)))
+        depth[node] = max((depth[source] for source in node.inputs), default=0) + bends(node)
+    order.sort(key=lambda node: (depth[node], not bends(node)))
     steps: list[Step] = []
     for node in order:
         last = steps[-1][0] if steps else None
-        if last is not None and _kind(node) == _kind(last) < OTHER and depth[node] == depth[last]:
+        if last is not None and bends(node) and bends(last) and depth[node] == depth[last]:
             steps[-1].append(node)
         else:
             steps.append([node])
     return steps
 
 
-def _kind(node: Node) -> int:
-    """The place of a node among those of its depth: activations and joint functions read what was before."""
-    kinds = [isinstance(node.rule, Activation), isinstance(node.rule, Joint)]
-    return kinds.index(True) if any(kinds) else OTHER
+def bends(node: Node) -> bool:
+    """Whether it is not affine in what it reads: an activation or a joint function."""
+    return isinstance(node.rule, Activation | Joint)
 
 
 def with_kept(steps: list[Step], inputs: Any, outputs: Any) -> Iterator[tuple[Step, set[Node]]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmoments.frameworks import Words
 from fastmoments.frameworks.products import finite, within_sds
-from fastmoments.joint.values import Array, Covs, ValueMoments
+from fastmoments.joint.values import Array, Bend, Covs, ValueMoments
 from fastmoments.moments import cov_partials, curvature, gain, marginals, moments
 from fastmoments.parameters import name_of
 
@@ -68,7 +68,9 @@ class Gate:
             shared = shared - rows(p * g * ratio) * p[:, None] - rows(a * m + p * g) * (a * m + p * g)[:, None]
             full = xp.where(self._shared(words, a), shared, full)
         slopes = (lambda given: given * m[:, None], lambda given: self._spread(given) * along_y[:, None])
-        return ValueMoments(a * m + p * g, full, slopes)
+        # but for p times the mean of g''', of which nothing is asked elsewhere
+        bends = Bend(g, 0, 1, at_two=self.at), Bend(0.5 * a * k, 1, 1, self.at, self.at)
+        return ValueMoments(a * m + p * g, full, slopes, bends)
 
     def marginals(
         self, words: Words[Any], means: Sequence[Array], variances: Sequence[Array]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastmoments.frameworks import Words
-from fastmoments.joint.values import Array, Covs, ValueMoments
+from fastmoments.joint.values import Array, Bend, Covs, ValueMoments
 
 
 class Product:
@@ -29,7 +29,8 @@ class Product:
         of_x = xx * b[:, None] + xy * a[:, None]
         of_y = yx * b[:, None] + yy * a[:, None]
         full = rows_b * of_x + rows_a * of_y + xx * yy + xy * yx
-        return ValueMoments(mean, full, (lambda rows: rows * b[:, None], lambda rows: rows * a[:, None]))
+        slopes = (lambda rows: rows * b[:, None]), (lambda rows: rows * a[:, None])
+        return ValueMoments(mean, full, slopes, (Bend(words.xp.ones_like(mean), 0, 1),))
 
     def marginals(
         self, words: Words[Any], means: Sequence[Array], variances: Sequence[Array]

@@ -29,7 +29,12 @@ class Full(Reading):
 
     def run(self, graph: Graph, steps: list[Step]) -> None:
         """Take every step behind the inputs, which have been brought in."""
-        read = {(node.inputs[0], len(step) > 1) for step in steps if _activates(step) for node in step}
+        read = {
+            (node.inputs[0], len(step) > 1)
+            for step in steps
+            for node in step
+            if isinstance(node.rule, Activation)
+        }
         self.watched = {source for source, shared in read if shared or _selects(source)}
         for node in reversed([node for step in steps for node in step]):
             self.watched |= set(node.inputs) if node in self.watched and _selects(node) else set()
@@ -273,10 +278,6 @@ def _cuts(nodes: list[Node]) -> list[slice]:
     """Where each node's elements are among those of all."""
     cuts = [sum(node.size for node in nodes[:k]) for k in range(len(nodes) + 1)]
     return [slice(*cut) for cut in zip(cuts, cuts[1:], strict=False)]
-
-
-def _activates(step: Step) -> bool:
-    return isinstance(step[0].rule, Activation)
 
 
 def _selects(node: Node) -> bool:

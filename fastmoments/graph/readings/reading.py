@@ -33,10 +33,8 @@ class Reading:
             self.affine(step[0], rule)
         elif isinstance(rule, Sum):
             self.sum(step[0], rule)
-        elif isinstance(rule, Activation):
-            self.activations(step)
-        elif isinstance(rule, Joint):
-            self.joints(step)
+        elif isinstance(rule, Activation | Joint):
+            self.bends(step)
 
     def affine(self, node: Node, rule: Affine) -> None:
         """Add an affine map."""
@@ -45,6 +43,11 @@ class Reading:
     def sum(self, node: Node, rule: Sum) -> None:
         """Add a sum."""
         raise NotImplementedError
+
+    def bends(self, step: Step) -> None:
+        """Add activations and joint functions that do not depend on each other."""
+        self.activations([node for node in step if isinstance(node.rule, Activation)])
+        self.joints([node for node in step if isinstance(node.rule, Joint)])
 
     def activations(self, step: Step) -> None:
         """Add activations that do not depend on each other."""
