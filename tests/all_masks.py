@@ -8,11 +8,7 @@ import torch
 from torch import nn
 
 P = 0.3
-
-
 KEEP = 1.0 - P
-
-
 # sums over up to 2^8 masks of products of a few numbers of order 1
 CLOSE = dict(rtol=1e-12, atol=1e-12)
 
