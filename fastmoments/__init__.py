@@ -17,9 +17,10 @@ The call passes through these files:
 `normal.py` (the bivariate normal distribution function) takes the same path. `layers.py` (affine, residual and
 Bayesian layers) is made of `layer_steps.py` and calls `moments.py`. `cross.py` (covariances of two different
 activations) takes activations apart in `pieces.py`, and combines functions of `moments.py` in `kinks.py`,
-`kink_pairs.py` and `waves.py`; `cross_series.py` has the pairs without a closed form. `graph/` carries a Gaussian
-through whole networks (`propagate`, `describe`), lists of layers too (`layer_lists.py`); `nn/` has PyTorch modules
-beside it. `compare/` computes the same moments by other methods.
+`kink_pairs.py` and `waves.py`; `cross_series.py` has the pairs without a closed form. `categorical.py` has the
+moments of one-hot vectors. `graph/` carries a Gaussian through whole networks (`propagate`, `describe`), lists of
+layers too (`layer_lists.py`); `nn/` has PyTorch modules beside it. `compare/` computes the same moments by other
+methods.
 
 `ufuncs.py`, `njit.py` and `triton.py` give the scalar functions, named in `scalars.py`, to users' own code without
 a Plan. `warming.py` compiles ahead of use. `signatures.py` has the types of arguments, and `__init__.pyi`, written
@@ -34,6 +35,7 @@ from typing import Any as _Any
 from fastmoments import njit as njit
 from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
+from fastmoments.categorical import categorical_moments as categorical_moments
 from fastmoments.composed.elu import CELU as CELU
 from fastmoments.composed.elu import ELU as ELU
 from fastmoments.composed.elu import SELU as SELU

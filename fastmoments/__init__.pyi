@@ -28,6 +28,7 @@ from fastmoments.composed.piecewise import ReLU6 as ReLU6
 from fastmoments.composed.piecewise import SoftShrink as SoftShrink
 from fastmoments.composed.piecewise import Threshold as Threshold
 from fastmoments.composed.polynomial import Polynomial as Polynomial
+from fastmoments.categorical import categorical_moments as categorical_moments
 from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan

@@ -32,7 +32,7 @@ DRAWS = {
     "torch": lambda m, x: x + torch.randn_like(x),
     "torch, of a parameter's shape": lambda m, x: x + torch.randn(4),
     "in place": lambda m, x: x + torch.empty(4).normal_(),
-    "dropout": lambda m, x: F.dropout(x, 0.5),
+    "dropout of a constant": lambda m, x: x * F.dropout(torch.ones(4), 0.5),
     "own generator of torch": lambda m, x: x * torch.rand(4, generator=torch.Generator().manual_seed(0)),
     "a choice by torch": lambda m, x: x if torch.rand(1).item() < 0.5 else -x,
     "NumPy": lambda m, x: x * float(np.random.rand()),

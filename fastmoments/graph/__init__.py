@@ -10,5 +10,6 @@ selections      joins copies of elements with the weights behind them, where cor
 order           orders the nodes into steps by depth, and judges their sizes
 readings        carry moments through the steps: full, diagonal, hybrid, bound; `siblings` groups activations
 
-`propagate` and `describe` are the public functions, `rules` makes the nodes that users' own rules return.
+`propagate` and `describe` are the public functions, `rules` makes the nodes that users' own rules return,
+and `noise` those of a network's own noise.
 """

@@ -28,11 +28,14 @@ class Affine:
 
     `value` takes arrays (rows, *shape) of every input, `linear` too, without what does not depend on them, and
     `squares` is the linear map of the weights' squares; None stands for the matrix' own. `matrix` (m, n) is the
-    linear part where that is one of a single input. `own` is the variance that random weights add, by the inputs'
-    second moments (see `readings.full`). An `unchanged` map gives a value another shape and nothing else. `joins`
-    says that every output depends on one input alone, and `selects` that it is an element of it or a constant.
-    A map that `scales` multiplies every element of its input, spread to the result's shape, by a number of its own.
-    `weighted` marks layers of weights.
+    linear part where that is one of a single input. An `unchanged` map gives a value another shape, nothing else.
+    `joins` says that every output depends on one input alone, and `selects` that it is an element of it or a
+    constant. A map that `scales` multiplies every element of its input, spread to the result's shape, by a number of
+    its own. `weighted` marks layers of weights.
+
+    `own` is the variance that random weights or noise add, of the first input's second moments (rows, *shape), and
+    `own_cov` the covariance (batch, m, m), of the library's words and all second moments (batch, n, n); None where
+    no two elements share what is random. It is `own_gaussian` if a certain input has a Gaussian output.
     """
 
     value: Map
@@ -40,6 +43,8 @@ class Affine:
     squares: Map | None = None
     matrix: Array | None = None
     own: Map | None = None
+    own_cov: Map | None = None
+    own_gaussian: bool = True
     unchanged: bool = False
     joins: bool = False
     selects: bool = False

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastmoments.graph.nodes import Affine, Elementwise, Node, Shape
+from fastmoments.joint.noise import rows_cov
 
 Map = Callable[..., Any]
 
@@ -15,6 +16,7 @@ def affine(
     *,
     linear: Map | None = None,
     own: Map | None = None,
+    shared: bool = True,
 ) -> Node:
     """Return the node of an affine map, for a module's own rule.
 
@@ -26,8 +28,11 @@ def affine(
     shape : of one result; default that of the first input.
     linear : the map without what does not depend on the inputs; default its value less that at 0, which loses
         digits where the constant is large.
-    own : the variance that random weights of the module add, independent of the inputs: a function of the inputs'
-        second moments ``(rows, *node.shape)`` that is linear up to a constant.
+    own : the variance that random weights of the module add, independent of the inputs and of other calls: a
+        function of the first input's second moments ``(rows, *node.shape)`` that is linear up to a constant.
+    shared : whether weights are the same for all rows of a value of shape (..., n), as in a linear layer; then
+        `own` is called with products of two rows too, (batch, rows, rows, n). False for noise of which every
+        element of the result has its own. For one input of shape (n,) both are the same.
 
     Returns
     -------
@@ -39,7 +44,12 @@ def affine(
     def difference(*rows: Any) -> Any:
         return function(*rows) - function(*(0.0 * x[:1] for x in rows))
 
-    rule = Affine(function, linear or difference, own=own, weighted=True)
+    def without(*rows: Any) -> Any:
+        # covariances that come out are overwritten, and those that go in may be the user's
+        return difference(*rows) if linear is None else 1.0 * linear(*rows)
+
+    own_cov = rows_cov(own, nodes[0].shape) if own is not None and shared else None
+    rule = Affine(function, without, own=own, own_cov=own_cov, weighted=True)
     return Node(rule, nodes, nodes[0].shape if shape is None else tuple(shape), "affine")
 
 

@@ -10,6 +10,12 @@ from fastmoments.graph.rules import affine as affine
 from fastmoments.graph.rules import elementwise as elementwise
 from fastmoments.nn.classes_and_conditioning import class_probabilities as class_probabilities
 from fastmoments.nn.classes_and_conditioning import condition as condition
+from fastmoments.nn.convolutions import BayesConv1d as BayesConv1d
+from fastmoments.nn.convolutions import BayesConv2d as BayesConv2d
+from fastmoments.nn.convolutions import BayesConv3d as BayesConv3d
 from fastmoments.nn.modules import Activation as Activation
 from fastmoments.nn.modules import BayesLinear as BayesLinear
 from fastmoments.nn.modules import kl_divergence as kl_divergence
+from fastmoments.nn.noise import AdditiveNoise as AdditiveNoise
+from fastmoments.nn.noise import MultiplicativeNoise as MultiplicativeNoise
+from fastmoments.nn.noise import StochasticDepth as StochasticDepth

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 import fastmoments.layers as layers
 from fastmoments.graph.nodes import Affine, Node
 from fastmoments.graph.rules import elementwise
+from fastmoments.joint.noise import rows_cov
 from fastmoments.moments import marginals
 from fastmoments.parameters import of_neurons
 from fastmoments.results import Marginals, Moments
@@ -90,7 +91,47 @@ def _values(custom: Custom, x: Tensor) -> Tensor:
     return torch.as_tensor(evaluate(custom, x.double().numpy(force=True)), dtype=x.dtype, device=x.device)
 
 
-class BayesLinear(nn.Module):
+class GaussianWeights(nn.Module):
+    """A layer of independent Gaussian weights of the given shape, and as many biases as the first axis has.
+
+    The arguments are those of `BayesLinear`.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], bias: bool, prior_sd: float, initial_sd: float, initial_bias: float
+    ) -> None:
+        super().__init__()
+        for name, sd in (("prior_sd", prior_sd), ("initial_sd", initial_sd)):
+            if not 0.0 < sd < math.inf:
+                raise ValueError(f"{name}: expected a standard deviation > 0, got {sd!r}")
+        self.prior_sd = prior_sd
+        rho = initial_sd + math.log(-math.expm1(-initial_sd))  # log(exp(sd) - 1), without overflow
+        self.weight_mean = nn.Parameter(torch.empty(shape))
+        self.weight_rho = nn.Parameter(torch.full(shape, rho))
+        self.bias_mean = nn.Parameter(torch.full(shape[:1], initial_bias)) if bias else None
+        self.bias_rho = nn.Parameter(torch.full(shape[:1], rho)) if bias else None
+        nn.init.normal_(self.weight_mean, std=1.0 / math.sqrt(math.prod(shape[1:])))
+
+    def drawn(self) -> tuple[Tensor, Tensor | None]:
+        """Weights and biases, drawn anew."""
+        bias = None
+        if self.bias_mean is not None and self.bias_rho is not None:
+            bias = self.bias_mean + F.softplus(self.bias_rho) * torch.randn_like(self.bias_mean)
+        return self.weight_mean + F.softplus(self.weight_rho) * torch.randn_like(self.weight_mean), bias
+
+    def distribution(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """(weight_mean, weight_var, bias_mean, bias_var), as the layer functions take them."""
+        bias_var = None if self.bias_rho is None else F.softplus(self.bias_rho) ** 2
+        return self.weight_mean, F.softplus(self.weight_rho) ** 2, self.bias_mean, bias_var
+
+    def kl(self) -> Tensor:
+        """KL(weights || prior) in nats, summed over weights and biases."""
+        mean, var, bias_mean, bias_var = self.distribution()
+        total = _kl(mean, var, self.prior_sd)
+        return total if bias_mean is None or bias_var is None else total + _kl(bias_mean, bias_var, self.prior_sd)
+
+
+class BayesLinear(GaussianWeights):
     """A linear layer of independent Gaussian weights, y = W x + b.
 
     Parameters
@@ -118,43 +159,30 @@ class BayesLinear(nn.Module):
         initial_sd: float = 0.05,
         initial_bias: float = 0.0,
     ) -> None:
-        super().__init__()
-        for name, sd in (("prior_sd", prior_sd), ("initial_sd", initial_sd)):
-            if not 0.0 < sd < math.inf:
-                raise ValueError(f"{name}: expected a standard deviation > 0, got {sd!r}")
-        self.in_features, self.out_features, self.prior_sd = in_features, out_features, prior_sd
-        rho = initial_sd + math.log(-math.expm1(-initial_sd))  # log(exp(sd) - 1), without overflow
-        self.weight_mean = nn.Parameter(torch.empty(out_features, in_features))
-        self.weight_rho = nn.Parameter(torch.full((out_features, in_features), rho))
-        self.bias_mean = nn.Parameter(torch.full((out_features,), initial_bias)) if bias else None
-        self.bias_rho = nn.Parameter(torch.full((out_features,), rho)) if bias else None
-        nn.init.normal_(self.weight_mean, std=1.0 / math.sqrt(in_features))
+        super().__init__((out_features, in_features), bias, prior_sd, initial_sd, initial_bias)
+        self.in_features, self.out_features = in_features, out_features
 
     def forward(self, x: Tensor) -> Tensor:
         """W x + b with weights drawn for this call, the same for all rows."""
-        bias = None
-        if self.bias_mean is not None and self.bias_rho is not None:
-            bias = self.bias_mean + F.softplus(self.bias_rho) * torch.randn_like(self.bias_mean)
-        weight = self.weight_mean + F.softplus(self.weight_rho) * torch.randn_like(self.weight_mean)
-        return F.linear(x, weight, bias)
+        return F.linear(x, *self.drawn())
 
     def __fastmoments__(self, value: Node) -> Node:
         """The rule of the layer in networks: the mean weights, and the variance that their distribution adds."""
         mean, var, bias, bias_var = self.distribution()
+
+        def own(second: Tensor) -> Tensor:
+            return F.linear(second, var, bias_var)
+
         rule = Affine(
             lambda x: F.linear(x, mean, bias),
             lambda x: F.linear(x, mean),
             lambda x: F.linear(x, mean * mean),
             mean,
-            own=lambda second: F.linear(second, var, bias_var),
+            own=own,
+            own_cov=rows_cov(own, value.shape),
             weighted=True,
         )
         return Node(rule, (value,), (*value.shape[:-1], self.out_features), "BayesLinear")
-
-    def distribution(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """(weight_mean, weight_var, bias_mean, bias_var), as the layer functions take them."""
-        bias_var = None if self.bias_rho is None else F.softplus(self.bias_rho) ** 2
-        return self.weight_mean, F.softplus(self.weight_rho) ** 2, self.bias_mean, bias_var
 
     def marginals(self, mu: Tensor, var: Tensor) -> Marginals[Tensor]:
         """`fm.bayes_linear_marginals` of this layer."""
@@ -163,12 +191,6 @@ class BayesLinear(nn.Module):
     def moments(self, mu: Tensor, cov: Tensor) -> Moments[Tensor]:
         """`fm.bayes_linear_moments` of this layer."""
         return layers.bayes_linear_moments(mu, cov, *self.distribution())
-
-    def kl(self) -> Tensor:
-        """KL(weights || prior) in nats, summed over weights and biases."""
-        mean, var, bias_mean, bias_var = self.distribution()
-        total = _kl(mean, var, self.prior_sd)
-        return total if bias_mean is None or bias_var is None else total + _kl(bias_mean, bias_var, self.prior_sd)
 
     def extra_repr(self) -> str:
         """Return the text in the module's printed form."""
@@ -181,8 +203,8 @@ def _kl(mean: Tensor, var: Tensor, prior_sd: float) -> Tensor:
 
 
 def kl_divergence(model: nn.Module) -> Tensor:
-    """KL(weights || prior) in nats of all `BayesLinear` layers of a model."""
-    found = [module.kl() for module in model.modules() if isinstance(module, BayesLinear)]
+    """KL(weights || prior) in nats of all layers of Gaussian weights of a model, as `BayesLinear`."""
+    found = [module.kl() for module in model.modules() if isinstance(module, GaussianWeights)]
     if not found:
-        raise ValueError("model: it has no BayesLinear layer")
+        raise ValueError("model: it has no layer of Gaussian weights, such as BayesLinear")
     return torch.stack(found).sum()

@@ -19,6 +19,8 @@ from fastmoments.graph.frontends.torch_entries import Leaf, Ref
 from fastmoments.graph.frontends.torch_joint import JOINT, joint_of
 from fastmoments.graph.frontends.torch_model import Model, traced
 from fastmoments.graph.frontends.torch_modules import Rule, rules_of, unwrapped
+from fastmoments.graph.frontends.torch_noise import DROPOUT, dropout_of
+from fastmoments.graph.frontends.torch_runs import Layout, Operation
 from fastmoments.graph.nodes import Graph, Input, Node, Unknown
 
 NAMES = {*AFFINE, *KNOWN, *MULTIPLES, *SUMS, *JOINT}
@@ -72,6 +74,7 @@ def _graph(model: Model, found: tuple[list[Any], list[Any], Any], mu: Tensor) ->
                     nodes[ref] = Node(Input(), (), layout.shape, operation.path)
                     inputs.append(nodes[ref])
                 elif isinstance(operation.function, Leaf):
+                    _check_leading(operation, [operations[x.entry].layouts[x.output] for x in operation.args])
                     nodes[ref] = operation.function.node(model.rules, [nodes[x] for x in operation.args])
                     nodes[ref].name = operation.path
                 else:
@@ -94,12 +97,23 @@ def _graph(model: Model, found: tuple[list[Any], list[Any], Any], mu: Tensor) ->
     return Graph(inputs, last, rebuild, numbers, partial(_rows, mu), custom, torch)
 
 
+def _check_leading(operation: Operation, layouts: Sequence[Layout]) -> None:
+    """Raise unless a module that has a rule is given the batch in the first axis, alone."""
+    if not all(layout.leads and layout.inner == 1 for layout in (*operation.layouts, *layouts)):
+        raise ValueError(
+            f"{operation.path}: its rule is one for (batch, ...), but the batch is in another axis of what it is "
+            "given or returns, or joined with others"
+        )
+
+
 def _node(call: Call, output: int, shape: tuple[int, ...]) -> Node:
     """The node of one result of an operation."""
     found = joint_of(call, output)
     if found is not None:
         return found
     name, inputs = call.name, call.inputs
+    if name == DROPOUT:
+        return dropout_of(call, shape)
     scalar = learned = None
     is_cast = name == "_to_copy" and not call.dtypes[0].is_floating_point
     if name in (*SUMS, *MULTIPLES):

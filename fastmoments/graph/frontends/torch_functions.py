@@ -6,18 +6,24 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 from torch.overrides import TorchFunctionMode
 
 from fastmoments.graph.frontends.torch_apart import APART
 from fastmoments.graph.frontends.torch_callers import in_hook
+from fastmoments.graph.frontends.torch_noise import DROPOUTS, dropped
+from fastmoments.graph.frontends.torch_tables import chosen
 from fastmoments.graph.frontends.torch_trace import DEPENDS, Recorder
 
 DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]
 LOOKS = {torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__, torch.Tensor.__dlpack__}
 
+# Functions that have rules where their first argument is a value of the network
+SEEN: dict[Any, Any] = dict.fromkeys(DROPOUTS, dropped) | {F.embedding: chosen}
+
 
 class Functions(TorchFunctionMode):
-    """Refuse what takes a tensor's values to Python without an operation.
+    """Refuse what takes a tensor's values to Python without an operation, and see what ATen takes apart.
 
     Parameters that torch.func tracks are, to operations, tensors without derivatives. Where it is `transformed`,
     others stand for them while the model runs, and the recorder knows for which.
@@ -40,7 +46,9 @@ class Functions(TorchFunctionMode):
         func = APART.get(func, func)
         if self.transformed:
             args, kwargs = self._replaced(args), self._replaced(kwargs)
-        return func(*args, **kwargs)
+        seen = SEEN.get(func) if not self.recorder.paused and self.recorder.depends(args[:1]) else None
+        found = None if seen is None else seen(self.recorder, func, *args, **kwargs)
+        return func(*args, **kwargs) if found is None else found
 
     def _replaced(self, value: Any) -> Any:
         """Nested arguments with others for tracked tensors."""

@@ -199,6 +199,14 @@ class Recorder(TorchDispatchMode):
         self._add(Entry(leaf, "rule", given, {}, self.names[id(module)], True, []), out, ())
         return out
 
+    def stand_in(self, function: Callable[..., Tensor], name: str, *args: Any) -> Tensor:
+        """Record a function of ours in the place of operations of the model, and return its value."""
+        given = self._recorded(list(args))
+        with self.pause():
+            out = function(*args)
+        self._add(Entry(function, name, given, {}, self.path(), True, []), out, ())
+        return out
+
     def _made(self, func: Any, name: str, args: Any, kwargs: Any) -> Tensor:
         """Record a tensor that has another's kind and not its values, as a constant."""
         out: Tensor = func(*args, **kwargs)

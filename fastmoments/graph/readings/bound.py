@@ -35,7 +35,7 @@ class Bound(Full):
             self.bounds[node] = self.xp.zeros_like(flat(self.means[node]).sum(-1))
 
     def affine(self, node: Node, rule: Affine) -> None:
-        """Add an affine map; random weights are the same for both, and Gaussian times a certain input."""
+        """Add an affine map; random weights are the same for both, and what they add to nothing is Gaussian."""
         super().affine(node, rule)
         before = [self.bounds[source] for source in node.inputs]
         scaled = [self._scaled(e, self._norm(node, rule, i)) for i, e in enumerate(before)]
@@ -46,8 +46,13 @@ class Bound(Full):
         if rule.own is not None:
             source = node.inputs[0]
             var, mean = self.var(source), self.means[source]
-            own = flat(rule.own(var.reshape(-1, *source.shape) + mean * mean)).sum(-1)
-            local = self.xp.where(var.sum(-1) > 0.0, (2.0 * own) ** 0.5, 0.0 * own)
+            second = var.reshape(-1, *source.shape) + mean * mean
+            if rule.own_gaussian:
+                own = flat(rule.own(second) - rule.own(0.0 * second)).sum(-1)
+                own = self.xp.where((var.sum(-1) > 0.0) & (own > 0.0), own, 0.0 * own)
+            else:
+                own = flat(rule.own(second)).sum(-1)
+            local = (2.0 * own) ** 0.5
             self.bounds[node] = self.bounds[node] + local
 
     def sum(self, node: Node, rule: Sum) -> None:

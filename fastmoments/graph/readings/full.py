@@ -92,7 +92,7 @@ class Full(Reading):
             self.rounding[node] = self._passed_on(node) if _selects(node) else self._rounding(node, rule, len(full))
         self.covs |= {(node, one): cov for one, cov in links.items()}
         self.covs |= {(node, one): cov.mT for one, cov in right.items()}
-        self.covs[node, node] = full if rule.own is None else self._with_own(full, inputs[0], rule.own)
+        self.covs[node, node] = full if rule.own is None else self._with_own(full, inputs[0], rule)
 
     def _of_affine(self, node: Node, rule: Affine, right: dict[Node, Array], across: Map) -> Array:
         """Cov(node, node) by the inputs' covariances with the node."""
@@ -125,22 +125,16 @@ class Full(Reading):
         """The spacing of numbers of the array's dtype."""
         return float(self.xp.finfo(array.dtype).eps)
 
-    def _with_own(self, full: Array, source: Node, own: Map) -> Array:
-        """Full and what random weights add: rows (batch, rows, n) of one value share them."""
-        *lead, n = source.shape
-        rows = math.prod(lead)
-        x = self.means[source].reshape(-1, rows, n)
-        second = x[:, :, None] * x[:, None]
-        cov = self.cov(source, source).reshape(-1, rows, n, rows, n)
-        second = second + self.xp.einsum("brisi->brsi", cov)
-        added = own(second)
-        if rows == 1:
-            full = full if len(full) == len(added) else 1.0 * self._rows(full, len(added))
-            return self.words.plus_diagonal(full, added[:, 0, 0])
-        # products of matrices need not be symmetric in their rows
-        added = 0.5 * (added + added.swapaxes(1, 2))
-        eye = self.words.eye(added.shape[-1], added)
-        return full + (added.swapaxes(2, 3)[..., None] * eye[:, None]).reshape(-1, *full.shape[1:])
+    def _with_own(self, full: Array, source: Node, rule: Affine) -> Array:
+        """Full and what random weights or noise add."""
+        x = flat(self.means[source])
+        if rule.own_cov is not None:
+            return full + rule.own_cov(self.words, self.cov(source, source) + x[:, :, None] * x[:, None])
+        assert rule.own is not None
+        second = self.var(source) + x * x
+        added = flat(rule.own(second.reshape(len(second), *source.shape)))
+        full = full if len(full) == len(added) else 1.0 * self._rows(full, len(added))
+        return self.words.plus_diagonal(full, added)
 
     def sum(self, node: Node, rule: Sum) -> None:
         """Add a sum."""
