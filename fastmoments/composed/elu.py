@@ -14,7 +14,7 @@ from fastmoments.frameworks import shapes
 from fastmoments.frameworks.products import finite
 from fastmoments.kink_pairs import kink_pair_cov
 from fastmoments.kinks import mean_slope
-from fastmoments.moments import cov, cov_partials, curvature, gain, mean
+from fastmoments.moments import cov, curvature, gain, mean
 from fastmoments.pieces import Side, pieces_of
 from fastmoments_kernels.catalogue import Heaviside, ReLU
 

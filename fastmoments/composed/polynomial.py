@@ -45,7 +45,9 @@ class Polynomial(Composed):
         while given and given[-1] == 0.0:
             given = given[:-1]
         if len(given) < 2:
-            raise ValueError(f"coefficients: expected one of x or of a power that is not 0, got {self.coefficients}")
+            raise ValueError(
+                f"coefficients: expected one of x or of a power that is not 0, got {self.coefficients}"
+            )
         object.__setattr__(self, "coefficients", given)
 
     @property
@@ -98,7 +100,7 @@ class Polynomial(Composed):
         )
 
     def _series(self, mu_1: Any, mu_2: Any, var_1: Any, var_2: Any, cov_12: Any, a: int, b: int, first: int) -> Any:
-        """sum over n >= first of E f^(n + a) E f^(n + b) cov_12^n / n!."""
+        """Sum over n >= first of E f^(n + a) E f^(n + b) cov_12^n / n!."""
         total = 0.0 * (mu_1 + mu_2 + var_1 + var_2 + cov_12)
         for n in range(self.degree - max(a, b), first - 1, -1):
             term = self._mean(mu_1, var_1, n + a) * self._mean(mu_2, var_2, n + b)

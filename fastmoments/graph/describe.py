@@ -21,9 +21,9 @@ TITLES = ("step", "value", "kind", "shape", "moments", "")
 class Value(NamedTuple):
     """One value of a network: the step that makes it, its name, its kind, its shape and how its moments come.
 
-    `kind` is "input", "affine", "sum", or the name of an activation or of a function of several values. `moments` is
-    "given", "exact", "exact to" a tolerance or "closure". `note` says which values meet in it, how many are computed
-    together, what the function approximates, and with which other values covariances are by slopes alone.
+    `kind` is "input", "affine", "sum", or the name of an activation or of a function of several values. `moments`
+    is "given", "exact", "exact to" a tolerance or "closure". `note` says which values meet in it, how many are
+    computed together, what the function approximates, and with which other values covariances are by slopes alone.
     """
 
     step: int

@@ -134,6 +134,7 @@ def lipschitz(activation: Any) -> float | None:
     """Sup |f'| of an activation, the largest of all its neurons'; None if it is not known."""
     activation, parameters = of_neurons(activation)
     if not isinstance(activation, str):
-        return activation.lipschitz
+        slope: float | None = activation.lipschitz
+        return slope
     values = [x.numpy(force=True) if hasattr(x, "is_meta") else x for x in parameters.values()]
     return float(np.max(row_of(activation).formula.lipschitz(*values)))

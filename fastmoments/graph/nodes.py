@@ -30,8 +30,8 @@ class Affine:
     `squares` is the linear map of the weights' squares; None stands for the matrix' own. `matrix` (m, n) is the
     linear part where that is one of a single input. An `unchanged` map gives a value another shape, nothing else.
     `joins` says that every output depends on one input alone, and `selects` that it is an element of it or a
-    constant. A map that `scales` multiplies every element of its input, spread to the result's shape, by a number of
-    its own. `weighted` marks layers of weights.
+    constant. A map that `scales` multiplies every element of its input, spread to the result's shape, by a number
+    of its own. `weighted` marks layers of weights.
 
     `own` is the variance that random weights or noise add, of the first input's second moments (rows, *shape), and
     `own_cov` the covariance (batch, m, m), of the library's words and all second moments (batch, n, n); None where

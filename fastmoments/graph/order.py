@@ -1,4 +1,4 @@
-"""The order in which a graph's nodes are read: by depth; those of one depth that do not read each other in a step."""
+"""The order in which a graph's nodes are read: by depth, what bends at one depth in one step."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any

@@ -6,7 +6,7 @@ examples of several scales. What libraries compose, as layer norms of JAX are, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -22,10 +22,10 @@ ROOTS = 8  # values further up are not tried
 
 
 class Recognised(NamedTuple):
-    """A node as a function of the root alone: `node` makes the node of the rewritten root."""
+    """A node as a function of the root alone: `make` returns the node of the rewritten root."""
 
     root: Node
-    node: Any
+    make: Callable[[Node], Node]
 
 
 def recognised(node: Node, graph: Graph) -> Recognised | None:

@@ -1,8 +1,8 @@
 """From what a front end records to what readings read: elementwise operations of one value become one activation.
 
 x * sigmoid(x), x / (1 + |x|) or where(x > 0, x, x / 10) are functions f of x alone, and exact as such. A maximum of
-two values is b + relu(a - b), and `gating` knows products of two. The maximum of a window of increasing functions is
-the function of the window's maximum.
+two values is b + relu(a - b), and `gating` knows products of two. The maximum of an increasing function's values is
+the function of the maximum.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ class _Rewriting:
 
     def _of(self, node: Node) -> Node:
         if node in self.recognised:
-            root, make = self.recognised[node]
-            return make(self.new[root])
+            found = self.recognised[node]
+            return found.make(self.new[found.root])
         if node in self.pooled:
             root, function_of_all = self.pooled[node]
             largest = Node(node.rule, (self.new[root],), node.shape, node.name)

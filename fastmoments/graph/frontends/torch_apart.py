@@ -31,7 +31,8 @@ def _bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | Non
 
 
 def _lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    return input + weight * (end - input)
+    found: Tensor = input + weight * (end - input)
+    return found
 
 
 def _logaddexp(input: Tensor, other: Tensor) -> Tensor:

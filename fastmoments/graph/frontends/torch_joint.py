@@ -35,7 +35,8 @@ def joint_of(call: Call, output: int) -> Node | None:
 
 def _elements(layout: Any) -> Any:
     """Return the elements of one example, numbered, in the shape that the model has."""
-    return layout.native(torch.from_numpy(grouping.numbered((1, *layout.shape)))).numpy()
+    found: Any = layout.native(torch.from_numpy(grouping.numbered((1, *layout.shape))))
+    return found.numpy()
 
 
 def _in_layout(call: Call, node: Node) -> Node:

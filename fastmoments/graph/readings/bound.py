@@ -80,12 +80,13 @@ class Bound(Full):
                 )
             self.bounds[node] = self._scaled(self.bounds[source], slope) + local
 
-    def joints(self, step: Step) -> None:
-        """Refuse functions of several values, of which no Lipschitz constant is known."""
-        node = step[0]
-        assert isinstance(node.rule, Joint)
-        name = node.rule.function.name
-        raise TypeError(f"bound: {node.name}: of a {name} no bound is known; use bound=False")
+    def bends(self, step: Step) -> None:
+        """Add activations; refuse joint functions, of which no Lipschitz constant is known."""
+        for node in step:
+            if isinstance(node.rule, Joint):
+                name = node.rule.function.name
+                raise TypeError(f"bound: {node.name}: no bound is known for a {name}; use bound=False")
+        super().bends(step)
 
     def bound(self, nodes: list[Node]) -> Array:
         """Return the bound of values together."""
