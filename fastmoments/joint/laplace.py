@@ -38,7 +38,7 @@ def nodes(words: Words[Any], log_weight: LogWeight, *arrays: Array) -> Nodes:
     """
     like = arrays[0]
     plan, eps = plan_of({"mu": like}), float(words.xp.finfo(like.dtype).eps)
-    step, reach = 0.25 if eps < 1e-10 else 0.4, -math.log(eps)
+    step, reach = 0.22 if eps < 1e-10 else 0.4, -math.log(eps)
     top = 2.0 * reach
     known = words.values(plan, {str(k): words.detached(array) for k, array in enumerate(arrays)})
     if known is not None:
@@ -52,7 +52,7 @@ def nodes(words: Words[Any], log_weight: LogWeight, *arrays: Array) -> Nodes:
 
 def quadrature_error(eps: float) -> float:
     """Return the error of `nodes` for a dtype of this eps: a multiple of what is measured."""
-    return 1e-12 if eps < 1e-10 else 5e-7
+    return 1e-13 if eps < 1e-10 else 5e-7
 
 
 def _end(log_weight: LogWeight, top: float, reach: float, *arrays: NDArray[Any]) -> float:

@@ -54,7 +54,11 @@ class Norm:
         turned = n * (basis.vectors @ found.cov @ basis.vectors.mT)
         slope = n**0.5 * unit[..., None] * (basis.vectors @ found.slope @ basis.vectors.mT)
         rounding = (64 * n * eps + quadrature_error(eps)) * n * words.detached(basis.values.sum(-1))
-        return GroupMoments(n**0.5 * mean, words.covariance(turned, lambda: rounding), slope)
+        undefined = (
+            0.0 * unit
+        )  # nan for a constant group and eps = 0, of which one centred element has no direction
+        cov = words.covariance(turned + undefined[..., None], lambda: rounding)
+        return GroupMoments(n**0.5 * mean + undefined, cov, slope)
 
     def marginals(self, words: Words[Any], mu: Array, var: Array) -> tuple[Array, Array]:
         """Compute mean and variance, (..., n), for independent elements of mean mu and variance var, (..., n).
@@ -273,7 +277,9 @@ def _moments(words: Words[Any], m: Array, lam: Array, rest: Array, eps: Array) -
     own = (h * r + base * z * zr).sum(-2) * lam
     square = (m[..., :, None] * m[..., None, :] + rest) * both - (side + side.mT) + own[..., :, None] * eye
 
-    product = a[..., None] * (bend * lam[..., None, :] + bend @ rest)
+    # bend @ rest without a product of n^3
+    turned = b[..., :, None] * rest - (turns * rm).mT @ pulled
+    product = a[..., None] * (bend * lam[..., None, :] + turned)
     cov = (a * a)[..., None] * (lam[..., :, None] * eye + rest) + product + product.mT
     cov = cov + square - shift[..., :, None] * shift[..., None, :]
     return GroupMoments(a * m + shift, cov, a[..., None] * eye + bend)
