@@ -47,8 +47,8 @@ def _panels(ends, order):
 def of_equal(mu, var, eps, n=None):
     """Mean, covariance and slope for the covariance var I, by the noncentral chi-squared law of |X|^2 / var.
 
-    E X h(|X|^2) = mu E h of n + 2 degrees of freedom, E X X^T h = var I E h (n + 2) + mu mu^T E h (n + 4). `n` is the
-    number that |X|^2 is divided by.
+    E X h(|X|^2) = mu E h of n + 2 degrees of freedom, E X X^T h = var I E h (n + 2) + mu mu^T E h (n + 4). `n` is
+    the number that |X|^2 is divided by.
     """
     n = len(mu) if n is None else n
     with mp.workdps(30):
