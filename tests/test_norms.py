@@ -148,6 +148,10 @@ def test_constants():
     found = Norm(0.0, False).moments(words, np.array([3.0, 4.0]), np.zeros((2, 2)))
     np.testing.assert_allclose(found.mean, np.array([3.0, 4.0]) / np.sqrt(12.5), rtol=1e-15)
     np.testing.assert_array_equal(found.cov, 0.0)
+    for size in (1e200, 1e-200):
+        mean, var = Norm(0.0, False).marginals(words, np.array([3.0 * size, 4.0 * size]), np.zeros(2))
+        np.testing.assert_allclose(mean, found.mean, rtol=1e-14)
+        np.testing.assert_array_equal(var, 0.0)
     nothing = Norm(1e-4, True).moments(words, np.full(3, 7.0), np.zeros((3, 3)))
     np.testing.assert_array_equal(nothing.mean, 0.0)
     np.testing.assert_allclose(nothing.slope, 100.0 * (np.eye(3) - 1.0 / 3.0), rtol=1e-14)
