@@ -42,6 +42,17 @@ def test_one_element_is_a_sign():
     np.testing.assert_allclose(found.slope[:, 0, 0], slope, atol=1e-15)
 
 
+def test_one_direction_is_a_sign():
+    """X = u G is 0 where G is: the slope has no limit across u, and slope @ cov has one."""
+    u, ratio = np.array([1.0, 2.0, -1.0]), 0.5
+    found = Norm(0.0, False).moments(words, ratio * u, np.outer(u, u))
+    side, mean = u / np.sqrt(2.0), math.erf(ratio / math.sqrt(2.0))
+    cross = math.sqrt(2.0 / math.pi) * math.exp(-0.5 * ratio**2) * np.outer(side, u)
+    np.testing.assert_allclose(found.mean, mean * side, rtol=1e-14)
+    np.testing.assert_allclose(found.cov, (1.0 - mean**2) * np.outer(side, side), rtol=1e-14)
+    np.testing.assert_allclose(found.slope @ np.outer(u, u), cross, rtol=1e-13)
+
+
 @pytest.mark.parametrize("eps", [0.1, 1e-5, 0.0])
 def test_two_elements(eps):
     mu, cov = np.array([0.3, -0.5]), np.array([[1.0, 0.6], [0.6, 0.8]])
