@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from fastmoments.frameworks import Words
 from fastmoments.frameworks.products import root
 from fastmoments.joint.groups import GroupMoments
-from fastmoments.joint.laplace import Nodes, beyond, log_gap, nodes, quadrature_error
+from fastmoments.joint.laplace import log_gap, nodes, quadrature_error, weights
 
 Array = Any  # of the library whose words are given
+Arrays = tuple[Any, ...]
 
 
 class Norm:
@@ -35,12 +36,14 @@ class Norm:
     def moments(self, words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
         """Compute the moments for mu (..., n) and cov (..., n, n), in the eigenbasis of cov.
 
-        Errors, over the standard deviations of Y, are 1e-12 in float64 where variances are of one size; the basis
-        adds eps sqrt(max var / var_i). A feature that carries nearly all of Q has a standard deviation that Q
-        takes away: its errors are over that of X_i / sqrt E Q. With eps = 0 and where X may be 0, E Df(X) has no
-        limit along directions without variance: `slope` is finite there, of no meaning, and slope @ cov is right.
+        Errors in float64: of mean and slope 1e-15 of the largest, of covariances 1e-14 of sqrt(K_ii K_jj); in
+        float32 3 and 7 eps for 64 features, 36 for 256. The basis adds eps sqrt(max var / var_i). A feature that
+        carries nearly all of Q has a variance that Q takes away: its error is over that of X_i / sqrt E Q.
 
-        Second derivatives along cov are refused.
+        With eps = 0 and a singular cov, where X may be 0, E Df(X) and derivatives along cov have no limit in
+        directions without variance. They are finite there and of no meaning; slope @ cov is right.
+
+        Derivatives are exact; second ones along cov twice are refused.
         """
         xp, n, eps = words.xp, mu.shape[-1], float(words.xp.finfo(mu.dtype).eps)
         if self.centred:
@@ -54,7 +57,10 @@ class Norm:
         turned = n * (basis.vectors @ found.cov @ basis.vectors.mT)
         slope = n**0.5 * unit[..., None] * (basis.vectors @ found.slope @ basis.vectors.mT)
         rounding = (64 * n * eps + quadrature_error(eps)) * n * words.detached(basis.values.sum(-1))
-        return GroupMoments(n**0.5 * mean, words.covariance(turned, lambda: rounding), slope)
+        # nan where a constant group has no direction: one centred element would be 0, for any eps
+        undefined = 0.0 * unit
+        cov = words.covariance(turned + undefined[..., None], lambda: rounding)
+        return GroupMoments(n**0.5 * mean + undefined, cov, slope)
 
     def marginals(self, words: Words[Any], mu: Array, var: Array) -> tuple[Array, Array]:
         """Compute mean and variance, (..., n), for independent elements of mean mu and variance var, (..., n).
@@ -78,8 +84,8 @@ class _Basis(NamedTuple):
 def _basis(words: Words[Any], cov: Array, centred: bool) -> _Basis:
     """Diagonalise cov (..., n, n); if it is centred, in the n - 1 directions whose elements sum to 0.
 
-    The derivative of the eigenvectors is infinite for equal eigenvalues, which the moments do not notice. So the basis
-    stays as it is and the matrix in it moves, on and off its diagonal.
+    The derivative of the eigenvectors is infinite for equal eigenvalues, which the moments do not notice. So the
+    basis stays as it is and the matrix in it moves, on and off its diagonal.
     """
     xp, fixed = words.xp, words.detached(cov)
     n, eye = cov.shape[-1], words.eye(cov.shape[-1], cov)
@@ -117,7 +123,7 @@ def _refused(x: Array) -> tuple[Array]:
 
 
 def _unit(words: Words[Any], mu: Array, var: Array, eps: float) -> Array:
-    """Return the factor (..., 1) that makes E |X|^2 + n eps one; X / sqrt(|X|^2 + n eps) is that of a X and a^2 eps."""
+    """Return the factor (..., 1) that makes E |X|^2 + n eps one, the scale of X and sqrt(eps)."""
     xp, mu, var = words.xp, words.detached(mu), words.detached(var)
     peak = xp.amax(xp.abs(mu) + root(xp, var), -1)[..., None] + math.sqrt(eps)
     peak = xp.where(xp.isfinite(peak), peak, math.nan)
@@ -138,14 +144,9 @@ def _of_centred(var: Array) -> Array:
     return var * (1.0 - 2.0 / n) + var.mean(-1)[..., None] / n
 
 
-def _over(weights: Array, values: Array) -> Array:
+def _over(weight: Array, values: Array) -> Array:
     """Sum values (..., T, n) with weights (..., T)."""
-    return (weights[..., None, :] @ values)[..., 0, :]
-
-
-def _second(at: Nodes, a: Array) -> Array:
-    """Weights of (Q^(-1/2) - a)^2 = int (..) exp(-t Q) dt + a^2, a^2 E Q = 1: it and its derivative are 0 at E Q."""
-    return at.w - 2.0 * a * at.half
+    return (weight[..., None, :] @ values)[..., 0, :]
 
 
 def _marginals(words: Words[Any], mu: Array, var: Array, eps: Array, centred: bool) -> tuple[Array, Array]:
@@ -155,20 +156,18 @@ def _marginals(words: Words[Any], mu: Array, var: Array, eps: Array, centred: bo
     tilted = _tilted_centred(xp, at.t, mu, var) if centred else _tilted(xp, at.t, mu, var)
     spread = _of_centred(var) if centred else var
     q = eps + (mu * mu + spread).sum(-1)[..., None]
-    weight, base = xp.exp(log_weight(xp, at.t, mu, var, eps)), xp.exp(-at.t * q)
-    h = beyond(xp, tilted.gap, weight, base)
-    x, lost, a = tilted.mean, tilted.mean_1, 1.0 / xp.sqrt(q)
-    shift = _over(at.half * h, x) + _over(at.half * base, lost)
-    mixed = _over(at.half * h, tilted.var) + _over(at.half * base, tilted.var_1) + _over(at.half * weight, x * lost)
-    second = _second(at, a)
+    by = weights(xp, at, q, log_weight(xp, at.t, mu, var, eps), tilted.gap)
+    x, lost = tilted.mean, tilted.mean_1
+    shift = _over(by.over, x) + _over(by.base, lost)
+    mixed = _over(by.over, tilted.var) + _over(by.base, tilted.var_1) + _over(by.full, x * lost)
     remain = tilted.var_2 + lost * lost + 2.0 * mu[..., None, :] * tilted.mean_2
-    square = _over(second * h, tilted.var + x * x) + _over(second * base, remain)
-    found = a * a * spread + 2.0 * a * mixed + square - shift * shift
-    return a * mu + shift, xp.where(found > 0.0, found, 0.0 * found * found)
+    square = _over(by.over_2, tilted.var + x * x) + _over(by.base_2, remain)
+    found = by.a * by.a * spread + 2.0 * by.a * mixed + square - shift * shift
+    return by.a * mu + shift, xp.where(found > 0.0, found, 0.0 * found * found)
 
 
 def _log_weight(xp: Any, t: Array, mu: Array, var: Array, eps: Array) -> Array:
-    """Log E exp(-t Q), Q = |X|^2 + eps, of independent X, (..., T)."""
+    """Log of E exp(-t Q), Q = |X|^2 + eps, of independent X, (..., T)."""
     g = 2.0 * t[:, None]
     z, mu = g * var[..., None, :], mu[..., None, :]
     return -t * eps - 0.5 * (xp.log1p(z) + g * mu * mu / (1.0 + z)).sum(-1)
@@ -188,8 +187,8 @@ def _log_centred_weight(xp: Any, t: Array, mu: Array, var: Array, eps: Array) ->
 class _Tilted(NamedTuple):
     """Mean and variance of X under the weight exp(-t Q), (..., T, n), and what they lose, without cancellation.
 
-    `mean_1` is mean - mu and `mean_2` that less its term of first order in t; `var_1` and `var_2` are the same of var.
-    `gap` (..., T) is log E exp(-t Q) + t E Q.
+    `mean_1` is mean - mu and `mean_2` that less its term of first order in t; `var_1` and `var_2` are the same of
+    var. `gap` (..., T) is log E exp(-t Q) + t E Q.
     """
 
     mean: Array
@@ -237,9 +236,9 @@ def _tilted_centred(xp: Any, t: Array, mu: Array, var: Array) -> _Tilted:
 
 
 def _moments(words: Words[Any], m: Array, lam: Array, rest: Array, eps: Array) -> GroupMoments:
-    """Moments for mean m (..., n) and covariance diag(lam) + rest; of first order in rest, which is 0.
+    """Moments of X / sqrt Q for mean m (..., n), covariance diag(lam) + rest; of first order in rest, which is 0.
 
-    With a = (E Q)^(-1/2), W = Q^(-1/2) - a and B = E D(W X), Y = a X + W X has the covariance
+    With W = Q^(-1/2) - a and B = E D(W X), Y = a X + W X has the covariance
     a^2 C + a (B C + C B^T) + E W^2 X X^T - E W X (E W X)^T, where nothing large is subtracted.
     """
     xp = words.xp
@@ -248,32 +247,38 @@ def _moments(words: Words[Any], m: Array, lam: Array, rest: Array, eps: Array) -
     z = g * lam[..., None, :]
     r = 1.0 / (1.0 + z)
     zr, rm = z * r, r * m[..., None, :]
-    pulled = rm @ rest  # (1 + g (diag(lam) + rest))^-1 m = rm - r g pulled
+    pulled = rm @ rest
     bent = g * r * pulled
-    mt = rm - bent
+    x = rm - bent  # the mean of X under the weight: (1 + g (diag(lam) + rest))^-1 m
     added = 0.5 * (g * g * rm * pulled).sum(-1)
-    log_weight = _log_weight(xp, at.t, m, lam, eps) + added
     gap = 0.5 * (log_gap(xp, z, xp.log1p(z)) + g * zr * (m * m)[..., None, :]).sum(-1) + added
     q = eps + (m * m + lam).sum(-1)[..., None]
-    a = 1.0 / xp.sqrt(q)
-    weight, base = xp.exp(log_weight), xp.exp(-at.t * q)
-    h = beyond(xp, gap, weight, base)
-    eye = words.eye(m.shape[-1], m)
+    by = weights(xp, at, q, _log_weight(xp, at.t, m, lam, eps) + added, gap)
 
-    b = _over(at.half * h, r) - _over(at.half * base, zr)
-    turns = (at.half * weight)[..., None] * g
-    bend = b[..., :, None] * eye - (turns * mt).mT @ mt - (turns * r).mT @ r * rest
-    shift = m * b - _over(at.half * weight, bent)
+    own = _over(by.over, r) - _over(by.base, zr)
+    turns = by.full[..., None] * g
+    bend = _diagonal(words, own) - (turns * x).mT @ x - rest * ((turns * r).mT @ r)
+    shift = own * m - _over(by.full, bent)
+    product = bend * lam[..., None, :] + own[..., :, None] * rest - (turns * rm).mT @ pulled  # B C
+    product = by.a[..., None] * product
+    linear = by.a[..., None] ** 2 * (_diagonal(words, lam) + rest)
+    square = _square(words, (m, lam, rest), (z, r, rm, bent), (by.full_2, by.over_2, by.base_2))
+    cov = linear + product + product.mT + square - shift[..., :, None] * shift[..., None, :]
+    return GroupMoments(by.a * m + shift, cov, _diagonal(words, by.a + 0.0 * m) + bend)
 
-    second = _second(at, a)[..., None]
-    h, base, weight = second * h[..., None], second * base[..., None], second * weight[..., None]
+
+def _square(words: Words[Any], inputs: Arrays, tilted: Arrays, by: Arrays) -> Array:
+    """E W^2 X X^T, W = Q^(-1/2) - a."""
+    (m, lam, rest), (z, r, rm, bent) = inputs, tilted
+    full, over, base = (weight[..., None] for weight in by)
+    zr = z * r
     half = (base * z * zr).mT @ (r + zr)
-    both = half + half.mT + (h * r).mT @ r + (base * zr).mT @ zr
-    side = (weight * bent).mT @ rm
-    own = (h * r + base * z * zr).sum(-2) * lam
-    square = (m[..., :, None] * m[..., None, :] + rest) * both - (side + side.mT) + own[..., :, None] * eye
+    both = half + half.mT + (over * r).mT @ r + (base * zr).mT @ zr
+    side = (full * bent).mT @ rm
+    own = (over * r + base * z * zr).sum(-2) * lam
+    return (m[..., :, None] * m[..., None, :] + rest) * both - (side + side.mT) + _diagonal(words, own)
 
-    product = a[..., None] * (bend * lam[..., None, :] + bend @ rest)
-    cov = (a * a)[..., None] * (lam[..., :, None] * eye + rest) + product + product.mT
-    cov = cov + square - shift[..., :, None] * shift[..., None, :]
-    return GroupMoments(a * m + shift, cov, a[..., None] * eye + bend)
+
+def _diagonal(words: Words[Any], x: Array) -> Array:
+    """Return diag(x) (..., n, n)."""
+    return x[..., :, None] * words.eye(x.shape[-1], x)
