@@ -1,9 +1,9 @@
 """The closure's error of whole networks at an input sd of 1: measured against samples and recorded.
 
 `propagate` takes what comes out of an activation, a product or a norm as Gaussian. For a small spread of the input
-that is right to the order of its square, which `tests/test_architectures.py` asserts; for a large one it is not, and
-`tests/data/closures.json` says by how much: errors of means over the output's sd, those of covariances over the product of
-two, each the largest of the network, beside the largest standard error of the samples in the same unit.
+that is right to the order of its square, which `test_architectures.py` asserts. For a large one it is not, and
+`tests/data/closures.json` says by how much: errors of means over the output's sd, of covariances over the product
+of two, each the largest of the network, beside the largest standard error of the samples in the same unit.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Writes tests/data/closures.json: the closure's error of every network of `tests/architectures` at an input sd of 1.
+"""Writes tests/data/closures.json: the closure's error of every network of PyTorch's at an input sd of 1.
 
 usage: python -m tests.record_closures [name ...]       all if none is given
 
