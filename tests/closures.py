@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tests.sampled_moments import OF_COV, OF_MEAN, excess
+
 RECORD = Path(__file__).parent / "data" / "closures.json"
 SD = 1.0
 
@@ -41,17 +43,32 @@ def closure(mean, cov, truth):
 
 def recorded():
     """Closure by the network's name."""
-    return {name: Closure(**entry) for name, entry in json.loads(RECORD.read_text()).items()}
+    entries = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    return {name: Closure(**entry) for name, entry in entries.items()}
 
 
-def record(found):
-    """Add closures by name, to three digits, rounded up; what is None is taken out."""
-    known = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    for name, new in found.items():
-        known.pop(name, None)
-        if new is not None:
-            known[name] = {field: _up(value) for field, value in new._asdict().items()}
-    RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+def judged(name, mean, cov, truth, networks):
+    """At most 1 where moments are not further off than the record says, as `sampled_moments.excess`."""
+    known = recorded()
+    assert name in known, f"run make closures names='\"{name}\"'"
+    # a network that is linear for such inputs has no error but that of the Jacobian by which the samples are told
+    of_mean, of_cov = max(known[name].mean, OF_MEAN), max(known[name].cov, OF_COV)
+    return excess(mean, cov, truth, of_mean, of_cov, networks)
+
+
+def record(name, new):
+    """Write a network's closure, to three digits, rounded up; None takes it out."""
+    known = recorded()
+    known.pop(name, None)
+    if new is not None:
+        known[name] = Closure(*map(_up, new))
+    entries = {key: known[key]._asdict() for key in sorted(known)}
+    RECORD.write_text(json.dumps(entries, indent=1) + "\n")
+
+
+def of_jax(name):
+    """Return the name of a function of JAX in the record."""
+    return f"jax: {name}"
 
 
 def _up(x):

@@ -1,7 +1,8 @@
 """Small networks written as their users write them, in PyTorch. Those of JAX are in `tests/architectures_jax`.
 
 Those of `vectors`, `several`, `sequences`, `layouts`, `images` and `blocks` are linear or elementwise throughout;
-the others multiply, compare or normalise values. What is refused is in `tests/test_architectures_refused.py`.
+the others multiply, compare or normalise values, or draw masks. Those that are refused are in
+`tests/test_architectures_refused.py`.
 """
 
 from tests.architectures import (
@@ -13,6 +14,7 @@ from tests.architectures import (
     images,
     layouts,
     maxima,
+    noisy,
     normalised,
     pooled,
     recurrent,
@@ -23,7 +25,7 @@ from tests.architectures import (
 )
 
 ELEMENTWISE = vectors, several, sequences, layouts, images, blocks
-OTHERS = gated, excited, pooled, maxima, normalised, attention, transformers, recurrent, heads
+OTHERS = gated, excited, pooled, maxima, normalised, attention, transformers, recurrent, heads, noisy
 
 
 def cases():

@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Case(NamedTuple):
-    """A network in eval mode, float64, and the shapes of its arguments without the batch."""
+    """A network, float64, in eval mode but for dropout if `noisy`, and its arguments' shapes without the batch."""
 
     model: nn.Module
     shapes: tuple[tuple[int, ...], ...]
@@ -22,6 +22,14 @@ def case(make, *shapes, sd=0.01, **options):
         model = make(**options)
         _settle(model)
     return Case(model.double().eval().requires_grad_(False), shapes, sd)
+
+
+def noisy(made):
+    """The case with its dropout on."""
+    for module in made.model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.train()
+    return made
 
 
 def _settle(model):

@@ -1,5 +1,7 @@
 """What a case's network makes of its Gaussian input: by samples, and by the package."""
 
+from copy import deepcopy
+
 import numpy as np
 import torch
 
@@ -38,13 +40,16 @@ def samples_for(case):
 
 def truth_of(case, count=None, seed=1, given=None):
     """Moments of the network by 2 count samples and by the network alone, for its distribution or a given one."""
-    count = count or samples_for(case)
 
-    def points(x):
+    def points(x, model=case.model):
         with torch.no_grad():
-            return flat(case.model(*arguments(case, torch.from_numpy(x)))).numpy()
+            return flat(model(*arguments(case, torch.from_numpy(x)))).numpy()
 
-    return sampled(points, *(given or distribution(case)), count, seed)
+    mu, cov = given or distribution(case)
+    quiet = deepcopy(case.model).eval()  # a network that draws masks has no Jacobian by differences
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return sampled(points, mu, cov, count or samples_for(case), seed, lambda x: points(x, quiet))
 
 
 def propagated(case, dtype=torch.float64):
