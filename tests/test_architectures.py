@@ -18,8 +18,9 @@ OF_MEAN_32 = 1e-3
 # one of each kind; `make test-full` takes all
 QUICK = (
     *architectures.of(architectures.ELEMENTWISE), "swiglu", "highway", "realnvp", "gmlp", "deeponet einsum",
-    "se resnet", "mobilenet v3", "mnist", "alexnet", "maxout", "concat pool", "droq", "convnext", "rms norm by hand",
-    "group norm cnn", "vit", "encoder", "cross attention", "timm block", "gpt2", "lstm", "gru cells", "tabnet", "mc head",
+    "se resnet", "mobilenet v3", "mnist", "alexnet", "maxout", "concat pool", "droq", "convnext",
+    "rms norm by hand", "group norm cnn", "vit", "encoder", "cross attention", "timm block", "gpt2", "lstm",
+    "gru cells", "tabnet", "mc head",
 )  # fmt: skip
 
 

@@ -15,9 +15,9 @@ CASES = {name: case._replace(sd=SD) for name, case in architectures.cases().item
 # one of each kind; `make test-full` takes all
 QUICK = (
     "nerf", "nice chunked", "fast kan", "dueling", "embedder", "graph convolution", "tcn", "mixer", "cifar resnet",
-    "stochastic depth", "lenet", "unet nearest", "mobilenet v2", "densenet", "swiglu", "realnvp", "deep cross", "mnist",
-    "efficientnet", "resnet stem", "maxout", "droq", "convnext", "group norm cnn", "vit", "encoder", "timm block",
-    "gpt2", "lstm", "gru cells", "probabilities", "ft-transformer", "mc dropout",
+    "stochastic depth", "lenet", "unet nearest", "mobilenet v2", "densenet", "swiglu", "realnvp", "deep cross",
+    "mnist", "efficientnet", "resnet stem", "maxout", "droq", "convnext", "group norm cnn", "vit", "encoder",
+    "timm block", "gpt2", "lstm", "gru cells", "probabilities", "ft-transformer", "mc dropout",
 )  # fmt: skip
 
 
