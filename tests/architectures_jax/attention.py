@@ -84,14 +84,16 @@ def gpt2(rng):
 
 
 def llama(rng):
-    """RMSNorm, jax.nn.dot_product_attention, SwiGLU."""
+    """RMSNorm, attention whose mask is added, SwiGLU: jax.nn.dot_product_attention has its softmax in float32."""
     q, k, v, out, gate, up = (dense(rng, 4, 4)[0]["w"] for _ in range(6))
     norms, down = [norm_parameters(rng, 4) for _ in range(2)], dense(rng, 4, 4)[0]["w"]
 
     def f(x):
         h = rms_norm(norms[0], x)
-        h = nn.dot_product_attention(*(split_heads(h @ w, 2) for w in (q, k, v)), is_causal=True)
-        x = x + h.reshape(x.shape) @ out
+        queries, keys, values = (split_heads(h @ w, 2).swapaxes(1, 2) for w in (q, k, v))
+        mask = jnp.triu(jnp.full((x.shape[1], x.shape[1]), -1e9), 1)
+        weights = nn.softmax(queries @ keys.swapaxes(-1, -2) * 2.0**-0.5 + mask, axis=-1)
+        x = x + (weights @ values).swapaxes(1, 2).reshape(x.shape) @ out
         h = rms_norm(norms[1], x)
         return (x + (nn.silu(h @ gate) * (h @ up)) @ down)[:, -1]
 
