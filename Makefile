@@ -4,8 +4,8 @@ OLDEST := .venv-oldest/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-oldest gpu-check gpu-check-one gpu-registers activation accuracy frameworks \
-	bench bench-peers gpu-bench experiments docs lint clean
+.PHONY: help demo test test-full test-oldest gpu-check gpu-check-one gpu-registers activation accuracy closures \
+	frameworks bench bench-peers gpu-bench experiments docs lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -18,6 +18,8 @@ help:
 	@echo "make activation NAME=relu draws an activation's truth, judges it on the cpu and says what is missing"
 	@echo "make accuracy   every function against the 50-digit tables: tests/accuracy.json, docs/accuracy.md and its figure;"
 	@echo "                names=relu chooses activations"
+	@echo "make closures   the closure's error of every network at an input sd of 1: tests/data/closures.json;"
+	@echo "                names='\"se resnet\" vit' chooses networks"
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make bench-peers error and time beside SciPy, the published quadrature and approximations: docs/peers.md"
@@ -85,6 +87,9 @@ activation: .venv/.installed-test
 accuracy: .venv/.installed-test
 	$(BIN)/python -m tests.record_accuracy $(names)
 	$(BIN)/python tools/accuracy_page.py
+
+closures: .venv/.installed-test
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.record_closures $(names)
 
 frameworks: .venv/.installed-test
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "feature and not slow" --frameworks-page

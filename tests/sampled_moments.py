@@ -35,10 +35,13 @@ def gaussian(n, sd, seed=0):
     return rng.normal(size=n), root @ root.T
 
 
-def sampled(f, mu, cov, count, seed=1):
-    """Estimate the moments of f, (points, n) to (points, m), at 2 count points, CHUNK at a time."""
+def sampled(f, mu, cov, count, seed=1, smooth=None):
+    """Estimate the moments of f, (points, n) to (points, m), at 2 count points, CHUNK at a time.
+
+    `smooth` is f without the noise that f may draw at every point, of which J is taken.
+    """
     rng, root = np.random.default_rng(seed), np.linalg.cholesky(cov)
-    centre, jacobian = _line(f, mu)
+    centre, jacobian = _line(smooth or f, mu)
     parts = []
     for _ in range(count // CHUNK):
         off = rng.standard_normal((CHUNK, len(mu))) @ root.T

@@ -14,10 +14,12 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import fastmoments as fm  # noqa: E402
+from tests import architectures  # noqa: E402
+from tests.architectures.run import arguments, flat  # noqa: E402
 from tests.sampled_moments import gaussian  # noqa: E402
-from tests.test_architectures import CASES, arguments, flat  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("double_precision")
+CASES = architectures.cases()
 
 
 class Value(NamedTuple):

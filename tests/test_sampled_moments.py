@@ -9,10 +9,11 @@ from torch import nn  # noqa: E402
 
 from tests import architectures  # noqa: E402
 from tests.architectures.case import Case  # noqa: E402
+from tests.architectures.run import distribution, truth_of  # noqa: E402
 from tests.sampled_moments import OF_COV, OF_MEAN, excess  # noqa: E402
-from tests.test_architectures import CASES, distribution, truth_of  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+CASES = architectures.cases()
 
 
 def judged(mean, cov, truth):

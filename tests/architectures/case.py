@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Case(NamedTuple):
-    """A network in eval mode, float64, and the shapes of its arguments without the batch."""
+    """A network, float64, in eval mode but for dropout if `noisy`, and its arguments' shapes without the batch."""
 
     model: nn.Module
     shapes: tuple[tuple[int, ...], ...]
@@ -24,8 +24,16 @@ def case(make, *shapes, sd=0.01, **options):
     return Case(model.double().eval().requires_grad_(False), shapes, sd)
 
 
+def noisy(made):
+    """The case with its dropout on."""
+    for module in made.model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.train()
+    return made
+
+
 def _settle(model):
-    """Give BatchNorm and PReLU numbers of a trained network."""
+    """Give normalisation, attention and PReLU numbers of a trained network."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.normal_(module.running_mean, std=0.3)
@@ -34,6 +42,13 @@ def _settle(model):
             nn.init.normal_(module.bias, 0.4, 0.3)  # so that no branch is dead
         elif isinstance(module, nn.PReLU):
             nn.init.uniform_(module.weight, -0.5, 0.9)
+        elif isinstance(module, (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)):
+            for name, centre in (("weight", 1.0), ("bias", 0.0)):
+                if getattr(module, name, None) is not None:
+                    nn.init.normal_(getattr(module, name), centre, 0.3)
+        elif isinstance(module, nn.MultiheadAttention):
+            for bias in (module.in_proj_bias, module.out_proj.bias):
+                nn.init.normal_(bias, std=0.3)
 
 
 def mlp(*sizes, activation=nn.ReLU):

@@ -1,44 +1,24 @@
-"""Small networks of batches as JAX's users write them: functions with pytrees of parameters, equinox, flax.
+"""Networks of one vector, by hand and by equinox; and a mixer without norms."""
 
-A maker takes a NumPy generator and returns the function. It makes its parameters when it is called, so that they
-have the precision that is then in force. Hidden layers are 8 wide wherever they can be: XLA compiles a rule for
-each width.
-"""
-
-from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax, nn
+from jax import nn
+
+from tests.architectures_jax.case import Case, dense, filled, mlp, perceptron
 
 
-class Case(NamedTuple):
-    """A maker of a function from a generator, and the shapes of its arguments without the batch."""
+def mixer(rng):
+    """Feed-forwards of tokens and of channels in turn."""
+    tokens, channels = dense(rng, 4, 6, 4), dense(rng, 3, 8, 3)
 
-    make: Callable
-    shapes: object  # one shape, or a tuple or a dictionary of several
-    sd: float = 0.01  # about that of every element of the input
+    def f(x):
+        x = x + jnp.swapaxes(mlp(tokens, jnp.swapaxes(x, 1, 2), nn.gelu), 1, 2)
+        x = x + mlp(channels, x, nn.gelu)
+        return jnp.mean(x, axis=1)
 
-
-def dense(rng, *sizes):
-    """Parameters of a multilayer perceptron."""
-    return [
-        {"w": jnp.asarray(rng.normal(size=(n, m)) / np.sqrt(n)), "b": jnp.asarray(0.3 * rng.normal(size=m))}
-        for n, m in zip(sizes, sizes[1:], strict=False)
-    ]
-
-
-def mlp(params, x, activation):
-    for layer in params[:-1]:
-        x = activation(x @ layer["w"] + layer["b"])
-    return x @ params[-1]["w"] + params[-1]["b"]
-
-
-def perceptron(rng, activation, sizes=(4, 8, 8, 3)):
-    return partial(mlp, dense(rng, *sizes), activation=activation)
+    return f
 
 
 def pinn(rng):
@@ -86,42 +66,6 @@ def nerf(rng):
         h = nn.relu(mlp(first, x, nn.relu))
         h = nn.relu(mlp(second, jnp.concatenate([h, x], -1), nn.relu))
         return mlp(rgb, jnp.concatenate([h, directions], -1), nn.relu), mlp(sigma, h, nn.relu)[..., 0]
-
-    return f
-
-
-def conv(x, kernel, stride=1):
-    return lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def resnet(rng):
-    """Convolutions, normalisation by known statistics, a strided block with a projection, average pooling."""
-    shapes = {"stem": (3, 3, 1, 2), "one": (3, 3, 2, 4), "two": (3, 3, 4, 4), "skip": (1, 1, 2, 4)}
-    kernels = {k: jnp.asarray(rng.normal(size=s) / np.sqrt(np.prod(s[:3]))) for k, s in shapes.items()}
-    means, variances = (jnp.asarray(x) for x in (0.3 * rng.normal(size=4), rng.uniform(0.5, 2.0, 4)))
-    head = dense(rng, 4, 3)[0]
-
-    def norm(x):
-        return (x - means) / jnp.sqrt(variances + 1e-5)
-
-    def f(x):
-        x = nn.relu(conv(x, kernels["stem"]))
-        h = nn.relu(norm(conv(x, kernels["one"], 2)))
-        h = norm(conv(h, kernels["two"])) + conv(x, kernels["skip"], 2)
-        h = lax.reduce_window(nn.relu(h), 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID") / 4.0
-        return h.reshape(len(h), -1) @ head["w"] + head["b"]
-
-    return f
-
-
-def mixer(rng):
-    """Feed-forwards of tokens and of channels in turn."""
-    tokens, channels = dense(rng, 4, 6, 4), dense(rng, 3, 8, 3)
-
-    def f(x):
-        x = x + jnp.swapaxes(mlp(tokens, jnp.swapaxes(x, 1, 2), nn.gelu), 1, 2)
-        x = x + mlp(channels, x, nn.gelu)
-        return jnp.mean(x, axis=1)
 
     return f
 
@@ -182,16 +126,6 @@ def named(rng):
     return f
 
 
-def filled(rng, shapes):
-    """A pytree with random numbers in the place of shapes: initialisers would each be compiled."""
-
-    def fill(leaf):
-        is_shape = isinstance(leaf, jax.ShapeDtypeStruct)
-        return jnp.asarray(rng.uniform(-0.7, 0.7, leaf.shape)) if is_shape else leaf
-
-    return jax.tree.map(fill, shapes)
-
-
 def of_equinox(rng):
     """A module of one example, mapped over the batch."""
     import equinox as eqx
@@ -211,24 +145,6 @@ def of_equinox(rng):
     return jax.vmap(filled(rng, eqx.filter_eval_shape(net, jax.random.key(0))))
 
 
-def of_flax(rng):
-    """A compact module with a convolution and batch normalisation by running averages."""
-    import flax.linen as linen
-
-    class Net(linen.Module):
-        @linen.compact
-        def __call__(self, x):
-            y = linen.Conv(3, (3, 3))(x)
-            y = linen.BatchNorm(use_running_average=True)(y)
-            y = linen.avg_pool(linen.relu(y), (2, 2), strides=(2, 2))
-            y = linen.Dense(8)(y.reshape((y.shape[0], -1)))
-            return linen.Dense(3)(linen.swish(y))
-
-    variables = filled(rng, jax.eval_shape(Net().init, jax.random.key(0), jnp.zeros((1, 4, 4, 1))))
-    variables["batch_stats"] = jax.tree.map(jnp.abs, variables["batch_stats"])  # variances
-    return partial(Net().apply, variables)
-
-
 def elementwise(name):
     return partial(perceptron, activation=getattr(nn, name))
 
@@ -238,7 +154,6 @@ CASES = {
     "surrogate": Case(surrogate, (4,)),
     "siren": Case(siren, (2,), 0.002),
     "nerf": Case(nerf, ((3,), (3,))),
-    "resnet": Case(resnet, (4, 4, 1)),
     "mixer": Case(mixer, (4, 3)),
     "deeponet": Case(deeponet, (6,)),
     "masked": Case(masked, (6,)),
@@ -251,5 +166,4 @@ CASES = {
     "gelu tanh": Case(elementwise("gelu"), (4,)),
     "softplus": Case(elementwise("softplus"), (4,)),
     "equinox": Case(of_equinox, (4,)),
-    "flax": Case(of_flax, (4, 4, 1)),
 }
