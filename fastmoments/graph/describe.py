@@ -13,7 +13,6 @@ from fastmoments.graph.order import Step, steps_of
 from fastmoments.graph.propagate import graph_of
 from fastmoments.graph.rewrite import rewrite
 from fastmoments.parameters import of_neurons
-from fastmoments_kernels.custom import Custom
 
 KINDS: dict[type, str] = {Input: "input", Affine: "affine", Sum: "sum"}
 TITLES = ("step", "value", "kind", "shape", "moments", "")
@@ -135,7 +134,7 @@ def _moments(activation: Any, of_gaussian: bool) -> str:
     if not of_gaussian:
         return "closure"
     name, _ = of_neurons(activation)
-    return f"exact to {name.tol:g}" if isinstance(name, Custom) else "exact"
+    return "exact" if isinstance(name, str) or name.tol is None else f"exact to {name.tol:g}"
 
 
 def _note(node: Node, step: Step) -> str:
