@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmoments.composed.base import Composed
 from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels import custom
@@ -67,6 +68,8 @@ def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
 def evaluate(activation: Any, x: FloatArray) -> FloatArray:
     """Return f(x) with neurons along the last axis; for a stochastic activation, its mean given x."""
     name, parameters = of_neurons(activation)
+    if isinstance(name, Composed):
+        return np.asarray(name.function(np, x))
     if isinstance(name, Custom):
         return custom.evaluate(name, x)
     return np.asarray(row_of(name).formula.function(x, *map(np.asarray, parameters.values())))
@@ -75,7 +78,7 @@ def evaluate(activation: Any, x: FloatArray) -> FloatArray:
 def is_stochastic(activation: Any) -> bool:
     """Whether f(x) is random given x."""
     name, _ = of_neurons(activation)
-    return not isinstance(name, Custom) and hasattr(row_of(name).formula, "conditional_var")
+    return isinstance(name, str) and hasattr(row_of(name).formula, "conditional_var")
 
 
 def value(network: Sequence[Step], x: FloatArray) -> FloatArray:

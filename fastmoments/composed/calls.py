@@ -94,8 +94,10 @@ def moments_vjp(
     known = _on_memory(plan, library, {"mu": mu, "cov": cov} | bars)
     if known is not None:
         bare = plan._replace(framework="numpy", result=plan.compute)
-        given = ({name: known[name] for name in names} for names in (("mu", "cov"), tuple(bars)))
-        gradients: tuple[Any, ...] = _returned(plan, library, moments_vjp(bare, activation, *given, {}, False))
+        inputs, bars = ({name: known[name] for name in names} for names in (("mu", "cov"), tuple(bars)))
+        gradients: tuple[Any, ...] = _returned(
+            plan, library, moments_vjp(bare, activation, inputs, bars, {}, False)
+        )
         return gradients
     with library.arithmetic(plan), _quiet(plan):
         cov = _possible(plan, library, cov)
@@ -121,7 +123,7 @@ def _possible(plan: Plan, library: Any, cov: Any) -> Any:
 
 
 def _on_memory(plan: Plan, library: Any, arrays: Named) -> Named | None:
-    """Return NumPy's arrays on the memory of another library's, whose methods take longer, if nothing tracks them."""
+    """Return NumPy's arrays on the memory of another library's, if nothing tracks them: they take less time."""
     known: Named | None = None if plan.framework == "numpy" else library.values(plan, arrays)
     return known
 

@@ -30,8 +30,8 @@ class Numbers(NamedTuple):
 class Parts(NamedTuple):
     """f(x) = slope y + [bend e^y] + ramp relu(away y) - side bend u(y), u(y) = (e^y - 1) step(side y).
 
-    What is straight or exponential at mu is taken whole, and the rest turned away: away is -1 where mu > 0. side is 1
-    where mu + var < 0, and only there the exponential is whole.
+    What is straight or exponential at mu is taken whole, and the rest turned away: away is -1 where mu > 0. side is
+    1 where mu + var < 0, and only there the exponential is whole.
     """
 
     numbers: Numbers
@@ -116,7 +116,7 @@ class Exponential(Composed):
         )
 
     def cov_partials(self, library: Library, *pair: Any) -> Moments:
-        """Compute the derivatives of `cov` by f' = f - ramp relu + (ramp - bend) step + bend, of y, and again f''."""
+        """Compute the derivatives of `cov` by f' = f - ramp relu + (ramp - bend) step + bend, twice."""
         ramp, bend, scale = self.numbers
         scaled = self._scaled(library, *pair)
         turned = scaled.exchanged
@@ -181,7 +181,7 @@ def _parts(numbers: Numbers, library: Library, mu: Any, var: Any) -> Parts:
 
 
 def _kink_cov(order: int, f: Parts, pair: Pair) -> Any:
-    """Compute Cov(f(X_1), F(X_2)), the inputs y and the kink's own; F is relu for order 2, step for 1, delta for 0."""
+    """Compute Cov(f(X_1), F(X_2)), X_1 being y; F is relu for order 2, step for 1, delta for 0."""
     library, _, mu_2, _, var_2, cov_12 = pair
     xp, one = library.xp, library.xp.ones_like(mu_2)
     if order == 0:
@@ -209,7 +209,7 @@ def _half(xp: Any, value: Any) -> Any:
 
 
 def _total(f: Parts, line: Any, moved: Any, beside: Any, of_u: Any) -> Any:
-    """Add the covariances of f's parts with a function h, for cov_12 E h', E h(X + cov_12) - E h, and those given."""
+    """Add the covariances of f's parts with a function h: cov_12 E h', E h(X + cov_12) - E h, and two others."""
     _, bend, _ = f.numbers
     return f.slope * line + f.whole * moved + f.numbers.ramp * beside - f.side * bend * of_u
 

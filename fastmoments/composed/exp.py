@@ -15,7 +15,7 @@ from fastmoments.pieces import Side
 
 @dataclass(frozen=True, eq=False)
 class Exp(Composed):
-    """e^x: mean m = exp(mu + var / 2), covariance m_1 m_2 expm1(cov_12), |error| <= 8 eps (1 + |exponent|) |value|."""
+    """e^x: mean m = exp(mu + var / 2), covariance m_1 m_2 expm1(cov_12), |error| <= 8 eps (1 + cond) |value|."""
 
     name = "exp"
 

@@ -1,8 +1,8 @@
 """Means and covariances with u(x) = (e^x - 1) step(o x), o = -1 or 1, by tilting: e^x moves a Gaussian's means.
 
 E e^X_1 f(X_2) = exp(mu_1 + var_1 / 2) E f(X_2 + cov_12). Exponentials stay together with the normal distribution
-functions beside them, in logarithms, so that nothing overflows. Around 0 the two parts of u cancel to its own size, so
-that narrow inputs have u(x) = o int_0^1 e^(a x) relu(o x) da instead, in which nothing does.
+functions beside them, in logarithms, so that nothing overflows. Around 0 the two parts of u cancel to its own size,
+so that narrow inputs have u(x) = o int_0^1 e^(a x) relu(o x) da instead, in which nothing does.
 
 Arrays have one shape; `_nodes` adds a dimension in front.
 """
@@ -85,7 +85,7 @@ def u_mean(library: Any, mu: Any, var: Any, sign: Any) -> Any:
 
 
 def shifted(xp: Any, value: Mean, slope: Mean, mu: Any, var: Any, shift: Any) -> Any:
-    """Compute value(mu + shift) - value(mu), by the slope where the shift is a small part of a standard deviation."""
+    """Compute value(mu + shift) - value(mu), by the slope where the shift is a small part of the sd."""
     is_small = xp.abs(shift) <= 0.3 * root(xp, var)
     small = xp.where(is_small, shift, xp.zeros_like(shift))
     by_slope = small * (_nodes(xp, mu, WEIGHTS) * finite(xp, slope(mu + small * _nodes(xp, mu, NODES)))).sum(0)
@@ -94,7 +94,7 @@ def shifted(xp: Any, value: Mean, slope: Mean, mu: Any, var: Any, shift: Any) ->
 
 def u_step_cov(pair: Pair, sign: Any, other: Any) -> Any:
     """Compute Cov(u(X_1), step(other X_2))."""
-    return _by_width(lambda *given: _by_ramps(*given, 1), _u_step_cov, pair, sign, other)
+    return _by_width(lambda pair, sign, other: _by_ramps(pair, sign, other, 1), _u_step_cov, pair, sign, other)
 
 
 def _u_step_cov(pair: Pair, sign: Any, other: Any) -> Any:
@@ -106,7 +106,7 @@ def _u_step_cov(pair: Pair, sign: Any, other: Any) -> Any:
 
 def u_ramp_cov(pair: Pair, sign: Any, other: Any) -> Any:
     """Compute Cov(u(X_1), relu(other X_2))."""
-    return _by_width(lambda *given: _by_ramps(*given, 2), _u_ramp_cov, pair, sign, other)
+    return _by_width(lambda pair, sign, other: _by_ramps(pair, sign, other, 2), _u_ramp_cov, pair, sign, other)
 
 
 def _u_ramp_cov(pair: Pair, sign: Any, other: Any) -> Any:
@@ -156,7 +156,7 @@ def _u_cov(pair: Pair, sign: Any, other: Any) -> Any:
 
 
 def _by_width(narrow: Callable[..., Any], wide: Callable[..., Any], pair: Pair, sign: Any, other: Any) -> Any:
-    """Return narrow(pair, sign, other) for a narrow X_1, else wide(...); of NumPy's arrays each where it is needed."""
+    """Return narrow(pair, sign, other) for a narrow X_1, else wide(...); on NumPy's arrays each where needed."""
     xp, is_narrow = pair.library.xp, _is_narrow(pair)
     if xp is not np:
         return xp.where(is_narrow, narrow(pair, sign, other), wide(pair, sign, other))

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmoments.composed.base import Composed
+from fastmoments.composed.elu import ELU, SELU
+from fastmoments.composed.exp import Exp
+from fastmoments.composed.piecewise import HardSigmoid, HardTanh, Piecewise, ReLU6
 from fastmoments.composed.polynomial import Polynomial
 from fastmoments.graph.functions import GRID, Function, kinks_of
 from fastmoments.graph.nodes import Elementwise, Graph, Map
@@ -18,16 +21,13 @@ PROBES = np.array([-7.3, -4.1, -3.1, -2.3, -1.6, -1.0, -0.7, -0.31, -0.1, 0.05, 
 PROBES = np.concatenate([PROBES, [3.3, 5.7, 8.9]])
 SAME = 1e-13  # of values, to their size: a few roundings
 NEAR = 1e-9  # of values far out and near 0, which other ways to compute a function round more
-SELU = 1.0507009873554804934, 1.6732632423543772848  # scale and alpha
+MANY = 16  # knots: a function of more costs more than quadrature
 # Functions that libraries put together of others: kinks and sup |f'|
 NAMED: tuple[Any, ...] = (
     (lambda x: x / (1.0 + np.abs(x)), (0.0,), 1.0),  # softsign
     (lambda x: x - np.tanh(x), (), 1.0),  # tanhshrink
-    (lambda x: np.where(x > 0.0, x, np.expm1(x)), (0.0,), 1.0),  # elu
-    (lambda x: SELU[0] * np.where(x > 0.0, x, SELU[1] * np.expm1(x)), (0.0,), SELU[0] * SELU[1]),
     (lambda x: x * np.tanh(np.logaddexp(0.0, x)), (), 1.0884981612517279),  # mish
     (lambda x: -np.logaddexp(0.0, -x), (), 1.0),  # log_sigmoid
-    (lambda x: np.clip(x, -1.0, 1.0), (-1.0, 1.0), 1.0),  # hard_tanh
     (lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0, (-3.0, 3.0), 1.5),  # hard_silu
 )
 
@@ -64,9 +64,9 @@ def activation_of(name: str, function: Function, graph: Graph) -> Identified:
         _check(name, function, graph)
         values = np.asarray(graph.numbers(function.scalar, PROBES), np.float64)
         kinks = function.all_kinks(name, graph.numbers)
-        found = _of_catalogue(values, graph.same)
-        if found is not None and _everywhere(function, *_known_of(found, kinks), graph):
-            return found
+        for found in (_of_catalogue(values, graph.same), _of_sections(function.scalar, kinks, graph)):
+            if found is not None and _everywhere(function, *_known_of(found, kinks), graph):
+                return found
         kinks, slope = _of_named(function, values, kinks, graph) or (kinks, function.lipschitz)
     return Identified(Custom(graph.custom(function.scalar), kinks=kinks, lipschitz=slope))
 
@@ -99,6 +99,9 @@ def _of_catalogue(values: Any, same: float) -> Identified | None:
     polynomial = _of_polynomial(values, same)
     if polynomial is not None:
         return polynomial
+    elu = _of_elu(values, same)
+    if elu is not None:
+        return elu
     for known, own in _known():
         # f = scale * known + shift, by the two points at which they differ most
         low, high = int(np.argmin(own)), int(np.argmax(own))
@@ -109,6 +112,37 @@ def _of_catalogue(values: Any, same: float) -> Identified | None:
         if scale != 0.0 and _same(values, scale * own + shift, same):
             return Identified(known, scale, shift)
     return None
+
+
+def _of_sections(scalar: Map, kinks: Sequence[float], graph: Graph) -> Identified | None:
+    """The function that is linear between these kinks, or None where it bends between two."""
+    knots = tuple(dict.fromkeys(float(_rounded(kink, 1.0)) for kink in kinks))
+    if not 0 < len(knots) <= MANY:
+        return None
+    ends = np.array([knots[0] - 2.0, *knots, knots[-1] + 2.0])
+    shares = np.array([0.25, 0.5, 0.75])
+    points = ends[:-1, None] + np.diff(ends)[:, None] * shares
+    values = np.asarray(graph.numbers(scalar, points.ravel()), np.float64).reshape(points.shape)
+    size = np.abs(values).max()
+    bends = values[:, 0] - 2.0 * values[:, 1] + values[:, 2]
+    if (np.abs(bends) > max(SAME, graph.same) * size * 4.0).any():
+        return None
+    slopes = [float(_rounded(x, 1.0)) for x in (values[:, 2] - values[:, 0]) / (points[:, 2] - points[:, 0])]
+    below = values[:-1, 1] + slopes[:-1] * (np.array(knots) - points[:-1, 1])
+    above = values[1:, 1] + slopes[1:] * (np.array(knots) - points[1:, 1])
+    jumps = np.where(np.abs(above - below) <= max(NEAR, graph.same) * size, 0.0, above - below)
+    numbers = tuple(slopes), tuple(float(_rounded(x, 1.0)) for x in jumps), float(_rounded(below[0], 1.0))
+    return Identified(_named(knots, *numbers))
+
+
+def _named(knots: tuple[float, ...], slopes: tuple[float, ...], jumps: tuple[float, ...], value: float) -> Any:
+    """The activation of these sections, by its name if it clips."""
+    if jumps == (0.0,) * len(knots):
+        if slopes == (0.0, 1.0, 0.0) and value == knots[0]:
+            return HardTanh(*knots)
+        if slopes in ((0.0, 1.0), (1.0, 0.0)) and value == knots[0]:
+            return HardTanh(knots[0], None) if slopes[0] == 0.0 else HardTanh(None, knots[0])
+    return Piecewise(knots, slopes, jumps, value)
 
 
 def _of_bump(values: Any, same: float) -> Identified | None:
@@ -137,6 +171,17 @@ def _of_polynomial(values: Any, same: float) -> Identified | None:
         if _same(values, PROBES[:, None] ** np.arange(degree + 1.0) @ found, same):
             return Identified(Polynomial((0.0, *found[1:])), 1.0, float(found[0]))
     return None
+
+
+def _of_elu(values: Any, same: float) -> Identified | None:
+    """Scale * elu of these values at PROBES, a line through 0 above it and an exponential below."""
+    scale = float(_rounded(values[-1] / PROBES[-1], 1.0))
+    if scale == 0.0:
+        return None
+    at = int(np.argmin(PROBES))
+    alpha = float(_rounded(values[at] / (scale * np.expm1(PROBES[at])), 1.0))
+    found = Identified(ELU(alpha), scale)
+    return found if _same(values, scale * _values(found.activation, PROBES), same) else None
 
 
 def _everywhere(function: Function, known: Map, breaks: Sequence[float], graph: Graph) -> bool:
@@ -182,7 +227,9 @@ def _of_named(
 def _known() -> list[tuple[Any, Any]]:
     """Activations and their values at PROBES."""
     rows = [row for row in CATALOGUE if not row.components and not hasattr(row.formula, "conditional_var")]
-    return [(known, _values(known, PROBES)) for known in (*(row.activation() for row in rows), *READY)]
+    composed = ReLU6(), HardSigmoid(), SELU(), Exp()
+    known = *(row.activation() for row in rows), *READY, *composed
+    return [(activation, _values(activation, PROBES)) for activation in known]
 
 
 def _values(activation: Any, x: Any) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 import fastmoments.layers as layers
+from fastmoments.composed.base import Composed
 from fastmoments.graph.nodes import Affine, Node
 from fastmoments.graph.rules import elementwise
 from fastmoments.joint.noise import rows_cov
@@ -43,8 +44,8 @@ class Activation(nn.Module):
         if features is not None and not learnable:
             raise ValueError("features: only learnable parameters are one per neuron; name them in `learnable`")
         custom = READY.get(activation) if isinstance(activation, str) else activation
-        self.custom: Custom | None = custom if isinstance(custom, Custom) else None
-        kind: Any = Custom if self.custom else row_of(activation).activation
+        self.custom: Custom | Composed | None = custom if isinstance(custom, Custom | Composed) else None
+        kind: Any = type(self.custom) if self.custom else row_of(activation).activation
         given: Any = self.custom or (activation if isinstance(activation, kind) else kind())
         names = () if self.custom else tuple(field.name for field in fields(kind))
         self.kind, self.fixed = kind, {name: getattr(given, name) for name in names if name not in learnable}
@@ -62,6 +63,8 @@ class Activation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """f(x), element by element."""
         name, parameters = of_neurons(self.current())
+        if isinstance(name, Composed):
+            return name.function(torch, x)  # type: ignore[no-any-return]
         if isinstance(name, Custom):
             return _values(name, x)
         if not x.is_floating_point():
