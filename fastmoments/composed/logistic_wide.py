@@ -139,9 +139,11 @@ def _normal_densities(library: Any, mu: Any, sd: Any, terms: int) -> Any:
     noise, share = library.constant(scale**-2.0, mu), library.constant(share, mu)
     total = xp.sqrt(sd[..., None] * sd[..., None] + noise)
     r, g = sd[..., None] / total, mu[..., None] / total
-    before, now = 0.0 * g, xp.exp(-0.5 * g * g) / (math.sqrt(2.0 * math.pi) * total)
-    found = []
-    for n in range(terms + 1):
-        found.append(now @ share)
-        before, now = now, -r * (g * now + math.sqrt(n) * r * before) / math.sqrt(n + 1)
-    return xp.stack(found)
+
+    def step(state: tuple[Any, Any], root: Any, next_root: Any) -> tuple[tuple[Any, Any], Any]:
+        before, now = state
+        return (now, -r * (g * now + root * r * before) / next_root), now @ share
+
+    roots = np.sqrt(np.arange(terms + 2.0))
+    start = 0.0 * g, xp.exp(-0.5 * g * g) / (math.sqrt(2.0 * math.pi) * total)
+    return library.iterated(step, start, np.stack([roots[:-1], roots[1:]], axis=-1), mu)

@@ -89,6 +89,12 @@ class Framework(Protocol[A]):
         of them where values cannot be read. Nothing differentiates it.
         """
 
+    def iterated(self, step: Callable[..., Any], state: Any, rows: NDArray[Any], like: A) -> A:
+        """Return the results of step(state, *row) -> (state, result) for every row (r, c) in turn, along a new axis.
+
+        The rows' numbers have the dtype of `like`.
+        """
+
     def summed(self, function: Callable[..., tuple[A, ...]], rows: NDArray[Any], like: A) -> tuple[A, ...]:
         """Return the sum over rows (r, c) of function(*columns), which broadcasts c numbers with arrays like `like`.
 

@@ -104,6 +104,13 @@ def replaced(where: Array, function: Callable[..., Any], arrays: tuple[Array, ..
     return lax.cond(where.any(), both, lambda: values)
 
 
+def iterated(step: Callable[..., Any], state: Any, rows: NDArray[Any], like: Array) -> Array:
+    """Return the results of step(state, *row) -> (state, result) for every row in turn, along a new axis."""
+    results: Array
+    _, results = lax.scan(lambda state, row: step(state, *row), state, constant(rows, like))
+    return results
+
+
 def summed(
     function: Callable[..., tuple[Array, ...]], rows: NDArray[Any], like: Array
 ) -> tuple[Array, ...]:

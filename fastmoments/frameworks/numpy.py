@@ -130,7 +130,8 @@ def largest(x: Array) -> float:
 
 
 series = products.series
-replaced, summed = partial(products.replaced, np), partial(products.summed, constant)
+replaced, iterated = partial(products.replaced, np), partial(products.iterated, np)
+summed = partial(products.summed, constant)
 
 
 def values(plan: Plan, arrays: dict[str, Array]) -> dict[str, Array]:

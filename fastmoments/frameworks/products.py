@@ -86,6 +86,16 @@ def replaced(xp: Any, where: A, function: Callable[..., Any], arrays: tuple[A, .
     return results[0] if single else tuple(results)
 
 
+def iterated(xp: Any, step: Callable[..., Any], state: Any, rows: Any, like: A) -> A:
+    """Return the results of step(state, *row) -> (state, result) for every row in turn, along a new axis."""
+    results = []
+    for row in rows.tolist():
+        state, result = step(state, *row)
+        results.append(result)
+    stacked: A = xp.stack(results)
+    return stacked
+
+
 def summed(
     constant: Callable[..., A], function: Callable[..., tuple[A, ...]], rows: Any, like: A
 ) -> tuple[A, ...]:

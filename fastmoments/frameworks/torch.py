@@ -209,7 +209,8 @@ def replaced(where: Tensor, function: Callable[..., Any], arrays: tuple[Tensor, 
     return values if where.is_meta else products.replaced(torch, where, function, arrays, values)
 
 
-series, summed = products.series, partial(products.summed, constant)
+series = products.series
+iterated, summed = partial(products.iterated, torch), partial(products.summed, constant)
 
 
 def values(plan: Plan, arrays: dict[str, Tensor]) -> dict[str, Any] | None:
