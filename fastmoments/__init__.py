@@ -34,6 +34,13 @@ from typing import Any as _Any
 from fastmoments import njit as njit
 from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
+from fastmoments.composed.piecewise import HardShrink as HardShrink
+from fastmoments.composed.piecewise import HardSigmoid as HardSigmoid
+from fastmoments.composed.piecewise import HardTanh as HardTanh
+from fastmoments.composed.piecewise import Piecewise as Piecewise
+from fastmoments.composed.piecewise import ReLU6 as ReLU6
+from fastmoments.composed.piecewise import SoftShrink as SoftShrink
+from fastmoments.composed.piecewise import Threshold as Threshold
 from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan

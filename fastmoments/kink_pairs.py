@@ -29,6 +29,13 @@ def kink_pair_cov(library: Framework[Any], low: int, high: int, pair: Pair) -> A
     return library.with_partials(function, partial(slopes, library.xp), pair)
 
 
+def kink_pair_partials(library: Framework[Any], low: int, high: int, pair: Pair) -> Pair:
+    """Compute the derivatives of `kink_pair_cov` along its five arguments, 0 in place of infinity."""
+    if low == high:
+        return tuple(cov_partials(ReLU if high == 2 else Heaviside, *pair))
+    return MIXED[low, high][1](library.xp, *pair)
+
+
 def _step_ramp(*pair: Any) -> Any:
     return cov_partials(ReLU, *pair).d_mu_1
 

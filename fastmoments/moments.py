@@ -290,6 +290,12 @@ def curvature(
     return result
 
 
+def var_partials(activation: Any, mu: Operand[T], var: Operand[T]) -> tuple[T, T]:
+    """Compute the derivatives of Var f(X) along mu and var, element by element."""
+    found: tuple[T, T] = _elementwise(activation, "var_partials", {"mu": mu, "var": var}, None, True, None, None)
+    return found
+
+
 def cov(
     activation: Any,
     mu_1: Operand[T],
