@@ -34,6 +34,11 @@ from typing import Any as _Any
 from fastmoments import njit as njit
 from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
+from fastmoments.composed.logistic import LogSigmoid as LogSigmoid
+from fastmoments.composed.logistic import Sigmoid as Sigmoid
+from fastmoments.composed.logistic import SiLU as SiLU
+from fastmoments.composed.logistic import Softplus as Softplus
+from fastmoments.composed.logistic import Tanh as Tanh
 from fastmoments.composed.piecewise import HardShrink as HardShrink
 from fastmoments.composed.piecewise import HardSigmoid as HardSigmoid
 from fastmoments.composed.piecewise import HardTanh as HardTanh
@@ -44,6 +49,7 @@ from fastmoments.composed.piecewise import Threshold as Threshold
 from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan
+from fastmoments.functions import functions_composed as _composed
 from fastmoments.functions import functions_of as _functions_of
 from fastmoments.functions import functions_to_tolerance as _to_tolerance
 from fastmoments.layers import affine_moments as affine_moments
@@ -240,7 +246,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     tanh_cov,
     tanh_cov_partials,
     tanh_moments_vjp,
-) = _to_tolerance("tanh", "tanh(x)")
+) = _composed(Tanh)
 (
     sigmoid_moments,
     sigmoid_marginals,
@@ -250,7 +256,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     sigmoid_cov,
     sigmoid_cov_partials,
     sigmoid_moments_vjp,
-) = _to_tolerance("sigmoid", "1 / (1 + exp(-x))")
+) = _composed(Sigmoid)
 (
     silu_moments,
     silu_marginals,
@@ -260,7 +266,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     silu_cov,
     silu_cov_partials,
     silu_moments_vjp,
-) = _to_tolerance("silu", "x / (1 + exp(-x))")
+) = _composed(SiLU)
 (
     softplus_moments,
     softplus_marginals,
@@ -270,7 +276,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     softplus_cov,
     softplus_cov_partials,
     softplus_moments_vjp,
-) = _to_tolerance("softplus", "log(1 + exp(x))")
+) = _composed(Softplus)
 (
     gelu_tanh_moments,
     gelu_tanh_marginals,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmoments.composed.base import Composed
 from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels import custom
@@ -69,13 +70,15 @@ def evaluate(activation: Any, x: FloatArray) -> FloatArray:
     name, parameters = of_neurons(activation)
     if isinstance(name, Custom):
         return custom.evaluate(name, x)
+    if isinstance(name, Composed):
+        return np.asarray(name.function(np, x))
     return np.asarray(row_of(name).formula.function(x, *map(np.asarray, parameters.values())))
 
 
 def is_stochastic(activation: Any) -> bool:
     """Whether f(x) is random given x."""
     name, _ = of_neurons(activation)
-    return not isinstance(name, Custom) and hasattr(row_of(name).formula, "conditional_var")
+    return isinstance(name, str) and hasattr(row_of(name).formula, "conditional_var")
 
 
 def value(network: Sequence[Step], x: FloatArray) -> FloatArray:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from fastmoments.composed import by_pairs
 from fastmoments.composed.base import Composed, Pair
-from fastmoments.composed.logistic_neurons import expectation, spread
+from fastmoments.composed.logistic_neurons import Wanted, integrals
 from fastmoments.composed.logistic_pairs import Pairs, Scaled
 from fastmoments.composed.logistic_slopes import CENTRED, SIGMOID, SILU, SOFTPLUS, at, slope
 
@@ -32,34 +32,35 @@ class Logistic(Composed):
 
     def mean(self, library: Any, mu: Any, var: Any) -> Any:
         """Compute E f(X)."""
-        return self._expectation(library, 0, mu, var)
+        return self._integrals(library, ((0,),), mu, var)[0]
 
     def gain(self, library: Any, mu: Any, var: Any) -> Any:
         """Compute E f'(X)."""
-        return self._expectation(library, 1, mu, var)
+        return self._integrals(library, ((1,),), mu, var)[0]
 
     def mean_dvar(self, library: Any, mu: Any, var: Any) -> Any:
         """Compute E f''(X) / 2."""
-        return 0.5 * self._expectation(library, 2, mu, var)
-
-    def _expectation(self, library: Any, order: int, mu: Any, var: Any) -> Any:
-        scaled = self.scaled
-        return scaled.factor(order) * expectation(library, scaled.kind, order, *scaled.of(mu, var))
+        return 0.5 * self._integrals(library, ((2,),), mu, var)[0]
 
     def var(self, library: Any, mu: Any, var: Any) -> Any:
         """Compute Var f(X)."""
-        return self._spread(library, 0, 0, mu, var)
+        return self._integrals(library, ((0, 0),), mu, var)[0]
 
     def var_partials(self, library: Any, mu: Any, var: Any) -> tuple[Any, Any]:
         """Compute the derivatives of Var f(X) along mu and var: 2 Cov(f, f') and E f'^2 + Cov(f, f'')."""
-        gain = self.gain(library, mu, var)
-        by_var = self._spread(library, 1, 1, mu, var) + gain * gain + self._spread(library, 0, 2, mu, var)
-        return 2.0 * self._spread(library, 0, 1, mu, var), by_var
+        gain, product, across, bent = self._integrals(library, ((1,), (1, 1), (0, 1), (0, 2)), mu, var)
+        return 2.0 * across, product + gain * gain + bent
 
-    def _spread(self, library: Any, one: int, two: int, mu: Any, var: Any) -> Any:
-        scaled = self.scaled
-        factor = scaled.factor(one) * scaled.factor(two)
-        return factor * spread(library, scaled.kind, one, two, *scaled.of(mu, var))
+    def _integrals(self, library: Any, wanted: Wanted, mu: Any, var: Any) -> list[Any]:
+        """Compute E f^(k)(X) for (k,), and Cov(f^(k)(X), f^(n)(X)) for (k, n)."""
+        kind, scaled = self.kind, self.scaled
+        found = integrals(library, kind, wanted, *scaled.of(mu, var))
+        return [math.prod(map(scaled.factor, orders)) * x for orders, x in zip(wanted, found, strict=True)]
+
+    @property
+    def kind(self) -> str:
+        """The kind of the integrals."""
+        return self.scaled.kind
 
     def cov(self, library: Any, *pair: Any) -> Any:
         """Compute Cov(f(X_1), f(X_2))."""
@@ -69,7 +70,7 @@ class Logistic(Composed):
         """Compute the derivatives of `cov` along its five arguments."""
         pairs, beside = self._pairs(library), _neurons(pair)
         by_mu_1, by_mu_2, by_var_1, by_var_2, product = pairs.covs((*SLOPES, (1, 1)), pair, beside)
-        product = product + pairs.gains(0, 1, beside) * pairs.gains(1, 1, beside)
+        product = product + pairs.gains(0, (1,), beside)[1] * pairs.gains(1, (1,), beside)[1]
         return by_mu_1, by_mu_2, 0.5 * by_var_1, 0.5 * by_var_2, product
 
     def _pairs(self, library: Any, is_matrix: bool = False) -> Pairs:
@@ -78,7 +79,8 @@ class Logistic(Composed):
     def moments(self, library: Any, mu: Any, cov: Any) -> tuple[Any, Any]:
         """Compute the mean (..., n) and the symmetric covariance (..., n, n)."""
         (full,) = self._of_matrix(library, ((0, 0),), mu, cov)
-        return by_pairs.with_diagonal(self, library, mu, cov, full)
+        mean, own = self._integrals(library, ((0,), (0, 0)), mu, by_pairs.diagonal(library.xp, cov))
+        return mean, library.xp.where(by_pairs.on_diagonal(library, mu, cov), own[..., None], full)
 
     def moments_vjp(self, library: Any, mu: Any, cov: Any, mean_bar: Any, cov_bar: Any) -> tuple[Any, Any]:
         """Compute the gradients along mu and cov."""
@@ -88,16 +90,11 @@ class Logistic(Composed):
         return by_pairs.gathered(self, library, mu, cov, mean_bar, cov_bar, partials)
 
     def _of_matrix(self, library: Any, orders: Any, mu: Any, cov: Any) -> tuple[Any, ...]:
-        """Compute covariances of derivatives of all pairs; a neuron has 0 with itself, whose series may not converge."""
+        """Compute covariances of derivatives of all pairs; 0 of a neuron with itself, whose series may be long."""
         xp, var = library.xp, by_pairs.diagonal(library.xp, cov)
         apart = xp.where(by_pairs.on_diagonal(library, mu, cov), 0.0 * cov, cov)
         pair = by_pairs.pairs(xp, mu, var, apart)
         return self._pairs(library, is_matrix=True).covs(orders, pair, (mu, var))
-
-
-def _neurons(pair: tuple[Any, ...]) -> tuple[Any, ...]:
-    mu_1, mu_2, var_1, var_2, _ = pair
-    return mu_1, var_1, mu_2, var_2
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +134,10 @@ class Tanh(Logistic):
         """Compute f itself."""
         return xp.tanh(x)
 
-    def mean(self, library: Any, mu: Any, var: Any) -> Any:
-        """Compute E f(X)."""
-        return 2.0 * expectation(library, CENTRED, 0, *self.scaled.of(mu, var))
+    @property
+    def kind(self) -> str:
+        """The kind of the integrals: without the constant, tanh has its own digits near 0."""
+        return CENTRED
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,3 +178,29 @@ class Softplus(Logistic):
     def lipschitz(self) -> float:
         """Sup |f'|."""
         return 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class LogSigmoid(Logistic):
+    """log(1 / (1 + exp(-x)))."""
+
+    name: ClassVar[str] = "log_sigmoid"
+
+    @property
+    def scaled(self) -> Scaled:
+        """The function itself."""
+        return Scaled(SOFTPLUS, -1.0, -1.0)
+
+    @property
+    def lipschitz(self) -> float:
+        """Sup |f'|."""
+        return 1.0
+
+
+# by the names under which functions take them
+LOGISTIC = {activation.name: activation for activation in (Tanh(), Sigmoid(), SiLU(), Softplus(), LogSigmoid())}
+
+
+def _neurons(pair: tuple[Any, ...]) -> tuple[Any, ...]:
+    mu_1, mu_2, var_1, var_2, _ = pair
+    return mu_1, var_1, mu_2, var_2

@@ -1,7 +1,7 @@
 """Pairs whose series is long, of wide inputs with |rho| near 1: sums over the two functions' mixtures.
 
-sigmoid(x) = sum p Phi(s x), x sigmoid(x) = sum (p / s) g(s x), g(x) = x Phi(x), and softplus(x) = sum p E relu(x + N / s):
-a covariance is a sum of those of probit, GELU or noisy relu, whose formulas hold at any correlation.
+With sigmoid(x) = sum p Phi(s x), x sigmoid(x) = sum (p / s) g(s x), g(x) = x Phi(x), and softplus(x) = sum p
+E relu(x + N / s), a covariance is a sum of those of probit, GELU or noisy relu, whose formulas hold at any correlation.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmoments.composed.logistic_mixture import mixture
-from fastmoments.composed.logistic_neurons import expectation
+from fastmoments.composed.logistic_neurons import integrals
 from fastmoments.composed.logistic_slopes import SIGMOID, SOFTPLUS
+from fastmoments.composed.logistic_wide import of_catalogue
 
 if TYPE_CHECKING:
     from fastmoments.composed.logistic_pairs import Orders, Scaled
@@ -33,7 +34,7 @@ def _rows() -> NDArray[Any]:
 
 
 def mixed_cov(library: Any, one: Scaled, two: Scaled, orders: Orders, *pair: Any) -> tuple[Any, ...]:
-    """Compute Cov(f^(k)(X_1), g^(l)(X_2)) for every (k, l) of the orders, a covariance or its first derivatives."""
+    """Compute Cov(f^(k)(X_1), g^(n)(X_2)) for every (k, n) of the orders, a covariance or its first derivatives."""
     if one.kind != two.kind or not all(order == (0, 0) or order in PLACES for order in orders):
         if library.largest(pair[0]) is not None:
             raise NotImplementedError(_REFUSED)
@@ -43,13 +44,11 @@ def mixed_cov(library: Any, one: Scaled, two: Scaled, orders: Orders, *pair: Any
     scaled = scaled[0], scaled[2], scaled[1], scaled[3], one.rate * two.rate * cov_12
     sums = library.summed(partial(_terms, library, one.kind, orders, scaled), _rows(), cov_12)
     found = []
-    for (k, l), total in zip(orders, sums, strict=True):
-        if (k, l) == (1, 1):
-            gains = (
-                expectation(library, one.kind, 1, mu, var) for mu, var in ((scaled[0], scaled[2]), (scaled[1], scaled[3]))
-            )
-            total = total - next(gains) * next(gains)
-        found.append(one.factor(k) * two.factor(l) * total)
+    for (k, n), total in zip(orders, sums, strict=True):
+        if (k, n) == (1, 1):
+            gains = [integrals(library, one.kind, ((1,),), scaled[i], scaled[i + 2])[0] for i in (0, 1)]
+            total = total - gains[0] * gains[1]
+        found.append(one.factor(k) * two.factor(n) * total)
     return tuple(found)
 
 
@@ -62,26 +61,22 @@ _REFUSED = (
 
 def _terms(library: Any, kind: str, orders: Orders, pair: tuple[Any, ...], *columns: Any) -> tuple[Any, ...]:
     """Compute the terms of rows (r, 1 ...) of the mixtures' pairs."""
-    # the public functions import the activations
-    from fastmoments.moments import cov, cov_partials
-    from fastmoments_kernels.catalogue import GELU, Probit, ReLU
-
     mu_1, mu_2, var_1, var_2, cov_12 = pair
     weight, s_1, s_2 = columns
     if kind == SOFTPLUS:
-        function: Any = ReLU
+        function = "relu"
         inputs = (mu_1, mu_2, var_1 + s_1**-2, var_2 + s_2**-2, cov_12)
         chain: tuple[Any, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
     else:
-        function = Probit if kind == SIGMOID else GELU
+        function = "probit" if kind == SIGMOID else "gelu"
         weight = weight if kind == SIGMOID else weight / (s_1 * s_2)
         inputs = (s_1 * mu_1, s_2 * mu_2, s_1**2 * var_1, s_2**2 * var_2, s_1 * s_2 * cov_12)
         chain = (s_1, s_2, s_1**2, s_2**2, s_1 * s_2)
-    partials = None if orders == ((0, 0),) else cov_partials(function, *inputs)
+    partials = None if orders == ((0, 0),) else of_catalogue(library, function, "cov_partials", *inputs)
     found = []
     for order in orders:
         if order == (0, 0):
-            found.append(weight * cov(function, *inputs))
+            found.append(weight * of_catalogue(library, function, "cov", *inputs))
         else:
             place, factor = PLACES[order]
             found.append(factor * weight * chain[place] * partials[place])

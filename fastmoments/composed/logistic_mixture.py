@@ -1,4 +1,4 @@
-"""The logistic distribution as a mixture of normal distributions: sigmoid(x) = sum_k p_k Phi(s_k x), all p_k > 0."""
+"""The logistic distribution as a mixture of normal ones: sigmoid(x) = sum_k p_k Phi(s_k x), all p_k > 0."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def mixture(step: float) -> Mixture:
     """Return the mixture by trapezoids in log y of sigmoid(x) = int Phi(x / 2y) dK(y), K Kolmogorov's distribution.
 
     The error is 2e-15 for step 0.125 (29 terms), 3e-16 for 0.06 (65 terms); relative to sigmoid(x) at x = -10, -20
-    and -30 it is 1e-12, 2e-8 and 7e-6, or else rounding. x sigmoid(x) and log(1 + exp(x)) are mixtures with these too:
-    sum p_k x Phi(s_k x), and sum p_k E relu(x + N / s_k).
+    and -30 it is 1e-12, 2e-8 and 7e-6, or rounding for 0.06. x sigmoid(x) and log(1 + exp(x)) are mixtures with the
+    same numbers: sum p_k x Phi(s_k x), and sum p_k E relu(x + N / s_k).
 
     References
     ----------

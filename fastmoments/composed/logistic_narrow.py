@@ -1,6 +1,6 @@
-"""Neurons of sd <= 3.2: integrals over Z by trapezoids, which converge as fast as the poles at +-i pi / sd are far.
+"""Neurons of sd <= 3.2: integrals over Z by trapezoids, whose error falls with the poles' distance pi / sd.
 
-The error of step h is 2 exp(-(2 pi^2 - pi^2 h / (2 sd)) / (h sd)) beside the integral, below 1e-15 where h sd < 0.5.
+For a step h it is about 2 exp(-2 pi^2 / (h sd) + pi^2 / (2 sd^2)), below 1e-16 for the steps here.
 """
 
 from __future__ import annotations
@@ -46,39 +46,39 @@ def table(step: float, terms: int) -> Array:
     return np.stack(columns, axis=-1)
 
 
-def mean(library: Any, kind: str, order: int, mu: Any, sd: Any, step: float) -> Any:
-    """Compute E f^(order)(X)."""
-    xp, (z, weight) = library.xp, nodes(step)
-    m, p, t, weight = _points(library, mu, sd, z, weight)
-    if order:
-        return (weight * slope(xp, kind, order, p)).sum(-1)
-    return slope(xp, kind, 0, m)[..., 0] + (weight * rise(xp, kind, 0, m, p, t)).sum(-1)
+class Narrow:
+    """Integrals of a function of a kind, for neurons (...,) of mean mu and standard deviation sd."""
 
+    def __init__(self, library: Any, kind: str, mu: Any, sd: Any, step: float) -> None:
+        z, weight = nodes(step)
+        self.library, self.kind, self.sd, self.step = library, kind, sd, step
+        self.t, self.weight = sd[..., None] * library.constant(z, mu), library.constant(weight, mu)
+        self.middle, self.points = at(library.xp, mu[..., None]), at(library.xp, mu[..., None] + self.t)
+        self._rises: dict[int, Any] = {}
 
-def cov(library: Any, kind: str, order_1: int, order_2: int, mu: Any, sd: Any, step: float) -> Any:
-    """Compute Cov(f^(order_1)(X), f^(order_2)(X))."""
-    xp, (z, weight) = library.xp, nodes(step)
-    m, p, t, weight = _points(library, mu, sd, z, weight)
-    one = rise(xp, kind, order_1, m, p, t)
-    two = one if order_2 == order_1 else rise(xp, kind, order_2, m, p, t)
-    return (weight * one * two).sum(-1) - (weight * one).sum(-1) * (weight * two).sum(-1)
+    def mean(self, order: int) -> Any:
+        """Compute E f^(order)(X)."""
+        if order:
+            return (self.weight * slope(self.library.xp, self.kind, order, self.points)).sum(-1)
+        return slope(self.library.xp, self.kind, 0, self.middle)[..., 0] + self._rise(0)[1]
 
+    def cov(self, one: int, two: int) -> Any:
+        """Compute Cov(f^(one)(X), f^(two)(X))."""
+        (rise_1, mean_1), (rise_2, mean_2) = self._rise(one), self._rise(two)
+        return (self.weight * rise_1 * rise_2).sum(-1) - mean_1 * mean_2
 
-def coefficients(
-    library: Any, kind: str, orders: tuple[int, ...], mu: Any, sd: Any, terms: int, step: float
-) -> Any:
-    """Compute E f^(order)(mu + sd Z) He_n(Z) / sqrt(n!) for n = 1 ... terms, (orders, terms, ...).
+    def _rise(self, order: int) -> tuple[Any, Any]:
+        """Return f^(order) less its value at mu at the nodes, and the mean of that."""
+        if order not in self._rises:
+            found = rise(self.library.xp, self.kind, order, self.middle, self.points, self.t)
+            self._rises[order] = found, (self.weight * found).sum(-1)
+        return self._rises[order]
 
-    By parts they are sd / sqrt(n) times those of the next derivative at n - 1: a small sd costs no digits.
-    """
-    xp, (z, weight) = library.xp, nodes(step)
-    _, p, _, _ = _points(library, mu, sd, z, weight)
-    columns = library.constant(table(step, terms), mu)
-    return sd * xp.moveaxis(xp.stack([slope(xp, kind, order + 1, p) @ columns for order in orders]), -1, 1)
+    def coefficients(self, orders: tuple[int, ...], terms: int) -> Any:
+        """Compute E f^(order)(mu + sd Z) He_n(Z) / sqrt(n!) for n = 1 ... terms, (orders, terms, ...).
 
-
-def _points(library: Any, mu: Any, sd: Any, z: Array, weight: Array) -> tuple[Any, Any, Any, Any]:
-    """Return mu and the nodes as points, (..., 1) and (..., J), the nodes less mu, and the weights."""
-    xp = library.xp
-    t = sd[..., None] * library.constant(z, mu)
-    return at(xp, mu[..., None]), at(xp, mu[..., None] + t), t, library.constant(weight, mu)
+        By parts they are sd / sqrt(n) times those of the next derivative at n - 1: a small sd costs no digits.
+        """
+        xp, columns = self.library.xp, self.library.constant(table(self.step, terms), self.sd)
+        products = [slope(xp, self.kind, order + 1, self.points) @ columns for order in orders]
+        return self.sd * xp.moveaxis(xp.stack(products), -1, 1)

@@ -7,85 +7,85 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from fastmoments.composed import logistic_narrow as narrow
-from fastmoments.composed import logistic_wide as wide
+from fastmoments.composed.logistic_narrow import WIDEST, Narrow, step_for
+from fastmoments.composed.logistic_wide import Wide
 
-CHUNK = 1 << 13  # neurons at a time, whose nodes fit a cache
-
-
-def expectation(library: Any, kind: str, order: int, mu: Any, var: Any) -> Any:
-    """Compute E f^(order)(X); derivatives of any order are such means again (Price)."""
-
-    def partials(mu: Any, var: Any) -> tuple[Any, Any]:
-        return (
-            expectation(library, kind, order + 1, mu, var),
-            0.5 * expectation(library, kind, order + 2, mu, var),
-        )
-
-    return library.with_partials(partial(_mean, library, kind, order), partials, (mu, var))
+CHUNK = 1 << 12  # neurons at a time, whose nodes fit a cache
+# Integrals of one neuron: (k,) is E f^(k)(X), (k, l) is Cov(f^(k)(X), f^(l)(X))
+Wanted = tuple[tuple[int, ...], ...]
 
 
-def spread(library: Any, kind: str, one: int, two: int, mu: Any, var: Any) -> Any:
-    """Compute Cov(f^(one)(X), f^(two)(X)); derivatives are sums of such covariances again (Price)."""
-
-    def partials(mu: Any, var: Any) -> tuple[Any, Any]:
-        of = partial(spread, library, kind, mu=mu, var=var)
-        gains = [expectation(library, kind, order + 1, mu, var) for order in (one, two)]
-        by_var = of(one + 1, two + 1) + gains[0] * gains[1] + 0.5 * (of(one + 2, two) + of(one, two + 2))
-        return of(one + 1, two) + of(one, two + 1), by_var
-
-    return library.with_partials(partial(spread_value, library, kind, one, two), partials, (mu, var))
-
-
-def _mean(library: Any, kind: str, order: int, mu: Any, var: Any) -> Any:
-    return _by_width(
-        library,
-        lambda mu, sd, step: narrow.mean(library, kind, order, mu, sd, step),
-        lambda mu, sd: wide.mean(library, kind, order, mu, sd),
-        mu,
-        var,
+def integrals(library: Any, kind: str, wanted: Wanted, mu: Any, var: Any) -> tuple[Any, ...]:
+    """Compute integrals of neurons (...,); derivatives of any order are made of such integrals again (Price)."""
+    found: tuple[Any, ...] = library.with_partials(
+        partial(_values, library, kind, wanted), partial(_partials, library, kind, wanted), (mu, var)
     )
+    return found
 
 
-def spread_value(library: Any, kind: str, one: int, two: int, mu: Any, var: Any) -> Any:
-    """Compute Cov(f^(one)(X), f^(two)(X)), which nothing may differentiate."""
-    return _by_width(
-        library,
-        lambda mu, sd, step: narrow.cov(library, kind, one, two, mu, sd, step),
-        lambda mu, sd: wide.cov(library, kind, one, two, mu, sd),
-        mu,
-        var,
-    )
+def _values(library: Any, kind: str, wanted: Wanted, mu: Any, var: Any) -> tuple[Any, ...]:
+    def compute(of: Narrow | Wide) -> Any:
+        return library.xp.stack([of.mean(*orders) if len(orders) == 1 else of.cov(*orders) for orders in wanted])
+
+    found = _by_width(library, kind, compute, mu, var)
+    return tuple(found[i] + 0.0 for i in range(len(wanted)))
 
 
-def coefficients(library: Any, kind: str, orders: tuple[int, ...], mu: Any, var: Any, terms: int) -> Any:
-    """Compute E f^(order)(mu + sd Z) He_n(Z) / sqrt(n!) for n = 1 ... terms, (orders, terms, ...)."""
-    return _by_width(
-        library,
-        lambda mu, sd, step: narrow.coefficients(library, kind, orders, mu, sd, terms, step),
-        lambda mu, sd: wide.coefficients(library, kind, orders, mu, sd, terms),
-        mu,
-        var,
-    )
+def _partials(library: Any, kind: str, wanted: Wanted, mu: Any, var: Any) -> tuple[tuple[Any, Any], ...]:
+    """Compute the derivatives along mu and var."""
+    needed: set[tuple[int, ...]] = set()
+    for k, *others in wanted:
+        needed |= {(k + 1,), (k + 2,)}
+        for n in others:
+            needed |= {(n + 1,), (k + 1, n), (k, n + 1), (k + 1, n + 1), (k + 2, n), (k, n + 2)}
+    order = tuple(sorted(needed))
+    p = dict(zip(order, integrals(library, kind, order, mu, var), strict=True))
+
+    def along(k: int, n: int | None = None) -> tuple[Any, Any]:
+        if n is None:
+            return p[k + 1,], 0.5 * p[k + 2,]
+        product = p[k + 1, n + 1] + p[k + 1,] * p[n + 1,]
+        return p[k + 1, n] + p[k, n + 1], product + 0.5 * (p[k + 2, n] + p[k, n + 2])
+
+    return tuple(along(*orders) for orders in wanted)
 
 
-def _by_width(library: Any, of_narrow: Callable[..., Any], of_wide: Callable[..., Any], mu: Any, var: Any) -> Any:
-    """Call the functions for narrow and wide neurons; results (..., *mu.shape) are nan where mu or var is not finite."""
+def coefficients(
+    library: Any, kind: str, orders: tuple[int, ...], mu: Any, var: Any, terms: int
+) -> tuple[Any, Any]:
+    """Compute Hermite coefficients of derivatives, (orders, terms, ...), and their variances, (orders, ...).
+
+    The coefficients are E f^(order)(mu + sd Z) He_n(Z) / sqrt(n!), n = 1 ... terms. Nothing may differentiate them.
+    """
+
+    def compute(of: Narrow | Wide) -> Any:
+        spread = library.xp.stack([of.cov(order, order) for order in orders])
+        return library.xp.concatenate((spread[:, None], of.coefficients(orders, terms)), 1)
+
+    found = _by_width(library, kind, compute, mu, var)
+    return found[:, 1:], found[:, 0]
+
+
+def _by_width(library: Any, kind: str, compute: Callable[[Any], Any], mu: Any, var: Any) -> Any:
+    """Compute integrals (..., *mu.shape) of narrow and wide neurons; nan where mu or var is not finite."""
     xp, size = library.xp, math.prod(mu.shape)
     widest = library.largest(var)
     if widest is not None and size > CHUNK:
-        flat = mu.reshape(-1), var.reshape(-1)
         parts = [
-            _by_width(library, of_narrow, of_wide, *(x[start : start + CHUNK] for x in flat))
+            _by_width(library, kind, compute, *(x.reshape(-1)[start : start + CHUNK] for x in (mu, var)))
             for start in range(0, size, CHUNK)
         ]
         whole = xp.concatenate(parts, -1)
         return whole.reshape(*whole.shape[:-1], *mu.shape)
     finite = xp.isfinite(mu) & xp.isfinite(var)
     mu, sd = xp.where(finite, mu, math.nan), xp.sqrt(xp.where(finite, var, math.nan))
-    is_wide = sd > narrow.WIDEST
-    step = narrow.step_for(None if widest is None else math.sqrt(widest))
-    found = of_narrow(mu, xp.where(is_wide, 1.0, sd), step)
-    if widest is not None and widest <= narrow.WIDEST**2:
-        return found
-    return library.replaced(is_wide, of_wide, (mu, xp.where(is_wide, sd, 2.0 * narrow.WIDEST)), found)
+    is_wide = sd > WIDEST
+    step = step_for(None if widest is None else math.sqrt(widest))
+    narrow = Narrow(library, kind, mu, xp.where(is_wide, 1.0, sd), step)
+    if widest is not None and widest <= WIDEST**2:
+        return compute(narrow)
+
+    def of_wide(mu: Any, sd: Any) -> Any:
+        return compute(Wide(library, kind, mu, sd))
+
+    return library.replaced(is_wide, of_wide, (mu, xp.where(is_wide, sd, 2.0 * WIDEST)), compute(narrow))

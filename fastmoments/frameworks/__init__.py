@@ -63,9 +63,13 @@ class Framework(Protocol[A]):
         """Return the arguments as arrays in the dtype of the computation."""
 
     def with_partials(
-        self, function: Callable[..., Any], partials: Callable[..., Any], arrays: tuple[A, ...], beside: tuple[A, ...] = ()
+        self,
+        function: Callable[..., Any],
+        partials: Callable[..., Any],
+        arrays: tuple[A, ...],
+        beside: tuple[A, ...] = (),
     ) -> Any:
-        """Compute function(*arrays, *beside), element by element, with derivatives partials(*arrays, *beside) along each.
+        """Compute function(*arrays, *beside), element by element, with partials(*arrays, *beside) along each array.
 
         A function of several values has a tuple of such tuples, one per value. `beside` are arrays of other shapes,
         such as the vectors that matrices are made of, from which functions may compute what they need. There are no
@@ -90,13 +94,13 @@ class Framework(Protocol[A]):
         """
 
     def iterated(self, step: Callable[..., Any], state: Any, rows: NDArray[Any], like: A) -> A:
-        """Return the results of step(state, *row) -> (state, result) for every row (r, c) in turn, along a new axis.
+        """Return the results of step(state, *row) -> (state, result) for every row (r, c), along a new axis.
 
         The rows' numbers have the dtype of `like`.
         """
 
     def summed(self, function: Callable[..., tuple[A, ...]], rows: NDArray[Any], like: A) -> tuple[A, ...]:
-        """Return the sum over rows (r, c) of function(*columns), which broadcasts c numbers with arrays like `like`.
+        """Return the sum over rows (r, c) of function(*columns): c numbers, which broadcast with arrays like `like`.
 
         Rows come one by one or several at once, along a leading dimension of the columns and the results.
         """

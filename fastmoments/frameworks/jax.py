@@ -71,7 +71,7 @@ def with_partials(
     arrays: tuple[Array, ...],
     beside: tuple[Array, ...] = (),
 ) -> Any:
-    """Compute function(*arrays, *beside), element by element, with derivatives partials(*arrays, *beside) along each."""
+    """Compute function(*arrays, *beside), element by element, with partials(*arrays, *beside) along each array."""
     return rule(function, partials)(*jnp.broadcast_arrays(*arrays), *beside)
 
 
@@ -111,9 +111,7 @@ def iterated(step: Callable[..., Any], state: Any, rows: NDArray[Any], like: Arr
     return results
 
 
-def summed(
-    function: Callable[..., tuple[Array, ...]], rows: NDArray[Any], like: Array
-) -> tuple[Array, ...]:
+def summed(function: Callable[..., tuple[Array, ...]], rows: NDArray[Any], like: Array) -> tuple[Array, ...]:
     """Return the sum over rows of function(*columns), row by row."""
 
     def add(totals: tuple[Array, ...], row: Array) -> tuple[tuple[Array, ...], None]:

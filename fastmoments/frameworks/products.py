@@ -96,9 +96,7 @@ def iterated(xp: Any, step: Callable[..., Any], state: Any, rows: Any, like: A) 
     return stacked
 
 
-def summed(
-    constant: Callable[..., A], function: Callable[..., tuple[A, ...]], rows: Any, like: A
-) -> tuple[A, ...]:
+def summed(constant: Callable[..., A], function: Callable[..., tuple[A, ...]], rows: Any, like: A) -> tuple[A, ...]:
     """Return the sum over rows of function(*columns), as many rows at once as a cache holds."""
     size = max(1, ROWS // max(1, math.prod(like.shape)))
     total: Any = None

@@ -182,7 +182,7 @@ def with_partials(
     arrays: tuple[Tensor, ...],
     beside: tuple[Tensor, ...] = (),
 ) -> Any:
-    """Compute function(*arrays, *beside), element by element, with derivatives partials(*arrays, *beside) along each."""
+    """Compute function(*arrays, *beside), element by element, with partials(*arrays, *beside) along each array."""
     shape = shapes.broadcast({str(i): array.shape for i, array in enumerate(arrays)})
     tensors = *(_expanded(array, shape) for array in arrays), *beside
     if torch.compiler.is_compiling() or not is_tracked(*tensors):
@@ -205,7 +205,7 @@ def largest(x: Tensor) -> float | None:
 
 
 def replaced(where: Tensor, function: Callable[..., Any], arrays: tuple[Tensor, ...], values: Any) -> Any:
-    """Return the values with function(*arrays) in their place where a condition holds; without values, the values."""
+    """Return the values with function(*arrays) in their place where a condition holds; on meta, the values."""
     return values if where.is_meta else products.replaced(torch, where, function, arrays, values)
 
 

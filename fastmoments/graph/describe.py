@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from fastmoments.composed.base import Composed
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import words_of
 from fastmoments.graph.inputs import inputs_of
@@ -76,7 +77,7 @@ def describe(
         of one step are activations that are computed together, with all covariances between them. `moments` are
 
         * "exact" : affine maps and sums given their inputs, and activations of Gaussian values;
-        * "exact to 1e-10" : such activations without a closed form, by quadrature to that tolerance;
+        * "exact to 1e-10" : such activations by series or quadrature to that tolerance;
         * "closure" : activations of values that are not Gaussian, and count as Gaussian here.
 
     Raises
@@ -135,7 +136,8 @@ def _moments(activation: Any, of_gaussian: bool) -> str:
     if not of_gaussian:
         return "closure"
     name, _ = of_neurons(activation)
-    return f"exact to {name.tol:g}" if isinstance(name, Custom) else "exact"
+    tol = name.tol if isinstance(name, Custom | Composed) else None
+    return "exact" if tol is None else f"exact to {tol:g}"
 
 
 def _note(node: Node, step: Step) -> str:

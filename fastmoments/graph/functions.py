@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments.composed.base import Composed
 from fastmoments.graph.nodes import Elementwise, Map, Node, Sum
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels.catalogue import row_of
@@ -119,13 +120,13 @@ def kinks_of(activation: Any) -> tuple[float, ...]:
     if activation is None:
         return ()
     name, _ = of_neurons(activation)
-    return name.kinks if isinstance(name, Custom) else row_of(name).kinks
+    return name.kinks if isinstance(name, Custom | Composed) else row_of(name).kinks
 
 
 def lipschitz(activation: Any) -> float | None:
     """Sup |f'| of an activation, the largest of all its neurons'; None if it is not known."""
     activation, parameters = of_neurons(activation)
-    if isinstance(activation, Custom):
+    if isinstance(activation, Custom | Composed):
         return activation.lipschitz
     values = [x.numpy(force=True) if hasattr(x, "is_meta") else x for x in parameters.values()]
     return float(np.max(row_of(activation).formula.lipschitz(*values)))

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmoments.composed.base import Composed
+from fastmoments.composed.logistic import LOGISTIC
 from fastmoments.graph.functions import GRID, Function, kinks_of
 from fastmoments.graph.nodes import Elementwise, Graph, Map
 from fastmoments_kernels.catalogue import CATALOGUE, Gaussian, LeakyReLU, ReLU, parameters_of, row_of
@@ -23,7 +25,6 @@ NAMED: tuple[Any, ...] = (
     (lambda x: np.where(x > 0.0, x, np.expm1(x)), (0.0,), 1.0),  # elu
     (lambda x: SELU[0] * np.where(x > 0.0, x, SELU[1] * np.expm1(x)), (0.0,), SELU[0] * SELU[1]),
     (lambda x: x * np.tanh(np.logaddexp(0.0, x)), (), 1.0884981612517279),  # mish
-    (lambda x: -np.logaddexp(0.0, -x), (), 1.0),  # log_sigmoid
     (lambda x: np.clip(x, -1.0, 1.0), (-1.0, 1.0), 1.0),  # hard_tanh
     (lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0, (-3.0, 3.0), 1.5),  # hard_silu
 )
@@ -150,13 +151,17 @@ def _of_named(
 def _known() -> list[tuple[Any, Any]]:
     """Activations and their values at PROBES."""
     rows = [row for row in CATALOGUE if not row.components and not hasattr(row.formula, "conditional_var")]
-    return [(known, _values(known, PROBES)) for known in (*(row.activation() for row in rows), *READY)]
+    ready = (name for name in READY if name not in LOGISTIC)
+    known = *(row.activation() for row in rows), *LOGISTIC.values(), *ready
+    return [(activation, _values(activation, PROBES)) for activation in known]
 
 
 def _values(activation: Any, x: Any) -> Any:
     """An activation's values."""
     if isinstance(activation, str):
         return evaluate(READY[activation], x)
+    if isinstance(activation, Composed):
+        return activation.function(np, x)
     return np.asarray(row_of(activation).formula.function(x, *parameters_of(activation).values()))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from fastmoments.composed.logistic import LogSigmoid, Sigmoid, SiLU, Softplus, Tanh
 from fastmoments.graph.frontends.torch_affine import squared
 from fastmoments.graph.frontends.torch_calls import Call
 from fastmoments.graph.nodes import Affine, Elementwise, Node, Rule, Sum, spread
@@ -42,7 +43,7 @@ def _softplus(call: Call) -> Known:
     beta, threshold = call.argument("beta", 1), call.argument("threshold", 20)
     if threshold < 20:  # where PyTorch goes on with x, which shows
         return {"kinks": (threshold / beta,), "lipschitz": math.inf}
-    return {"activation": "softplus"} if beta == 1 else {"lipschitz": 1.0}
+    return {"activation": Softplus(beta)} if beta > 0 else {"lipschitz": 1.0}
 
 
 def _elu(call: Call) -> Known:
@@ -110,14 +111,14 @@ KNOWN: dict[str, Callable[[Call], Known]] = {
     "sin": _as(activation=Sin()),
     "cos": _as(activation=Cos()),
     "erf": _as(activation=Erf()),
-    "tanh": _as(activation="tanh"),
-    "sigmoid": _as(activation="sigmoid"),
-    "silu": _as(activation="silu"),
+    "tanh": _as(activation=Tanh()),
+    "sigmoid": _as(activation=Sigmoid()),
+    "silu": _as(activation=SiLU()),
     "softplus": _softplus,
     "elu": _elu,
     "celu": _as(kinks=(0.0,), lipschitz=1.0),
     "mish": _as(),
-    "log_sigmoid_forward": _as(),
+    "log_sigmoid_forward": _as(activation=LogSigmoid()),
     "hardtanh": _clamp,
     "clamp": _clamp,
     "clamp_min": _clamp,
