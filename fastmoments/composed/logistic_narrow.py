@@ -12,25 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmoments.composed.logistic_slopes import at, rise, slope
+from fastmoments.composed.logistic_slopes import at, rise, slope, step_between
 
 Array = NDArray[Any]
 
 STEPS = (0.8, 0.5), (1.8, 0.25), (3.2, 0.125)  # the largest sd, and the step for it
-WIDEST = STEPS[-1][0]
-
-
-def step_for(widest: float | None) -> float:
-    """Return the step for neurons of up to this sd, None if it is not known."""
-    fitting = [step for limit, step in STEPS if widest is not None and widest <= limit]
-    return fitting[0] if fitting else STEPS[-1][1]
 
 
 @lru_cache(maxsize=8)
 def nodes(step: float) -> tuple[Array, Array]:
     """Return z and the weights step * phi(z), (J,)."""
-    # f^2 may grow like exp(2 sd z), which moves the integrand's middle to 2 sd = 1 / step
-    count = math.ceil((12.0 + 1.0 / step) / step)
+    # f^2 may grow like exp(2 sd z), which moves the middle of what is integrated to 2 sd
+    widest = next(limit for limit, other in STEPS if other == step)
+    count = math.ceil((10.5 + 2.0 * widest) / step)
     z = step * np.arange(-count, count + 1)
     return z, step * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 
@@ -52,8 +46,9 @@ class Narrow:
     def __init__(self, library: Any, kind: str, mu: Any, sd: Any, step: float) -> None:
         z, weight = nodes(step)
         self.library, self.kind, self.sd, self.step = library, kind, sd, step
-        self.t, self.weight = sd[..., None] * library.constant(z, mu), library.constant(weight, mu)
-        self.middle, self.points = at(library.xp, mu[..., None]), at(library.xp, mu[..., None] + self.t)
+        t, self.weight = sd[..., None] * library.constant(z, mu), library.constant(weight, mu)
+        self.middle, self.points = at(library.xp, mu[..., None]), at(library.xp, mu[..., None] + t)
+        self._step = step_between(library.xp, self.middle, self.points, t)
         self._rises: dict[int, Any] = {}
 
     def mean(self, order: int) -> Any:
@@ -70,7 +65,7 @@ class Narrow:
     def _rise(self, order: int) -> tuple[Any, Any]:
         """Return f^(order) less its value at mu at the nodes, and the mean of that."""
         if order not in self._rises:
-            found = rise(self.library.xp, self.kind, order, self.middle, self.points, self.t)
+            found = rise(self.library.xp, self.kind, order, self._step)
             self._rises[order] = found, (self.weight * found).sum(-1)
         return self._rises[order]
 

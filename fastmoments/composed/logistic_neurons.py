@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from fastmoments.composed.logistic_narrow import WIDEST, Narrow, step_for
+from fastmoments.composed.logistic_narrow import STEPS, Narrow
 from fastmoments.composed.logistic_wide import Wide
 
-CHUNK = 1 << 12  # neurons at a time, whose nodes fit a cache
+CHUNK = 1 << 10  # neurons at a time, whose nodes fit a cache
 # Integrals of one neuron: (k,) is E f^(k)(X), (k, l) is Cov(f^(k)(X), f^(l)(X))
 Wanted = tuple[tuple[int, ...], ...]
 
@@ -79,13 +79,24 @@ def _by_width(library: Any, kind: str, compute: Callable[[Any], Any], mu: Any, v
         return whole.reshape(*whole.shape[:-1], *mu.shape)
     finite = xp.isfinite(mu) & xp.isfinite(var)
     mu, sd = xp.where(finite, mu, math.nan), xp.sqrt(xp.where(finite, var, math.nan))
-    is_wide = sd > WIDEST
-    step = step_for(None if widest is None else math.sqrt(widest))
-    narrow = Narrow(library, kind, mu, xp.where(is_wide, 1.0, sd), step)
-    if widest is not None and widest <= WIDEST**2:
-        return compute(narrow)
+    # where values cannot be read, one step serves all narrow neurons
+    classes = STEPS[-1:] if widest is None else STEPS
+    (limit, step), *others = classes
+    found = compute(Narrow(library, kind, mu, xp.where(sd > limit, limit, sd), step))
+    for wider, step in others:
+        found = _replaced(
+            library, partial(Narrow, library, kind, step=step), compute, (limit, wider), mu, sd, found
+        )
+        limit = wider
+    return _replaced(library, partial(Wide, library, kind), compute, (limit, math.inf), mu, sd, found)
 
-    def of_wide(mu: Any, sd: Any) -> Any:
-        return compute(Wide(library, kind, mu, sd))
 
-    return library.replaced(is_wide, of_wide, (mu, xp.where(is_wide, sd, 2.0 * WIDEST)), compute(narrow))
+def _replaced(
+    library: Any, of: Any, compute: Callable[[Any], Any], limits: tuple[float, float], mu: Any, sd: Any, found: Any
+) -> Any:
+    """Return what was found with the integrals of neurons of sd within limits in its place."""
+    low, high = limits
+    chosen = (sd > low) & (sd <= high)
+    # others have harmless numbers, if they are computed at all
+    inside = library.xp.where(chosen, sd, min(high, 2.0 * low))
+    return library.replaced(chosen, lambda *moments: compute(of(*moments)), (mu, inside), found)

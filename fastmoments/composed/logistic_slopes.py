@@ -24,9 +24,11 @@ class Point(NamedTuple):
 def at(xp: Any, x: Any) -> Point:
     """Return sigmoid on both sides of x."""
     positive = x > 0.0
+    # not |x|, whose derivative at 0 is that of neither side
     e = xp.exp(xp.where(positive, -x, x))
-    one = 1.0 + 0.0 * x
-    return Point(x, xp.where(positive, one, e) / (1.0 + e), xp.where(positive, e, one) / (1.0 + e))
+    high = 1.0 / (1.0 + e)
+    low = e * high
+    return Point(x, xp.where(positive, high, low), xp.where(positive, low, high))
 
 
 @lru_cache(maxsize=32)
@@ -49,9 +51,8 @@ def _polynomial(order: int) -> tuple[float, ...]:
 def _sigmoid_slope(order: int, p: Point) -> Any:
     if order == 0:
         return p.up
-    first, *others = _factor(order)
-    total = first + 0.0 * p.up
-    for coefficient in others:
+    total: Any = 0.0
+    for coefficient in _factor(order):
         total = total * p.up + coefficient
     return p.up * p.down * total
 
@@ -71,28 +72,48 @@ def slope(xp: Any, kind: str, order: int, p: Point) -> Any:
     return xp.where(positive, p.x, 0.0 * p.x) + xp.log1p(xp.exp(xp.where(positive, -p.x, p.x)))
 
 
-def _sigmoid_rise(xp: Any, order: int, m: Point, p: Point, t: Any) -> Any:
+class Step(NamedTuple):
+    """The points m and m + t, t, and sigmoid(m + t) - sigmoid(m) to its own digits."""
+
+    start: Point
+    end: Point
+    t: Any
+    rise: Any
+
+
+def step_between(xp: Any, start: Point, end: Point, t: Any) -> Step:
+    """Return the step between two points that are t apart."""
+    upwards = t > 0.0
+    shrink = -xp.expm1(xp.where(upwards, -t, t))
+    return Step(start, end, t, shrink * xp.where(upwards, end.up * start.down, -start.up * end.down))
+
+
+def _sigmoid_rise(order: int, step: Step) -> Any:
     """Compute the rise of a derivative: that of sigmoid times a divided difference of polynomials."""
-    shrink = -xp.expm1(xp.where(t > 0.0, -t, t))
-    rise = shrink * xp.where(t > 0.0, p.up * m.down, -m.up * p.down)
-    quotient, value = 0.0 * p.up, 0.0 * m.up
+    if order == 0:
+        return step.rise
+    quotient, value = 0.0, 0.0 * step.start.up
     for coefficient in _polynomial(order):
-        quotient = quotient * p.up + value
-        value = value * m.up + coefficient
-    return rise * quotient
+        quotient = quotient * step.end.up + value
+        value = value * step.start.up + coefficient
+    return step.rise * quotient
 
 
-def rise(xp: Any, kind: str, order: int, m: Point, p: Point, t: Any) -> Any:
-    """Compute f^(order)(m + t) - f^(order)(m) to its own digits, p being the point m + t."""
+def rise(xp: Any, kind: str, order: int, step: Step) -> Any:
+    """Compute f^(order)(m + t) - f^(order)(m) to its own digits."""
+    start, end, t, _ = step
     if kind in STEPS:
-        return _sigmoid_rise(xp, order, m, p, t)
+        return _sigmoid_rise(order, step)
     if kind == SILU:
-        lower = order * _sigmoid_rise(xp, order - 1, m, p, t) if order else 0.0
-        return t * _sigmoid_slope(order, p) + m.x * _sigmoid_rise(xp, order, m, p, t) + lower
+        lower = order * _sigmoid_rise(order - 1, step) if order else 0.0
+        return t * _sigmoid_slope(order, end) + start.x * _sigmoid_rise(order, step) + lower
     if order:
-        return _sigmoid_rise(xp, order - 1, m, p, t)
+        return _sigmoid_rise(order - 1, step)
     # softplus(x) = x + softplus(-x): the side on which nothing is subtracted
-    return xp.where(m.x > 0.0, t + xp.log1p(m.down * xp.expm1(-t)), xp.log1p(m.up * xp.expm1(t)))
+    right = start.x > 0.0
+    return xp.where(right, t, 0.0 * t) + xp.log1p(
+        xp.where(right, start.down, start.up) * xp.expm1(xp.where(right, -t, t))
+    )
 
 
 def slopes_on_numpy(kind: str, order: int, x: Any) -> Any:

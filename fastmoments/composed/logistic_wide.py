@@ -101,7 +101,7 @@ class Wide:
         return product + xp.stack([order * of_sigmoid[order - 1][1 : terms + 1] for order in orders])
 
     def _of_sigmoid(self, terms: int, highest: int) -> dict[int, Any]:
-        """Compute those of sigmoid's integral, sigmoid and its derivatives, orders -1 ... highest, n = 0 ... terms."""
+        """Compute those of sigmoid's integral, sigmoid and its derivatives up to `highest`, n = 0 ... terms."""
         library, mu, sd = self.library, self.mu, self.sd
         root = _column(library, np.sqrt(np.arange(terms + highest + 1.0)), mu)
         slope = _normal_densities(library, mu, sd, terms + highest)

@@ -100,7 +100,7 @@ class Framework(Protocol[A]):
         """
 
     def summed(self, function: Callable[..., tuple[A, ...]], rows: NDArray[Any], like: A) -> tuple[A, ...]:
-        """Return the sum over rows (r, c) of function(*columns): c numbers, which broadcast with arrays like `like`.
+        """Return the sum over rows (r, c) of function(*columns): c numbers beside arrays like `like`.
 
         Rows come one by one or several at once, along a leading dimension of the columns and the results.
         """
