@@ -34,6 +34,10 @@ from typing import Any as _Any
 from fastmoments import njit as njit
 from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
+from fastmoments.composed.elu import CELU as CELU
+from fastmoments.composed.elu import ELU as ELU
+from fastmoments.composed.elu import SELU as SELU
+from fastmoments.composed.exp import Exp as Exp
 from fastmoments.composed.logistic import LogSigmoid as LogSigmoid
 from fastmoments.composed.logistic import Sigmoid as Sigmoid
 from fastmoments.composed.logistic import SiLU as SiLU

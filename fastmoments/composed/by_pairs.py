@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 
 def moments(activation: Any, library: Any, mu: Any, cov: Any) -> tuple[Any, Any]:
     """Compute mean and covariance; the diagonal is that of `var`, whose derivatives are finite on jumps too."""
-    full = library.symmetric(activation.cov(library, *pairs(library.xp, mu, diagonal(library.xp, cov), cov)))
-    return with_diagonal(activation, library, mu, cov, full)
-
-
-def with_diagonal(activation: Any, library: Any, mu: Any, cov: Any, full: Any) -> tuple[Any, Any]:
-    """Return the mean, and the covariances of different neurons with the variances on the diagonal."""
     var = diagonal(library.xp, cov)
+    if library.xp is np and mu.shape[-1] > 1:
+        full = _by_triangle(lambda *pairs: activation.cov(library, *pairs), mu, var, cov)
+    else:
+        full = library.symmetric(activation.cov(library, *pairs(library.xp, mu, var, cov)))
     own = activation.var(library, mu, var)[..., None]
     return activation.mean(library, mu, var), library.xp.where(on_diagonal(library, mu, cov), own, full)
 
@@ -50,6 +51,15 @@ def pairs(xp: Any, mu: Any, var: Any, cov: Any) -> tuple[Any, ...]:
     rows, columns = ((x[..., :, None] for x in (mu, var)), (x[..., None, :] for x in (mu, var)))
     mu_1, var_1, mu_2, var_2 = (xp.broadcast_to(x, tuple(cov.shape)) for x in (*rows, *columns))
     return mu_1, mu_2, var_1, var_2, cov
+
+
+def _by_triangle(function: Callable[..., Any], mu: Any, var: Any, cov: Any) -> Any:
+    """Compute a symmetric function of pairs of NumPy's arrays once for each."""
+    rows, columns = np.triu_indices(mu.shape[-1], 1)
+    full = np.zeros_like(cov)
+    pairs = mu[..., rows], mu[..., columns], var[..., rows], var[..., columns], cov[..., rows, columns]
+    full[..., rows, columns] = full[..., columns, rows] = function(*pairs)
+    return full
 
 
 def on_diagonal(library: Any, mu: Any, cov: Any) -> Any:

@@ -37,6 +37,10 @@ def elementwise(plan: Plan, activation: Composed, name: str, arguments: Named, g
 def _computed(plan: Plan, activation: Composed, name: str, *arrays: Any) -> Any:
     """Call a function on arrays of one shape and give the results their dtype."""
     library = framework_of(plan)
+    known = _on_memory(plan, library, dict(zip(map(str, range(len(arrays))), arrays, strict=True)))
+    if known is not None:
+        found = _computed(plan._replace(framework="numpy", result=plan.compute), activation, name, *known.values())
+        return _returned(plan, library, found)
     with library.arithmetic(plan), _quiet(plan):
         if name.startswith("cov"):
             slack = slack_of(2, float(library.xp.finfo(arrays[-1].dtype).eps))
@@ -63,6 +67,10 @@ def moments(
     outputs = None if out is None else numpy.outputs(plan, out, mu.shape, cov.shape)
     if plan.framework == "dask":
         return Moments(*by_pairs.moments(_Lazy(plan, activation), library, mu, cov))
+    known = _on_memory(plan, library, {"mu": mu, "cov": cov})
+    if known is not None:
+        bare = plan._replace(framework="numpy", result=plan.compute)
+        return Moments(*_returned(plan, library, tuple(moments(bare, activation, known, {}, None, False))))
     with library.arithmetic(plan), _quiet(plan):
         cov = _possible(plan, library, cov)
         found = tuple(library.result(plan, x) for x in activation.moments(library, mu, cov))
@@ -83,6 +91,14 @@ def moments_vjp(
     shapes.check_bars(bars, mu, cov)
     if plan.framework == "dask":
         return by_pairs.moments_vjp(_Lazy(plan, activation), library, mu, cov, *bars.values())
+    known = _on_memory(plan, library, {"mu": mu, "cov": cov} | bars)
+    if known is not None:
+        bare = plan._replace(framework="numpy", result=plan.compute)
+        inputs, bars = ({name: known[name] for name in names} for names in (("mu", "cov"), tuple(bars)))
+        gradients: tuple[Any, ...] = _returned(
+            plan, library, moments_vjp(bare, activation, inputs, bars, {}, False)
+        )
+        return gradients
     with library.arithmetic(plan), _quiet(plan):
         cov = _possible(plan, library, cov)
         found = activation.moments_vjp(library, mu, cov, *bars.values())
@@ -104,6 +120,20 @@ def _possible(plan: Plan, library: Any, cov: Any) -> Any:
     within = possible - library.detached(beyond)
     on_diagonal = library.plus_diagonal(xp.zeros_like(cov), xp.ones_like(var)) > 0.0
     return xp.where(on_diagonal, cov, within)
+
+
+def _on_memory(plan: Plan, library: Any, arrays: Named) -> Named | None:
+    """Return NumPy's arrays on the memory of another library's, if nothing tracks them: they take less time."""
+    known: Named | None = None if plan.framework == "numpy" else library.values(plan, arrays)
+    return known
+
+
+def _returned(plan: Plan, library: Any, found: Any) -> Any:
+    """Return NumPy's results as the library's arrays, in the result's dtype."""
+    values = found if isinstance(found, tuple) else (found,)
+    arrays = library.to_arrays(plan, {str(i): value for i, value in enumerate(values)})
+    results = tuple(library.result(plan, x) for x in arrays.values())
+    return results if isinstance(found, tuple) else results[0]
 
 
 def _quiet(plan: Plan) -> AbstractContextManager[Any]:

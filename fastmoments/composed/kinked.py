@@ -170,7 +170,7 @@ class Kinked(Composed):
         return pieces_cov(one, two, cov_12)
 
     def cov_partials(self, library: Library, *pair: Any) -> Pair:
-        """Compute the derivatives of `cov`: those of the lines, cov_12 (s_1 G_2 + s_2 G_1 - s_1 s_2), and of kinks."""
+        """Compute the derivatives of `cov`: of the lines, cov_12 (s_1 G_2 + s_2 G_1 - s_1 s_2), and of kinks."""
         xp, (mu_1, mu_2, var_1, var_2, cov_12) = library.xp, pair
         sides = (mu_1, var_1), (mu_2, var_2)
         (s_1, g_1), (s_2, g_2) = (self.slopes_and_gains(library, *side) for side in sides)

@@ -1,7 +1,8 @@
 """Pairs whose series is long, of wide inputs with |rho| near 1: sums over the two functions' mixtures.
 
-XX
-sum p E relu(x + N / s), a covariance is a sum of those of probit, GELU or noisy relu, whose formulas hold at any correlation.
+With sigmoid(x) = sum p Phi(s x), x sigmoid(x) = sum (p / s) g(s x), g(x) = x Phi(x), and softplus(x) =
+sum p E relu(x + N / s), a covariance is a sum of those of probit, GELU or noisy relu. Their formulas hold at any
+correlation.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Piecewise(Kinked):
         # lists could not be hashed
         for name, given in (("knots", knots), ("slopes", slopes), ("jumps", jumps)):
             object.__setattr__(self, name, given)
-        object.__setattr__(self, "value", _number("value", self.value))
+        object.__setattr__(self, "value", number("value", self.value))
 
     @property
     def sections(self) -> Sections:
@@ -73,7 +73,7 @@ class HardTanh(Kinked):
     high: float | None = 1.0
 
     def __post_init__(self) -> None:
-        ends = [_number(name, x) for name, x in (("low", self.low), ("high", self.high)) if x is not None]
+        ends = [number(name, x) for name, x in (("low", self.low), ("high", self.high)) if x is not None]
         if not ends:
             raise ValueError("low, high: expected at least one of them; without both it is x")
         if len(ends) == 2 and not ends[0] < ends[1]:
@@ -161,8 +161,8 @@ class Threshold(Kinked):
     value: float
 
     def __post_init__(self) -> None:
-        _number("threshold", self.threshold)
-        _number("value", self.value)
+        number("threshold", self.threshold)
+        number("value", self.value)
 
     @property
     def sections(self) -> Sections:
@@ -173,12 +173,13 @@ class Threshold(Kinked):
 
 def _numbers(name: str, given: Any) -> tuple[float, ...]:
     try:
-        return tuple(_number(name, x) for x in given)
+        return tuple(number(name, x) for x in given)
     except TypeError:
         raise TypeError(f"{name}: expected a tuple of numbers, got {given!r}") from None
 
 
-def _number(name: str, given: Any) -> float:
+def number(name: str, given: Any) -> float:
+    """Return a finite number, or raise for what is none."""
     if not isinstance(given, Real):
         raise TypeError(f"{name}: expected a number, the same for all neurons, got {given!r}")
     if not math.isfinite(given):
@@ -187,5 +188,5 @@ def _number(name: str, given: Any) -> float:
 
 
 def _positive(name: str, given: Any) -> None:
-    if _number(name, given) <= 0.0:
+    if number(name, given) <= 0.0:
         raise ValueError(f"{name}: expected a number > 0, got {given!r}")
