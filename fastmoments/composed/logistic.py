@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from fastmoments.composed import by_pairs
 from fastmoments.composed.base import Composed, Pair
-from fastmoments.composed.logistic_neurons import Wanted, integrals
-from fastmoments.composed.logistic_pairs import Pairs, Scaled
+from fastmoments.composed.logistic_neurons import Scaled, Wanted, integrals
+from fastmoments.composed.logistic_pairs import Pairs
 from fastmoments.composed.logistic_slopes import CENTRED, SIGMOID, SILU, SOFTPLUS, at, slope
 
 SLOPES = (1, 0), (0, 1), (2, 0), (0, 2)

@@ -8,18 +8,15 @@ correlation.
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastmoments.composed.logistic_mixture import mixture
-from fastmoments.composed.logistic_neurons import integrals
+from fastmoments.composed.logistic_neurons import Orders, Scaled, integrals
 from fastmoments.composed.logistic_slopes import SIGMOID, SOFTPLUS
 from fastmoments.composed.logistic_wide import of_catalogue
-
-if TYPE_CHECKING:
-    from fastmoments.composed.logistic_pairs import Orders, Scaled
 
 STEP = 0.125  # of the mixture: 29 terms, 2e-15
 # The derivative that a covariance of derivatives is (Price): its place in `cov_partials`, and the factor
@@ -41,8 +38,8 @@ def mixed_cov(library: Any, one: Scaled, two: Scaled, orders: Orders, *pair: Any
             raise NotImplementedError(_REFUSED)
         return tuple(np.nan + 0.0 * pair[4] for _ in orders)
     mu_1, mu_2, var_1, var_2, cov_12 = pair
-    scaled = *one.of(mu_1, var_1), *two.of(mu_2, var_2)
-    scaled = scaled[0], scaled[2], scaled[1], scaled[3], one.rate * two.rate * cov_12
+    (mu_1, var_1), (mu_2, var_2) = one.of(mu_1, var_1), two.of(mu_2, var_2)
+    scaled = mu_1, mu_2, var_1, var_2, one.rate * two.rate * cov_12
     sums = library.summed(partial(_terms, library, one.kind, orders, scaled), _rows(), cov_12)
     found = []
     for (k, n), total in zip(orders, sums, strict=True):
@@ -73,7 +70,7 @@ def _terms(library: Any, kind: str, orders: Orders, pair: tuple[Any, ...], *colu
         weight = weight if kind == SIGMOID else weight / (s_1 * s_2)
         inputs = (s_1 * mu_1, s_2 * mu_2, s_1**2 * var_1, s_2**2 * var_2, s_1 * s_2 * cov_12)
         chain = (s_1, s_2, s_1**2, s_2**2, s_1 * s_2)
-    partials = None if orders == ((0, 0),) else of_catalogue(library, function, "cov_partials", *inputs)
+    partials = () if orders == ((0, 0),) else of_catalogue(library, function, "cov_partials", *inputs)
     found = []
     for order in orders:
         if order == (0, 0):

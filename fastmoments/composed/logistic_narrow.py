@@ -49,7 +49,7 @@ class Narrow:
         t, self.weight = sd[..., None] * library.constant(z, mu), library.constant(weight, mu)
         self.middle, self.points = at(library.xp, mu[..., None]), at(library.xp, mu[..., None] + t)
         self._step = step_between(library.xp, self.middle, self.points, t)
-        self._rises: dict[int, Any] = {}
+        self._rises: dict[int, tuple[Any, Any]] = {}
 
     def mean(self, order: int) -> Any:
         """Compute E f^(order)(X)."""

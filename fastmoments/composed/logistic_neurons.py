@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastmoments.composed.logistic_narrow import STEPS, Narrow
 from fastmoments.composed.logistic_wide import Wide
@@ -13,6 +13,23 @@ from fastmoments.composed.logistic_wide import Wide
 CHUNK = 1 << 10  # neurons at a time, whose nodes fit a cache
 # Integrals of one neuron: (k,) is E f^(k)(X), (k, l) is Cov(f^(k)(X), f^(l)(X))
 Wanted = tuple[tuple[int, ...], ...]
+Orders = tuple[tuple[int, int], ...]  # of the derivatives of two functions
+
+
+class Scaled(NamedTuple):
+    """f(x) = amplitude * g(rate * x), g the function of a kind."""
+
+    kind: str
+    amplitude: float
+    rate: float
+
+    def factor(self, order: int) -> float:
+        """Return what a derivative of g has for that of f."""
+        return self.amplitude * self.rate**order
+
+    def of(self, mu: Any, var: Any) -> tuple[Any, Any]:
+        """Return the moments of g's input."""
+        return self.rate * mu, self.rate**2 * var
 
 
 def integrals(library: Any, kind: str, wanted: Wanted, mu: Any, var: Any) -> tuple[Any, ...]:

@@ -12,28 +12,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from fastmoments.composed.logistic_mixed import mixed_cov
-from fastmoments.composed.logistic_neurons import coefficients, integrals
+from fastmoments.composed.logistic_neurons import Orders, Scaled, coefficients, integrals
 
 MOST = 64, 128  # terms, computed in turn; the first where values cannot be read
 TERMS = 12, 24, 40, 64, 128  # that may do
 TOLERANCE = 1e-11, 32.0  # of a covariance, over both standard deviations: a number, and eps
-Orders = tuple[tuple[int, int], ...]
-
-
-class Scaled(NamedTuple):
-    """f(x) = amplitude * g(rate * x), g the function of a kind."""
-
-    kind: str
-    amplitude: float
-    rate: float
-
-    def factor(self, order: int) -> float:
-        """Return what a derivative of g has for that of f."""
-        return self.amplitude * self.rate**order
-
-    def of(self, mu: Any, var: Any) -> tuple[Any, Any]:
-        """Return the moments of g's input."""
-        return self.rate * mu, self.rate**2 * var
 
 
 class Pairs(NamedTuple):
@@ -121,7 +104,8 @@ class Pairs(NamedTuple):
         if worst is None or worst > limit:
             own = partial(mixed_cov, library, self.one, self.two, orders)
             sums = library.replaced(left > limit, own, pair, sums)
-        return sums
+        found: tuple[Any, ...] = sums
+        return found
 
     def _both(self, orders: Orders, beside: tuple[Any, ...], terms: int) -> tuple[_Side, _Side]:
         """Return the coefficients of both neurons, which are the same for a matrix."""
@@ -146,7 +130,8 @@ class Pairs(NamedTuple):
         return _Side(by_order, tails)
 
     def _each_placed(self, index: int, side: _Side) -> _Side:
-        return _Side(*({key: self._placed(index, x) for key, x in part.items()} for part in side))
+        placed = partial(self._placed, index)
+        return _Side({k: placed(x) for k, x in side.terms.items()}, {k: placed(x) for k, x in side.tails.items()})
 
 
 class _Side(NamedTuple):

@@ -76,35 +76,6 @@ class Framework(Protocol[A]):
         derivatives of the function along them; partials are differentiated along them as along all else.
         """
 
-    def constant(self, array: NDArray[Any], like: A) -> A:
-        """Return an array of constants in the dtype of `like`, on its device."""
-
-    def largest(self, x: A) -> float | None:
-        """Return the largest number in an array, 0 if there is none; None where values cannot be read."""
-
-    def series(self, rho: A, factors: Sequence[tuple[A, A]]) -> tuple[A, ...]:
-        """Return sum over n = 1 ... N of rho^n a_n b_n, for each (a, b) of the factors, (N, ...) that broadcast."""
-
-    def replaced(self, where: A, function: Callable[..., Any], arrays: tuple[A, ...], values: Any) -> Any:
-        """Return the values with function(*arrays) in their place where a condition (...) holds.
-
-        Values, one or a tuple, and what the function returns may have leading dimensions beside those of the
-        condition and the arrays. The function sees the elements where the condition holds, in one dimension, or all
-        of them where values cannot be read. Nothing differentiates it.
-        """
-
-    def iterated(self, step: Callable[..., Any], state: Any, rows: NDArray[Any], like: A) -> A:
-        """Return the results of step(state, *row) -> (state, result) for every row (r, c), along a new axis.
-
-        The rows' numbers have the dtype of `like`.
-        """
-
-    def summed(self, function: Callable[..., tuple[A, ...]], rows: NDArray[Any], like: A) -> tuple[A, ...]:
-        """Return the sum over rows (r, c) of function(*columns): c numbers beside arrays like `like`.
-
-        Rows come one by one or several at once, along a leading dimension of the columns and the results.
-        """
-
     def values(self, plan: Plan, arrays: dict[str, A]) -> dict[str, NDArray[Any]] | None:
         """Return `to_arrays`' arrays as NumPy arrays on their memory.
 
@@ -155,12 +126,41 @@ class Framework(Protocol[A]):
 
 
 class Words(Framework[A], Protocol[A]):
-    """The modules `numpy`, `torch` and `jax` supply these functions for networks too: see `fastmoments.graph`."""
+    """The modules `numpy`, `torch` and `jax` supply these functions too, for networks and composed activations."""
 
     def covariance(self, full: A, rounding: Callable[[], A]) -> A:
         """Return the mean of both triangles, a covariance, without errors of up to `rounding()`.
 
         `full` may be overwritten.
+        """
+
+    def constant(self, array: NDArray[Any], like: A) -> A:
+        """Return an array of constants in the dtype of `like`, on its device."""
+
+    def largest(self, x: A) -> float | None:
+        """Return the largest number in an array, 0 if there is none; None where values cannot be read."""
+
+    def series(self, rho: A, factors: Sequence[tuple[A, A]]) -> tuple[A, ...]:
+        """Return sum over n = 1 ... N of rho^n a_n b_n, for each (a, b) of the factors, (N, ...) that broadcast."""
+
+    def replaced(self, where: A, function: Callable[..., Any], arrays: tuple[A, ...], values: Any) -> Any:
+        """Return the values with function(*arrays) in their place where a condition (...) holds.
+
+        Values, one or a tuple, and what the function returns may have leading dimensions beside those of the
+        condition and the arrays. The function sees the elements where the condition holds, in one dimension, or all
+        of them where values cannot be read. Nothing differentiates it.
+        """
+
+    def iterated(self, step: Callable[..., Any], state: Any, rows: NDArray[Any], like: A) -> A:
+        """Return the results of step(state, *row) -> (state, result) for every row (r, c), along a new axis.
+
+        The rows' numbers have the dtype of `like`.
+        """
+
+    def summed(self, function: Callable[..., tuple[A, ...]], rows: NDArray[Any], like: A) -> tuple[A, ...]:
+        """Return the sum over rows (r, c) of function(*columns): c numbers beside arrays like `like`.
+
+        Rows come one by one or several at once, along a leading dimension of the columns and the results.
         """
 
     def plus(self, full: A, other: A, factor: Any) -> A:

@@ -61,7 +61,7 @@ def mend(xp: Any, spread: B, rounding: Callable[[], B]) -> B:
     return spread
 
 
-def series(rho: A, factors: Sequence[tuple[A, A]]) -> tuple[A, ...]:
+def series(rho: Any, factors: Sequence[tuple[Any, Any]]) -> tuple[Any, ...]:
     """Return sum over n = 1 ... N of rho^n a_n b_n, for each (a, b) of the factors, by Horner's rule."""
     sums = []
     for one, two in factors:
@@ -72,7 +72,7 @@ def series(rho: A, factors: Sequence[tuple[A, A]]) -> tuple[A, ...]:
     return tuple(sums)
 
 
-def replaced(xp: Any, where: A, function: Callable[..., Any], arrays: tuple[A, ...], values: Any) -> Any:
+def replaced(xp: Any, where: Any, function: Callable[..., Any], arrays: tuple[Any, ...], values: Any) -> Any:
     """Return the values with function(*arrays) in their place where a condition holds."""
     if not where.any():
         return values
@@ -96,16 +96,16 @@ def iterated(xp: Any, step: Callable[..., Any], state: Any, rows: Any, like: A) 
     return stacked
 
 
-def summed(constant: Callable[..., A], function: Callable[..., tuple[A, ...]], rows: Any, like: A) -> tuple[A, ...]:
+def summed(
+    constant: Callable[..., Any], function: Callable[..., tuple[Any, ...]], rows: Any, like: Any
+) -> tuple[Any, ...]:
     """Return the sum over rows of function(*columns), as many rows at once as a cache holds."""
     size = max(1, ROWS // max(1, math.prod(like.shape)))
-    total: Any = None
+    parts = []
     for start in range(0, len(rows), size):
         columns = constant(rows[start : start + size], like).T.reshape(rows.shape[1], -1, *(1,) * like.ndim)
-        part = tuple(x.sum(0) for x in function(*columns))
-        total = part if total is None else tuple(a + b for a, b in zip(total, part, strict=True))
-    found: tuple[A, ...] = total
-    return found
+        parts.append([x.sum(0) for x in function(*columns)])
+    return tuple(sum(values[1:], values[0]) for values in zip(*parts, strict=True))
 
 
 def finite(xp: Any, gains: A) -> A:
