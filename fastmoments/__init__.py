@@ -40,6 +40,11 @@ from fastmoments.composed.elu import CELU as CELU
 from fastmoments.composed.elu import ELU as ELU
 from fastmoments.composed.elu import SELU as SELU
 from fastmoments.composed.exp import Exp as Exp
+from fastmoments.composed.logistic import LogSigmoid as LogSigmoid
+from fastmoments.composed.logistic import Sigmoid as Sigmoid
+from fastmoments.composed.logistic import SiLU as SiLU
+from fastmoments.composed.logistic import Softplus as Softplus
+from fastmoments.composed.logistic import Tanh as Tanh
 from fastmoments.composed.piecewise import HardShrink as HardShrink
 from fastmoments.composed.piecewise import HardSigmoid as HardSigmoid
 from fastmoments.composed.piecewise import HardTanh as HardTanh
@@ -51,6 +56,7 @@ from fastmoments.composed.polynomial import Polynomial as Polynomial
 from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan
+from fastmoments.functions import functions_composed as _composed
 from fastmoments.functions import functions_of as _functions_of
 from fastmoments.functions import functions_to_tolerance as _to_tolerance
 from fastmoments.layers import affine_moments as affine_moments
@@ -247,7 +253,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     tanh_cov,
     tanh_cov_partials,
     tanh_moments_vjp,
-) = _to_tolerance("tanh", "tanh(x)")
+) = _composed(Tanh)
 (
     sigmoid_moments,
     sigmoid_marginals,
@@ -257,7 +263,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     sigmoid_cov,
     sigmoid_cov_partials,
     sigmoid_moments_vjp,
-) = _to_tolerance("sigmoid", "1 / (1 + exp(-x))")
+) = _composed(Sigmoid)
 (
     silu_moments,
     silu_marginals,
@@ -267,7 +273,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     silu_cov,
     silu_cov_partials,
     silu_moments_vjp,
-) = _to_tolerance("silu", "x / (1 + exp(-x))")
+) = _composed(SiLU)
 (
     softplus_moments,
     softplus_marginals,
@@ -277,7 +283,7 @@ from fastmoments_kernels.threads import set_num_threads as set_num_threads
     softplus_cov,
     softplus_cov_partials,
     softplus_moments_vjp,
-) = _to_tolerance("softplus", "log(1 + exp(x))")
+) = _composed(Softplus)
 (
     gelu_tanh_moments,
     gelu_tanh_marginals,

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastmoments.composed.base import Composed
+from fastmoments.composed.logistic import Logistic
+from fastmoments.composed.logistic_beside import beside_cov
 from fastmoments.cross_series import series_cov, told
 from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.frameworks import Framework, framework_of, numpy, shapes
@@ -177,7 +179,11 @@ def _closed(one: Side, two: Side, cov_12: Any) -> Any:
     if one.has_pieces and two.has_pieces:
         return pieces_cov(one, two, cov_12)
     for a, b in ((one, two), (two, one)):
-        beside = a.name.cov_beside(a, b, cov_12) if isinstance(a.name, Composed) else None
+        beside = None
+        if isinstance(a.name, Logistic):
+            beside = beside_cov(a, b, cov_12)
+        elif isinstance(a.name, Composed):
+            beside = a.name.cov_beside(a, b, cov_12)
         if beside is not None:
             return beside
         if (a.name, b.name) == WAVES:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
 
+from fastmoments.composed.base import Composed
 from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import READY
@@ -45,6 +46,12 @@ def functions_to_tolerance(name: str, definition: str) -> Functions:
     """Return the public functions of a ready-made activation without a closed form."""
     tol = READY[name].tol
     return _functions(name, lambda: READY[name], f"{definition}, by quadrature to {tol:g}", tol=tol)
+
+
+def functions_composed(activation: type[Composed]) -> Functions:
+    """Return the public functions of an activation that is composed of others."""
+    definition = f"{(activation.__doc__ or '').rstrip('.')}, in closed form to {activation.tol:g}"
+    return _functions(activation.name, activation, definition, tol=activation.tol)
 
 
 def _functions(name: str, activation: Callable[..., Any], definition: str, **kind: Any) -> Functions:

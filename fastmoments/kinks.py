@@ -21,9 +21,9 @@ def pieces_cov(one: Side, two: Side, cov_12: Any) -> Any:
     parts_1, parts_2 = pieces_of(one), pieces_of(two)
     terms = [
         *_lines(one, two, parts_1, parts_2, cov_12),
-        *(_bumps_cov(a, b, one, two, cov_12) for a in parts_1.bumps for b in parts_2.bumps),
+        *(bumps_cov(a, b, one, two, cov_12) for a in parts_1.bumps for b in parts_2.bumps),
         *(
-            _kinks_cov(a, b, one, two, cov_12)
+            kinks_cov(a, b, one, two, cov_12)
             for a, b in (
                 *((a, b) for a in parts_1.kinks for b in parts_2.kinks),
                 *((a, b.as_kink(one.xp)) for a in parts_1.kinks for b in parts_2.bumps),
@@ -52,13 +52,13 @@ def mean_slope(side: Side) -> Any:
     return finite(side.xp, gain(side.activation, side.mu, side.var))
 
 
-def _bumps_cov(a: Bump, b: Bump, one: Side, two: Side, cov_12: Any) -> Any:
+def bumps_cov(a: Bump, b: Bump, one: Side, two: Side, cov_12: Any) -> Any:
     """Compute the covariance of two bumps."""
     pair = Gaussian(tau=(a.tau, b.tau), center=(a.center, b.center))
     return a.weight * b.weight * cov(pair, one.mu, two.mu, one.var, two.var, cov_12)
 
 
-def _kinks_cov(a: Kink, b: Kink, one: Side, two: Side, cov_12: Any) -> Any:
+def kinks_cov(a: Kink, b: Kink, one: Side, two: Side, cov_12: Any) -> Any:
     """Compute the covariance of two kinks, of which at most one is a delta."""
     if a.order > b.order:
         a, b, one, two = b, a, two, one

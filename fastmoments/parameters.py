@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments.composed.base import Composed
+from fastmoments.composed.logistic import LOGISTIC
 from fastmoments.signatures import A
 from fastmoments_kernels.catalogue import parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom
@@ -70,7 +71,9 @@ def by_name(entries: dict[str, A], stack: Callable[..., A]) -> dict[str, A]:
 def _whole(activation: Any) -> Custom | Composed | None:
     """Return an activation that the kernels do not take apart into a name and arrays."""
     if isinstance(activation, str):
-        return READY.get(activation)
+        return LOGISTIC.get(activation) or READY.get(activation)
+    if isinstance(activation, type) and issubclass(activation, Composed):
+        return activation()
     return activation if isinstance(activation, Custom | Composed) else None
 
 

@@ -72,6 +72,8 @@ def evaluate(activation: Any, x: FloatArray) -> FloatArray:
         return np.asarray(name.function(np, x))
     if isinstance(name, Custom):
         return custom.evaluate(name, x)
+    if isinstance(name, Composed):
+        return np.asarray(name.function(np, x))
     return np.asarray(row_of(name).formula.function(x, *map(np.asarray, parameters.values())))
 
 

@@ -18,7 +18,7 @@ CuPy, to `torch`. All share `shapes` (checks), `options` (those of NumPy's ufunc
 A module is imported when its library's arrays first come: users need and wait for no other library.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -63,9 +63,18 @@ class Framework(Protocol[A]):
         """Return the arguments as arrays in the dtype of the computation."""
 
     def with_partials(
-        self, function: Callable[..., A], partials: Callable[..., tuple[A, ...]], arrays: tuple[A, ...]
-    ) -> A:
-        """Compute function(*arrays), element by element, with the derivatives partials(*arrays) along each."""
+        self,
+        function: Callable[..., Any],
+        partials: Callable[..., Any],
+        arrays: tuple[A, ...],
+        beside: tuple[A, ...] = (),
+    ) -> Any:
+        """Compute function(*arrays, *beside), element by element, with partials(*arrays, *beside) along each array.
+
+        A function of several values has a tuple of such tuples, one per value. `beside` are arrays of other shapes,
+        such as the vectors that matrices are made of, from which functions may compute what they need. There are no
+        derivatives of the function along them; partials are differentiated along them as along all else.
+        """
 
     def values(self, plan: Plan, arrays: dict[str, A]) -> dict[str, NDArray[Any]] | None:
         """Return `to_arrays`' arrays as NumPy arrays on their memory.
@@ -117,12 +126,41 @@ class Framework(Protocol[A]):
 
 
 class Words(Framework[A], Protocol[A]):
-    """The modules `numpy`, `torch` and `jax` supply these functions for networks too: see `fastmoments.graph`."""
+    """The modules `numpy`, `torch` and `jax` supply these functions too, for networks and composed activations."""
 
     def covariance(self, full: A, rounding: Callable[[], A]) -> A:
         """Return the mean of both triangles, a covariance, without errors of up to `rounding()`.
 
         `full` may be overwritten.
+        """
+
+    def constant(self, array: NDArray[Any], like: A) -> A:
+        """Return an array of constants in the dtype of `like`, on its device."""
+
+    def largest(self, x: A) -> float | None:
+        """Return the largest number in an array, 0 if there is none; None where values cannot be read."""
+
+    def series(self, rho: A, factors: Sequence[tuple[A, A]]) -> tuple[A, ...]:
+        """Return sum over n = 1 ... N of rho^n a_n b_n, for each (a, b) of the factors, (N, ...) that broadcast."""
+
+    def replaced(self, where: A, function: Callable[..., Any], arrays: tuple[A, ...], values: Any) -> Any:
+        """Return the values with function(*arrays) in their place where a condition (...) holds.
+
+        Values, one or a tuple, and what the function returns may have leading dimensions beside those of the
+        condition and the arrays. The function sees the elements where the condition holds, in one dimension, or all
+        of them where values cannot be read. Nothing differentiates it.
+        """
+
+    def iterated(self, step: Callable[..., Any], state: Any, rows: NDArray[Any], like: A) -> A:
+        """Return the results of step(state, *row) -> (state, result) for every row (r, c), along a new axis.
+
+        The rows' numbers have the dtype of `like`.
+        """
+
+    def summed(self, function: Callable[..., tuple[A, ...]], rows: NDArray[Any], like: A) -> tuple[A, ...]:
+        """Return the sum over rows (r, c) of function(*columns): c numbers beside arrays like `like`.
+
+        Rows come one by one or several at once, along a leading dimension of the columns and the results.
         """
 
     def plus(self, full: A, other: A, factor: Any) -> A:

@@ -153,9 +153,11 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
     return arrays
 
 
-def with_partials(function: Callable[..., Array], partials: Any, arrays: tuple[Array, ...]) -> Array:
-    """Compute function(*arrays); nothing differentiates it."""
-    return function(*arrays)
+def with_partials(
+    function: Callable[..., Any], partials: Any, arrays: tuple[Array, ...], beside: tuple[Array, ...] = ()
+) -> Any:
+    """Compute function(*arrays, *beside); nothing differentiates it."""
+    return function(*arrays, *beside)
 
 
 def values(plan: Plan, arrays: dict[str, Array]) -> None:

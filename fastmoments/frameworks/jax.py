@@ -1,13 +1,14 @@
 """JAX arrays and tracers: shapes and dtypes around the xla kernels. Under jit no value is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
+from numpy.typing import NDArray
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import numpy, options, products, shapes
@@ -65,11 +66,64 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
 
 
 def with_partials(
-    function: Callable[..., Array], partials: Callable[..., tuple[Array, ...]], arrays: tuple[Array, ...]
-) -> Array:
-    """Compute function(*arrays), element by element, with the derivatives partials(*arrays) along each."""
-    value: Array = rule(function, partials)(*jnp.broadcast_arrays(*arrays))
-    return value
+    function: Callable[..., Any],
+    partials: Callable[..., Any],
+    arrays: tuple[Array, ...],
+    beside: tuple[Array, ...] = (),
+) -> Any:
+    """Compute function(*arrays, *beside), element by element, with partials(*arrays, *beside) along each array."""
+    return rule(function, partials)(*jnp.broadcast_arrays(*arrays), *beside)
+
+
+def constant(array: NDArray[Any], like: Array) -> Array:
+    """Return an array of constants in the dtype of `like`."""
+    return jnp.asarray(array, like.dtype)
+
+
+def largest(x: Array) -> None:
+    """Return None: arrays may be traced."""
+
+
+def series(rho: Array, factors: Sequence[tuple[Array, Array]]) -> tuple[Array, ...]:
+    """Return sum over n = 1 ... N of rho^n a_n b_n, for each (a, b) of the factors, by Horner's rule."""
+
+    def step(totals: tuple[Array, ...], rows: Any) -> tuple[tuple[Array, ...], None]:
+        return tuple((total + a * b) * rho for total, (a, b) in zip(totals, rows, strict=True)), None
+
+    sums: tuple[Array, ...]
+    sums, _ = lax.scan(step, tuple(0.0 * rho for _ in factors), tuple(factors), reverse=True)
+    return sums
+
+
+def replaced(where: Array, function: Callable[..., Any], arrays: tuple[Array, ...], values: Any) -> Any:
+    """Return the values with function(*arrays) in their place where a condition holds, if it does anywhere."""
+
+    def both() -> Any:
+        return jax.tree.map(lambda new, value: jnp.where(where, new, value), function(*arrays), values)
+
+    return lax.cond(where.any(), both, lambda: values)
+
+
+def iterated(step: Callable[..., Any], state: Any, rows: NDArray[Any], like: Array) -> Array:
+    """Return the results of step(state, *row) -> (state, result) for every row in turn, along a new axis."""
+    results: Array
+    _, results = lax.scan(lambda state, row: step(state, *row), state, constant(rows, like))
+    return results
+
+
+def summed(function: Callable[..., tuple[Array, ...]], rows: NDArray[Any], like: Array) -> tuple[Array, ...]:
+    """Return the sum over rows of function(*columns), row by row."""
+
+    def add(totals: tuple[Array, ...], row: Array) -> tuple[tuple[Array, ...], None]:
+        parts = function(*row.reshape(-1, 1, *(1,) * like.ndim))
+        return tuple(total + part[0] for total, part in zip(totals, parts, strict=True)), None
+
+    columns = constant(rows, like)
+    shapes_out = jax.eval_shape(lambda: function(*columns[0].reshape(-1, 1, *(1,) * like.ndim)))
+    start = tuple(jnp.zeros(x.shape[1:], x.dtype) for x in shapes_out)
+    total: tuple[Array, ...]
+    total, _ = lax.scan(add, start, columns)
+    return total
 
 
 def values(plan: Plan, arrays: dict[str, Array]) -> None:

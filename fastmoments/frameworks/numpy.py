@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import combinations
 from types import ModuleType
 from typing import Any
@@ -111,9 +112,26 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Array]:
     return {name: as_array(value, plan.compute) for name, value in arguments.items()}
 
 
-def with_partials(function: Callable[..., Array], partials: Any, arrays: tuple[Array, ...]) -> Array:
-    """Compute function(*arrays); nothing differentiates it."""
-    return function(*arrays)
+def with_partials(
+    function: Callable[..., Any], partials: Any, arrays: tuple[Array, ...], beside: tuple[Array, ...] = ()
+) -> Any:
+    """Compute function(*arrays, *beside); nothing differentiates it."""
+    return function(*arrays, *beside)
+
+
+def constant(array: Array, like: Array) -> Array:
+    """Return an array of constants in the dtype of `like`."""
+    return array.astype(like.dtype, copy=False)
+
+
+def largest(x: Array) -> float:
+    """Return the largest number in an array, 0 if there is none."""
+    return float(np.fmax.reduce(x, axis=None, initial=0.0))
+
+
+series = products.series
+replaced, iterated = partial(products.replaced, np), partial(products.iterated, np)
+summed = partial(products.summed, constant)
 
 
 def values(plan: Plan, arrays: dict[str, Array]) -> dict[str, Array]:

@@ -5,11 +5,12 @@ NumPy's arrays, and tensors on the CPU that autograd does not track. Functions o
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fastmoments.signatures import A, Array, B, Buffer
 
+ROWS = 1 << 17  # numbers at a time
 PANEL = 128  # rows: BLAS runs at full speed, and the square on the diagonal, computed twice, is small
 
 
@@ -58,6 +59,53 @@ def mend(xp: Any, spread: B, rounding: Callable[[], B]) -> B:
             spread[..., rows, rows.start :] = mended
             spread[..., rows.start :, rows] = mended.mT
     return spread
+
+
+def series(rho: Any, factors: Sequence[tuple[Any, Any]]) -> tuple[Any, ...]:
+    """Return sum over n = 1 ... N of rho^n a_n b_n, for each (a, b) of the factors, by Horner's rule."""
+    sums = []
+    for one, two in factors:
+        total: Any = 0.0 * rho
+        for a, b in zip(reversed(range(len(one))), reversed(range(len(two))), strict=True):
+            total = (total + one[a] * two[b]) * rho
+        sums.append(total)
+    return tuple(sums)
+
+
+def replaced(xp: Any, where: Any, function: Callable[..., Any], arrays: tuple[Any, ...], values: Any) -> Any:
+    """Return the values with function(*arrays) in their place where a condition holds."""
+    if not where.any():
+        return values
+    single = not isinstance(values, tuple)
+    found = function(*(xp.broadcast_to(x, tuple(where.shape))[where] for x in arrays))
+    results = []
+    for value, new in zip((values,) if single else values, (found,) if single else found, strict=True):
+        result = value + xp.zeros_like(value)
+        result[..., where] = new
+        results.append(result)
+    return results[0] if single else tuple(results)
+
+
+def iterated(xp: Any, step: Callable[..., Any], state: Any, rows: Any, like: A) -> A:
+    """Return the results of step(state, *row) -> (state, result) for every row in turn, along a new axis."""
+    results = []
+    for row in rows.tolist():
+        state, result = step(state, *row)
+        results.append(result)
+    stacked: A = xp.stack(results)
+    return stacked
+
+
+def summed(
+    constant: Callable[..., Any], function: Callable[..., tuple[Any, ...]], rows: Any, like: Any
+) -> tuple[Any, ...]:
+    """Return the sum over rows of function(*columns), as many rows at once as a cache holds."""
+    size = max(1, ROWS // max(1, math.prod(like.shape)))
+    parts = []
+    for start in range(0, len(rows), size):
+        columns = constant(rows[start : start + size], like).T.reshape(rows.shape[1], -1, *(1,) * like.ndim)
+        parts.append([x.sum(0) for x in function(*columns)])
+    return tuple(sum(values[1:], values[0]) for values in zip(*parts, strict=True))
 
 
 def finite(xp: Any, gains: A) -> A:

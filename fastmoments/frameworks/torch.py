@@ -7,10 +7,12 @@ has what layers and networks do with covariances.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fastmoments.dispatch import Named, Plan
@@ -175,15 +177,40 @@ def to_arrays(plan: Plan, arguments: Named) -> dict[str, Tensor]:
 
 
 def with_partials(
-    function: Callable[..., Tensor], partials: Callable[..., tuple[Tensor, ...]], arrays: tuple[Tensor, ...]
-) -> Tensor:
-    """Compute function(*arrays), element by element, with the derivatives partials(*arrays) along each."""
+    function: Callable[..., Any],
+    partials: Callable[..., Any],
+    arrays: tuple[Tensor, ...],
+    beside: tuple[Tensor, ...] = (),
+) -> Any:
+    """Compute function(*arrays, *beside), element by element, with partials(*arrays, *beside) along each array."""
     shape = shapes.broadcast({str(i): array.shape for i, array in enumerate(arrays)})
-    tensors = tuple(_expanded(array, shape) for array in arrays)
+    tensors = *(_expanded(array, shape) for array in arrays), *beside
     if torch.compiler.is_compiling() or not is_tracked(*tensors):
         return function(*tensors)
-    value: Tensor = torch_rules.with_partials(function, partials, *tensors)
-    return value
+    return torch_rules.with_partials(function, partials, len(arrays), *tensors)
+
+
+def constant(array: NDArray[Any], like: Tensor) -> Tensor:
+    """Return an array of constants in the dtype of `like`, on its device."""
+    return torch.as_tensor(array, dtype=like.dtype, device=like.device)
+
+
+def largest(x: Tensor) -> float | None:
+    """Return the largest number in a tensor, 0 if there is none; None without values."""
+    if torch.compiler.is_compiling():
+        raise TypeError("activation: its series has as many terms as values ask for; call it outside torch.compile")
+    if x.is_meta or is_transformed():
+        return None
+    return float(torch.nan_to_num(x.detach(), posinf=torch.inf).amax().clamp(min=0.0)) if x.numel() else 0.0
+
+
+def replaced(where: Tensor, function: Callable[..., Any], arrays: tuple[Tensor, ...], values: Any) -> Any:
+    """Return the values with function(*arrays) in their place where a condition holds; on meta, the values."""
+    return values if where.is_meta else products.replaced(torch, where, function, arrays, values)
+
+
+series = products.series
+iterated, summed = partial(products.iterated, torch), partial(products.summed, constant)
 
 
 def values(plan: Plan, arrays: dict[str, Tensor]) -> dict[str, Any] | None:

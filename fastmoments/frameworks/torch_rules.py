@@ -96,28 +96,48 @@ def elementwise_gradients(
 
 
 class _WithPartials(torch.autograd.Function):
-    """(function, partials, *tensors of one shape) -> function(*tensors), whose slopes are partials(*tensors)."""
+    """(function, partials, count, *tensors) -> function(*tensors), whose slopes are partials(*tensors).
+
+    The slopes are along the first `count` tensors, which are of one shape, and so are the results; of several
+    results there is a tuple of slopes each.
+    """
 
     setup_context = staticmethod(_save)
 
     @staticmethod
-    def forward(function: Callable[..., Tensor], partials: Any, *arguments: Tensor) -> Tensor:
+    def forward(function: Callable[..., Any], partials: Any, count: int, *arguments: Tensor) -> Any:
         return function(*arguments)
 
     @staticmethod
     def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
-        _, partials = ctx.key
-        return None, None, *(on_torch.weigh(bars[0], slope) for slope in partials(*ctx.saved_tensors))
+        _, partials, count = ctx.key
+        by_value = _per_value(partials(*ctx.saved_tensors))
+        # a result that nothing reads has a gradient of 0
+        gradients = (
+            sum(on_torch.weigh(bar, slope) for bar, slope in zip(bars, slopes, strict=True))
+            for slopes in zip(*by_value, strict=True)
+        )
+        return None, None, None, *gradients, *(None,) * (len(ctx.saved_tensors) - count)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        _, partials = ctx.key
-        along = zip(partials(*ctx.saved_tensors), tangents[2:], strict=True)
-        return sum(on_torch.weigh(t, slope) for slope, t in along if t is not None)
+        _, partials, count = ctx.key
+        slopes = partials(*ctx.saved_tensors)
+        found = tuple(
+            sum(on_torch.weigh(t, x) for x, t in zip(own, tangents[3 : 3 + count], strict=True) if t is not None)
+            for own in _per_value(slopes)
+        )
+        return found if isinstance(slopes[0], tuple) else found[0]
 
     @staticmethod
-    def vmap(info: Any, dims: Any, function: Any, partials: Any, *arguments: Tensor) -> Any:
-        return with_partials(function, partials, *_batched(info, dims[2:], arguments)), 0
+    def vmap(info: Any, dims: Any, function: Any, partials: Any, count: int, *arguments: Tensor) -> Any:
+        found = with_partials(function, partials, count, *_batched(info, dims[3:], arguments))
+        return found, (0,) * len(found) if isinstance(found, tuple) else 0
+
+
+def _per_value(slopes: tuple[Any, ...]) -> tuple[tuple[Tensor, ...], ...]:
+    """Return a tuple of slopes for every value, also for a single one."""
+    return slopes if isinstance(slopes[0], tuple) else (slopes,)
 
 
 class _MatrixMoments(torch.autograd.Function):

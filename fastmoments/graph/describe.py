@@ -76,7 +76,7 @@ def describe(
         of one step are activations that are computed together, with all covariances between them. `moments` are
 
         * "exact" : affine maps and sums given their inputs, and activations of Gaussian values;
-        * "exact to 1e-10" : such activations without a closed form, by quadrature to that tolerance;
+        * "exact to 1e-10" : such activations by series or quadrature to that tolerance;
         * "closure" : functions of values that are not Gaussian, and count as Gaussian here, or that have no closed
           form; then the note says what is approximated, and by how much where the input is Gaussian.
 

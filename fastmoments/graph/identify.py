@@ -8,6 +8,7 @@ import numpy as np
 from fastmoments.composed.base import Composed
 from fastmoments.composed.elu import ELU, SELU
 from fastmoments.composed.exp import Exp
+from fastmoments.composed.logistic import LOGISTIC
 from fastmoments.composed.piecewise import HardSigmoid, HardTanh, Piecewise, ReLU6
 from fastmoments.composed.polynomial import Polynomial
 from fastmoments.graph.functions import GRID, Function, kinks_of
@@ -27,7 +28,6 @@ NAMED: tuple[Any, ...] = (
     (lambda x: x / (1.0 + np.abs(x)), (0.0,), 1.0),  # softsign
     (lambda x: x - np.tanh(x), (), 1.0),  # tanhshrink
     (lambda x: x * np.tanh(np.logaddexp(0.0, x)), (), 1.0884981612517279),  # mish
-    (lambda x: -np.logaddexp(0.0, -x), (), 1.0),  # log_sigmoid
     (lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0, (-3.0, 3.0), 1.5),  # hard_silu
 )
 
@@ -228,7 +228,8 @@ def _known() -> list[tuple[Any, Any]]:
     """Activations and their values at PROBES."""
     rows = [row for row in CATALOGUE if not row.components and not hasattr(row.formula, "conditional_var")]
     composed = ReLU6(), HardSigmoid(), SELU(), Exp()
-    known = *(row.activation() for row in rows), *READY, *composed
+    ready = (name for name in READY if name not in LOGISTIC)
+    known = *(row.activation() for row in rows), *LOGISTIC.values(), *ready, *composed
     return [(activation, _values(activation, PROBES)) for activation in known]
 
 

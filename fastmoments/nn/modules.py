@@ -18,7 +18,7 @@ from fastmoments.parameters import of_neurons
 from fastmoments.results import Marginals, Moments
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.custom import READY, Custom, evaluate
+from fastmoments_kernels.custom import Custom, evaluate
 from fastmoments_kernels.eager.on_torch import words
 
 
@@ -43,8 +43,8 @@ class Activation(nn.Module):
         learnable = (learnable,) if isinstance(learnable, str) else learnable
         if features is not None and not learnable:
             raise ValueError("features: only learnable parameters are one per neuron; name them in `learnable`")
-        custom = READY.get(activation) if isinstance(activation, str) else activation
-        self.custom: Custom | Composed | None = custom if isinstance(custom, Custom | Composed) else None
+        whole, _ = of_neurons(activation)
+        self.custom: Custom | Composed | None = None if isinstance(whole, str) else whole
         kind: Any = type(self.custom) if self.custom else row_of(activation).activation
         given: Any = self.custom or (activation if isinstance(activation, kind) else kind())
         names = () if self.custom else tuple(field.name for field in fields(kind))
@@ -63,10 +63,11 @@ class Activation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """f(x), element by element."""
         name, parameters = of_neurons(self.current())
-        if isinstance(name, Composed):
-            return name.function(torch, x)  # type: ignore[no-any-return]
         if isinstance(name, Custom):
             return _values(name, x)
+        if isinstance(name, Composed):
+            found: Tensor = name.function(torch, x)
+            return found
         if not x.is_floating_point():
             raise TypeError(f"x: expected real numbers in floating point, got {x.dtype}")
         dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype

@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from fastmoments.composed.exp import Exp
+from fastmoments.composed.logistic import Sigmoid, Tanh
 from fastmoments.composed.piecewise import HardTanh
 from fastmoments.graph.frontends.jax_joint import joint_of
 from fastmoments.graph.frontends.jax_trace import Equation
@@ -201,8 +202,8 @@ KNOWN: dict[str, Callable[[Equation], Known]] = {
     "sin": _as(activation=Sin()),
     "cos": _as(activation=Cos()),
     "erf": _as(activation=Erf()),
-    "tanh": _as(activation="tanh"),
-    "logistic": _as(activation="sigmoid"),
+    "tanh": _as(activation=Tanh()),
+    "logistic": _as(activation=Sigmoid()),
     "erfc": _as(lipschitz=2.0 / math.sqrt(math.pi)),
     "atan": _as(lipschitz=1.0),
     "asinh": _as(lipschitz=1.0),

@@ -10,6 +10,7 @@ import torch
 
 from fastmoments.composed.elu import CELU, ELU, SELU
 from fastmoments.composed.exp import Exp
+from fastmoments.composed.logistic import LogSigmoid, Sigmoid, SiLU, Softplus, Tanh
 from fastmoments.composed.piecewise import HardShrink, HardSigmoid, HardTanh, SoftShrink, Threshold
 from fastmoments.graph.frontends.torch_affine import squared
 from fastmoments.graph.frontends.torch_calls import Call
@@ -46,7 +47,7 @@ def _softplus(call: Call) -> Known:
     beta, threshold = call.argument("beta", 1), call.argument("threshold", 20)
     if threshold < 20:  # where PyTorch goes on with x, which shows
         return {"kinks": (threshold / beta,), "lipschitz": math.inf}
-    return {"activation": "softplus"} if beta == 1 else {"lipschitz": 1.0}
+    return {"activation": Softplus(beta)} if beta > 0 else {"lipschitz": 1.0}
 
 
 def _elu(call: Call) -> Known:
@@ -154,14 +155,14 @@ KNOWN: dict[str, Callable[[Call], Known]] = {
     "sin": _as(activation=Sin()),
     "cos": _as(activation=Cos()),
     "erf": _as(activation=Erf()),
-    "tanh": _as(activation="tanh"),
-    "sigmoid": _as(activation="sigmoid"),
-    "silu": _as(activation="silu"),
+    "tanh": _as(activation=Tanh()),
+    "sigmoid": _as(activation=Sigmoid()),
+    "silu": _as(activation=SiLU()),
     "softplus": _softplus,
     "elu": _elu,
     "celu": _celu,
     "mish": _as(),
-    "log_sigmoid_forward": _as(),
+    "log_sigmoid_forward": _as(activation=LogSigmoid()),
     "hardtanh": _hardtanh,
     "clamp": _clamp,
     "clamp_min": _clamp,
