@@ -52,7 +52,10 @@ def found_by(function, sizes, mean, cov, library="numpy"):
     return [np.asarray(x)[0] for x in (found.mean, found.cov, rows.swapaxes(1, 2))]
 
 
-def check(found, truth, eps=64.0 * np.finfo(float).eps):
+ROUNDING = 64.0 * np.finfo(float).eps
+
+
+def check(found, truth, eps=ROUNDING):
     """Within eps of the standard deviations."""
     sd = np.sqrt(np.diag(truth[1]))
     assert (np.abs(found[0] - truth[0]) <= eps * (sd + np.abs(truth[0]))).all()

@@ -15,16 +15,16 @@ from fastmoments.pieces import Side
 
 @dataclass(frozen=True, eq=False)
 class Polynomial(Composed):
-    """sum_k coefficients_k x^k, of degree at least 1.
+    """sum_k weights_k x^k, of degree at least 1.
 
     Parameters
     ----------
-    coefficients : numbers, that of x^0 first, the same for all neurons.
+    weights : numbers, that of x^0 first, the same for all neurons.
 
     Raises
     ------
-    TypeError : coefficients that are no numbers.
-    ValueError : coefficients that are not finite, or none but the first that is not 0.
+    TypeError : weights that are no numbers.
+    ValueError : weights that are not finite, or none but the first that is not 0.
 
     Notes
     -----
@@ -35,30 +35,30 @@ class Polynomial(Composed):
 
     name = "polynomial"
 
-    coefficients: tuple[float, ...]
+    weights: tuple[float, ...]
 
     def __post_init__(self) -> None:
         try:
-            given = tuple(number("coefficients", x) for x in self.coefficients)
+            given = tuple(number("weights", x) for x in self.weights)
         except TypeError:
-            raise TypeError(f"coefficients: expected a tuple of numbers, got {self.coefficients!r}") from None
+            raise TypeError(f"weights: expected a tuple of numbers, got {self.weights!r}") from None
         while given and given[-1] == 0.0:
             given = given[:-1]
         if len(given) < 2:
             raise ValueError(
-                f"coefficients: expected one of x or of a power that is not 0, got {self.coefficients}"
+                f"weights: expected one of x or of a power that is not 0, got {self.weights}"
             )
-        object.__setattr__(self, "coefficients", given)
+        object.__setattr__(self, "weights", given)
 
     @property
     def degree(self) -> int:
         """The highest power."""
-        return len(self.coefficients) - 1
+        return len(self.weights) - 1
 
     @property
     def lipschitz(self) -> float:
         """The slope of a line, else infinite."""
-        return abs(self.coefficients[1]) if self.degree == 1 else math.inf
+        return abs(self.weights[1]) if self.degree == 1 else math.inf
 
     def function(self, xp: Any, x: Any) -> Any:
         """Compute f itself."""
@@ -87,16 +87,16 @@ class Polynomial(Composed):
 
     def cov(self, library: Library, *pair: Any) -> Any:
         """Compute Cov(f(X_1), f(X_2))."""
-        return self._series(*pair, 0, 0, first=1)
+        return self._series(pair, 0, 0, first=1)
 
     def cov_partials(self, library: Library, *pair: Any) -> Pair:
         """Compute the derivatives of `cov` (Price)."""
         return (
-            self._series(*pair, 1, 0, first=1),
-            self._series(*pair, 0, 1, first=1),
-            0.5 * self._series(*pair, 2, 0, first=1),
-            0.5 * self._series(*pair, 0, 2, first=1),
-            self._series(*pair, 1, 1, first=0),
+            self._series(pair, 1, 0, first=1),
+            self._series(pair, 0, 1, first=1),
+            0.5 * self._series(pair, 2, 0, first=1),
+            0.5 * self._series(pair, 0, 2, first=1),
+            self._series(pair, 1, 1, first=0),
         )
 
     def _series(self, mu_1: Any, mu_2: Any, var_1: Any, var_2: Any, cov_12: Any, a: int, b: int, first: int) -> Any:
@@ -118,7 +118,7 @@ class Polynomial(Composed):
         """f^(order)(x), by Horner's rule."""
         total = 0.0 * x
         for k in range(self.degree, order - 1, -1):
-            total = total * x + self.coefficients[k] * math.perm(k, order)
+            total = total * x + self.weights[k] * math.perm(k, order)
         return total
 
     def cov_beside(self, one: Side, two: Side, cov_12: Any) -> Any:

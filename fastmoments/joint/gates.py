@@ -26,8 +26,8 @@ class Gate:
         cov  = a_i a_j K + S (K + m_i m_j) + p_i p_j (K11 - g_i g_j) + u w K11 + H + H^T
         H    = (p_i a_j + a_i w) K10 + p_i w (K20 + k_i m_j) + a_i w g_i m_j
 
-    An element of Y that gates many of X is computed once. Where both elements have one gate and that is a step, K11 is
-    infinite; there cov = S m + a_i a_j m + (a_i p_j + a_j p_i) g - p_i p_j g E Y / Var Y less the product of means.
+    An element of Y that gates many of X is computed once. Where both elements have one gate and that is a step, K11
+    is infinite; there cov = S m + a_i a_j m + (a_i p_j + a_j p_i) g - p_i p_j g E Y / Var Y less both means.
     """
 
     activation: Any

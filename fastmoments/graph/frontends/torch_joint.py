@@ -186,7 +186,8 @@ def _normalised(call: Call, groups: Any, channel: int | None) -> Node:
         apart = x.reshape(len(x), -1)[:, groups]
         apart = apart - apart.mean(-1, keepdim=True)
         found = apart / (apart.square().mean(-1, keepdim=True) + eps).sqrt()
-        return found.reshape(len(x), -1)[:, back].reshape(x.shape)
+        back_in_order: Tensor = found.reshape(len(x), -1)[:, back].reshape(x.shape)
+        return back_in_order
 
     found = grouping.grouped(node, Norm(eps, centred=True), groups, groups, node.shape, value)
     weight, bias = (_along_channels(call, name, channel) for name in ("weight", "bias"))
