@@ -99,8 +99,9 @@ class Polynomial(Composed):
             self._series(pair, 1, 1, first=0),
         )
 
-    def _series(self, mu_1: Any, mu_2: Any, var_1: Any, var_2: Any, cov_12: Any, a: int, b: int, first: int) -> Any:
-        """Sum over n >= first of E f^(n + a) E f^(n + b) cov_12^n / n!."""
+    def _series(self, pair: tuple[Any, ...], a: int, b: int, first: int) -> Any:
+        """sum over n >= first of E f^(n + a) E f^(n + b) cov_12^n / n!."""
+        mu_1, mu_2, var_1, var_2, cov_12 = pair
         total = 0.0 * (mu_1 + mu_2 + var_1 + var_2 + cov_12)
         for n in range(self.degree - max(a, b), first - 1, -1):
             term = self._mean(mu_1, var_1, n + a) * self._mean(mu_2, var_2, n + b)
