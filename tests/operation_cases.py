@@ -172,3 +172,31 @@ ELEMENTWISE = {
     "logical_and": lambda x: torch.where(torch.logical_and(x > -0.5, x < 0.5), x, 0.0),
     "logical_or": lambda x: torch.where(torch.logical_or(x > 0.5, x < -0.5), x, 0.0),
 }
+
+
+def instance_normed(x):
+    return F.instance_norm(x, weight=C[:, 0], bias=C[:, 1])
+
+
+# Several elements together: what covariances may be off beside samples, of their standard deviations
+JOINT = {
+    "mul": (lambda x: x * x.flip(1), VECTOR, 0.0),
+    "bmm": (lambda x: x @ x.transpose(1, 2), ROWS, 0.0),
+    "baddbmm": (lambda x: torch.baddbmm(x[:, :, :2], x, x.mT, beta=0.5, alpha=2.0), ROWS, 0.0),
+    "addcmul": (lambda x: torch.addcmul(x, x, x.roll(1, 1), value=0.5), VECTOR, 0.0),
+    "_softmax": (lambda x: x.softmax(1), VECTOR, 0.01),
+    "_safe_softmax": (lambda x: F.scaled_dot_product_attention(x, x, x), ROWS, 0.1),
+    "_log_softmax": (lambda x: x.log_softmax(2), ROWS, 0.01),
+    "logsumexp": (lambda x: x.logsumexp((1, 2)), ROWS, 0.01),
+    "amax": (lambda x: x.amax(2), ROWS, 0.02),
+    "amin": (lambda x: x.amin(1), ROWS, 0.02),
+    "max": (lambda x: x.max(2)[0], ROWS, 0.02),
+    "min": (lambda x: x.min(1)[0], ROWS, 0.02),
+    "max_pool2d_with_indices": (lambda x: F.max_pool2d(x, 2), IMAGE, 0.03),
+    "max_pool3d_with_indices": (lambda x: F.max_pool3d(x, (1, 1, 3), padding=(0, 0, 1)), VOLUME, 0.03),
+    "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (3, 2)), IMAGE, 0.03),
+    "adaptive_max_pool3d": (lambda x: F.adaptive_max_pool3d(x, (3, 3, 2)), VOLUME, 0.03),
+    "native_layer_norm": (lambda x: F.layer_norm(x, (6,), B, A[:, 0]), VECTOR, 0.0),
+    "native_group_norm": (lambda x: F.group_norm(x, 2, C[:, 0], C[:, 1]), IMAGE, 0.1),
+    "native_batch_norm": (instance_normed, IMAGE, 0.1),
+}

@@ -90,6 +90,8 @@ def excess(mean, cov, truth, of_mean, of_cov, networks):
     sd = np.maximum(sd, 1e-6 * sd.max())  # known outputs, of sd 0, are right to rounding
     m = len(sd)
     errors = norm.isf(LEVEL / 2 / networks / (m + m * (m + 1) // 2))
-    of_means = np.abs(mean - truth.mean) / (of_mean * sd + errors * truth.mean_error)
-    of_covs = np.abs(cov - truth.cov) / (of_cov * np.outer(sd, sd) + errors * truth.cov_error)
+    off_means, off_covs = np.abs(mean - truth.mean), np.abs(cov - truth.cov)
+    with np.errstate(invalid="ignore"):  # of outputs that are all known, 0 / 0 is 0
+        of_means = np.where(off_means == 0.0, 0.0, off_means / (of_mean * sd + errors * truth.mean_error))
+        of_covs = np.where(off_covs == 0.0, 0.0, off_covs / (of_cov * np.outer(sd, sd) + errors * truth.cov_error))
     return max(of_means.max(), of_covs.max())

@@ -10,7 +10,7 @@ from fastmoments.graph.frontends.torch import NAMES  # noqa: E402
 from fastmoments.graph.frontends.torch_affine import SCALED_ELSEWHERE  # noqa: E402
 from fastmoments.graph.frontends.torch_model import Model, run_of  # noqa: E402
 from tests.network_cases import gaussian  # noqa: E402
-from tests.operation_cases import AFFINE, ELEMENTWISE, VECTOR  # noqa: E402
+from tests.operation_cases import AFFINE, ELEMENTWISE, JOINT, VECTOR  # noqa: E402
 from tests.sampled_moments import excess, sampled  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -67,10 +67,26 @@ def test_elementwise_operations_by_samples(name):
     assert excess(mean.numpy(), full.numpy(), truth, OF_QUADRATURE, OF_QUADRATURE, len(ELEMENTWISE)) <= 1.0
 
 
+@pytest.mark.parametrize("name", JOINT)
+def test_joint_operations_by_samples(name):
+    function, shape, closure = JOINT[name]
+    mu, cov = gaussian(shape)
+    mu, cov = 0.5 * mu, 0.05 * cov
+    mean, full = fm.nn.propagate(function, mu[None], cov[None])
+    assert mean.shape == function(mu[None]).shape
+
+    def network(x):
+        return function(torch.from_numpy(x).reshape(-1, *shape)).reshape(len(x), -1).numpy()
+
+    truth = sampled(network, mu.reshape(-1).numpy(), cov.numpy(), 2**15)
+    assert excess(mean.reshape(-1).numpy(), full[0].numpy(), truth, closure, closure, len(JOINT)) <= 1.0
+
+
 def test_every_operation_with_a_rule_has_a_case():
     """Rules of operations that never come from PyTorch would be dead."""
     seen = set()
-    for function, shape in (*AFFINE.values(), *((f, VECTOR) for f in ELEMENTWISE.values())):
+    joint = [case[:2] for case in JOINT.values()]
+    for function, shape in (*AFFINE.values(), *((f, VECTOR) for f in ELEMENTWISE.values()), *joint):
         x = torch.randn(3, *shape, dtype=torch.float64)
         entries = run_of(Model(function, lambda arrays: (arrays, {}), {}, NAMES, False), [x]).entries
         seen |= {entry.name for entry in entries if entry.depends}

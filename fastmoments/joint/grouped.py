@@ -83,10 +83,16 @@ class Grouped:
 
 
 def _with_own(words: Words[Any], between: Array | None, own: Array) -> Array:
-    """Put the groups' own covariances (batch, groups, k, k) in the place of what is between their elements."""
-    batch, groups, k, _ = own.shape
+    """Put the groups' own covariances (batch, groups, k, k) in the place of what is between their elements.
+
+    A variance is not less than its part of first and second order. An approximate one that is counts as that.
+    """
+    xp, (batch, groups, k, _) = words.xp, own.shape
     if between is None:
         return own.reshape(batch, k, k)
+    least = xp.einsum("bii->bi", between).reshape(batch, groups, k)
+    missing = least - xp.einsum("bgii->bgi", own)
+    own = own + xp.where(missing > 0.0, missing, 0.0 * missing)[..., None] * words.eye(k, own)
     same = words.eye(groups, own)[:, None, :, None] > 0.0
-    full = words.xp.where(same, own[:, :, :, None], between.reshape(batch, groups, k, groups, k))
+    full = xp.where(same, own[:, :, :, None], between.reshape(batch, groups, k, groups, k))
     return full.reshape(batch, groups * k, groups * k)
