@@ -125,7 +125,10 @@ def _negative(words: Words[Any], v: _Vectors) -> Array:
     s = root(xp, xp.where(var <= v.rounding, xp.zeros_like(var), var))
     h = standardised(xp, xp.where((v.mean == 0.0) & (s == 0.0), v.nudge, v.mean), s)
     safe = xp.where(s == 0.0, xp.ones_like(s), s)
-    return orthant(words, h, xp.clip(v.cov / safe[..., :, None] / safe[..., None, :], -1.0, 1.0))
+    rho = v.cov / (safe[..., :, None] * safe[..., None, :])
+    # rounding of 1 would cost half of the digits: the probability changes with sqrt(1 - |rho|)
+    certain = xp.abs(rho) >= 1.0 - 4.0 * _eps(xp, rho)
+    return orthant(words, h, xp.where(certain, xp.sign(rho), rho))
 
 
 def _largest(words: Words[Any], mu: Array, cov: Array) -> Array:

@@ -59,7 +59,8 @@ def standardised(xp: Any, m: Array, s: Array) -> Array:
     sure = s == 0.0
     h = -m / xp.where(sure, xp.ones_like(s), s)
     bound = SURE * xp.ones_like(h)
-    return xp.where(sure, xp.where(m > 0.0, -bound, bound), xp.clip(h, -SURE, SURE))
+    by_sign = xp.where(m > 0.0, -bound, xp.where(m <= 0.0, bound, m))  # nan stays nan
+    return xp.where(sure, by_sign, xp.clip(h, -SURE, SURE))
 
 
 def orthant(words: Words[Any], h: Array, rho: Array) -> Array:

@@ -55,7 +55,8 @@ def truncated_maximum(words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
     p = xp.where(p < 0.0, xp.zeros_like(p), p)
     p = xp.where(width > 0.0, p, xp.where(mu < 0.0, xp.zeros_like(p), xp.ones_like(p)))
     p = p / p.sum(-1)[..., None]
-    bend = _squares(steps.reshape(*x.shape[:-1], -1, n), (held[..., None] * factors).reshape(*x.shape[:-1], -1))
+    shape = *x.shape[:-1], len(NODES) * n
+    bend = _squares(steps.reshape(*shape, n), (held[..., None] * factors).reshape(shape))
     bend = bend - _squares(gradient, held)
     bend = xp.where(bend > 0.0, xp.zeros_like(bend), bend) * (1.0 - words.eye(n, mu))
     curvature = bend - bend.sum(-1)[..., None] * words.eye(n, mu)
