@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy.special import ndtr
+from scipy.special import erf, ndtr
 
-import fastmoments as fm
 from fastmoments.frameworks import numpy as words
 from fastmoments.joint.exact_maximum import exact_maximum
 from fastmoments.joint.maxima import Maximum
@@ -92,7 +91,7 @@ def test_ties_share_and_copies_change_nothing():
         np.testing.assert_allclose(found.mean, two.mean, rtol=1e-14)
         np.testing.assert_allclose(found.cov, two.cov, rtol=1e-13)
         share = np.array([1.0 / index.count(i) for i in index])
-        np.testing.assert_allclose(found.slope[0], two.slope[0, index] * share, rtol=0, atol=1e-15)
+        np.testing.assert_allclose(found.slope[0], two.slope[0, index] * share, rtol=0, atol=1e-13)
         spread = two.curvature[0][np.ix_(index, index)] * share * share[:, None]
         np.testing.assert_allclose(found.curvature[0], spread, rtol=0, atol=1e-15)
     for n in (2, 3, 4, 6):
@@ -107,9 +106,9 @@ def test_elements_that_depend_on_each_other_exactly(order):
     # max(X, -X, 0) = |X|, and a mean of two is never the largest
     line = np.array([1.0, -1.0, 0.0])[order]
     found = exact_maximum(words, 0.3 * line, 2.0 * np.outer(line, line))
-    truth = fm.abs_marginals(0.3, 2.0)
-    np.testing.assert_allclose((found.mean[0], found.cov[0, 0]), truth, rtol=1e-13)
-    np.testing.assert_allclose(found.slope[0] @ line, fm.abs_gain(0.3, 2.0), rtol=1e-13)
+    mean = 2.0 / np.sqrt(np.pi) * np.exp(-0.0225) + 0.3 * erf(0.15)
+    np.testing.assert_allclose((found.mean[0], found.cov[0, 0]), (mean, 2.09 - mean**2), rtol=1e-13)
+    np.testing.assert_allclose(found.slope[0] @ line, erf(0.15), rtol=1e-13)
     mixing = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])[order]
     found = exact_maximum(words, mixing @ [1.0, 0.3], mixing @ mixing.T)
     truth = exact_maximum(words, np.array([1.0, 0.3]), np.eye(2))
@@ -125,7 +124,9 @@ def test_a_certain_winner_and_other_scales():
     one = exact_maximum(words, mu, cov)
     for scale in (2.0**-300, 2.0**300):
         found = exact_maximum(words, scale * mu, scale * scale * cov)
-        np.testing.assert_allclose((found.mean / scale, found.cov[0] / scale**2), (one.mean, one.cov[0]), rtol=1e-12)
+        np.testing.assert_allclose(
+            (found.mean / scale, found.cov[0] / scale**2), (one.mean, one.cov[0]), rtol=1e-12
+        )
     single = np.array(mu), np.array(cov)
     found = exact_maximum(words, mu.astype(np.float32), cov.astype(np.float32))
     assert found.mean.dtype == np.float32
@@ -244,13 +245,11 @@ def test_under_jit(jax_double_precision):
     found = jax.jit(lambda *x: exact_maximum(arrays, *x))(mu, cov)
     for one, other in zip(found, exact_maximum(words, mu, cov), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-13)
-    slope = jax.grad(lambda m: exact_maximum(arrays, m, cov).mean[0])(mu)
-    np.testing.assert_allclose(slope, found.slope[0], rtol=1e-13)
 
 
 @pytest.mark.slow  # XLA compiles for half a minute
-@pytest.mark.parametrize("n", [4, 5])
-def test_larger_groups_under_jit(jax_double_precision, n):
+@pytest.mark.parametrize("n", [2, 4, 5])
+def test_gradients_under_jit(jax_double_precision, n):
     import jax
 
     from fastmoments.frameworks import jax as arrays
@@ -261,4 +260,4 @@ def test_larger_groups_under_jit(jax_double_precision, n):
     value, gradients = function(mu, cov)
     want = Maximum(n).moments(words, mu, cov)
     np.testing.assert_allclose(value, want.mean[0], rtol=1e-13)
-    np.testing.assert_allclose(gradients[0], want.slope[0], atol=1e-12 if n == 4 else 1e-2)
+    np.testing.assert_allclose(gradients[0], want.slope[0], atol=1e-12 if n < 5 else 1e-2)

@@ -76,7 +76,9 @@ def independent_sums(words: Words[Any], mu: Array, var: Array) -> IndependentSum
     log_mean = low + (rise - EULER)[..., None] + logits.top
     any_alive = logits.alive.sum(-1)[..., None] > 0.0
     log_mean = xp.where(any_alive, log_mean, -float("inf") * xp.ones_like(log_mean))
-    return IndependentSums(p, _not_negative(xp, xp.where(small, linear, square - p * p)), log_mean, log_var[..., None])
+    return IndependentSums(
+        p, _not_negative(xp, xp.where(small, linear, square - p * p)), log_mean, log_var[..., None]
+    )
 
 
 def _not_negative(xp: Any, var: Array) -> Array:

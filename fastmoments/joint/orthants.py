@@ -76,7 +76,9 @@ def orthant(words: Words[Any], h: Array, rho: Array) -> Array:
         return normal_cdf(xp, h[..., 0])
     if d == 2:
         return bivariate_normal_cdf(h[..., 0], h[..., 1], rho[..., 0, 1])
-    return trivariate_normal_cdf(words, *(h[..., i] for i in range(3)), rho[..., 0, 1], rho[..., 0, 2], rho[..., 1, 2])
+    return trivariate_normal_cdf(
+        words, *(h[..., i] for i in range(3)), rho[..., 0, 1], rho[..., 0, 2], rho[..., 1, 2]
+    )
 
 
 def trivariate_normal_cdf(words: Words[Any], *arrays: Array) -> Array:
@@ -88,9 +90,7 @@ def trivariate_normal_cdf(words: Words[Any], *arrays: Array) -> Array:
     return words.with_partials(partial(_value, words), partial(_partials, words.xp), arrays)
 
 
-def _value(
-    words: Words[Any], h_1: Array, h_2: Array, h_3: Array, r_12: Array, r_13: Array, r_23: Array
-) -> Array:
+def _value(words: Words[Any], h_1: Array, h_2: Array, h_3: Array, r_12: Array, r_13: Array, r_23: Array) -> Array:
     xp = words.xp
     largest_13 = (xp.abs(r_13) > xp.abs(r_23)) & (xp.abs(r_13) >= xp.abs(r_12))
     largest_12 = (xp.abs(r_12) > xp.abs(r_23)) & ~largest_13
@@ -126,7 +126,12 @@ class _Side:
         self.rest = (1.0 - r_ab) * (1.0 + r_ab)
         other = xp.where(r_ab < 0.0, -b, b)
         self.gap, self.product = -0.5 * (a - other) ** 2, -a * other
-        self.c, self.linear, self.pull, self.bend = c, a * (r_ac - r_ab * r_bc), b * r_bc, b * r_ab * r_ac
+        # c less its mean given both, times `free`: as a polynomial about t = 1, where all may cancel
+        self.linear = a * (r_ac - r_ab * r_bc)
+        last = c * self.rest - self.linear - b * (r_bc - r_ab * r_ac)
+        rounding = 4.0 * float(xp.finfo(a.dtype).eps) * (xp.abs(a) + xp.abs(b) + xp.abs(c))
+        self.last = xp.where(xp.abs(last) <= rounding, xp.zeros_like(last), last)
+        self.bend = r_ab * (c * r_ab - b * r_ac)
         self.determinant, self.falls = of_matrix
 
     def at(self, left: Array) -> Array:
@@ -134,7 +139,7 @@ class _Side:
         free = self.rest + squares * self.square
         narrow = 1.0 / xp.sqrt(free)
         density = xp.exp(self.gap / free + self.product / (1.0 + self.size * t)) * narrow
-        third = self.c * free - (self.linear * t + self.pull - self.bend * (t * t))
+        third = self.last + self.linear * left + self.bend * squares
         third = third * narrow / xp.sqrt(self.determinant + squares * self.falls)
         return self.r * density * normal_cdf(xp, third)
 

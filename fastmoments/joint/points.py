@@ -150,7 +150,9 @@ class _Points:
             slope = fixed[..., None] * eye - fixed[..., :, None] * fixed[..., None, :] - k
             half = slope @ cross
             k = base + slope @ (self.cov + spread) @ slope.mT - half - half.mT
-        along = (fixed * ((self.cov + spread) @ fixed[..., None])[..., 0]).sum(-1) - 2.0 * (fixed * log_cross).sum(-1)
+        along = (fixed * ((self.cov + spread) @ fixed[..., None])[..., 0]).sum(-1) - 2.0 * (fixed * log_cross).sum(
+            -1
+        )
         log_var = log_second - log_first * log_first
         log_var = log_var + xp.where(words.detached(log_var) + along > 0.0, along, xp.zeros_like(along))
         return Sums(p, raw + (k - base), self.l_0 + log_first + log_missed, log_var)
