@@ -147,7 +147,7 @@ always holds, but is loose for deep networks or large variances ([Networks](../n
 
 * A layer of Gaussian weights has exact mean and covariance of W X + b, but W X + b is not Gaussian, even for a
   Gaussian X. An activation after it treats it as Gaussian.
-* `fm.nn.class_probabilities` is MacKay's approximation for two classes and a quasi-Monte Carlo mean for more.
+* `fm.nn.class_probabilities` is exact for two classes, and a quasi-Monte Carlo mean for more.
 * tanh, sigmoid, SiLU, softplus and every `fm.Custom` are computed to a tolerance, by default {tolerance}, and have
   first derivatives, their gains too.
 * `covariance="diagonal"` leaves out every correlation, as in the mean-field column above.

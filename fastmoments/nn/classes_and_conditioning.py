@@ -10,10 +10,13 @@ from torch import Tensor
 
 from fastmoments.dispatch import Plan, plan_of
 from fastmoments.frameworks import shapes
+from fastmoments.frameworks import torch as words
 from fastmoments.frameworks.products import without_rounding
 from fastmoments.frameworks.torch import check_variances, result, to_arrays
 from fastmoments.frameworks.torch_products import symmetric
 from fastmoments.frameworks.torch_tracking import is_tracked
+from fastmoments.joint.exact_maximum import LARGEST, exact_maximum
+from fastmoments.moments import mean as mean_of
 from fastmoments.results import Moments
 
 
@@ -32,11 +35,12 @@ def class_probabilities(
     Returns
     -------
     tensor (..., k)
-        For two classes "argmax" is exact, Phi(m / s) of the logits' difference, and "softmax" MacKay's
-        approximation sigmoid(m / sqrt(1 + pi s^2 / 8)), within 0.02 of the truth. For more classes both are means
-        over scrambled Sobol points, whose error falls about as 1 / samples. "softmax" has first derivatives along
-        cov, those of its truth (Price) in the means of the same points. nan where a row has nan, or where its cov
-        is not positive semidefinite by more than rounding.
+        Exact for two classes ("softmax" is the sigmoid's mean at the logits' difference), "argmax" for three and
+        four too. For more both are means over scrambled Sobol points, whose error falls about as 1 / samples: with
+        4096 of them and 3 to 100 classes 3e-4 of "softmax" at logits of sd 1, 2e-3 at sd 3, and 8e-3 of "argmax".
+        "softmax" has first derivatives along cov, those of its truth (Price) in the means of the same points.
+        "argmax" by points has none. nan where a row has nan, or where its cov is not positive semidefinite by more
+        than rounding.
 
     Raises
     ------
@@ -49,7 +53,13 @@ def class_probabilities(
         raise ValueError(f"samples: expected at least one, got {samples!r}")
     plan, (mean, cov) = _tensors(mean=mean, cov=cov)
     cov = _checked(mean, cov)
-    found = _of_two(mean, cov, link) if mean.shape[-1] == 2 else _of_samples(mean, cov, link, samples)
+    k = mean.shape[-1]
+    if k == 2:
+        found = _of_two(mean, cov, link)
+    elif link == "argmax" and k <= LARGEST:
+        found = _largest(mean, cov)
+    else:
+        found = _of_samples(mean, cov, link, samples)
     return result(plan, found)
 
 
@@ -58,14 +68,17 @@ def _of_two(mean: Tensor, cov: Tensor, link: str) -> Tensor:
     var = cov[..., 0, 0] + cov[..., 1, 1] - 2.0 * cov[..., 0, 1]
     slack = 64 * torch.finfo(var.dtype).eps * (cov[..., 0, 0] + cov[..., 1, 1])
     var = torch.where((var < 0.0) & (var >= -slack), 0.0, var)
-    if link == "softmax":
-        second = torch.sigmoid(gap / torch.sqrt(1.0 + math.pi / 8.0 * torch.where(var < 0.0, math.nan, var)))
-    else:
-        # without variance the sign decides; that of nan is 0
-        sure = var == 0.0
-        second = torch.special.ndtr(gap / torch.sqrt(torch.where(sure, 1.0, var)))
-        second = torch.where(sure & ~gap.isnan(), 0.5 + 0.5 * torch.sign(gap), second)
-    return torch.stack([1.0 - second, second], -1)
+    known = ~(var < 0.0)
+    both = torch.stack([-gap, gap], -1)
+    activation = "sigmoid" if link == "softmax" else "heaviside"
+    found: Tensor = mean_of(activation, both, torch.where(known, var, 0.0)[..., None].expand(both.shape))
+    return torch.where(known[..., None], found, math.nan)
+
+
+def _largest(mean: Tensor, cov: Tensor) -> Tensor:
+    """Probabilities of up to four classes that each is largest."""
+    shares: Tensor = exact_maximum(words, mean, cov.expand(*mean.shape, mean.shape[-1])).slope[..., 0, :]
+    return torch.where(_spectrum(cov.detach())[2], shares, math.nan)
 
 
 def _of_samples(mean: Tensor, cov: Tensor, link: str, samples: int) -> Tensor:
@@ -83,13 +96,18 @@ def _of_samples(mean: Tensor, cov: Tensor, link: str, samples: int) -> Tensor:
 
 def _root(cov: Tensor) -> Tensor:
     """A square root of a covariance that may be singular; nan where it is none."""
+    values, vectors, known = _spectrum(cov)
+    root: Tensor = vectors * torch.where(known, torch.sqrt(values.clamp_min(0.0)), math.nan)[..., None, :]
+    return root
+
+
+def _spectrum(cov: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues (..., k), eigenvectors, and whether it is a covariance to rounding, (..., 1)."""
     finite = torch.isfinite(cov).all(-1).all(-1)[..., None, None]
     eye = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
     values, vectors = torch.linalg.eigh(torch.where(finite, cov, eye))
     slack = 64 * cov.shape[-1] * torch.finfo(cov.dtype).eps * values.sum(-1, keepdim=True)
-    known = finite[..., 0] & (values >= -slack).all(-1, keepdim=True)
-    root: Tensor = vectors * torch.where(known, torch.sqrt(values.clamp_min(0.0)), math.nan)[..., None, :]
-    return root
+    return values, vectors, finite[..., 0] & (values >= -slack).all(-1, keepdim=True)
 
 
 def _by_cov(p: Tensor, cov: Tensor) -> Tensor:
