@@ -51,6 +51,7 @@ POINTS = {
     "narrow": (0.0625, -0.03125, 2.0**-5, 2.0**-6),
     "one narrow": (0.0078125, 0.5, 2.0**-7, 1.0),
 }
+FLAT = 1e-25  # what nodes up to 12 sds leave out where a kink lies beyond
 RHOS = (-1.0, -0.5, 0.875, 1.0 - 2.0**-10, 1.0)
 
 
@@ -86,31 +87,37 @@ def test_covariances_are_integrals(name, where):
         for dtype, tol in ((np.float64, 1e-12), (np.float32, 64 * np.finfo(np.float32).eps)):
             got = fm.cov(f[0], *arguments(POINTS[where], rho, dtype))
             assert got.dtype == dtype
-            assert abs(got - exact) <= tol * np.sqrt(var_1 * var_2), (rho, dtype)
+            assert abs(got - exact) <= tol * np.sqrt(var_1 * var_2) + FLAT, (rho, dtype)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_neurons_are_integrals(name):
     """Mean, variance, and derivatives of the mean by the scores of the density: E f (x - mu) / var ..."""
     activation, f, breaks = FUNCTIONS[name]
-    for mu, sd in [(0.5, 1.0), (-2.0, 0.5), (0.0625, 2.0**-6), (3.0, 4.0)]:
+    for mu, sd in [(0.5, 1.0), (-2.0, 0.5), (0.0625, 2.0**-6), (3.0, 2.0)]:
         z, w = nodes(np.concatenate([REGULAR, [(x - mu) / sd for x in breaks]]))
         at_mu = float(f(np.float64(mu)))
         values = f(mu + sd * z) - at_mu
         spread = np.sqrt(w @ values**2 - (w @ values) ** 2)
-        assert abs(fm.mean(activation, mu, sd**2) - (w @ values + at_mu)) <= 1e-13 * (spread + abs(at_mu))
-        assert fm.var(activation, mu, sd**2) == pytest.approx(spread**2, rel=1e-12)
-        assert abs(fm.gain(activation, mu, sd**2) - w @ (values * z) / sd) <= 1e-12 * spread / sd
+        assert abs(fm.mean(activation, mu, sd**2) - (w @ values + at_mu)) <= 1e-13 * (spread + abs(at_mu)) + FLAT
+        assert fm.var(activation, mu, sd**2) == pytest.approx(spread**2, rel=1e-12, abs=FLAT)
+        assert abs(fm.gain(activation, mu, sd**2) - w @ (values * z) / sd) <= 1e-12 * spread / sd + FLAT
         bend = w @ (values * (z * z - 1.0)) / sd**2
-        assert abs(fm.curvature(activation, mu, sd**2) - bend) <= 1e-12 * spread / sd**2
+        assert abs(fm.curvature(activation, mu, sd**2) - bend) <= 1e-12 * spread / sd**2 + FLAT
         np.testing.assert_array_equal(fm.marginals(activation, mu, sd**2).var, fm.var(activation, mu, sd**2))
 
 
 def test_the_curvature_of_the_catalogue():
     z, w = nodes(np.append(REGULAR, -0.5))
-    for activation, f in (("relu", OTHERS["relu"][1]), (fm.GELU(), OTHERS["gelu"][1]), (fm.Custom(np.tanh), np.tanh)):
+    for activation, f in (
+        ("relu", OTHERS["relu"][1]),
+        (fm.GELU(), OTHERS["gelu"][1]),
+        (fm.Custom(np.tanh), np.tanh),
+    ):
         bend = w @ (f(0.5 + z) * (z * z - 1.0))
-        assert fm.curvature(activation, 0.5, 1.0) == pytest.approx(bend, abs=1e-9 if activation == "tanh" else 1e-10)
+        assert fm.curvature(activation, 0.5, 1.0) == pytest.approx(
+            bend, abs=1e-9 if activation == "tanh" else 1e-10
+        )
 
 
 def test_saturated_neurons_keep_their_digits():
@@ -252,8 +259,8 @@ def test_other_libraries(double_precision):
         exact = fm.moments_vjp(activation, mu, cov, *(x.numpy() for x in bars))
         for x, bar in zip(tensors, exact, strict=True):
             np.testing.assert_allclose(x.grad.numpy(), bar, rtol=1e-11, atol=1e-13)
-        half = fm.moments(activation, *(x.detach().half() for x in tensors))
-        assert half.cov.dtype == torch.float16
+    half = fm.moments(fm.HardTanh(), *(x.detach().half() for x in tensors))
+    assert half.cov.dtype == torch.float16
 
 
 def test_second_derivatives_on_torch(double_precision):
@@ -279,6 +286,30 @@ def test_blocks_of_dask(synchronous):
         for x, y in zip(found, exact, strict=True):
             np.testing.assert_allclose(x.compute(), y, rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(fm.gain(activation, lazy[0], 1.0).compute(), fm.gain(activation, mu, 1.0))
+
+
+def test_networks_have_them(double_precision):
+    """Operations of PyTorch, and functions put together of several, which are known by their values."""
+    torch = pytest.importorskip("torch")
+    functions = torch.nn.functional
+    wanted = {
+        functions.relu6: fm.HardTanh(0.0, 6.0),
+        functions.selu: fm.SELU(),
+        functions.hardshrink: fm.HardShrink(),
+        torch.exp: fm.Exp(),
+        (lambda x: functions.celu(x, 0.5)): fm.CELU(0.5),
+        (lambda x: torch.minimum(torch.relu(x), torch.tensor(2.0))): fm.HardTanh(0.0, 2.0),
+        (lambda x: torch.where(x > 0.25, x, -torch.ones_like(x))): fm.Threshold(0.25, -1.0),
+    }
+    mu, cov = torch.tensor([0.25, -0.5]), torch.tensor([[1.0, 0.5], [0.5, 2.0]])
+    for function, activation in wanted.items():
+        assert "exact to" not in str(fm.describe(function, mu, cov))
+        found, exact = fm.propagate(function, mu, cov), fm.moments(activation, mu, cov)
+        np.testing.assert_allclose(found.mean, exact.mean, rtol=1e-14)
+        np.testing.assert_allclose(found.cov, exact.cov, rtol=1e-13)
+    bound = torch.tensor(0.5, requires_grad=True)
+    with pytest.raises(TypeError, match="gradients"):
+        fm.propagate(lambda x: torch.relu(x).clamp(max=bound), mu, cov)
 
 
 @pytest.mark.slow
