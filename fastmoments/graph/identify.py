@@ -187,8 +187,9 @@ def _of_elu(values: Any, same: float) -> Identified | None:
 def _everywhere(function: Function, known: Map, breaks: Sequence[float], graph: Graph) -> bool:
     """Whether a function that has a known one's values at PROBES has them far out and between all kinks too."""
     ends = np.unique(breaks)
-    # not at 0, where jumps may have any value
-    points = np.concatenate([GRID[GRID != 0.0], 0.5 * (ends[1:] + ends[:-1])])
+    # not at jumps, 0 or between a kink and itself but for rounding: they may have any value there
+    apart = np.diff(ends) > SAME * np.maximum(np.abs(ends[1:]), np.abs(ends[:-1]))
+    points = np.concatenate([GRID[GRID != 0.0], 0.5 * (ends[1:] + ends[:-1])[apart]])
     one, two = np.asarray(graph.numbers(function.scalar, points), np.float64), known(points)  # type: ignore[arg-type]
     size = np.abs(two[np.abs(points) < 10.0]).max()
     off = np.abs(one - two) - max(NEAR, graph.same) * np.maximum(np.maximum(np.abs(one), np.abs(two)), size)

@@ -68,7 +68,8 @@ def _celu(call: Call) -> Known:
 def _numbers(call: Call, *names: str) -> tuple[float, ...]:
     """The values of arguments that are one number each, or a constant tensor of one."""
     given = [call.constant(name) for name in names if not call.is_input(name)]
-    return tuple(float(x) for x in given if isinstance(x, int | float) or (x is not None and x.numel() == 1))
+    numbers = (x.detach() if hasattr(x, "detach") else x for x in given if x is not None)
+    return tuple(float(x) for x in numbers if isinstance(x, int | float) or x.numel() == 1)
 
 
 def _clamp(call: Call) -> Known:
