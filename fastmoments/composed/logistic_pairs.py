@@ -80,6 +80,8 @@ class Pairs(NamedTuple):
         # a covariance matrix is symmetric: P(n, k) is the transpose of P(k, n)
         lower = tuple(sorted({(max(x), min(x)) for x in orders}))
         p = dict(zip(lower, self._computed(lower, *arguments), strict=True))
+        # but for rounding of the correlation
+        p |= {x: self.library.symmetric(p[x]) for x in p if x[0] == x[1]}
         swapped = self.library.xp.swapaxes
         return tuple(p[k, n] if k >= n else swapped(p[n, k], -1, -2) + 0.0 for k, n in orders)
 
