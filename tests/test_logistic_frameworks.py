@@ -144,7 +144,7 @@ def test_modules_have_derivatives():
         assert torch.allclose(slope, wanted, rtol=1e-13) and torch.allclose(module(x), function(x), rtol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["tanh", pytest.param("silu", marks=pytest.mark.slow), "softplus"])
+@pytest.mark.parametrize("name", ["tanh", *(pytest.param(x, marks=pytest.mark.slow) for x in ("silu", "softplus"))])
 def test_jax_jit_grad_and_vmap(name, jax_double_precision):
     jax = pytest.importorskip("jax")
     activation, case = ACTIVATIONS[name], [np.array(x) for x in CASES[1]]

@@ -88,9 +88,9 @@ def _by_width(library: Any, kind: str, compute: Callable[[Any], Any], mu: Any, v
     xp, size = library.xp, math.prod(mu.shape)
     widest = library.largest(var)
     if widest is not None and size > CHUNK:
-        flat, starts = (mu.reshape(-1), var.reshape(-1)), range(0, size, CHUNK)
-        some = ((x[start : start + CHUNK] for x in flat) for start in starts)
-        parts = [_by_width(library, kind, compute, *moments, terms=terms) for moments in some]
+        cuts = [slice(start, start + CHUNK) for start in range(0, size, CHUNK)]
+        flat_mu, flat_var = mu.reshape(-1), var.reshape(-1)
+        parts = [_by_width(library, kind, compute, flat_mu[cut], flat_var[cut], terms) for cut in cuts]
         whole = xp.concatenate(parts, -1)
         return whole.reshape(*whole.shape[:-1], *mu.shape)
     finite = xp.isfinite(mu) & xp.isfinite(var)
