@@ -112,7 +112,7 @@ def test_agrees_with_closed_forms():
     assert np.all(np.abs(found.cov - expected.cov) <= 1e-6 * sd[:, None] * sd)
     assert np.array_equal(found.cov, found.cov.T)
     got, want = (fm.moments(f, mu, cov) for f in ("tanh", fm.Custom(np.tanh)))
-    assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
+    assert all(np.abs(a - b).max() <= TOL for a, b in zip(got, want, strict=True))
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -183,7 +183,7 @@ def test_covariance_with_a_constant(bad):
 def test_zero_variance_nan_and_float32():
     mu, var = np.array([0.5, np.nan, 0.5, 0.5], np.float32), np.array([0.0, 1.0, np.nan, 1.0], np.float32)
     mean, spread = fm.tanh_marginals(mu, var)
-    assert mean.dtype == np.float32 and mean[0] == np.float32(np.tanh(np.float64(mu[0]))) and spread[0] == 0.0
+    assert mean.dtype == np.float32 and mean[0] == pytest.approx(np.tanh(0.5), rel=2e-7) and spread[0] == 0.0
     assert np.isnan(mean[1:3]).all() and np.isnan(spread[1:3]).all() and np.isfinite([mean[3], spread[3]]).all()
     cov = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 0.0]], np.float32)
     found = fm.tanh_moments(np.array([0.1, np.nan, 0.3], np.float32), cov)
@@ -211,26 +211,27 @@ def test_what_cannot_be_met_is_said():
     assert hash(fm.Custom(np.abs, kinks=[0])) == hash(fm.Custom(np.abs, kinks=(0.0,)))
     assert type(fm.tanh_mean(0.0, 1.0)) is np.float64
     with pytest.raises(TypeError, match="out: functions of activations without a closed form are no ufuncs"):
-        fm.tanh_mean(np.zeros(2), 1.0, out=np.zeros(2))
+        fm.gelu_tanh_mean(np.zeros(2), 1.0, out=np.zeros(2))
 
 
 @pytest.mark.feature("PyTorch", "fm.Custom")
 def test_torch():
     torch = pytest.importorskip("torch")
     mu, cov = (torch.from_numpy(x).requires_grad_() for x in gaussian(3))
-    mean, out = fm.tanh_moments(mu, cov)
+    mean, out = fm.gelu_tanh_moments(mu, cov)
     (mean.sum() + out.sum()).backward()
     arrays = mu.detach().numpy(), cov.detach().numpy()
-    expected = fm.tanh_moments_vjp(*arrays, np.ones(3), np.ones((3, 3)))
-    assert np.array_equal(out.detach().numpy(), fm.tanh_moments(*arrays).cov)
+    expected = fm.gelu_tanh_moments_vjp(*arrays, np.ones(3), np.ones((3, 3)))
+    assert np.array_equal(out.detach().numpy(), fm.gelu_tanh_moments(*arrays).cov)
     # symmetrising cov, which is symmetric, changes no bit
     assert np.array_equal(mu.grad.numpy(), expected.mu_bar) and np.array_equal(cov.grad.numpy(), expected.cov_bar)
     leaves = mu.detach().requires_grad_(), cov.diagonal().detach().requires_grad_()
-    assert torch.autograd.gradcheck(fm.silu_mean, leaves)
+    assert torch.autograd.gradcheck(fm.gelu_tanh_mean, leaves)
     with pytest.raises(NotImplementedError, match="first derivatives only"):
-        torch.autograd.functional.hessian(lambda m: fm.tanh_moments(m, cov.detach()).cov.sum(), mu.detach())
+        torch.autograd.functional.hessian(lambda m: fm.gelu_tanh_moments(m, cov.detach()).cov.sum(), mu.detach())
 
 
 def test_ready_made_are_found_by_name():
     assert fm.marginals("sigmoid", 0.0, 3.0).mean == pytest.approx(0.5, abs=1e-12)
-    assert "by quadrature to 1e-10" in fm.sigmoid_moments.__doc__
+    assert "by quadrature to 1e-10" in fm.gelu_tanh_moments.__doc__
+    assert "in closed form to 1e-10" in fm.sigmoid_moments.__doc__

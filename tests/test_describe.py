@@ -78,7 +78,7 @@ def test_a_module_in_which_values_meet():
 
     found = fm.describe(Meets().eval(), torch.zeros(2, 3))
     ones = [value for value in found.values if value.note == "one of 2 together"]
-    assert sorted((value.kind, value.moments) for value in ones) == [("ReLU", "exact"), ("tanh", "exact to 1e-10")]
+    assert sorted((value.kind, value.moments) for value in ones) == [("ReLU", "exact"), ("Tanh", "exact to 1e-10")]
     assert len({value.step for value in ones}) == 1
     (joined,) = (value for value in found.values if value.name == "model: cat")
     assert (joined.shape, joined.note) == ((8,), "of model: relu and model: tanh")

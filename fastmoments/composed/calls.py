@@ -111,9 +111,10 @@ def _possible(plan: Plan, library: Any, cov: Any) -> Any:
     var = xp.einsum("...ii->...i", cov)
     slack = slack_of(cov.shape[-1], float(xp.finfo(cov.dtype).eps))
     possible = possible_cov(xp, var[..., :, None], var[..., None, :], cov, slack)
-    known = library.values(plan, {"possible": possible, "cov": cov})
+    known = library.values(plan, {"possible": possible, "cov": cov, "sums": var[..., :, None] + var[..., None, :]})
     if known is not None:
-        warn_of_pairs(bool((np.isnan(known["possible"]) & np.isfinite(known["cov"])).any()))
+        lost = np.isnan(known["possible"]) & np.isfinite(known["cov"]) & np.isfinite(known["sums"])
+        warn_of_pairs(bool(lost.any()))
     limit = root(xp, var)[..., :, None] * root(xp, var)[..., None, :]
     # functions of pairs accept less rounding than a matrix has; derivatives do not notice
     beyond = xp.where(xp.abs(possible) > limit, possible - xp.sign(possible) * limit, xp.zeros_like(cov))

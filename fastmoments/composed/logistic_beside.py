@@ -17,7 +17,7 @@ STEP = 0.08  # of the mixture: 49 terms, right to rounding of sigmoid(x) up to x
 
 
 def beside_cov(one: Side, two: Side, cov_12: Any) -> Any:
-    """Compute Cov(f(X_1), g(X_2)) of a logistic f and another g that is logistic or has pieces, else return None."""
+    """Compute Cov(f(X_1), g(X_2)) of a logistic f and a g that is logistic or has pieces, else return None."""
     assert isinstance(one.name, Logistic)
     if isinstance(two.name, Logistic):
         pairs = Pairs(one.library, one.name.scaled, two.name.scaled)
@@ -44,8 +44,9 @@ def _by_mixture(one: Side, logistic: Logistic, two: Side, cov_12: Any) -> Any:
         total = sum([*of_kinks, *of_bumps], 0.0 * share)
         return (total + xp.zeros_like(like),)
 
+    library: Any = one.library  # a module that networks have; Dask's blocks are NumPy's
     scale, share = mixture(STEP)
-    (value,) = one.library.summed(terms, np.stack([share, scale], axis=-1), like)
+    (value,) = library.summed(terms, np.stack([share, scale], axis=-1), like)
     if others.slope is not None:
         value = value + others.slope * cov_12 * mean_slope(one)
     alive = (one.var > 0.0) & (two.var > 0.0)

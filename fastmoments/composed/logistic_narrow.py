@@ -19,12 +19,21 @@ Array = NDArray[Any]
 STEPS = (0.8, 0.5), (1.8, 0.25), (3.2, 0.125)  # the largest sd, and the step for it
 
 
+def limit_of(step: float, terms: int) -> float:
+    """Return the largest sd for which a step is short enough, for up to so many Hermite coefficients.
+
+    He_n(z) oscillates like cos(sqrt(n) z), which moves the slopes' spectrum exp(-pi k / sd) by sqrt(n) towards that
+    of the nodes, 2 pi / step: the coefficients are off by exp(-32) of E f', beside factors that are larger.
+    """
+    own = next(limit for limit, other in STEPS if other == step)
+    return min(own, math.pi * (2.0 * math.pi / step - math.sqrt(terms)) / 32.0) if terms else own
+
+
 @lru_cache(maxsize=8)
 def nodes(step: float) -> tuple[Array, Array]:
     """Return z and the weights step * phi(z), (J,)."""
     # f^2 may grow like exp(2 sd z), which moves the middle of what is integrated to 2 sd
-    widest = next(limit for limit, other in STEPS if other == step)
-    count = math.ceil((10.5 + 2.0 * widest) / step)
+    count = math.ceil((10.5 + 2.0 * limit_of(step, 0)) / step)
     z = step * np.arange(-count, count + 1)
     return z, step * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from fastmoments.composed.logistic_narrow import STEPS, Narrow
+from fastmoments.composed.logistic_narrow import STEPS, Narrow, limit_of
 from fastmoments.composed.logistic_wide import Wide
 
 CHUNK = 1 << 10  # neurons at a time, whose nodes fit a cache
@@ -79,26 +79,25 @@ def coefficients(
         spread = library.xp.stack([of.cov(order, order) for order in orders])
         return library.xp.concatenate((spread[:, None], of.coefficients(orders, terms)), 1)
 
-    found = _by_width(library, kind, compute, mu, var)
+    found = _by_width(library, kind, compute, mu, var, terms)
     return found[:, 1:], found[:, 0]
 
 
-def _by_width(library: Any, kind: str, compute: Callable[[Any], Any], mu: Any, var: Any) -> Any:
+def _by_width(library: Any, kind: str, compute: Callable[[Any], Any], mu: Any, var: Any, terms: int = 0) -> Any:
     """Compute integrals (..., *mu.shape) of narrow and wide neurons; nan where mu or var is not finite."""
     xp, size = library.xp, math.prod(mu.shape)
     widest = library.largest(var)
     if widest is not None and size > CHUNK:
-        parts = [
-            _by_width(library, kind, compute, *(x.reshape(-1)[start : start + CHUNK] for x in (mu, var)))
-            for start in range(0, size, CHUNK)
-        ]
+        cuts = [slice(start, start + CHUNK) for start in range(0, size, CHUNK)]
+        flat_mu, flat_var = mu.reshape(-1), var.reshape(-1)
+        parts = [_by_width(library, kind, compute, flat_mu[cut], flat_var[cut], terms) for cut in cuts]
         whole = xp.concatenate(parts, -1)
         return whole.reshape(*whole.shape[:-1], *mu.shape)
     finite = xp.isfinite(mu) & xp.isfinite(var)
     mu, sd = xp.where(finite, mu, math.nan), xp.sqrt(xp.where(finite, var, math.nan))
     # where values cannot be read, one step serves all narrow neurons
-    classes = STEPS[-1:] if widest is None else STEPS
-    (limit, step), *others = classes
+    steps = [step for _, step in (STEPS[-1:] if widest is None else STEPS)]
+    (limit, step), *others = ((limit_of(step, terms), step) for step in steps)
     found = compute(Narrow(library, kind, mu, xp.where(sd > limit, limit, sd), step))
     for wider, step in others:
         found = _replaced(

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from fastmoments.composed.logistic_mixed import mixed_cov
 from fastmoments.composed.logistic_neurons import Orders, Scaled, coefficients, integrals
 
-MOST = 64, 128  # terms, computed in turn; the first where values cannot be read
+MOST = 24, 64, 128  # terms, computed in turn
+TRACED = (64,)  # where values cannot be read
 TERMS = 12, 24, 40, 64, 128  # that may do
 TOLERANCE = 1e-11, 32.0  # of a covariance, over both standard deviations: a number, and eps
 
@@ -79,6 +80,8 @@ class Pairs(NamedTuple):
         # a covariance matrix is symmetric: P(n, k) is the transpose of P(k, n)
         lower = tuple(sorted({(max(x), min(x)) for x in orders}))
         p = dict(zip(lower, self._computed(lower, *arguments), strict=True))
+        # but for rounding of the correlation
+        p |= {x: self.library.symmetric(p[x]) for x in p if x[0] == x[1]}
         swapped = self.library.xp.swapaxes
         return tuple(p[k, n] if k >= n else swapped(p[n, k], -1, -2) + 0.0 for k, n in orders)
 
@@ -90,7 +93,7 @@ class Pairs(NamedTuple):
             rho = -rho
         number, roundings = TOLERANCE
         limit = max(number, roundings * float(library.xp.finfo(rho.dtype).eps))
-        for most in MOST:
+        for most in self._counts(beside):
             one, two = self._both(orders, beside, most)
             for terms in (terms for terms in TERMS if terms <= most):
                 tails = [one.tails[k, terms] * two.tails[n, terms] for k, n in orders]
@@ -106,6 +109,12 @@ class Pairs(NamedTuple):
             sums = library.replaced(left > limit, own, pair, sums)
         found: tuple[Any, ...] = sums
         return found
+
+    def _counts(self, beside: tuple[Any, ...]) -> tuple[int, ...]:
+        """Return how many terms to compute in turn; few are seldom enough for wide inputs."""
+        widest = [self.library.largest(self._inputs(i, beside)[1][1]) for i in (0, 1)]
+        known = [var for var in widest if var is not None]
+        return (MOST if max(known) < 1.0 else MOST[1:]) if known else TRACED
 
     def _both(self, orders: Orders, beside: tuple[Any, ...], terms: int) -> tuple[_Side, _Side]:
         """Return the coefficients of both neurons, which are the same for a matrix."""

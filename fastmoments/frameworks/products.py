@@ -80,9 +80,10 @@ def replaced(xp: Any, where: Any, function: Callable[..., Any], arrays: tuple[An
     found = function(*(xp.broadcast_to(x, tuple(where.shape))[where] for x in arrays))
     results = []
     for value, new in zip((values,) if single else values, (found,) if single else found, strict=True):
-        result = value + xp.zeros_like(value)
+        result = xp.asarray(value + xp.zeros_like(value))
         result[..., where] = new
-        results.append(result)
+        # a function of NumPy's numbers returns a number
+        results.append(result if result.ndim else result + 0.0)
     return results[0] if single else tuple(results)
 
 
