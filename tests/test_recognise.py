@@ -35,7 +35,11 @@ def softmax(x):
 KNOWN = {
     # of x less its mean a layer norm is an rms norm
     "layer norm": (layer_norm, (2, 5), "rms norm"),
-    "unbiased": (lambda x: (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + 1e-5).sqrt(), (5,), "layer norm"),
+    "unbiased": (
+        lambda x: (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + 1e-5).sqrt(),
+        (5,),
+        "layer norm",
+    ),
     "rms norm": (rms_norm, (2, 5), "rms norm"),
     "unit vectors": (lambda x: torch.nn.functional.normalize(x, dim=1), (4, 3), "rms norm"),
     "channels first": (channels_first, (3, 2, 2), "layer norm"),
@@ -45,7 +49,7 @@ KNOWN = {
     "of scaled logits": (lambda x: softmax(0.5 * x + 1.0), (4,), "softmax"),
     "log-sum-exp": (lambda x: x.exp().sum(-1).log(), (2, 3), "logsumexp"),
     "log-softmax": (lambda x: x - x.exp().sum(-1, keepdim=True).log(), (4,), "logsumexp"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -45,9 +45,7 @@ class Polynomial(Composed):
         while given and given[-1] == 0.0:
             given = given[:-1]
         if len(given) < 2:
-            raise ValueError(
-                f"weights: expected one of x or of a power that is not 0, got {self.weights}"
-            )
+            raise ValueError(f"weights: expected one of x or of a power that is not 0, got {self.weights}")
         object.__setattr__(self, "weights", given)
 
     @property
@@ -100,7 +98,7 @@ class Polynomial(Composed):
         )
 
     def _series(self, pair: tuple[Any, ...], a: int, b: int, first: int) -> Any:
-        """sum over n >= first of E f^(n + a) E f^(n + b) cov_12^n / n!."""
+        """Sum E f^(n + a) E f^(n + b) cov_12^n / n! over n >= first."""
         mu_1, mu_2, var_1, var_2, cov_12 = pair
         total = 0.0 * (mu_1 + mu_2 + var_1 + var_2 + cov_12)
         for n in range(self.degree - max(a, b), first - 1, -1):

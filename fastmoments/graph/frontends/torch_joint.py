@@ -75,7 +75,8 @@ def _plus(call: Call, product: Node, factor: Any, other: Any) -> Node:
         return Node(both, (product, added), product.shape, call.label)
 
     def value(rows: Tensor) -> Tensor:
-        return layout.rows(factor * layout.native(rows) + other * call.constant("self"), len(rows))
+        both: Tensor = factor * layout.native(rows) + other * call.constant("self")
+        return layout.rows(both, len(rows))
 
     return Node(Sum(value, (factor,)), (product,), product.shape, call.label)
 
