@@ -269,7 +269,7 @@ class ELU(Exponential):
 
     By tilting: e^x beside a function moves the Gaussian's means. |error| <= 1e-12 sqrt(K_ii K_jj) in float64, 64
     eps in float32, for sds from 1e-4 to 1e2. Autograd and JAX have first derivatives; second ones of variances are
-    nan. A pair takes 30 us on NumPy's arrays, and JAX compiles for a minute or two.
+    nan. A pair takes 30 us on NumPy's arrays, and JAX compiles for minutes.
     """
 
     name = "elu"
