@@ -169,12 +169,6 @@ def test_what_has_no_rule_is_named(name):
         fm.nn.propagate(function, torch.zeros(1), torch.eye(1))
 
 
-def test_attention_in_eval_mode_is_named():
-    model = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True).eval()
-    with pytest.raises(TypeError, match="self_attn: attention has no rule"):
-        fm.nn.propagate(model, torch.zeros(1, 2, 4), torch.eye(8)[None])
-
-
 def test_a_hook_may_not_scale_by_the_first_number():
     layer = nn.Linear(6, 6)
     layer.register_forward_hook(lambda module, given, out: out * float(given[0][0, 0]))

@@ -202,7 +202,6 @@ def test_half_precision_and_autocast_return_the_inputs_dtype():
         ),
         (ValueError, "model raises for inputs of shape .batch, 4.: TypeError", nn.Bilinear(4, 4, 1)),
         (TypeError, "model: expected a torch.nn.Module or a function of tensors, got .*ReLU", nn.ReLU),
-        (TypeError, "model: LayerNorm has no rule", nn.LayerNorm(4).double()),
         (ValueError, "0: flip: it mixes the batch's dimension", nn.Sequential(Of(lambda m, x: x.flip(0)))),
     ],
 )

@@ -25,6 +25,20 @@ from fastmoments.graph.nodes import Graph, Input, Node, Unknown
 
 NAMES = {*AFFINE, *KNOWN, *MULTIPLES, *SUMS, *JOINT}
 ADVICE = "give the module a rule of its own (docs/networks.md), or propagate the parts before and after it"
+ORDER = "the order of values is no Gaussian; use maxima, or propagate the parts before and after it"
+POSITION = "positions of values are no Gaussian; use the values, or propagate the parts before it"
+SPREAD = "it has a rule only inside of a norm that divides by it; write squares and a mean for the variance"
+ON_CPU = "there is a rule for it on the CPU, where it consists of others; move the model and mu there"
+# What helps where an operation has no rule
+HINTS = dict.fromkeys(("sort", "topk", "kthvalue", "median", "nanmedian", "mode", "searchsorted"), ORDER)
+HINTS |= dict.fromkeys(("argmax", "argmin", "argsort", "bucketize", "nonzero"), POSITION)
+HINTS |= dict.fromkeys(("std", "var", "std_mean", "var_mean", "linalg_vector_norm"), SPREAD)
+HINTS |= dict.fromkeys(("_cudnn_rnn", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "miopen_rnn"), ON_CPU)
+HINTS |= dict.fromkeys(("prod", "cumprod"), "multiply two values at a time")
+HINTS |= dict.fromkeys(
+    ("_fft_r2c", "_fft_c2r", "_fft_c2c"),
+    "complex numbers have no rule; multiply by the matrices of cosines and sines",
+)
 
 
 def graph_of(model: Any, mus: Sequence[Tensor], arguments: Any, rules: Mapping[type, Rule]) -> Graph:
@@ -125,7 +139,8 @@ def _node(call: Call, output: int, shape: tuple[int, ...]) -> Node:
         rule = affine_of(call, output)
     else:
         # a part, perhaps, of a function that `rewrite` knows as a whole
-        return Node(Unknown(call.map(output), f"{name} has no rule; {ADVICE}"), inputs, shape, call.operation.path)
+        message = f"{name} has no rule; {HINTS.get(name, ADVICE)}"
+        return Node(Unknown(call.map(output), message), inputs, shape, call.operation.path)
     learned = scalar is not None and call.learned()
     return Node(rule, inputs, shape, call.label, scalar, learned)
 
