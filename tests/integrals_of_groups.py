@@ -37,7 +37,7 @@ def one_factor_maximum(mu, factor, sd):
 
 
 def of_factors(function, mu, factors, nodes=60):
-    """Means and covariances of function(X) (points, n) -> (points, m), X = mu + factors z, z of one to three numbers."""
+    """Mean and covariance of function(X), (points, n) -> (points, m), X = mu + factors z, z of one to three."""
     z, w = np.polynomial.hermite_e.hermegauss(nodes)
     rank = factors.shape[1]
     grid = np.stack(np.meshgrid(*[z] * rank, indexing="ij"), -1).reshape(-1, rank)

@@ -1,4 +1,4 @@
-"""Softmax, log-sum-exp and log-softmax of Gaussian groups: integrals of the definition over one to three dimensions."""
+"""Softmax, log-sum-exp and log-softmax of Gaussian groups: integrals of the definition over few numbers."""
 
 import numpy as np
 import pytest

@@ -32,8 +32,8 @@ NUDGES = np.array([1.0, 0.63, 0.31, 0.11])  # no one a simple mean of others
 def exact_maximum(words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
     """Compute the moments of max X for mu (..., n) and cov (..., n, n), n <= 4.
 
-    Equal elements, whose difference has neither mean nor variance, share slope and curvature. Variances of differences
-    up to eps (C_ii + C_jj) count as none: rounding of the matrix makes them.
+    Equal elements, whose difference has neither mean nor variance, share slope and curvature. Variances of
+    differences up to eps (C_ii + C_jj) count as none: rounding of the matrix makes them.
     """
     xp = words.xp
     shift = words.detached(xp.amax(mu, -1))[..., None]
@@ -58,7 +58,7 @@ def exact_maximum(words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
 
 
 class _Pairs(NamedTuple):
-    """Pairs i < j: indices (P,), variances of the differences and whether there is one, if not whether i equals j."""
+    """Pairs i < j, (P,): variances of differences, whether there is any, and if not whether the two are equal."""
 
     one: Any
     two: Any
@@ -96,10 +96,11 @@ def _shares(words: Words[Any], pairs: _Pairs, mu: Array) -> Array:
 
 
 class _Vectors(NamedTuple):
-    """Gaussian vectors: mean (..., m, d), cov (..., m, d, d), and what of the variances may be rounding, (..., m, d).
+    """Gaussian vectors: mean (..., m, d), cov (..., m, d, d).
 
-    `nudge` (..., m, d) is what the mean moves by if X_1, X_2, ... move up, each less than the one before: it tells
-    which of several elements is the largest where they are all equal for certain.
+    `rounding` (..., m, d) is what of the variances may be rounding. `nudge` (..., m, d) is what the mean moves by if
+    X_1, X_2, ... move up, each less than the one before: it tells which of several elements is the largest where
+    they are all equal for certain.
     """
 
     mean: Array
@@ -140,14 +141,16 @@ def _largest(words: Words[Any], mu: Array, cov: Array) -> Array:
 
 
 def _meeting(words: Words[Any], mu: Array, cov: Array, pairs: _Pairs) -> tuple[Array, Array]:
-    """q and r of all pairs, (..., P); 0 where the difference has no variance."""
+    """Return q and r of all pairs, (..., P); 0 where the difference has no variance."""
     xp, own = words.xp, _diagonal(words.xp, cov)
     var = xp.where(pairs.apart, pairs.var, xp.ones_like(pairs.var))
     s, gap = xp.sqrt(var), (mu[..., pairs.one] - mu[..., pairs.two]) / var
     at_0 = xp.where(pairs.apart, density(xp, gap * s) / s, xp.zeros_like(s))
     along = own[..., pairs.one] - cov[..., pairs.one, pairs.two]  # Cov(X_i, X_i - X_j)
     m = mu[..., pairs.one] - along * gap
-    others = np.array([[k for k in range(mu.shape[-1]) if k not in (i, j)] for i, j in zip(pairs.one, pairs.two)])
+    others = np.array(
+        [[k for k in range(mu.shape[-1]) if k not in (i, j)] for i, j in zip(pairs.one, pairs.two, strict=True)]
+    )
     if not others.size:
         return at_0, at_0 * m
     i, j = pairs.one[:, None] + 0 * others, pairs.two[:, None] + 0 * others

@@ -19,8 +19,8 @@ ENDS = 7.0  # standard deviations of an element beyond which it counts as no lon
 def _logarithmic_nodes(step: float, last: float) -> tuple[Any, Any, Any]:
     """Nodes y in (0, 1] and weights of the integrals of g(y) and of 2 y g(y), trapezoids in log y.
 
-    Above the lower end of the maximum, L = max(mu - 7 sd), an element changes no faster than on the scale y / 14, or it
-    would itself end higher: so steps of log y serve narrow and wide elements alike. Below the first node g is 1.
+    At y above the lower end of the maximum, which is above all mu - 7 sd, an element has an sd of y / 14 or more,
+    or its own lower end would be higher: steps of log y serve narrow and wide. Below the first node g is 1.
     """
     y = np.exp(step * np.arange(math.floor(last / step), 1))
     once, twice = step * y, 2.0 * step * y * y
@@ -51,7 +51,7 @@ def independent_maximum(words: Words[Any], mu: Array, var: Array) -> tuple[Array
 
 
 def _range(words: Words[Any], mu: Array, sd: Array) -> tuple[Array, Array]:
-    """Numbers (...) between which the maximum is, the lower one by bisection: it rises with the number of elements."""
+    """Numbers (...) between which the maximum is, the lower one by bisection: it rises with n."""
     xp = words.xp
     low, high = xp.amax(mu - ENDS * sd, -1), xp.amax(mu + ENDS * sd, -1)
     first, last = low, high

@@ -26,7 +26,7 @@ SURE = 40.0  # standard deviations: Phi(-40) is 0 in float64
 
 
 def _nodes(step: float) -> list[tuple[Any, Any]]:
-    """1 - t and weights of the integral over t in (0, 1), in parts: trapezoids in u, 2 t - 1 = tanh(pi/2 sinh u)."""
+    """1 - t and weights of the integral over t, in parts: trapezoids in u, 2 t - 1 = tanh(pi/2 sinh u)."""
     # the ends leave out 1e-13 of the integral, on the right also of one that grows like 1 / sqrt(1 - t)
     u = np.arange(-2.9375, 3.6251, step)
     inner = 0.5 * math.pi * np.sinh(u)
@@ -66,8 +66,8 @@ def standardised(xp: Any, m: Array, s: Array) -> Array:
 def orthant(words: Words[Any], h: Array, rho: Array) -> Array:
     """Compute P(Z_l < h_l for all l), Z standard normal, of d <= 3 elements.
 
-    `h` is (..., d), `rho` the correlations (..., d, d). Down to 1 - |rho| of 1e-8 the error is below 1e-13. From
-    there it is that of rounding rho, up to 1e-8 for two elements that are nearly one.
+    `h` is (..., d), `rho` the correlations (..., d, d). Of three elements the error is below 1e-12 for |rho| up to
+    1 - 1e-3, 1e-11 up to 1 - 1e-5, and 3e-9 beyond. Rounding of rho counts for eps / sqrt(1 - |rho|) in all.
     """
     xp, d = words.xp, h.shape[-1]
     if d == 0:
@@ -116,7 +116,7 @@ def _value(words: Words[Any], h_1: Array, h_2: Array, h_3: Array, r_12: Array, r
 
 
 class _Side:
-    """r_ab times the density of the pair (a, b) times P(third < c) given both, by the distance 1 - t from the end."""
+    """r_ab times the density of the pair (a, b) times P(third < c) given both, by the distance 1 - t."""
 
     def __init__(
         self, xp: Any, a: Array, b: Array, c: Array, r_ab: Array, r_ac: Array, r_bc: Array, *of_matrix: Array

@@ -1,8 +1,8 @@
-"""Softmax and log-sum-exp of Gaussian logits by means over fixed points, scrambled Sobol points and their mirror images.
+"""Softmax and log-sum-exp of Gaussian logits by means over fixed points, Sobol's and their mirror images.
 
-The points' own moments are known exactly, and so is what they miss (control variates): of the means the second-order
-term of the Taylor series, of the covariance K the linear part, K = G C G^T + Cov(s - G X) with G = E Ds. Both make the
-error fall with the logits' variance.
+What the points miss is known of the second-order term of a mean's Taylor series, and of the linear part of a
+covariance, K = G C G^T + Cov(s - G X) with G = E Ds. It is put right (control variates), so that the error falls
+with the logits' variance.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def _points(n: int) -> Any:
 def square_root(words: Words[Any], cov: Array) -> Array:
     """Return lower triangles L (..., n, n) with L L^T = cov, by Cholesky's steps; cov may be singular.
 
-    A column whose pivot is rounding is 0. Entries are kept within what Cauchy and Schwarz allow, so that a matrix with
-    negative eigenvalues gives one near it and no large numbers.
+    A column whose pivot is rounding is 0. Entries are kept within what Cauchy and Schwarz allow, so that a matrix
+    with negative eigenvalues gives one near it and no large numbers.
     """
     xp, n = words.xp, cov.shape[-1]
     rounding = 8.0 * n * float(xp.finfo(cov.dtype).eps) * xp.einsum("...ii->...i", cov)
@@ -65,8 +65,8 @@ def square_root(words: Words[Any], cov: Array) -> Array:
 def sums_by_points(words: Words[Any], mu: Array, cov: Array) -> Sums:
     """Compute the moments for mu (..., n) and cov (..., n, n): 2048 n exponentials, arrays of 512 (..., n) numbers.
 
-    Derivatives along mu are those of the means over points. Along cov they are means of E of half the Hessian (Price)
-    over the points, as the root's own fail where cov is singular; they have none of their own.
+    First derivatives are those of the truth in means over the same points, along cov those of half the Hessian
+    (Price): the root's own fail where cov is singular.
     """
     xp = words.xp
     logits = unmasked(words, mu)

@@ -1,10 +1,13 @@
 """The maximum of many jointly Gaussian elements, by its distribution function.
 
-P(X_1 <= x, ..., X_n <= x) is a product of n conditional probabilities. After each event the Gaussian given it is
-replaced by one with its mean and covariance (moment matching of a truncated Gaussian; Mendell and Elston 1974), which is
-exact for independent elements. The same pass gives the derivatives along mu: with a_i = C^-1 times column i of the
-covariance at step i, each step adds -lambda_i a_i / s_i to the gradient of log P and delta_i / s_i^2 a_i a_i^T to what the
-square of the gradient exceeds the Hessian by.
+P(X_1 <= x, ..., X_n <= x) is a product of n conditional probabilities. After each event the truncated Gaussian is
+replaced by the Gaussian with its mean and covariance (Mendell and Elston 1974), which is exact for independent
+elements. The same pass gives the derivatives along mu. With h_i the bound in standard deviations s_i at step i,
+lambda = phi(h) / Phi(h) and a_i the column i of C^-1 times the covariance at step i,
+
+    grad log P = -sum_i lambda_i a_i / s_i,    D^2 P = P (grad log P grad log P^T - sum_i delta_i / s_i^2 a_i a_i^T),
+
+delta = lambda (lambda + h). Integrals over x of 1 - P and of its derivatives are the moments, slope and curvature.
 
 max(X + Z) = Z + max X for one Z for all elements. So a covariance that all share is taken out first, exactly:
 the rest is less correlated.
@@ -12,6 +15,7 @@ the rest is less correlated.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,6 +28,7 @@ Array = Any  # of the library whose words are given
 
 ENDS = 6.5  # standard deviations of an element beyond which it counts as no longer random
 KEPT = 1e-3  # of the covariance that all could share, so that the rest is no singular matrix
+ROOM = 2**22  # numbers of one array, more only in large batches
 NARROW = 1.5e-3  # of the range of x: the narrowest density that the nodes resolve
 
 
@@ -46,22 +51,34 @@ def truncated_maximum(words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
     low, high = _range(words, mu, cov)
     width = (high - low)[..., None]
     cov = _resolved(words, cov, NARROW * width)
-    x, weights = low[..., None] + width * constant(words, NODES, mu), width * constant(words, WEIGHTS, mu)
-    below, gradient, steps, factors = _pass(words, mu, cov, x)
-    above, held = weights * (1.0 - below), weights * below
-    rise = above.sum(-1)
-    var = 2.0 * (above * (x - low[..., None])).sum(-1) - rise * rise + common
-    p = -(held[..., None] * gradient).sum(-2)
+    parts = min(len(NODES) // 4, 1 + math.prod(cov.shape) * len(NODES) // ROOM)
+    nodes = zip(np.array_split(NODES, parts), np.array_split(WEIGHTS, parts), strict=True)
+    each = [
+        _integrals(words, mu, cov, low, width * constant(words, y, mu), width * constant(words, w, mu))
+        for y, w in nodes
+    ]
+    rise, square, p, bend = (sum(terms[1:], terms[0]) for terms in zip(*each, strict=True))
+    var = square - rise * rise + common
     p = xp.where(p < 0.0, xp.zeros_like(p), p)
     p = xp.where(width > 0.0, p, xp.where(mu < 0.0, xp.zeros_like(p), xp.ones_like(p)))
     p = p / p.sum(-1)[..., None]
-    shape = *x.shape[:-1], len(NODES) * n
-    bend = _squares(steps.reshape(*shape, n), (held[..., None] * factors).reshape(shape))
-    bend = bend - _squares(gradient, held)
     bend = xp.where(bend > 0.0, xp.zeros_like(bend), bend) * (1.0 - words.eye(n, mu))
     curvature = bend - bend.sum(-1)[..., None] * words.eye(n, mu)
     mean = (low + rise)[..., None] + shift
     return GroupMoments(mean, var[..., None, None], p[..., None, :], curvature[..., None, :, :])
+
+
+def _integrals(
+    words: Words[Any], mu: Array, cov: Array, low: Array, y: Array, weights: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Parts of the integrals over x = low + y: of 1 - P, 2 y (1 - P), and of minus the first and second derivatives."""
+    n = mu.shape[-1]
+    below, gradient, steps, factors = _pass(words, mu, cov, low[..., None] + y)
+    above, held = weights * (1.0 - below), weights * below
+    shape = *y.shape[:-1], y.shape[-1] * n
+    bend = _squares(steps.reshape(*shape, n), (held[..., None] * factors).reshape(shape))
+    p = -(held[..., None] * gradient).sum(-2)
+    return above.sum(-1), 2.0 * (above * y).sum(-1), p, bend - _squares(gradient, held)
 
 
 def _range(words: Words[Any], mu: Array, cov: Array) -> tuple[Array, Array]:
@@ -100,7 +117,7 @@ def _common(words: Words[Any], cov: Array) -> Array:
 
 
 def _pass(words: Words[Any], mu: Array, cov: Array, x: Array) -> tuple[Array, Array, Array, Array]:
-    """P(X <= x), its logarithm's gradient (..., t, n), and the a_i (..., t, i, n) with their factors (..., t, i)."""
+    """P(X <= x), its logarithm's gradient (..., t, n), a_i (..., t, i, n) and delta_i / s_i^2 (..., t, i)."""
     xp, n = words.xp, mu.shape[-1]
     rounding = n * float(xp.finfo(mu.dtype).eps) * xp.einsum("...ii->...i", cov)
     spread = xp.zeros_like(x)

@@ -35,11 +35,12 @@ def class_probabilities(
     Returns
     -------
     tensor (..., k)
-        Exact for two classes, of the logits' difference, and "argmax" for three and four (`joint.Maximum`). For more
-        both are means over scrambled Sobol points, whose error falls about as 1 / samples: with 4096 of them and 3 to
-        100 classes 3e-4 of "softmax" at logits of sd 1, 2e-3 at sd 3, and 8e-3 of "argmax". "softmax" has first derivatives along
-        cov, those of its truth (Price) in the means of the same points. nan where a row has nan, or where its cov
-        is not positive semidefinite by more than rounding.
+        Exact for two classes ("softmax" is the sigmoid's mean at the logits' difference), "argmax" for three and
+        four too. For more both are means over scrambled Sobol points, whose error falls about as 1 / samples: with
+        4096 of them and 3 to 100 classes 3e-4 of "softmax" at logits of sd 1, 2e-3 at sd 3, and 8e-3 of "argmax".
+        "softmax" has first derivatives along cov, those of its truth (Price) in the means of the same points.
+        "argmax" by points has none. nan where a row has nan, or where its cov is not positive semidefinite by more
+        than rounding.
 
     Raises
     ------
