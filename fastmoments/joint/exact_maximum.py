@@ -98,8 +98,8 @@ def _shares(words: Words[Any], pairs: _Pairs, mu: Array) -> Array:
 class _Vectors(NamedTuple):
     """Gaussian vectors: mean (..., m, d), cov (..., m, d, d).
 
-    `rounding` (..., m, d) is what of the variances may be rounding. `nudge` (..., m, d) is what the mean moves by if
-    X_1, X_2, ... move up, each less than the one before: it tells which of several elements is the largest where
+    `rounding` (..., m, d) is what of the variances may be rounding. `nudge` (..., m, d) is what the mean moves by
+    if X_1, X_2, ... move up, each less than the one before: it tells which of several elements is the largest where
     they are all equal for certain.
     """
 

@@ -25,8 +25,8 @@ class Maximum:
     elements share slope and curvature. A group of four costs 4 times 2 times 106 exponentials and Phi.
 
     Beyond, `closure` says what is approximated. A group costs 48 n^3 multiplications and 48 n Phi, and holds 15 n^2
-    numbers or more. Under JAX's jit its n steps are unrolled. Groups of more than 256 elements are divided, and have
-    no curvature.
+    numbers or more. Under JAX's jit the n steps are unrolled. Groups of more than 256 elements are divided, and
+    have no curvature.
 
     Parameters
     ----------
@@ -49,7 +49,10 @@ class Maximum:
         return truncated_maximum(words, mu, cov) if self.n <= MOST else _in_parts(words, mu, cov)
 
     def marginals(self, words: Words[Any], mu: Array, var: Array) -> tuple[Array, Array]:
-        """Compute mean and variance, (..., 1), for independent elements: exact, within 1e-9 beyond four of them."""
+        """Compute mean and variance, (..., 1), for independent elements.
+
+        Exact: within 1e-9 beyond four of them, if their standard deviations are within a factor 1e6.
+        """
         if self.n <= LARGEST:
             found = exact_maximum(words, mu, var[..., None] * words.eye(self.n, var))
             return found.mean, found.cov[..., 0]
@@ -57,11 +60,14 @@ class Maximum:
 
 
 CLOSURE = (
-    "truncated Gaussians count as Gaussian: errors against samples of 5 to 196 elements are 1e-2 of the sd in the mean "
-    "(5e-2 for hundreds of correlated ones), variance 2e-2, slope 2e-2 and curvature 1e-1; for covariances of rank 3 "
-    "mean and variance 2e-1; exact for independent elements"
+    "truncated Gaussians count as Gaussian: errors against samples of 5 to 196 elements are 1e-2 of the sd in the "
+    "mean (5e-2 for hundreds of correlated ones), variance 2e-2, slope 2e-2 and curvature 1e-1; for covariances of "
+    "rank 3 mean and variance 2e-1; exact for independent elements"
 )
-DIVIDED = "maxima of parts of up to 256 elements count as Gaussian: errors are 5e-2 of the sd in the mean, 3e-1 of the variance"
+DIVIDED = (
+    "maxima of parts of up to 256 elements count as Gaussian: errors against samples are 5e-2 of the sd in the "
+    "mean and 3e-1 of the variance"
+)
 
 
 def _in_parts(words: Words[Any], mu: Array, cov: Array) -> GroupMoments:

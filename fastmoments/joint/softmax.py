@@ -20,7 +20,7 @@ from fastmoments.moments import gain, marginals
 Array = Any  # of the library whose words are given
 
 POINTS = (
-    "means over 2048 fixed points, measured against samples of 3 to 64 logits of full rank and sd 0.03, 0.3, 1 and 3: "
+    "means over 2048 fixed points, measured on 3 to 64 logits of full rank and sd 0.03, 0.3, 1 and 3: "
     "errors of means {}, of {} of the largest; tenfold less for logits that depend on three or fewer numbers"
 )
 CLOSURE = POINTS.format("1e-6, 5e-5, 1e-3 and 5e-3", "covariances 1e-4, 1e-2, 1e-1 and 1e-1")
@@ -118,7 +118,7 @@ def _slope(words: Words[Any], found: Sums) -> Array:
 
 
 def sums_of_two(words: Words[Any], mu: Array, cov: Array) -> Sums:
-    """Compute the moments for two logits: sigmoid(X_1 - X_2), and X_1 + softplus(X_2 - X_1) from the larger mean."""
+    """Compute the moments for two logits: sigmoid(X_1 - X_2), X_1 + softplus(X_2 - X_1) from the larger mean."""
     xp = words.xp
     logits = unmasked(words, mu)
     alive, mu = logits.alive, logits.mu

@@ -5,7 +5,7 @@ replaced by the Gaussian with its mean and covariance (Mendell and Elston 1974),
 elements. The same pass gives the derivatives along mu. With h_i the bound in standard deviations s_i at step i,
 lambda = phi(h) / Phi(h) and a_i the column i of C^-1 times the covariance at step i,
 
-    grad log P = -sum_i lambda_i a_i / s_i,    D^2 P = P (grad log P grad log P^T - sum_i delta_i / s_i^2 a_i a_i^T),
+    grad log P = g = -sum_i lambda_i a_i / s_i,    D^2 P = P (g g^T - sum_i delta_i / s_i^2 a_i a_i^T),
 
 delta = lambda (lambda + h). Integrals over x of 1 - P and of its derivatives are the moments, slope and curvature.
 
@@ -71,7 +71,7 @@ def truncated_maximum(words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
 def _integrals(
     words: Words[Any], mu: Array, cov: Array, low: Array, y: Array, weights: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """Parts of the integrals over x = low + y: of 1 - P, 2 y (1 - P), and of minus the first and second derivatives."""
+    """Parts of the integrals over x = low + y of 1 - P and 2 y (1 - P), and of minus the derivatives of P."""
     n = mu.shape[-1]
     below, gradient, steps, factors = _pass(words, mu, cov, low[..., None] + y)
     above, held = weights * (1.0 - below), weights * below
