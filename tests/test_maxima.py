@@ -227,6 +227,11 @@ def test_gradients_of_pytorch():
     # Stein and Price
     torch.testing.assert_close(by_mu, slope[0], rtol=0, atol=1e-13)
     torch.testing.assert_close(0.5 * (by_cov + by_cov.mT), 0.5 * curvature[0], rtol=0, atol=1e-12)
+    # an element midway between two others
+    mu = torch.linspace(-0.5, 0.5, 4, dtype=torch.float64, requires_grad=True)
+    found = exact_maximum(tensors, mu, torch.eye(4, dtype=torch.float64) + 0.3)
+    found.mean.sum().backward()
+    torch.testing.assert_close(mu.grad, found.slope[0], rtol=0, atol=1e-13)
     # ties and no variance
     mu = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     cov = torch.zeros(3, 3, dtype=torch.float64, requires_grad=True)

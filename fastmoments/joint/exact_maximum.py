@@ -159,7 +159,7 @@ def _meeting(words: Words[Any], mu: Array, cov: Array, pairs: _Pairs) -> tuple[A
     moved = pull * gap[..., None]
     mean = free.mean - moved
     rounding = 8.0 * _eps(xp, mu) * (xp.abs(free.mean) + xp.abs(moved))
-    mean = xp.where(xp.abs(mean) <= rounding, xp.zeros_like(mean), mean)
+    mean = xp.where(xp.abs(mean) <= rounding, mean - words.detached(mean), mean)  # 0, with its derivative
     slope = pull / var[..., None]
     nudge = free.nudge - words.detached(slope) * constant(words, NUDGES[i] - NUDGES[j], mu)
     given = _Vectors(mean, free.cov - pull[..., :, None] * slope[..., None, :], 4.0 * free.rounding, nudge)
