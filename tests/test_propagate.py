@@ -212,7 +212,7 @@ def test_batches_are_loops_and_gradients_flow():
         (TypeError, "max: the position of a largest", Of(lambda m, x: x.max(1, True)[1].double()), {}),
         (
             TypeError,
-            "0: std has no rule; it has a rule only inside of a norm",
+            "0: var has no rule; it has a rule only inside of a norm",
             nn.Sequential(Of(lambda m, x: x.std(1, keepdim=True))),
             {},
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -45,10 +46,7 @@ def _computed(plan: Plan, activation: Composed, name: str, *arrays: Any) -> Any:
         if name.startswith("cov"):
             slack = slack_of(2, float(library.xp.finfo(arrays[-1].dtype).eps))
             arrays = (*arrays[:-1], possible_cov(library.xp, arrays[2], arrays[3], arrays[4], slack))
-        if name == "marginals":
-            values = tuple(getattr(activation, part)(library, *arrays) for part in ("mean", "var"))
-        else:
-            values = getattr(activation, name)(library, *arrays)
+        values = library.compiled(_Method(activation, name, library))(*arrays)
     if isinstance(values, tuple):
         return tuple(library.result(plan, value) for value in values)
     return library.result(plan, values)
@@ -73,7 +71,8 @@ def moments(
         return Moments(*_returned(plan, library, tuple(moments(bare, activation, known, {}, None, False))))
     with library.arithmetic(plan), _quiet(plan):
         cov = _possible(plan, library, cov)
-        found = tuple(library.result(plan, x) for x in activation.moments(library, mu, cov))
+        values = library.compiled(_Method(activation, "moments", library))(mu, cov)
+        found = tuple(library.result(plan, x) for x in values)
     for array, value in zip(outputs or (), found, strict=outputs is not None):
         array[...] = value
     return Moments(*(outputs or found))
@@ -101,7 +100,7 @@ def moments_vjp(
         return gradients
     with library.arithmetic(plan), _quiet(plan):
         cov = _possible(plan, library, cov)
-        found = activation.moments_vjp(library, mu, cov, *bars.values())
+        found = library.compiled(_Method(activation, "moments_vjp", library))(mu, cov, *bars.values())
     return tuple(library.result(plan, x) for x in found)
 
 
@@ -139,6 +138,20 @@ def _returned(plan: Plan, library: Any, found: Any) -> Any:
 
 def _quiet(plan: Plan) -> AbstractContextManager[Any]:
     return np.errstate(all="ignore") if plan.framework == "numpy" else nullcontext()
+
+
+@dataclass(frozen=True)
+class _Method:
+    """A function of an activation's for a library's arrays; those of equal activations are equal."""
+
+    activation: Composed
+    name: str
+    library: Any
+
+    def __call__(self, *arrays: Any) -> Any:
+        if self.name == "marginals":
+            return tuple(getattr(self.activation, part)(self.library, *arrays) for part in ("mean", "var"))
+        return getattr(self.activation, self.name)(self.library, *arrays)
 
 
 class _Lazy:

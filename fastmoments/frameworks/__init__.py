@@ -118,6 +118,9 @@ class Framework(Protocol[A]):
         `to_arrays`, and returns mean and variance of f(W X + b).
         """
 
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of arrays, or one that runs it as a whole, compiled once for all its equals."""
+
     def arithmetic(self, plan: Plan) -> AbstractContextManager[Any]:
         """Return a context in which the library multiplies in the arrays' own dtype."""
 

@@ -28,7 +28,7 @@ Key = tuple[Any, ...]  # a block's name and indices
 Tasks = dict[Any, Any]  # by key
 Chunks = tuple[tuple[int, ...], ...]
 xp = SimpleNamespace(**vars(da) | {"finfo": np.finfo})  # Dask has no finfo
-arithmetic = numpy.arithmetic
+arithmetic, compiled = numpy.arithmetic, numpy.compiled
 
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:

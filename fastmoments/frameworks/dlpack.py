@@ -28,7 +28,7 @@ xp, symmetric, symmetric_product = torch, tensors.symmetric, tensors.symmetric_p
 values, with_partials = tensors.values, tensors.with_partials
 constant, largest, series, replaced = tensors.constant, tensors.largest, tensors.series, tensors.replaced
 iterated, summed = tensors.iterated, tensors.summed
-detached = tensors.detached
+compiled, detached = tensors.compiled, tensors.detached
 check_covariance, may_be_covariance = tensors.check_covariance, tensors.may_be_covariance
 check_variances, plus_diagonal, with_skip = tensors.check_variances, tensors.plus_diagonal, tensors.with_skip
 

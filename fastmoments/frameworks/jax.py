@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -166,6 +167,12 @@ def eye(n: int, like: Array) -> Array:
     """Return the identity matrix (n, n) of the array's dtype."""
     identity: Array = jnp.eye(n, dtype=like.dtype)
     return identity
+
+
+@lru_cache(maxsize=256)
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function as one program: JAX compiles operations that run alone one by one."""
+    return jax.jit(function)
 
 
 def detached(x: Array) -> Array:

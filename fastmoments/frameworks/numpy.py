@@ -172,6 +172,11 @@ def eye(n: int, like: Array) -> Array:
     return np.eye(n, dtype=like.dtype)
 
 
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, whose operations are compiled."""
+    return function
+
+
 def detached(x: Array) -> Array:
     """Return the array, which has no derivatives."""
     return x

@@ -28,6 +28,7 @@ from fastmoments.frameworks import (
     torch_rules,
 )
 from fastmoments.frameworks.torch_layers import as_tensor
+from fastmoments.frameworks.torch_products import compiled as compiled
 from fastmoments.frameworks.torch_products import covariance as covariance
 from fastmoments.frameworks.torch_products import detached as detached
 from fastmoments.frameworks.torch_products import eye as eye

@@ -63,6 +63,11 @@ def eye(n: int, like: Tensor) -> Tensor:
     return torch.eye(n, dtype=like.dtype, device=like.device)
 
 
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, whose operations are compiled."""
+    return function
+
+
 def detached(x: Tensor) -> Tensor:
     """Return the tensor without derivatives."""
     return x.detach()

@@ -12,7 +12,7 @@ from fastmoments.joint.exact_maximum import LARGEST
 from fastmoments.joint.grouped import Grouped
 from fastmoments.joint.groups import GroupFunction
 from fastmoments.joint.maxima import Maximum
-from fastmoments.joint.softmax import LogSumExp, Softmax
+from fastmoments.joint.softmax import LogSoftmax, LogSumExp, Softmax
 
 Indices = Any  # of elements: NumPy's integers
 
@@ -77,12 +77,8 @@ def log_sum_exp(node: Node, rows: Indices, shape: Shape, value: Map) -> Node:
 
 
 def log_softmax(node: Node, rows: Indices, value: Map) -> Node:
-    """Return the node of x less the log-sum-exp of its group; `value` is that of the log-sum-exps (groups,)."""
-    total = log_sum_exp(node, rows, (len(rows),), value)
-    which = np.empty(node.size, int)
-    which[rows] = np.arange(len(rows))[:, None]
-    back = arranged(total, which.reshape(node.shape))
-    return Node(Sum(lambda x, y: x - y, (1.0, -1.0)), (node, back), node.shape, node.name)
+    """Return the node of x less the log-sum-exp of its group."""
+    return grouped(node, LogSoftmax(rows.shape[1]), rows, rows, node.shape, value)
 
 
 def maximum(node: Node, rows: Indices, shape: Shape, value: Map, xp: Any) -> Node:

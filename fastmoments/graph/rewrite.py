@@ -178,6 +178,9 @@ def _check_combined(node: Node) -> None:
     """Raise for what has no rule: operations of several values, and functions of all elements of one."""
     rule = node.rule
     if isinstance(rule, Unknown):
+        for source in node.inputs:
+            if isinstance(source.rule, Unknown):
+                _check_combined(source)  # what was there first says more
         raise TypeError(f"{node.name}: {rule.message}")
     if not isinstance(rule, Elementwise) or rule.meaning in ("maximum", "minimum"):
         return

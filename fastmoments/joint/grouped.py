@@ -9,8 +9,30 @@ from typing import Any
 import numpy as np
 
 from fastmoments.frameworks import Words
-from fastmoments.joint.groups import GroupFunction
+from fastmoments.joint.groups import GroupFunction, GroupMoments
 from fastmoments.joint.values import Array, Covs, ValueMoments
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """A group function's moments as a function of mu and cov, equal for equal functions."""
+
+    function: GroupFunction
+    words: Any
+
+    def __call__(self, mu: Array, cov: Array) -> GroupMoments:
+        return self.function.moments(self.words, mu, cov)
+
+
+@dataclass(frozen=True)
+class _Marginals:
+    """The same of its marginals."""
+
+    function: GroupFunction
+    words: Any
+
+    def __call__(self, mu: Array, var: Array) -> tuple[Array, Array]:
+        return self.function.marginals(self.words, mu, var)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +64,8 @@ class Grouped:
     def moments(self, words: Words[Any], means: Sequence[Array], cov: Covs) -> ValueMoments:
         """Compute the moments."""
         (mu,), full, read = means, cov(0, 0), np.asarray(self.read)
-        found = self.function.moments(words, mu[:, read], full[:, read[:, :, None], read[:, None]])
+        of_groups = words.compiled(_Moments(self.function, words))
+        found = of_groups(mu[:, read], full[:, read[:, :, None], read[:, None]])
 
         def along(rows: Array) -> Array:
             by_group = words.xp.einsum("brgn,bgkn->brgk", rows[..., read], found.slope)
@@ -64,7 +87,7 @@ class Grouped:
     ) -> tuple[Array, Array]:
         """Compute mean and variance, for elements without correlations."""
         read, order = np.asarray(self.read), self._order()
-        mean, var = self.function.marginals(words, means[0][:, read], variances[0][:, read])
+        mean, var = words.compiled(_Marginals(self.function, words))(means[0][:, read], variances[0][:, read])
         return mean.reshape(len(mean), -1)[:, order], var.reshape(len(var), -1)[:, order]
 
     def _bent(self, xp: Any, full: Array, curvature: Array) -> Array:

@@ -25,13 +25,21 @@ class GroupMoments(NamedTuple):
 class GroupFunction(Protocol):
     """A function of one group of elements, the same for all groups.
 
-    `name` is the kind that `describe` shows. `exact` says whether the moments are those of a Gaussian group, else
-    `closure` what is approximated and by how much.
+    Equal functions have equal hashes. `name` is the kind that `describe` shows. `exact` says whether the moments
+    are those of a Gaussian group, else `closure` what is approximated and by how much.
     """
 
-    name: str
-    exact: bool
-    closure: str
+    @property
+    def name(self) -> str:
+        """The kind."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is approximated."""
+
+    @property
+    def closure(self) -> str:
+        """What is approximated, and by how much."""
 
     def moments(self, words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
         """Compute the moments for mu (..., n) and cov (..., n, n)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ Array = Any  # of the library whose words are given
 MOST = 256  # elements of one pass of truncations
 
 
+@dataclass(frozen=True)
 class Maximum:
     """max(X_1, ..., X_n) of each group, (..., 1).
 
@@ -33,14 +35,23 @@ class Maximum:
     n : the number of elements, at least 1.
     """
 
-    name = "maximum"
+    n: int
 
-    def __init__(self, n: int) -> None:
-        if n < 1:
-            raise ValueError(f"n: expected at least one element, got {n}")
-        self.n = n
-        self.exact = n <= LARGEST
-        self.closure = "" if self.exact else CLOSURE if n <= MOST else DIVIDED
+    name: ClassVar[str] = "maximum"
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"n: expected at least one element, got {self.n}")
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is approximated."""
+        return self.n <= LARGEST
+
+    @property
+    def closure(self) -> str:
+        """What is approximated, and by how much."""
+        return "" if self.exact else CLOSURE if self.n <= MOST else DIVIDED
 
     def moments(self, words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
         """Compute the moments for mu (..., n) and cov (..., n, n)."""

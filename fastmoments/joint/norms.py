@@ -6,7 +6,8 @@ Y = X / sqrt Q, Q = |X|^2 / n + eps, of X less its own mean for LayerNorm. Exact
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 from fastmoments.frameworks import Words
 from fastmoments.frameworks.products import root
@@ -17,21 +18,27 @@ Array = Any  # of the library whose words are given
 Arrays = tuple[Any, ...]
 
 
+@dataclass(frozen=True)
 class Norm:
     """x / sqrt(mean(x^2) + eps) of a group x; `centred` takes the group's mean from x first.
 
     Weights and biases behind it are an affine map.
     """
 
-    exact = True
-    closure = ""
+    eps: float
+    centred: bool
 
-    def __init__(self, eps: float, centred: bool) -> None:
-        if not eps >= 0.0:
-            raise ValueError(f"eps: expected a number >= 0, got {eps}")
-        self.name = "layer norm" if centred else "rms norm"
-        self.eps = float(eps)
-        self.centred = centred
+    exact: ClassVar[bool] = True
+    closure: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        if not self.eps >= 0.0:
+            raise ValueError(f"eps: expected a number >= 0, got {self.eps}")
+
+    @property
+    def name(self) -> str:
+        """The kind."""
+        return "layer norm" if self.centred else "rms norm"
 
     def moments(self, words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
         """Compute the moments for mu (..., n) and cov (..., n, n), in the eigenbasis of cov.

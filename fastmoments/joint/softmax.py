@@ -8,7 +8,8 @@ the softmax:
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from fastmoments.frameworks import Words
 from fastmoments.joint.groups import GroupMoments
@@ -27,6 +28,7 @@ CLOSURE = POINTS.format("1e-6, 5e-5, 1e-3 and 5e-3", "covariances 1e-4, 1e-2, 1e
 LOG_CLOSURE = POINTS.format("1e-4, 1e-3, 3e-3 and 2e-2 of the sd", "variances 1e-3, 2e-2, 3e-2 and 3e-2")
 
 
+@dataclass(frozen=True)
 class _OfLogits:
     """A function of n logits; for two exact, within the error of the sigmoid's and softplus's functions.
 
@@ -36,15 +38,24 @@ class _OfLogits:
     A group costs 2048 n exponentials and 2048 n^2 multiplications, its memory is 512 n numbers and a few matrices.
     """
 
-    name: str
-    closure_beyond = CLOSURE
+    n: int
 
-    def __init__(self, n: int) -> None:
-        if n < 1:
-            raise ValueError(f"n: expected at least one logit, got {n}")
-        self.n = n
-        self.exact = n <= 2
-        self.closure = "" if self.exact else self.closure_beyond
+    name: ClassVar[str]
+    closure_beyond: ClassVar[str] = CLOSURE
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"n: expected at least one logit, got {self.n}")
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is approximated."""
+        return self.n <= 2
+
+    @property
+    def closure(self) -> str:
+        """What is approximated, and by how much."""
+        return "" if self.exact else self.closure_beyond
 
     def _sums(self, words: Words[Any], mu: Array, cov: Array) -> Sums:
         return sums_of_two(words, mu, cov) if self.n == 2 else sums_by_points(words, mu, cov)

@@ -76,7 +76,8 @@ def _plus(call: Call, product: Node, factor: Any, other: Any) -> Node:
 
     def value(rows: Tensor) -> Tensor:
         both: Tensor = factor * layout.native(rows) + other * call.constant("self")
-        return layout.rows(both, len(rows))
+        found: Tensor = layout.rows(both, len(rows))
+        return found
 
     return Node(Sum(value, (factor,)), (product,), product.shape, call.label)
 
@@ -94,8 +95,7 @@ def _softmax(call: Call) -> Node:
 
 
 def _log_softmax(call: Call) -> Node:
-    rows = _rows_along(call)
-    return grouping.log_softmax(call.inputs[0], rows, _of_groups(rows, (len(rows),), lambda x: x.logsumexp(-1)))
+    return grouping.log_softmax(call.inputs[0], _rows_along(call), call.map(0))
 
 
 def _log_sum_exp(call: Call) -> Node:

@@ -44,6 +44,10 @@ class SeriesFunctions:
         function: Callable[..., Any] = getattr(self, name)
         return function
 
+    def mean_dvar(self, mu: Array, var: Array) -> Array:
+        """E f''(X) / 2."""
+        return 0.5 * self._slope(2, mu, var)
+
     def marginals(self, mu: Array, var: Array) -> tuple[Array, Array]:
         """(E f(X), Var f(X))."""
         return self.mean(mu, var), self.var(mu, var)
