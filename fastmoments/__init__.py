@@ -17,9 +17,10 @@ The call passes through these files:
 `normal.py` (the bivariate normal distribution function) takes the same path. `layers.py` (affine, residual and
 Bayesian layers) is made of `layer_steps.py` and calls `moments.py`. `cross.py` (covariances of two different
 activations) takes activations apart in `pieces.py`, and combines functions of `moments.py` in `kinks.py`,
-`kink_pairs.py` and `waves.py`; `cross_series.py` has the pairs without a closed form. `graph/` carries a Gaussian
-through whole networks (`propagate`, `describe`), lists of layers too (`layer_lists.py`); `nn/` has PyTorch modules
-beside it. `compare/` computes the same moments by other methods.
+`kink_pairs.py` and `waves.py`; `cross_series.py` has the pairs without a closed form. `composed/` has activations
+made of others, which take another way from step 3 on. `graph/` carries a Gaussian through whole networks
+(`propagate`, `describe`), lists of layers too (`layer_lists.py`); `nn/` has PyTorch modules beside it. `compare/`
+computes the same moments by other methods.
 
 `ufuncs.py`, `njit.py` and `triton.py` give the scalar functions, named in `scalars.py`, to users' own code without
 a Plan. `warming.py` compiles ahead of use. `signatures.py` has the types of arguments, and `__init__.pyi`, written

@@ -68,6 +68,8 @@ def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
 def evaluate(activation: Any, x: FloatArray) -> FloatArray:
     """Return f(x) with neurons along the last axis; for a stochastic activation, its mean given x."""
     name, parameters = of_neurons(activation)
+    if isinstance(name, Composed):
+        return np.asarray(name.function(np, x))
     if isinstance(name, Custom):
         return custom.evaluate(name, x)
     if isinstance(name, Composed):

@@ -267,8 +267,9 @@ def _moved_rest(pair: Pair, f: Parts) -> Any:
 class ELU(Exponential):
     """x where x > 0, alpha (e^x - 1) below.
 
-    |error| <= 1e-12 sqrt(K_ii K_jj) in float64 for one sd in any scale beside the other's within a factor of 100,
-    64 eps in float32.
+    By tilting: e^x beside a function moves the Gaussian's means. |error| <= 1e-12 sqrt(K_ii K_jj) in float64, 64
+    eps in float32, for sds from 1e-4 to 1e2. Autograd and JAX have first derivatives; second ones of variances are
+    nan. A pair takes 30 us on NumPy's arrays, and JAX compiles for minutes.
     """
 
     name = "elu"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from fastmoments.composed.base import Composed
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import words_of
 from fastmoments.graph.inputs import inputs_of
@@ -14,7 +13,6 @@ from fastmoments.graph.order import Step, steps_of
 from fastmoments.graph.propagate import graph_of
 from fastmoments.graph.rewrite import rewrite
 from fastmoments.parameters import of_neurons
-from fastmoments_kernels.custom import Custom
 
 KINDS: dict[type, str] = {Input: "input", Affine: "affine", Sum: "sum"}
 TITLES = ("step", "value", "kind", "shape", "moments", "")
@@ -136,8 +134,7 @@ def _moments(activation: Any, of_gaussian: bool) -> str:
     if not of_gaussian:
         return "closure"
     name, _ = of_neurons(activation)
-    tol = name.tol if isinstance(name, Custom | Composed) else None
-    return "exact" if tol is None else f"exact to {tol:g}"
+    return "exact" if isinstance(name, str) or name.tol is None else f"exact to {name.tol:g}"
 
 
 def _note(node: Node, step: Step) -> str:

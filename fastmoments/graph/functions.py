@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments.composed.base import Composed
 from fastmoments.graph.nodes import Elementwise, Map, Node, Sum
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.custom import Custom
 
 Crossing = Callable[[Any], Any]  # a function of the root that changes its sign where another breaks
 Numbers = Callable[[Map, Any], Any]
@@ -120,13 +118,14 @@ def kinks_of(activation: Any) -> tuple[float, ...]:
     if activation is None:
         return ()
     name, _ = of_neurons(activation)
-    return name.kinks if isinstance(name, Custom | Composed) else row_of(name).kinks
+    return row_of(name).kinks if isinstance(name, str) else name.kinks
 
 
 def lipschitz(activation: Any) -> float | None:
     """Sup |f'| of an activation, the largest of all its neurons'; None if it is not known."""
     activation, parameters = of_neurons(activation)
-    if isinstance(activation, Custom | Composed):
-        return activation.lipschitz
+    if not isinstance(activation, str):
+        bound: float | None = activation.lipschitz
+        return bound
     values = [x.numpy(force=True) if hasattr(x, "is_meta") else x for x in parameters.values()]
     return float(np.max(row_of(activation).formula.lipschitz(*values)))

@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmoments.composed.base import Composed
+from fastmoments.composed.elu import ELU, SELU
+from fastmoments.composed.exp import Exp
 from fastmoments.composed.logistic import LOGISTIC
+from fastmoments.composed.piecewise import HardSigmoid, HardTanh, Piecewise, ReLU6
 from fastmoments.graph.functions import GRID, Function, kinks_of
 from fastmoments.graph.nodes import Elementwise, Graph, Map
 from fastmoments_kernels.catalogue import CATALOGUE, Gaussian, LeakyReLU, ReLU, parameters_of, row_of
@@ -17,15 +20,12 @@ PROBES = np.array([-7.3, -4.1, -3.1, -2.3, -1.6, -1.0, -0.7, -0.31, -0.1, 0.05, 
 PROBES = np.concatenate([PROBES, [3.3, 5.7, 8.9]])
 SAME = 1e-13  # of values, to their size: a few roundings
 NEAR = 1e-9  # of values far out and near 0, which other ways to compute a function round more
-SELU = 1.0507009873554804934, 1.6732632423543772848  # scale and alpha
+MANY = 16  # knots: a function of more costs more than quadrature
 # Functions that libraries put together of others: kinks and sup |f'|
 NAMED: tuple[Any, ...] = (
     (lambda x: x / (1.0 + np.abs(x)), (0.0,), 1.0),  # softsign
     (lambda x: x - np.tanh(x), (), 1.0),  # tanhshrink
-    (lambda x: np.where(x > 0.0, x, np.expm1(x)), (0.0,), 1.0),  # elu
-    (lambda x: SELU[0] * np.where(x > 0.0, x, SELU[1] * np.expm1(x)), (0.0,), SELU[0] * SELU[1]),
     (lambda x: x * np.tanh(np.logaddexp(0.0, x)), (), 1.0884981612517279),  # mish
-    (lambda x: np.clip(x, -1.0, 1.0), (-1.0, 1.0), 1.0),  # hard_tanh
     (lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0, (-3.0, 3.0), 1.5),  # hard_silu
 )
 
@@ -62,9 +62,9 @@ def activation_of(name: str, function: Function, graph: Graph) -> Identified:
         _check(name, function, graph)
         values = np.asarray(graph.numbers(function.scalar, PROBES), np.float64)
         kinks = function.all_kinks(name, graph.numbers)
-        found = _of_catalogue(values, graph.same)
-        if found is not None and _everywhere(function, *_known_of(found, kinks), graph):
-            return found
+        for found in (_of_catalogue(values, graph.same), _of_sections(function.scalar, kinks, graph)):
+            if found is not None and _everywhere(function, *_known_of(found, kinks), graph):
+                return found
         kinks, slope = _of_named(function, values, kinks, graph) or (kinks, function.lipschitz)
     return Identified(Custom(graph.custom(function.scalar), kinks=kinks, lipschitz=slope))
 
@@ -94,6 +94,9 @@ def _of_catalogue(values: Any, same: float) -> Identified | None:
     bump = _of_bump(values, same)
     if bump is not None:
         return bump
+    elu = _of_elu(values, same)
+    if elu is not None:
+        return elu
     for known, own in _known():
         # f = scale * known + shift, by the two points at which they differ most
         low, high = int(np.argmin(own)), int(np.argmax(own))
@@ -104,6 +107,37 @@ def _of_catalogue(values: Any, same: float) -> Identified | None:
         if scale != 0.0 and _same(values, scale * own + shift, same):
             return Identified(known, scale, shift)
     return None
+
+
+def _of_sections(scalar: Map, kinks: Sequence[float], graph: Graph) -> Identified | None:
+    """The function that is linear between these kinks, or None where it bends between two."""
+    knots = tuple(dict.fromkeys(float(_rounded(kink, 1.0)) for kink in kinks))
+    if not 0 < len(knots) <= MANY:
+        return None
+    ends = np.array([knots[0] - 2.0, *knots, knots[-1] + 2.0])
+    shares = np.array([0.25, 0.5, 0.75])
+    points = ends[:-1, None] + np.diff(ends)[:, None] * shares
+    values = np.asarray(graph.numbers(scalar, points.ravel()), np.float64).reshape(points.shape)
+    size = np.abs(values).max()
+    bends = values[:, 0] - 2.0 * values[:, 1] + values[:, 2]
+    if (np.abs(bends) > max(SAME, graph.same) * size * 4.0).any():
+        return None
+    slopes = [float(_rounded(x, 1.0)) for x in (values[:, 2] - values[:, 0]) / (points[:, 2] - points[:, 0])]
+    below = values[:-1, 1] + slopes[:-1] * (np.array(knots) - points[:-1, 1])
+    above = values[1:, 1] + slopes[1:] * (np.array(knots) - points[1:, 1])
+    jumps = np.where(np.abs(above - below) <= max(NEAR, graph.same) * size, 0.0, above - below)
+    numbers = tuple(slopes), tuple(float(_rounded(x, 1.0)) for x in jumps), float(_rounded(below[0], 1.0))
+    return Identified(_named(knots, *numbers))
+
+
+def _named(knots: tuple[float, ...], slopes: tuple[float, ...], jumps: tuple[float, ...], value: float) -> Any:
+    """The activation of these sections, by its name if it clips."""
+    if jumps == (0.0,) * len(knots):
+        if slopes == (0.0, 1.0, 0.0) and value == knots[0]:
+            return HardTanh(*knots)
+        if slopes in ((0.0, 1.0), (1.0, 0.0)) and value == knots[0]:
+            return HardTanh(knots[0], None) if slopes[0] == 0.0 else HardTanh(None, knots[0])
+    return Piecewise(knots, slopes, jumps, value)
 
 
 def _of_bump(values: Any, same: float) -> Identified | None:
@@ -120,11 +154,23 @@ def _of_bump(values: Any, same: float) -> Identified | None:
     return Identified(Gaussian(tau=tau, center=center), scale) if _same(values, found, same) else None
 
 
+def _of_elu(values: Any, same: float) -> Identified | None:
+    """Scale * elu of these values at PROBES, a line through 0 above it and an exponential below."""
+    scale = float(_rounded(values[-1] / PROBES[-1], 1.0))
+    if scale == 0.0:
+        return None
+    at = int(np.argmin(PROBES))
+    alpha = float(_rounded(values[at] / (scale * np.expm1(PROBES[at])), 1.0))
+    found = Identified(ELU(alpha), scale)
+    return found if _same(values, scale * _values(found.activation, PROBES), same) else None
+
+
 def _everywhere(function: Function, known: Map, breaks: Sequence[float], graph: Graph) -> bool:
     """Whether a function that has a known one's values at PROBES has them far out and between all kinks too."""
     ends = np.unique(breaks)
-    # not at 0, where jumps may have any value
-    points = np.concatenate([GRID[GRID != 0.0], 0.5 * (ends[1:] + ends[:-1])])
+    # not at jumps, 0 or between a kink and itself but for rounding: they may have any value there
+    apart = np.diff(ends) > SAME * np.maximum(np.abs(ends[1:]), np.abs(ends[:-1]))
+    points = np.concatenate([GRID[GRID != 0.0], 0.5 * (ends[1:] + ends[:-1])[apart]])
     one, two = np.asarray(graph.numbers(function.scalar, points), np.float64), known(points)  # type: ignore[arg-type]
     size = np.abs(two[np.abs(points) < 10.0]).max()
     off = np.abs(one - two) - max(NEAR, graph.same) * np.maximum(np.maximum(np.abs(one), np.abs(two)), size)
@@ -151,8 +197,9 @@ def _of_named(
 def _known() -> list[tuple[Any, Any]]:
     """Activations and their values at PROBES."""
     rows = [row for row in CATALOGUE if not row.components and not hasattr(row.formula, "conditional_var")]
+    composed = ReLU6(), HardSigmoid(), SELU(), Exp(), *LOGISTIC.values()
     ready = (name for name in READY if name not in LOGISTIC)
-    known = *(row.activation() for row in rows), *LOGISTIC.values(), *ready
+    known = *(row.activation() for row in rows), *ready, *composed
     return [(activation, _values(activation, PROBES)) for activation in known]
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from fastmoments.composed.exp import Exp
 from fastmoments.composed.logistic import Sigmoid, Tanh
+from fastmoments.composed.piecewise import HardTanh
 from fastmoments.graph.frontends.jax_trace import Equation
 from fastmoments.graph.nodes import Affine, Elementwise, Node, Rule, Sum, spread
 from fastmoments_kernels.catalogue import Abs, Cos, Erf, ReLU, Sin
@@ -155,15 +157,20 @@ def _extreme(meaning: str) -> Callable[[Equation], Known]:
         if len(equation.at) == 2:
             return {"crossing": _gap, "lipschitz": 1.0, "meaning": meaning}
         number = equation.known_number(_other(equation))
-        if meaning == "maximum" and number == 0.0:
-            return {"activation": ReLU()}
-        return {"kinks": _kinks(number), "lipschitz": 1.0}
+        if number is None or not math.isfinite(number):
+            return {"kinks": _kinks(number), "lipschitz": 1.0}
+        if meaning == "maximum":
+            return {"activation": HardTanh(number, None) if number else ReLU()}
+        return {"activation": HardTanh(None, number)}
 
     return known
 
 
 def _clamp(equation: Equation) -> Known:
-    ends = [equation.known_number(k) for k in (0, 2) if k not in equation.at]
+    ends = [None if k in equation.at else equation.known_number(k) for k in (0, 2)]
+    low, high = ends
+    if low is not None and high is not None and -math.inf < low < high < math.inf:
+        return {"activation": HardTanh(low, high)}
     return {"kinks": _kinks(*ends), "lipschitz": 1.0}
 
 
@@ -188,6 +195,7 @@ KNOWN: dict[str, Callable[[Equation], Known]] = {
     "min": _extreme("minimum"),
     "clamp": _clamp,
     "abs": _as(activation=Abs()),
+    "exp": _as(activation=Exp()),
     "sin": _as(activation=Sin()),
     "cos": _as(activation=Cos()),
     "erf": _as(activation=Erf()),
@@ -202,5 +210,5 @@ KNOWN: dict[str, Callable[[Equation], Known]] = {
     "integer_pow": _integer_pow,
 } | dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne"), _comparison)
 KNOWN |= dict.fromkeys(
-    """exp exp2 expm1 log log1p sinh cosh sqrt rsqrt square is_finite and or not xor select_n""".split(), _as()
+    """exp2 expm1 log log1p sinh cosh sqrt rsqrt square is_finite and or not xor select_n""".split(), _as()
 )

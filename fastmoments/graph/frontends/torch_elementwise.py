@@ -8,13 +8,17 @@ from typing import Any
 
 import torch
 
+from fastmoments.composed.elu import CELU, ELU, SELU
+from fastmoments.composed.exp import Exp
 from fastmoments.composed.logistic import LogSigmoid, Sigmoid, SiLU, Softplus, Tanh
+from fastmoments.composed.piecewise import HardShrink, HardSigmoid, HardTanh, SoftShrink, Threshold
 from fastmoments.graph.frontends.torch_affine import squared
 from fastmoments.graph.frontends.torch_calls import Call
 from fastmoments.graph.nodes import Affine, Elementwise, Node, Rule, Sum, spread
 from fastmoments_kernels.catalogue import GELU, Abs, Cos, Erf, LeakyReLU, ReLU, Sin
 
 SUMS = ("add", "sub", "rsub", "neg")
+_UNKNOWN = object()
 MULTIPLES = ("mul", "div")
 Known = dict[str, Any]  # activation, kinks, lipschitz, crossing, meaning
 
@@ -47,28 +51,69 @@ def _softplus(call: Call) -> Known:
 
 
 def _elu(call: Call) -> Known:
-    alpha, scale, inner = (call.argument(name, 1.0) for name in ("alpha", "scale", "input_scale"))
+    alpha, scale, inner = (float(call.argument(name, 1.0)) for name in ("alpha", "scale", "input_scale"))
+    if (scale, inner) == (1.0, 1.0):
+        return {"activation": ELU(alpha)}
+    ramp, bend, _ = SELU().numbers
+    if inner == 1.0 and (scale, scale * alpha) == (ramp, bend):
+        return {"activation": SELU()}
     return {"kinks": (0.0,), "lipschitz": abs(scale) * max(1.0, abs(alpha * inner))}
+
+
+def _celu(call: Call) -> Known:
+    alpha = float(call.argument("alpha", 1.0))
+    return {"activation": CELU(alpha)} if alpha > 0.0 else {"kinks": (0.0,)}
 
 
 def _numbers(call: Call, *names: str) -> tuple[float, ...]:
     """The values of arguments that are one number each, or a constant tensor of one."""
     given = [call.constant(name) for name in names if not call.is_input(name)]
-    return tuple(float(x) for x in given if isinstance(x, int | float) or (x is not None and x.numel() == 1))
+    numbers = (x.detach() if hasattr(x, "detach") else x for x in given if x is not None)
+    return tuple(float(x) for x in numbers if isinstance(x, int | float) or x.numel() == 1)
 
 
 def _clamp(call: Call) -> Known:
-    kinks = _numbers(call, "min", "max", "min_val", "max_val")
-    is_relu = call.argument("min") == 0 and len(kinks) == 1
-    return {"activation": ReLU()} if is_relu else {"kinks": kinks, "lipschitz": 1.0}
+    return _clip(call, "min", "max")
 
 
-def _shrink(lipschitz: float) -> Callable[[Call], Known]:
+def _hardtanh(call: Call) -> Known:
+    return {
+        "activation": HardTanh(*(float(call.argument(f"{end}_val", x)) for end, x in (("min", -1), ("max", 1))))
+    }
+
+
+def _clip(call: Call, low: str, high: str) -> Known:
+    """The activation between bounds that are numbers; one that has a gradient is none."""
+    ends = [_bound(call, name) for name in (low, high)]
+    numbers = [end for end in ends if isinstance(end, float)]
+    if any(end is _UNKNOWN for end in ends) or not numbers or numbers != sorted(set(numbers)):
+        return {"kinks": _numbers(call, low, high), "lipschitz": 1.0}
+    return {"activation": ReLU() if ends == [0.0, None] else HardTanh(*ends)}
+
+
+def _bound(call: Call, name: str) -> Any:
+    """A bound that is a finite number, None where there is none, and _UNKNOWN for others."""
+    if call.is_input(name):
+        return _UNKNOWN
+    value = call.constant(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) and (value.numel() != 1 or value.requires_grad):
+        return _UNKNOWN
+    return float(value) if math.isfinite(value) else _UNKNOWN
+
+
+def _shrink(kind: Any) -> Callable[[Call], Known]:
     def known(call: Call) -> Known:
-        width = call.argument("lambd", 0.5)
-        return {"kinks": (-width, width), "lipschitz": lipschitz}
+        width = float(call.argument("lambd", 0.5))
+        # at 0 it is x, and below no function of this name
+        return {"activation": kind(width)} if width > 0.0 else {"kinks": (-width, width)}
 
     return known
+
+
+def _threshold(call: Call) -> Known:
+    return {"activation": Threshold(*(float(call.argument(name)) for name in ("threshold", "value")))}
 
 
 def _pow(call: Call) -> Known:
@@ -116,20 +161,20 @@ KNOWN: dict[str, Callable[[Call], Known]] = {
     "silu": _as(activation=SiLU()),
     "softplus": _softplus,
     "elu": _elu,
-    "celu": _as(kinks=(0.0,), lipschitz=1.0),
+    "celu": _celu,
     "mish": _as(),
     "log_sigmoid_forward": _as(activation=LogSigmoid()),
-    "hardtanh": _clamp,
+    "hardtanh": _hardtanh,
     "clamp": _clamp,
     "clamp_min": _clamp,
     "clamp_max": _clamp,
-    "hardsigmoid": _as(kinks=(-3.0, 3.0), lipschitz=1 / 6),
+    "hardsigmoid": _as(activation=HardSigmoid()),
     "hardswish": _as(kinks=(-3.0, 3.0)),
-    "softshrink": _shrink(1.0),
-    "hardshrink": _shrink(math.inf),
-    "threshold": lambda call: {"kinks": (float(call.argument("threshold")),), "lipschitz": math.inf},
+    "softshrink": _shrink(SoftShrink),
+    "hardshrink": _shrink(HardShrink),
+    "threshold": _threshold,
     "sign": _as(kinks=(0.0,), lipschitz=math.inf),
-    "exp": _as(),
+    "exp": _as(activation=Exp()),
     "expm1": _as(),
     "erfc": _as(lipschitz=2.0 / math.sqrt(math.pi)),
     "atan": _as(lipschitz=1.0),

@@ -1,0 +1,330 @@
+"""Activations that are sums of others, against integrals of the definition."""
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+from scipy.special import ndtr
+
+import fastmoments as fm
+from tests.pair_integrals import REGULAR, nodes
+
+SCALE, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+
+def exponential(x):
+    return np.expm1(np.minimum(x, 0.0))
+
+
+# the activation, its definition and where that breaks
+FUNCTIONS = {
+    "hardtanh": (fm.HardTanh(), lambda x: np.clip(x, -1.0, 1.0), (-1.0, 1.0)),
+    "from": (fm.HardTanh(-0.5, None), lambda x: np.maximum(x, -0.5), (-0.5,)),
+    "to": (fm.HardTanh(None, 0.75), lambda x: np.minimum(x, 0.75), (0.75,)),
+    "relu6": (fm.ReLU6(), lambda x: np.clip(x, 0.0, 6.0), (0.0, 6.0)),
+    "hardsigmoid": (fm.HardSigmoid(), lambda x: np.clip(x / 6.0 + 0.5, 0.0, 1.0), (-3.0, 3.0)),
+    "softshrink": (fm.SoftShrink(), lambda x: x - np.clip(x, -0.5, 0.5), (-0.5, 0.5)),
+    "hardshrink": (fm.HardShrink(), lambda x: np.where(np.abs(x) > 0.5, x, 0.0), (-0.5, 0.5)),
+    "threshold": (fm.Threshold(0.25, -1.0), lambda x: np.where(x > 0.25, x, -1.0), (0.25,)),
+    "piecewise": (
+        fm.Piecewise((-1.0, 0.0, 2.0), (1.0, -2.0, 0.5, 3.0), (0.0, 1.0, -0.5), 0.25),
+        lambda x: np.select(
+            [x < -1.0, x < 0.0, x < 2.0], [x + 1.25, -1.75 - 2.0 * x, 0.5 * x - 0.75], 3.0 * x - 6.25
+        ),
+        (-1.0, 0.0, 2.0),
+    ),
+    "elu": (fm.ELU(0.75), lambda x: np.where(x > 0.0, x, 0.75 * exponential(x)), (0.0,)),
+    "selu": (fm.SELU(), lambda x: SCALE * np.where(x > 0.0, x, ALPHA * exponential(x)), (0.0,)),
+    "celu": (fm.CELU(0.5), lambda x: np.where(x > 0.0, x, 0.5 * exponential(2.0 * x)), (0.0,)),
+    "exp": (fm.Exp(), np.exp, ()),
+}
+OTHERS = {
+    "relu": (fm.ReLU(), lambda x: np.maximum(x, 0.0), (0.0,)),
+    "gelu": (fm.GELU(), lambda x: x * ndtr(x), ()),
+    "step": (fm.Heaviside(), lambda x: np.heaviside(x, 0.5), (0.0,)),
+    "gaussian": (fm.Gaussian(1.5, 0.25), lambda x: np.exp(-0.75 * (x - 0.25) ** 2), ()),
+}
+# mu_1, mu_2, sd_1, sd_2
+POINTS = {
+    "middle": (0.5, -0.25, 1.0, 1.5),
+    "tail": (4.0, 0.5, 0.75, 0.5),
+    "low": (-3.0, -1.5, 0.5, 1.0),
+    "narrow": (0.0625, -0.03125, 2.0**-5, 2.0**-6),
+    "one narrow": (0.0078125, 0.5, 2.0**-7, 1.0),
+}
+FLAT = 1e-25  # what nodes up to 12 sds leave out where a kink lies beyond
+RHOS = (-1.0, -0.5, 0.875, 1.0 - 2.0**-10, 1.0)
+
+
+def integral(f, g, point, rho):
+    """Cov(f(X_1), g(X_2)), of f less f(mu_1) and g less g(mu_2), Var f(X_1) and Var g(X_2)."""
+    mu_1, mu_2, sd_1, sd_2 = point
+    left = np.sqrt((1.0 - rho) * (1.0 + rho))
+    breaks = [(x - mu_1) / sd_1 for x in f[2]]
+    steep = [(x - mu_2) / sd_2 / rho + left * np.linspace(-8.0, 8.0, 9) / rho for x in g[2]]
+    z, w = nodes(np.concatenate([REGULAR, breaks, *steep]))
+    e, u = np.zeros((z.size, 1)), np.ones((z.size, 1))
+    if left > 0.0:
+        kinks = [((x - mu_2) / sd_2 - rho * z)[:, None] / left for x in g[2]]
+        e, u = nodes(np.concatenate([np.broadcast_to(REGULAR[::2], (z.size, 7)), *kinks], axis=1))
+    values = f[1](mu_1 + sd_1 * z) - f[1](np.float64(mu_1))
+    others = g[1](mu_2 + sd_2 * (rho * z[:, None] + left * e)) - g[1](np.float64(mu_2))
+    given = np.einsum("ij,ij->i", u, others)
+    var_g = w @ np.einsum("ij,ij->i", u, others**2) - (w @ given) ** 2
+    return (values * w) @ (given - w @ given), (values**2) @ w - (values @ w) ** 2, var_g
+
+
+def arguments(point, rho, dtype=np.float64):
+    mu_1, mu_2, sd_1, sd_2 = map(dtype, point)
+    return mu_1, mu_2, sd_1 * sd_1, sd_2 * sd_2, dtype(rho * sd_1 * sd_2)
+
+
+@pytest.mark.parametrize("where", POINTS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_covariances_are_integrals(name, where):
+    f = FUNCTIONS[name]
+    for rho in RHOS:
+        exact, var_1, var_2 = integral(f, f, POINTS[where], rho)
+        for dtype, tol in ((np.float64, 1e-12), (np.float32, 64 * np.finfo(np.float32).eps)):
+            got = fm.cov(f[0], *arguments(POINTS[where], rho, dtype))
+            assert got.dtype == dtype
+            assert abs(got - exact) <= tol * np.sqrt(var_1 * var_2) + FLAT, (rho, dtype)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_neurons_are_integrals(name):
+    """Mean, variance, and derivatives of the mean by the scores of the density: E f (x - mu) / var ..."""
+    activation, f, breaks = FUNCTIONS[name]
+    for mu, sd in [(0.5, 1.0), (-2.0, 0.5), (0.0625, 2.0**-6), (3.0, 2.0)]:
+        z, w = nodes(np.concatenate([REGULAR, [(x - mu) / sd for x in breaks]]))
+        at_mu = float(f(np.float64(mu)))
+        values = f(mu + sd * z) - at_mu
+        spread = np.sqrt(w @ values**2 - (w @ values) ** 2)
+        assert abs(fm.mean(activation, mu, sd**2) - (w @ values + at_mu)) <= 1e-13 * (spread + abs(at_mu)) + FLAT
+        assert fm.var(activation, mu, sd**2) == pytest.approx(spread**2, rel=1e-12, abs=FLAT)
+        assert abs(fm.gain(activation, mu, sd**2) - w @ (values * z) / sd) <= 1e-12 * spread / sd + FLAT
+        bend = w @ (values * (z * z - 1.0)) / sd**2
+        assert abs(fm.curvature(activation, mu, sd**2) - bend) <= 1e-12 * spread / sd**2 + FLAT
+        np.testing.assert_array_equal(fm.marginals(activation, mu, sd**2).var, fm.var(activation, mu, sd**2))
+
+
+def test_the_curvature_of_the_catalogue():
+    z, w = nodes(np.append(REGULAR, -0.5))
+    for activation, f in (
+        ("relu", OTHERS["relu"][1]),
+        (fm.GELU(), OTHERS["gelu"][1]),
+        (fm.Custom(np.tanh), np.tanh),
+    ):
+        bend = w @ (f(0.5 + z) * (z * z - 1.0))
+        assert fm.curvature(activation, 0.5, 1.0) == pytest.approx(
+            bend, abs=1e-9 if activation == "tanh" else 1e-10
+        )
+
+
+def test_saturated_neurons_keep_their_digits():
+    """Var = E (1 - f)^2 - (E (1 - f))^2, all of which lies 12.7 sds from the mean."""
+    with mp.workdps(60):
+        mu, sd = mpf(20), mpf(3) / 2
+
+        def tail(power):
+            ends = sorted([mpf(-1), *(1 - sd * k / 2 for k in range(31))])
+            return mp.quad(lambda x: (1 - max(x, -1)) ** power * mp.npdf(x, mu, sd), ends)
+
+        exact = tail(2) - tail(1) ** 2
+    assert 1e-39 < exact < 1e-37
+    assert fm.var(fm.HardTanh(), 20.0, 2.25) == pytest.approx(float(exact), rel=1e-12, abs=0.0)
+    assert fm.moments(fm.HardTanh(), [20.0], [[2.25]]).cov[0, 0] == pytest.approx(float(exact), rel=1e-12, abs=0.0)
+
+
+def difference(function, at, direction, h=1e-4):
+    """The derivative along a direction by central differences of fourth order."""
+    values = [function(*(x + s * d for x, d in zip(at, direction, strict=True))) for s in (-2 * h, -h, h, 2 * h)]
+    return (values[0] - 8.0 * values[1] + 8.0 * values[2] - values[3]) / (12.0 * h)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_derivatives_are_differences(name):
+    activation, rng = FUNCTIONS[name][0], np.random.default_rng(0)
+    at = [np.array(x) for x in (0.4, -0.3, 1.2, 0.8, -0.5)]
+    partials = fm.cov_partials(activation, *at)
+    for i, slope in enumerate(partials):
+        direction = [float(i == j) for j in range(5)]
+        assert difference(lambda *x: fm.cov(activation, *x), at, direction) == pytest.approx(slope, abs=1e-9)
+    root, mean_bar, bar = rng.normal(size=(3, 5)), rng.normal(size=3), rng.normal(size=(3, 3))
+    mu, cov, bar = rng.normal(size=3), root @ root.T / 4.0, bar + bar.T
+    found = fm.moments_vjp(activation, mu, cov, mean_bar, bar)
+    along = rng.normal(size=3), rng.normal(size=(3, 3))
+    along = along[0], along[1] + along[1].T
+
+    def weighed(mu, cov):
+        mean, full = fm.moments(activation, mu, cov)
+        return mean_bar @ mean + (bar * full).sum()
+
+    expected = found.mu_bar @ along[0] + (found.cov_bar * along[1]).sum()
+    assert difference(weighed, (mu, cov), along) == pytest.approx(expected, rel=1e-8, abs=1e-8)
+    np.testing.assert_array_equal(found.cov_bar, found.cov_bar.T)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_matrices_hold_all_pairs_and_odd_values(name):
+    activation, rng = FUNCTIONS[name][0], np.random.default_rng(1)
+    root = rng.normal(size=(2, 6, 8))
+    mu, cov = rng.normal(size=(2, 6)), root @ root.mT / 8.0
+    cov[:, 1], cov[:, :, 1] = cov[:, 0], cov[:, :, 0]  # two neurons that are one
+    cov[:, 2] = cov[:, :, 2] = 0.0
+    mu[0, 3], given = np.nan, cov.copy()
+    mean, full = fm.moments(activation, mu, cov)
+    np.testing.assert_array_equal(cov, given)
+    np.testing.assert_array_equal(full, full.mT)
+    var = np.einsum("...ii->...i", cov)
+    pairs = fm.cov(activation, mu[..., None], mu[..., None, :], var[..., None], var[..., None, :], cov)
+    own = fm.var(activation, mu, var)
+    scale = np.sqrt(own[..., None] * own[..., None, :])
+    np.testing.assert_array_equal(np.isnan(full), np.isnan(pairs))
+    assert (np.nan_to_num(np.abs(full - pairs)) <= 1e-13 * np.nan_to_num(scale)).all()
+    assert (full[:, 2, [0, 1, 2, 4, 5]] == 0.0).all()
+    np.testing.assert_allclose(mean[:, 2], FUNCTIONS[name][1](mu[:, 2]), rtol=1e-15)
+    assert fm.moments(activation, np.zeros((0, 3)), np.zeros((0, 3, 3))).cov.shape == (0, 3, 3)
+    with pytest.warns(RuntimeWarning, match="not positive semidefinite"):
+        assert np.isnan(fm.moments(activation, [0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]]).cov[0, 1])
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("name", ["hardtanh", "hardshrink", "elu", "celu", "exp"])
+def test_beside_others(name, other):
+    for f, g in ((FUNCTIONS[name], OTHERS[other]), (OTHERS[other], FUNCTIONS[name])):
+        for where in ("middle", "low", "one narrow"):
+            for rho in (-0.5, 0.875, 1.0):
+                exact, var_1, var_2 = integral(f, g, POINTS[where], rho)
+                got = fm.cross_cov(f[0], g[0], *arguments(POINTS[where], rho))
+                assert abs(got - exact) <= 1e-12 * np.sqrt(var_1 * var_2), (where, rho)
+
+
+def test_composed_beside_composed_and_a_wave():
+    for one, two in (("elu", "exp"), ("celu", "selu"), ("hardtanh", "elu"), ("exp", "relu6")):
+        exact, var_1, var_2 = integral(FUNCTIONS[one], FUNCTIONS[two], POINTS["middle"], 0.5)
+        got = fm.cross_cov(FUNCTIONS[one][0], FUNCTIONS[two][0], *arguments(POINTS["middle"], 0.5))
+        assert abs(got - exact) <= 1e-12 * np.sqrt(var_1 * var_2)
+    sine = (fm.Sin(), np.sin, ())
+    exact, var_1, var_2 = integral(FUNCTIONS["hardtanh"], sine, POINTS["middle"], 0.5)
+    got = fm.cross_cov(fm.HardTanh(), sine[0], *arguments(POINTS["middle"], 0.5))
+    assert abs(got - exact) <= 1e-10 * np.sqrt(var_1 * var_2)
+
+
+REFUSED = [
+    (lambda: fm.Piecewise((), (1.0,)), ValueError, "knots: expected at least one"),
+    (lambda: fm.Piecewise((1.0, 0.0), (1.0, 2.0, 3.0)), ValueError, "increasing"),
+    (lambda: fm.Piecewise((0.0,), (1.0,)), ValueError, "slopes: expected 2 numbers"),
+    (lambda: fm.Piecewise((0.0,), (1.0, np.inf)), ValueError, "slopes: expected a finite"),
+    (lambda: fm.HardTanh(1.0, 1.0), ValueError, "low < high"),
+    (lambda: fm.HardTanh(None, None), ValueError, "at least one"),
+    (lambda: fm.CELU(0.0), ValueError, "alpha: expected a number > 0"),
+    (lambda: fm.ELU(np.ones(3)), TypeError, "alpha: expected a number, the same"),
+    (lambda: fm.mean(fm.ReLU6(), 0.0, -1.0), ValueError, "var: it must hold variances"),
+    (lambda: fm.mean(fm.ReLU6(), [0.0], [1.0], out=np.zeros(1)), TypeError, "out: functions of relu6 are no"),
+    (lambda: fm.moments(fm.ReLU6(), [0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]], check=True), ValueError, "worst at"),
+    (lambda: fm.moments_vjp(fm.ELU(), [0.0], [[1.0]], [0.0], [[0.0]], return_parameters=True), TypeError, "elu"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), REFUSED)
+def test_what_is_refused(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def test_objects_are_values():
+    assert fm.HardTanh(0, 6) == fm.HardTanh(0.0, 6.0) != fm.ReLU6()
+    assert len({fm.ELU(), fm.ELU(1.0), fm.SELU(), fm.Piecewise([0], [0, 1]), fm.Piecewise((0,), (0, 1))}) == 3
+    out = np.empty((2, 2))
+    assert fm.moments(fm.ReLU6(), [0.0, 1.0], np.eye(2), out=out).cov is out
+    assert out[0, 0] == fm.var(fm.ReLU6(), 0.0, 1.0)
+
+
+def test_other_libraries(double_precision):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(2)
+    root, mu = rng.normal(size=(2, 4)), rng.normal(size=2)
+    cov = root @ root.T / 4.0
+    for activation in (fm.HardTanh(), fm.ELU(), fm.Exp()):
+        wanted = fm.moments(activation, mu, cov)
+        tensors = [torch.tensor(x) for x in (mu, cov)]
+        got = fm.moments(activation, *tensors)
+        np.testing.assert_array_equal(got.cov.numpy(), wanted.cov)
+        for x in tensors:
+            x.requires_grad_()
+        mean, full = fm.moments(activation, *tensors)
+        np.testing.assert_allclose(full.detach().numpy(), wanted.cov, rtol=1e-13)
+        bars = torch.tensor([1.0, -2.0]), torch.tensor([[1.0, 0.5], [0.5, -1.0]])
+        ((mean * bars[0]).sum() + (full * bars[1]).sum()).backward()
+        exact = fm.moments_vjp(activation, mu, cov, *(x.numpy() for x in bars))
+        for x, bar in zip(tensors, exact, strict=True):
+            np.testing.assert_allclose(x.grad.numpy(), bar, rtol=1e-11, atol=1e-13)
+    half = fm.moments(fm.HardTanh(), *(x.detach().half() for x in tensors))
+    assert half.cov.dtype == torch.float16
+
+
+def test_second_derivatives_on_torch(double_precision):
+    torch = pytest.importorskip("torch")
+    mu, cov = torch.tensor([0.3, -0.4]), torch.tensor([[1.0, 0.4], [0.4, 0.8]])
+    given = mu.requires_grad_(), cov.requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda *x: tuple(fm.moments(fm.HardTanh(), *x)), given, atol=1e-5)
+
+
+def test_blocks_of_dask(synchronous):
+    da = pytest.importorskip("dask.array")
+    rng = np.random.default_rng(3)
+    root, mu = rng.normal(size=(5, 7)), rng.normal(size=5)
+    cov, bar = root @ root.T / 7.0, np.ones((5, 5))
+    lazy = da.from_array(mu, chunks=2), da.from_array(cov, chunks=2)
+    for activation in (fm.ReLU6(), fm.HardShrink()):
+        mean, full = fm.moments(activation, *lazy)
+        wanted = fm.moments(activation, mu, cov)
+        np.testing.assert_allclose(mean.compute(), wanted.mean, rtol=1e-14)
+        np.testing.assert_allclose(full.compute(), wanted.cov, rtol=1e-13, atol=1e-15)
+        found = fm.moments_vjp(activation, *lazy, da.from_array(mu), da.from_array(bar))
+        exact = fm.moments_vjp(activation, mu, cov, mu, bar)
+        for x, y in zip(found, exact, strict=True):
+            np.testing.assert_allclose(x.compute(), y, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(fm.gain(activation, lazy[0], 1.0).compute(), fm.gain(activation, mu, 1.0))
+
+
+def test_networks_have_them(double_precision):
+    """Operations of PyTorch, and functions put together of several, which are known by their values."""
+    torch = pytest.importorskip("torch")
+    functions = torch.nn.functional
+    wanted = {
+        functions.relu6: fm.HardTanh(0.0, 6.0),
+        functions.selu: fm.SELU(),
+        functions.hardshrink: fm.HardShrink(),
+        torch.exp: fm.Exp(),
+        (lambda x: functions.celu(x, 0.5)): fm.CELU(0.5),
+        (lambda x: torch.minimum(torch.relu(x), torch.tensor(2.0))): fm.HardTanh(0.0, 2.0),
+        (lambda x: torch.where(x > 0.25, x, -torch.ones_like(x))): fm.Threshold(0.25, -1.0),
+    }
+    mu, cov = torch.tensor([0.25, -0.5]), torch.tensor([[1.0, 0.5], [0.5, 2.0]])
+    for function, activation in wanted.items():
+        assert "exact to" not in str(fm.describe(function, mu, cov))
+        found, exact = fm.propagate(function, mu, cov), fm.moments(activation, mu, cov)
+        np.testing.assert_allclose(found.mean, exact.mean, rtol=1e-14)
+        np.testing.assert_allclose(found.cov, exact.cov, rtol=1e-13)
+    bound = torch.tensor(0.5, requires_grad=True)
+    with pytest.raises(TypeError, match="gradients"):
+        fm.propagate(lambda x: torch.relu(x).clamp(max=bound), mu, cov)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", [fm.HardTanh(), fm.Exp()])
+def test_jax_under_jit_grad_and_vmap(jax_double_precision, activation):
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+    mu, cov = np.array([0.3, -0.4]), np.array([[1.0, 0.4], [0.4, 0.8]])
+
+    def weighed(mu, cov):
+        mean, full = fm.moments(activation, mu, cov)
+        return mean @ jnp.array([1.0, -2.0]) + (full * jnp.array([[1.0, 0.5], [0.5, -1.0]])).sum()
+
+    found = jax.jit(jax.vmap(jax.grad(weighed, (0, 1))))(jnp.array([mu, mu]), jnp.array([cov, cov]))
+    exact = fm.moments_vjp(activation, mu, cov, np.array([1.0, -2.0]), np.array([[1.0, 0.5], [0.5, -1.0]]))
+    np.testing.assert_allclose(found[0][1], exact.mu_bar, rtol=1e-12)
+    gradient = np.asarray(found[1][0])
+    np.testing.assert_allclose(0.5 * (gradient + gradient.T), exact.cov_bar, rtol=1e-12)
