@@ -12,4 +12,9 @@ layers and of networks. A call passes through in three steps:
 
 What a class supplies is in `base.py`; it gives matrices by all pairs (`by_pairs.py`) unless the class does better.
 Parameters are numbers, shared by all neurons, so that objects can be hashed, compared and used as static arguments.
+
+The `logistic` files are sigmoid, tanh, SiLU and softplus: `slopes` (f, its derivatives), `narrow` and `wide`
+(integrals of a neuron), `neurons` (both, with derivatives), `pairs` (series of a pair, with theirs), `mixture`
+and `mixed` (pairs whose series is long), `beside` (with other activations). `parameters.py` knows them by name, so
+they call those of the catalogue by the framework's module.
 """

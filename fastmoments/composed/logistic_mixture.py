@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 LOWEST, HIGHEST = 0.16, 7.0  # of y: beyond them the density of Kolmogorov's law times y is below 1e-40
-LEAST = 1e-22  # a share that changes no double even far out, in the tail up to x = -30
+LEAST = 1e-22  # a share that changes no double; for short steps, which are for far tails, it might
 
 
 class Mixture(NamedTuple):

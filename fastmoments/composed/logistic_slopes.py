@@ -37,7 +37,7 @@ def _factor(order: int) -> tuple[float, ...]:
     s, found = Polynomial([0.0, 1.0]), Polynomial([1.0])
     for _ in range(order - 1):
         found = (1.0 - 2.0 * s) * found + (s - s**2) * found.deriv()
-    return tuple(found.coef[::-1])
+    return tuple(found.coef[::-1].tolist())
 
 
 @lru_cache(maxsize=32)
@@ -45,7 +45,7 @@ def _polynomial(order: int) -> tuple[float, ...]:
     """Return the derivative of this order as a polynomial in s = sigmoid(x), highest power first."""
     s = Polynomial([0.0, 1.0])
     whole = s if order == 0 else (s - s**2) * Polynomial(_factor(order)[::-1])
-    return tuple(whole.coef[::-1])
+    return tuple(whole.coef[::-1].tolist())
 
 
 def _sigmoid_slope(order: int, p: Point) -> Any:
