@@ -148,11 +148,12 @@ always holds, but is loose for deep networks or large variances ([Networks](../n
 * A layer of Gaussian weights has exact mean and covariance of W X + b, but W X + b is not Gaussian, even for a
   Gaussian X. An activation after it treats it as Gaussian.
 * `fm.nn.class_probabilities` is exact for two classes, and a quasi-Monte Carlo mean for more.
-* tanh, sigmoid, SiLU, softplus and every `fm.Custom` are computed to a tolerance, by default {tolerance}, and have
-  first derivatives, their gains too.
+* tanh, sigmoid, SiLU and softplus are computed to {tolerance}. So is every `fm.Custom`, by default, which has first
+  derivatives, its gain too.
 * `covariance="diagonal"` leaves out every correlation, as in the mean-field column above.
-* Max-pooling, softmax, attention, layer normalisation and products of two random values have no rules. They raise
-  an error that names them.
+* The maximum of more than four elements, the softmax of more than two and covariances between rows, windows and
+  groups of norms are approximate even for a Gaussian input ([Networks](../networks.md#layers)). Quotients of two
+  values, sorting and positions of largest elements have no rules. They raise an error that names them.
 * A covariance is n x n: memory and time grow with the square of a layer's width. Values stop at {features}
   features, unless `limit=` allows more.
 
