@@ -9,7 +9,7 @@ rewrite         makes activations of elementwise operations, which `functions` c
                 of products (`gating`, `factors`), and norms and softmax of what has their values (`recognise`)
 selections      joins copies of elements with the weights behind them, where correlations are left out
 order           orders the nodes into steps by depth, and judges their sizes
-readings        carry moments through the steps: full, diagonal, hybrid, bound; `siblings` groups functions of one kind
+readings        carry moments through the steps: full, diagonal, hybrid, bound; `siblings` groups functions alike
 
 `propagate` and `describe` are the public functions, `rules` makes the nodes that users' own rules return, `noise`
 those of a network's own noise, and `grouping` those of functions of groups of elements.

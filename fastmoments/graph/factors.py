@@ -37,7 +37,7 @@ def _pulled(node: Node, graph: Graph) -> Node:
 def _factor(node: Node, graph: Graph) -> tuple[Node, Map] | None:
     """The value of which a node has multiples, and their factors (1, *shape) by an array of the dtype."""
     path: list[Node] = []
-    while _rearranges(node, graph):
+    while rearranges(node, graph):
         path.insert(0, node)
         (node,) = node.inputs
     rule = node.rule
@@ -58,7 +58,7 @@ def _factor(node: Node, graph: Graph) -> tuple[Node, Map] | None:
     return found, factor
 
 
-def _rearranges(node: Node, graph: Graph) -> bool:
+def rearranges(node: Node, graph: Graph) -> bool:
     """Whether a value has elements of one other, and no constants."""
     rule = node.rule
     if not isinstance(rule, Affine) or len(node.inputs) != 1:

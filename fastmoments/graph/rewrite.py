@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from fastmoments.graph.factors import pull_factors
+from fastmoments.graph.factors import pull_factors, rearranges
 from fastmoments.graph.functions import IDENTITY, Function
 from fastmoments.graph.gating import Factors, factors_of, product_of
 from fastmoments.graph.grouping import is_maximum
@@ -41,6 +42,14 @@ class _Local:
     closed: bool
 
 
+class _Pooled(NamedTuple):
+    """A maximum of function(root), whose elements are rearranged along a path before it."""
+
+    root: Node
+    function: Function
+    path: list[Node]
+
+
 def rewrite(graph: Graph, whole_sums: bool) -> Graph:
     """Return the graph with activations for elementwise operations.
 
@@ -57,7 +66,7 @@ class _Rewriting:
         self.local: dict[Node, _Local] = {}
         self.factors: dict[Node, Factors] = {}
         self.recognised: dict[Node, Recognised] = {}
-        self.pooled: dict[Node, tuple[Node, Function]] = {}
+        self.pooled: dict[Node, _Pooled] = {}
 
     def graph(self) -> Graph:
         order = in_order(self.given.outputs, self.given.inputs)
@@ -86,20 +95,24 @@ class _Rewriting:
         pooled = self._pooled(node)
         if pooled is not None:
             self.pooled[node] = pooled
-            return {pooled[0]}
+            return {pooled.root}
         if _is_product(node):
             self.factors[node] = factors_of(node, self._of_one, self.given)
             return self.factors[node].reads
         _check_combined(node)
         return set(node.inputs)
 
-    def _pooled(self, node: Node) -> tuple[Node, Function] | None:
+    def _pooled(self, node: Node) -> _Pooled | None:
         """Of the maximum of an increasing function's values: the value below, which is nearer to a Gaussian."""
         rule = node.rule
         if not isinstance(rule, Joint) or not is_maximum(rule.function):
             return None
-        found = self._of_one(node.inputs[0])
-        return found if found is not None and found[1].increases(self.given.numbers) else None
+        (source,), path = node.inputs, list[Node]()
+        while rearranges(source, self.given):
+            path.insert(0, source)
+            (source,) = source.inputs
+        found = self._of_one(source)
+        return _Pooled(*found, path) if found and found[1].increases(self.given.numbers) else None
 
     def _of_one(self, node: Node) -> tuple[Node, Function] | None:
         """The value that the node is a function of, and the function; None for affine ones and others."""
@@ -139,9 +152,12 @@ class _Rewriting:
             found = self.recognised[node]
             return found.make(self.new[found.root])
         if node in self.pooled:
-            root, function_of_all = self.pooled[node]
-            largest = Node(node.rule, (self.new[root],), node.shape, node.name)
-            return self._activation(node, largest, function_of_all)
+            pooled = self.pooled[node]
+            source = self.new[pooled.root]
+            for step in pooled.path:
+                source = Node(step.rule, (source,), step.shape, step.name)
+            largest = Node(node.rule, (source,), node.shape, node.name)
+            return self._activation(node, largest, pooled.function)
         rule, function = node.rule, self._function(node)
         if function is not None:
             return self._activation(node, self.new[function[0]], function[1])
