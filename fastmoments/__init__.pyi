@@ -16,6 +16,7 @@ __version__: str
 from fastmoments import njit as njit
 from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
+from fastmoments.categorical import categorical_moments as categorical_moments
 from fastmoments.composed.elu import CELU as CELU
 from fastmoments.composed.elu import ELU as ELU
 from fastmoments.composed.elu import SELU as SELU
@@ -33,7 +34,6 @@ from fastmoments.composed.piecewise import ReLU6 as ReLU6
 from fastmoments.composed.piecewise import SoftShrink as SoftShrink
 from fastmoments.composed.piecewise import Threshold as Threshold
 from fastmoments.composed.polynomial import Polynomial as Polynomial
-from fastmoments.categorical import categorical_moments as categorical_moments
 from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan

@@ -24,10 +24,11 @@ ACTIVATIONS = {
     "relu": ReLU(),
     "leaky_relu": LeakyReLU(0.01),
     "gelu": "gelu_tanh",
-    "silu": "silu",
-    "softplus": "softplus",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
+    "silu": fm.SiLU(),
+    "softplus": fm.Softplus(),
+    "sigmoid": fm.Sigmoid(),
+    "tanh": fm.Tanh(),
+    "log_sigmoid": fm.LogSigmoid(),
     "elu": fm.ELU(),
     "celu": fm.ELU(),
     "selu": fm.ELU(1.6732632423543772),
@@ -37,7 +38,6 @@ ACTIVATIONS = {
     # the others by their kinks and sup |f'|
     "hard_silu": ((-3.0, 3.0), 1.5),
     "mish": ((), 1.0884981612517279),
-    "log_sigmoid": ((), 1.0),
     "soft_sign": ((0.0,), 1.0),
     "squareplus": ((), None),
 }

@@ -120,12 +120,13 @@ def gated_moments(function, mean, cov, breaks):
     return center, cov_out, np.concatenate([with_x, with_y], 1)
 
 
-@pytest.mark.parametrize("library", WORDS)
-@pytest.mark.parametrize("name", GATES)
+@pytest.mark.parametrize(
+    "name, library", [*((name, "numpy") for name in GATES), ("relu", "torch"), ("silu", "torch")]
+)
 def test_gates(name, library):
     activation, function, tolerance = GATES[name]
-    breaks = np.array([0.0, -3.0, 3.0])
-    for seed in range(3):
+    breaks = np.array([-3.0, 3.0]) if name == "hardsigmoid" else np.zeros(1)
+    for seed in range(2):
         mean, cov = gaussian(seed, 4, sd=0.7 + seed)
         truth = gated_moments(function, mean, cov, breaks)
         check(found_by(Gate(activation, np.arange(2)), [2, 2], mean, cov, library), truth, tolerance)
@@ -209,3 +210,31 @@ def test_float32():
     found = found_by(Gate(fm.GELU(), np.arange(2)), [2, 2], mean.astype(np.float32), cov.astype(np.float32))
     assert found[1].dtype == np.float32
     check(found, truth, 64.0 * np.finfo(np.float32).eps)
+
+
+@pytest.mark.usefixtures("jax_double_precision")
+@pytest.mark.parametrize(
+    "function, of", [
+        (Product(), lambda x: x[:, :2] * x[:, 2:]),
+        (MatrixProduct(1, 1, 2, 1), lambda x: (x[:, :2] * x[:, 2:]).sum(1, keepdims=True)),
+        (Gate(fm.Polynomial((0.0, 1.0)), np.arange(2)), lambda x: x[:, :2] * x[:, 2:]),
+    ],
+)  # fmt: skip
+def test_on_jax(function, of):
+    """Under jit, and the gradient of the mean: slopes."""
+    jax = pytest.importorskip("jax")
+    words = words_of(fm.plan(jax.numpy.zeros(1)))
+    mean, cov = gaussian(6, 4)
+    truth = polynomial_moments(of, mean, cov)
+
+    def moments(mean, cov):
+        parts = slice(0, 2), slice(2, 4)
+        found = function.moments(
+            words, [mean[None, part] for part in parts], lambda i, j: cov[None, parts[i], parts[j]]
+        )
+        rows = sum(slope(cov[None, :, part]) for slope, part in zip(found.slopes, parts, strict=True))
+        return found.mean[0], found.cov[0], rows[0].T
+
+    check([np.asarray(x) for x in jax.jit(moments)(mean, cov)], truth)
+    slopes = jax.jacobian(lambda mean: moments(mean, cov)[0])(mean)
+    np.testing.assert_allclose(np.asarray(slopes) @ cov, truth[2], rtol=1e-12, atol=1e-12)

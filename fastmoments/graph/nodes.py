@@ -156,6 +156,13 @@ def in_order(outputs: Iterable[Node], inputs: Iterable[Node] = ()) -> list[Node]
     return list(order)
 
 
+def check_known(node: Node) -> None:
+    """Raise if a node is, or comes from, one that has no rule: for the first of these, which says most."""
+    for source in in_order([node]):
+        if isinstance(source.rule, Unknown):
+            raise TypeError(f"{source.name}: {source.rule.message}")
+
+
 def spread(xp: Any, node: Node, shape: Shape) -> Node:
     """Return the node in a shape that it broadcasts to."""
     if node.shape == shape:

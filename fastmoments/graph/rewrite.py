@@ -25,6 +25,7 @@ from fastmoments.graph.nodes import (
     Node,
     Sum,
     Unknown,
+    check_known,
     in_order,
     spread,
 )
@@ -194,10 +195,7 @@ def _check_combined(node: Node) -> None:
     """Raise for what has no rule: operations of several values, and functions of all elements of one."""
     rule = node.rule
     if isinstance(rule, Unknown):
-        for source in node.inputs:
-            if isinstance(source.rule, Unknown):
-                _check_combined(source)  # what was there first says more
-        raise TypeError(f"{node.name}: {rule.message}")
+        check_known(node)
     if not isinstance(rule, Elementwise) or rule.meaning in ("maximum", "minimum"):
         return
     of = " and ".join(dict.fromkeys(source.name for source in node.inputs))

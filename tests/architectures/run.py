@@ -46,7 +46,9 @@ def truth_of(case, count=None, seed=1, given=None):
             return flat(model(*arguments(case, torch.from_numpy(x)))).numpy()
 
     mu, cov = given or distribution(case)
-    quiet = deepcopy(case.model).eval()  # a network that draws masks has no Jacobian by differences
+    # a network that draws masks has no Jacobian by differences
+    draws = any(module.training for module in case.model.modules())
+    quiet = deepcopy(case.model).eval() if draws else case.model
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return sampled(points, mu, cov, count or samples_for(case), seed, lambda x: points(x, quiet))

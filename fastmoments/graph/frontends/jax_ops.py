@@ -52,7 +52,7 @@ def node_of(equation: Equation, output: int) -> Node:
     elif name == "convert_element_type":
         rule = _converted(equation)
         scalar = equation.scalar() if isinstance(rule, Elementwise) else None
-    elif name in NOTHING and NOTHING[name] in [equation.number(k) for k in range(2) if k not in equation.at]:
+    elif name in NOTHING and len(equation.at) == 1 and _is(equation.number(_other(equation)), NOTHING[name]):
         rule = Affine(*3 * (equation.map(),), unchanged=True)
     elif name in KNOWN and (name != "select_n" or 0 in equation.at):
         rule, scalar = Elementwise(equation.map(output), **KNOWN[name](equation)), equation.scalar()
@@ -143,6 +143,11 @@ def _gap(*inputs: Any) -> Any:
 def _other(equation: Equation) -> int:
     """The position of the constant among two."""
     return 1 - equation.at[0]
+
+
+def _is(number: Any, known: float) -> bool:
+    """Whether a number is a known one; a tracer may be."""
+    return isinstance(number, float) and number == known
 
 
 def _kinks(*numbers: float | None) -> tuple[float, ...]:

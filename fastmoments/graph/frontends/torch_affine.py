@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastmoments.frameworks.torch_products import times_squares
 from fastmoments.graph.frontends.torch_calls import Call
-from fastmoments.graph.nodes import Affine, Map, Rule
+from fastmoments.graph.nodes import Affine, Map, Rule, check_known
 
 # Elements keep their order
 SAME_ORDER = "view _unsafe_view squeeze unsqueeze clone alias".split()
@@ -104,6 +104,8 @@ def scaled(linear: Map) -> Map:
 def _check_condition(call: Call) -> None:
     for name in ("condition", "mask", "index", "indices"):
         if call.is_input(name):
+            for node in call.inputs:
+                check_known(node)
             raise TypeError(f"{call.label}: its {name} is a value of the network, for which it has no rule")
     if call.argument("reduce") is not None:
         raise TypeError(f"{call.label}: it has no rule where it reduces; use scatter_add or a product")
