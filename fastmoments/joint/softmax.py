@@ -137,7 +137,8 @@ def sums_of_two(words: Words[Any], mu: Array, cov: Array) -> Sums:
     gap = xp.clip(mu[..., 0] - mu[..., 1], -1e9, 1e9)
     common = cov[..., 0, 1]
     rests = cov[..., 0, 0] - common, cov[..., 1, 1] - common
-    var = xp.where(rests[0] + rests[1] > 0.0, rests[0] + rests[1], xp.zeros_like(gap))
+    var = rests[0] + rests[1]
+    var = xp.where(var < 0.0, xp.zeros_like(var), var)
     both = xp.stack([gap, -gap], -1)
     p, spread = marginals("sigmoid", both, var[..., None] + 0.0 * both)
     signs = words.eye(2, mu) * 2.0 - 1.0
