@@ -256,6 +256,7 @@ def test_what_is_refused(call, kind, message):
 def test_objects_are_values():
     assert fm.HardTanh(0, 6) == fm.HardTanh(0.0, 6.0) != fm.ReLU6()
     assert len({fm.ELU(), fm.ELU(1.0), fm.SELU(), fm.Piecewise([0], [0, 1]), fm.Piecewise((0,), (0, 1))}) == 3
+    assert len({fm.HardTanh(None, 1), fm.HardTanh(None, 1.0), fm.HardTanh(1.0, None)}) == 2
     out = np.empty((2, 2))
     assert fm.moments(fm.ReLU6(), [0.0, 1.0], np.eye(2), out=out).cov is out
     assert out[0, 0] == fm.var(fm.ReLU6(), 0.0, 1.0)
