@@ -157,6 +157,21 @@ def test_a_variance_of_nan_reaches_its_group(n):
             assert np.isnan(found[0]).all() and np.isfinite(found[1]).all()
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_the_log_softmax_of_a_certain_class_has_its_own_digits(n):
+    # with X_2 alone of any size beside X_1: -log(1 + e^(X_2 - X_1)) of a mean of -15, by an integral
+    mu, cov = np.array([0.0, -15.0, -90.0, -90.0, -90.0])[:n], np.eye(n) + 100.0
+    z, w = np.polynomial.hermite_e.hermegauss(80)
+    values = -np.log1p(np.exp(-15.0 + np.sqrt(2.0) * z)) if n > 1 else 0.0 * z
+    mean = w @ values / w.sum()
+    found = LogSoftmax(n).moments(words, mu, cov)
+    bar = 1e-6 if n == 2 else 0.5  # few points are in the tail that matters
+    np.testing.assert_allclose(found.cov[0, 0], w @ (values - mean) ** 2 / w.sum(), rtol=bar)
+    assert np.linalg.eigvalsh(found.cov)[0] >= -1e-13
+    for top in (15.0, 30.0, 60.0):
+        assert (LogSoftmax(n).marginals(words, np.append(top, np.zeros(n - 1)), np.ones(n))[1] >= 0.0).all()
+
+
 @pytest.mark.parametrize("like", [np.float32, np.float64])
 def test_tiny_variances_are_linear(like):
     mu, factors = logits(4, 2, 1.0)
