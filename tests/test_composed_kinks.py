@@ -107,6 +107,27 @@ def test_neurons_are_integrals(name):
         np.testing.assert_array_equal(fm.marginals(activation, mu, sd**2).var, fm.var(activation, mu, sd**2))
 
 
+@pytest.mark.parametrize("name", ["elu", "selu", "celu"])
+def test_multiples_of_one_input(name):
+    # the conditions X_1 > 0 and s X_1 > 0 are one, whatever rounding makes of the pair
+    activation, function, _ = FUNCTIONS[name]
+    rng = np.random.default_rng(8)
+    mu, sd, s = rng.normal(size=60), np.exp(0.5 * rng.normal(size=60)), np.resize([3.0, 0.7, -0.3, 2.1, 1.0], 60)
+    beyond = np.resize([1.0, 1.0 + 2**-52, 1.0 - 2**-53], 60)
+    z, w = np.polynomial.legendre.leggauss(40)
+    knot = np.clip(-mu / sd, -10.0, 10.0)[:, None]
+    ends = np.sort(np.concatenate([np.tile(np.linspace(-10.0, 10.0, 9), (60, 1)), knot], 1), 1)
+    half = 0.5 * np.diff(ends)[..., None]
+    x = (ends[:, :-1, None] + half * (z + 1.0)).reshape(60, -1)
+    w = (half * w).reshape(60, -1) * np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
+    values = [function(factor[:, None] * (mu[:, None] + sd[:, None] * x)) for factor in (np.ones(60), s)]
+    one, two = (y - (w * y).sum(1)[:, None] for y in values)
+    want, scale = (w * one * two).sum(1), np.sqrt((w * one * one).sum(1) * (w * two * two).sum(1))
+    given = mu, s * mu, sd * sd, s * s * sd * sd, s * sd * sd * beyond
+    # the root of a rounding error is left
+    np.testing.assert_array_less(np.abs(fm.cov(activation, *given) - want) / scale, 1e-6)
+
+
 def test_the_curvature_of_the_catalogue():
     z, w = nodes(np.append(REGULAR, -0.5))
     for activation, f in (
@@ -235,6 +256,7 @@ def test_what_is_refused(call, kind, message):
 def test_objects_are_values():
     assert fm.HardTanh(0, 6) == fm.HardTanh(0.0, 6.0) != fm.ReLU6()
     assert len({fm.ELU(), fm.ELU(1.0), fm.SELU(), fm.Piecewise([0], [0, 1]), fm.Piecewise((0,), (0, 1))}) == 3
+    assert len({fm.HardTanh(None, 1), fm.HardTanh(None, 1.0), fm.HardTanh(1.0, None)}) == 2
     out = np.empty((2, 2))
     assert fm.moments(fm.ReLU6(), [0.0, 1.0], np.eye(2), out=out).cov is out
     assert out[0, 0] == fm.var(fm.ReLU6(), 0.0, 1.0)

@@ -8,6 +8,7 @@ from fastmoments.frameworks import numpy as words
 from fastmoments.joint.exact_maximum import exact_maximum
 from fastmoments.joint.maxima import Maximum
 from fastmoments.joint.orthants import trivariate_normal_cdf
+from fastmoments.joint.truncation import truncated_maximum
 from tests.integrals_of_groups import independent_maximum, one_factor_maximum, panels
 
 RNG = np.random.default_rng(5)
@@ -168,6 +169,66 @@ def test_independent_elements(n):
         np.testing.assert_allclose(whole.cov[0], square - mean**2, rtol=2e-3)
     found = Maximum(n).marginals(words, np.zeros(n), np.zeros(n))
     assert found[0] == 0.0 and found[1] == 0.0
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+@pytest.mark.parametrize("like", [np.float32, np.float64])
+def test_masked_elements_count_for_nothing(n, like):
+    mu, factors = RNG.normal(size=n).astype(like), RNG.normal(size=(n, n))
+    cov = (factors @ factors.T + 2.0).astype(like)
+    wide, keep = np.full(n + 2, -np.inf, dtype=like), np.arange(n) + 1
+    wide[keep] = mu
+    for beside in (0.0, 0.7):
+        full = np.full((n + 2, n + 2), beside, dtype=like)
+        full[np.ix_(keep, keep)] = cov
+        # the same approximation
+        of = truncated_maximum if n > 2 else exact_maximum
+        found, want = Maximum(n + 2).moments(words, wide, full), of(words, mu, cov)
+        bar = 1e-2 if n > 2 else 1e-4 if like == np.float32 else 1e-13
+        sd = np.sqrt(want.cov[0, 0])
+        np.testing.assert_allclose(found.mean, want.mean, rtol=0, atol=bar * sd)
+        np.testing.assert_allclose(found.cov, want.cov, rtol=2 * bar)
+        np.testing.assert_allclose(found.slope[0, keep], want.slope[0], rtol=0, atol=2 * bar)
+        assert not found.slope[0, [0, -1]].any() and found.mean.dtype == like
+        assert not found.curvature[0, 0].any() and np.isfinite(found.curvature).all()
+        found = Maximum(n + 2).marginals(words, wide, np.diag(full))
+        want = Maximum(n).marginals(words, mu, np.diag(cov))
+        np.testing.assert_allclose(found, want, rtol=1e-5 if like == np.float32 else 1e-8)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 6, 257])
+def test_groups_of_masked_elements_alone(n):
+    none = np.full((2, n), -np.inf)
+    none[1, -1] = 3.0
+    mean, cov, slope = Maximum(n).moments(words, none, np.broadcast_to(np.eye(n), (2, n, n)))[:3]
+    assert mean[0] == -np.inf and not cov[0].any() and not slope[0].any()
+    np.testing.assert_allclose((mean[1, 0], cov[1, 0, 0], slope[1, 0, -1]), (3.0, 1.0, 1.0), rtol=1e-2)
+    mean, var = Maximum(n).marginals(words, none, np.ones((2, n)))
+    assert mean[0] == -np.inf and var[0] == 0.0
+    np.testing.assert_allclose((mean[1, 0], var[1, 0]), (3.0, 1.0), rtol=2e-9)
+
+
+def test_masks_have_finite_gradients():
+    torch = pytest.importorskip("torch")
+    from fastmoments.frameworks import torch as tensors
+
+    for n in (3, 6):
+        mu = torch.tensor([-float("inf"), 0.2, *[0.1] * (n - 2)], dtype=torch.float64, requires_grad=True)
+        cov = torch.eye(n, dtype=torch.float64, requires_grad=True)
+        mean, var, slope = Maximum(n).moments(tensors, mu, cov)[:3]
+        (mean.sum() + var.sum()).backward(retain_graph=True)
+        assert torch.isfinite(mu.grad).all() and torch.isfinite(cov.grad).all() and mu.grad[0] == 0.0
+        by_mu = torch.autograd.grad(mean.sum(), mu)[0]
+        torch.testing.assert_close(by_mu, slope[0], rtol=0, atol=1e-13 if n == 3 else 2e-2)
+
+
+@pytest.mark.parametrize("n", [2, 4, 5, 40])
+def test_nan_of_one_element_reaches_the_maximum(n):
+    for number in (0, 1):
+        given = [np.zeros((2, n)), np.ones((2, n))]
+        given[number][0, 0] = np.nan
+        for found in Maximum(n).marginals(words, *given):
+            assert np.isnan(found[0]) and np.isfinite(found[1])
 
 
 def window(side, reach):

@@ -106,6 +106,36 @@ def test_unknown_parameters_are_named():
         fm.nn.Activation(fm.NPN(), learnable=("omega",))
 
 
+@pytest.mark.parametrize(
+    ("activation", "f"),
+    [
+        (fm.ELU(0.5), nn.ELU(0.5)),
+        (fm.SELU(), nn.SELU()),
+        (fm.HardTanh(-0.5, None), lambda x: torch.clamp(x, min=-0.5)),
+        (fm.HardShrink(), nn.Hardshrink()),
+        (fm.Threshold(0.1, 20.0), nn.Threshold(0.1, 20.0)),
+        (fm.Polynomial((1.0, 0.0, 2.0)), lambda x: 1.0 + 2.0 * x * x),
+        (fm.Exp(), torch.exp),
+        (fm.Tanh(), torch.tanh),
+        (fm.Softplus(2.0), nn.Softplus(2.0)),
+        (fm.LogSigmoid(), nn.LogSigmoid()),
+    ],
+    ids=lambda x: getattr(x, "name", ""),
+)
+def test_composed_activations_are_modules(activation, f):
+    x = torch.linspace(-4.0, 4.0, 32, dtype=torch.float64, requires_grad=True)
+    module = fm.nn.Activation(activation)
+    torch.testing.assert_close(module(x), f(x), rtol=0.0, atol=1e-14)
+    slopes = (torch.autograd.grad(y.sum(), x)[0] for y in (module(x), f(x)))
+    torch.testing.assert_close(*slopes, rtol=0.0, atol=1e-14)
+    assert module(x.half()).dtype == torch.float16 and not module.state_dict()
+    mu, cov = torch.zeros(1, 2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)[None]
+    found = fm.nn.propagate(nn.Sequential(module), mu, cov)
+    torch.testing.assert_close(found.mean[0, 0], fm.mean(activation, mu, 1.0 + mu)[0, 0])
+    with pytest.raises(ValueError, match="learnable: ELU has its parameters fixed"):
+        fm.nn.Activation(fm.ELU(), learnable="alpha")
+
+
 def test_a_bounded_output_begins_away_from_zero():
     """exp(-h^2/2) of h about 0 hardly depends on h; about 1 it does, and is within (0, 1)."""
     x, slopes = torch.randn(32, 4), []

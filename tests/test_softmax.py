@@ -145,6 +145,48 @@ def test_all_masked_certain_equal_and_nan(n):
     assert Softmax(n).moments(words, bad[:0], np.zeros((0, n, n))).cov.shape == (0, n, n)
 
 
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_variance_of_nan_reaches_its_group(n):
+    cov = np.stack([np.eye(n), np.eye(n)])
+    cov[0, 0, 0] = np.nan
+    mu = np.zeros((2, n))
+    for group in FUNCTIONS:
+        for found in group(n).moments(words, mu, cov)[:2]:
+            assert np.isnan(found[0]).all() and np.isfinite(found[1]).all()
+        for found in group(n).marginals(words, mu, np.einsum("bii->bi", cov)):
+            assert np.isnan(found[0]).all() and np.isfinite(found[1]).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_the_log_softmax_of_a_certain_class_has_its_own_digits(n):
+    # with X_2 alone of any size beside X_1: -log(1 + e^(X_2 - X_1)) of a mean of -15, by an integral
+    mu, cov = np.array([0.0, -15.0, -90.0, -90.0, -90.0])[:n], np.eye(n) + 100.0
+    z, w = np.polynomial.hermite_e.hermegauss(80)
+    values = -np.log1p(np.exp(-15.0 + np.sqrt(2.0) * z)) if n > 1 else 0.0 * z
+    mean = w @ values / w.sum()
+    found = LogSoftmax(n).moments(words, mu, cov)
+    bar = 1e-6 if n == 2 else 0.5  # few points are in the tail that matters
+    np.testing.assert_allclose(found.cov[0, 0], w @ (values - mean) ** 2 / w.sum(), rtol=bar)
+    assert np.linalg.eigvalsh(found.cov)[0] >= -1e-13
+    for top in (15.0, 30.0, 60.0):
+        assert (LogSoftmax(n).marginals(words, np.append(top, np.zeros(n - 1)), np.ones(n))[1] >= 0.0).all()
+
+
+@pytest.mark.parametrize("like", [np.float32, np.float64])
+def test_tiny_variances_are_linear(like):
+    mu, factors = logits(4, 2, 1.0)
+    p = softmax(mu[None])[0]
+    slope = np.diag(p) - np.outer(p, p)
+    cov = factors @ factors.T
+    for sd in (1e-5, 1e-8, 1e-12, 1e-18):
+        given = mu.astype(like), (cov * sd * sd).astype(like)
+        found, total = (group(4).moments(words, *given).cov / like(sd) / like(sd) for group in (Softmax, LogSumExp))
+        # what rounding of exponentials leaves of deviations of 1e-3 at most
+        bar = 2e-3 if like == np.float32 else 1e-6
+        np.testing.assert_allclose(found, slope @ cov @ slope, rtol=0, atol=bar * np.abs(slope @ cov @ slope).max())
+        np.testing.assert_allclose(total[0, 0], p @ cov @ p, rtol=bar)
+
+
 def test_singular_and_indefinite_roots_and_single_precision():
     factors = np.random.default_rng(0).normal(size=(6, 3))
     cov = factors @ factors.T

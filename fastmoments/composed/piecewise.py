@@ -79,6 +79,9 @@ class HardTanh(Kinked):
         if len(ends) == 2 and not ends[0] < ends[1]:
             raise ValueError(f"low, high: expected low < high, got {ends[0]} and {ends[1]}")
 
+    def __hash__(self) -> int:
+        return hash((type(self), self.low, self.high))  # None is a value too
+
     @property
     def sections(self) -> Sections:
         """Slope 1 between low and high."""

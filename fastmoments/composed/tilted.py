@@ -183,10 +183,15 @@ def _rho(pair: Pair) -> Any:
     """Return the correlation, -1 and 1 where it is within rounding: 1 - eps would be felt like sqrt(eps)."""
     _, _, _, var_1, var_2, cov_12 = pair
     xp = pair.library.xp
-    squared = (cov_12 / _divisor(xp, var_1)) * (cov_12 / _divisor(xp, var_2))
-    is_one = squared >= 1.0 - 4.0 * float(xp.finfo(cov_12.dtype).eps)
+    is_one = _squared(pair) >= 1.0 - 4.0 * float(xp.finfo(cov_12.dtype).eps)
     rho = cov_12 / (_divisor(xp, root(xp, var_1)) * _divisor(xp, root(xp, var_2)))
     return xp.where(is_one, xp.sign(rho), rho)
+
+
+def _squared(pair: Pair) -> Any:
+    """Return rho^2."""
+    xp, cov_12 = pair.library.xp, pair.cov_12
+    return (cov_12 / _divisor(xp, pair.var_1)) * (cov_12 / _divisor(xp, pair.var_2))
 
 
 def _by_ramps(pair: Pair, sign: Any, other: Any, order: int) -> Any:
@@ -254,12 +259,21 @@ def _is_narrow(pair: Pair) -> Any:
 
 
 def _given(pair: Pair) -> tuple[Any, Any]:
-    """Return mean and variance of X_1 given X_2 = 0."""
-    _, mu_1, mu_2, var_1, var_2, cov_12 = pair
-    xp = pair.library.xp
-    slope = cov_12 / _divisor(xp, var_2)
-    left = var_1 - slope * cov_12
-    return mu_1 - slope * mu_2, xp.where(left > 0.0, left, xp.zeros_like(left))
+    """Return mean and variance of X_1 given X_2 = 0.
+
+    With |rho| near 1, those of X_2 given X_1 = 0 tell the same by the other sign. Both have one 1 - rho^2, and at
+    |rho| = 1 one distance of the means in sds, 0 where it is rounding: else the two might contradict each other.
+    """
+    library, mu_1, mu_2, var_1, var_2, cov_12 = pair
+    xp, eps = library.xp, float(library.xp.finfo(mu_1.dtype).eps)
+    mu, squared = mu_1 - cov_12 / _divisor(xp, var_2) * mu_2, _squared(pair)
+    is_one = squared >= 1.0 - 4.0 * eps
+    h_1, h_2 = (library.detached(m / _divisor(xp, root(xp, var))) for m, var in ((mu_1, var_1), (mu_2, var_2)))
+    gap = h_1 - xp.sign(library.detached(cov_12)) * h_2
+    gap = xp.where(xp.abs(gap) <= 8.0 * eps * (xp.abs(h_1) + xp.abs(h_2)), xp.zeros_like(gap), gap)
+    at_one = library.detached(root(xp, var_1)) * gap
+    mu = xp.where(is_one, mu + (at_one - library.detached(mu)), mu)
+    return mu, xp.where(is_one, xp.zeros_like(var_1), var_1 * (1.0 - squared))
 
 
 def _density(xp: Any, mu: Any, var: Any) -> Any:

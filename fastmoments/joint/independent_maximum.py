@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments.frameworks import Words
+from fastmoments.frameworks.products import root
 from fastmoments.joint.orthants import constant, normal_cdf, standardised
 
 Array = Any  # of the library whose words are given
@@ -29,13 +30,20 @@ def _logarithmic_nodes(step: float, last: float) -> tuple[Any, Any, Any]:
     return y, once, twice
 
 
-NODES, ONCE, TWICE = _logarithmic_nodes(0.12, math.log(1e-9))
+NODES, ONCE, TWICE = _logarithmic_nodes(0.1, math.log(1e-9))
 
 
 def independent_maximum(words: Words[Any], mu: Array, var: Array) -> tuple[Array, Array]:
-    """Compute mean and variance, (..., 1), of the maximum of independent elements (..., n): n times 173 Phi."""
+    """Compute mean and variance, (..., 1), of the maximum of independent elements (..., n): n times 209 Phi.
+
+    Elements of mean -inf count for nothing, see `Maximum`.
+    """
     xp = words.xp
-    sd = xp.sqrt(xp.where(var > 0.0, var, xp.zeros_like(var)))
+    masked = mu == -float("inf")
+    some = ~masked.all(-1)[..., None]
+    mu = xp.where(masked & some, float(xp.finfo(mu.dtype).min) * xp.ones_like(mu), mu)
+    mu = xp.where(some, mu, xp.zeros_like(mu))
+    sd = root(xp, xp.where(masked, xp.zeros_like(var), var))
     low, high = _range(words, words.detached(mu), words.detached(sd))
     width = (high - low)[..., None]
     x = width * constant(words, NODES, mu)
@@ -47,7 +55,9 @@ def independent_maximum(words: Words[Any], mu: Array, var: Array) -> tuple[Array
     rise = (above * constant(words, ONCE, mu)).sum(-1)[..., None] * width
     square = (above * constant(words, TWICE, mu)).sum(-1)[..., None] * width * width
     var_out = square - rise * rise
-    return low[..., None] + rise, xp.where(var_out < 0.0, xp.zeros_like(var_out), var_out)
+    mean = low[..., None] + rise
+    mean = xp.where(some, mean, -float("inf") * xp.ones_like(mean))
+    return mean, xp.where(var_out < 0.0, xp.zeros_like(var_out), var_out)
 
 
 def _range(words: Words[Any], mu: Array, sd: Array) -> tuple[Array, Array]:

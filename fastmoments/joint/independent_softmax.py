@@ -20,6 +20,7 @@ import numpy as np
 
 from fastmoments.dispatch import plan_of
 from fastmoments.frameworks import Words
+from fastmoments.frameworks.products import root
 from fastmoments.joint.masks import unmasked
 from fastmoments.joint.orthants import constant, density, normal_cdf
 
@@ -58,8 +59,8 @@ def independent_sums(words: Words[Any], mu: Array, var: Array) -> IndependentSum
     """
     xp = words.xp
     logits = unmasked(words, mu)
-    mu, var = logits.mu, xp.where((logits.alive > 0.0) & (var > 0.0), var, xp.zeros_like(var))
-    sd = xp.where(var > 0.0, xp.sqrt(xp.where(var > 0.0, var, xp.ones_like(var))), xp.zeros_like(var))
+    mu, var = logits.mu, xp.where((logits.alive > 0.0) & ~(var < 0.0), var, xp.zeros_like(var))
+    sd = root(xp, var)
     low = words.detached(xp.amax(mu - 6.0 * sd, -1))[..., None] - 3.4
     high = words.detached(xp.amax(mu + 6.0 * sd, -1))[..., None] + 21.0
     step = (high - low) / (NUMBER - 1)

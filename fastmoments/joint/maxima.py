@@ -11,6 +11,7 @@ from fastmoments.frameworks import Words
 from fastmoments.joint.exact_maximum import LARGEST, exact_maximum
 from fastmoments.joint.groups import GroupMoments
 from fastmoments.joint.independent_maximum import independent_maximum
+from fastmoments.joint.masks import candidates
 from fastmoments.joint.orthants import constant
 from fastmoments.joint.truncation import truncated_maximum
 
@@ -29,6 +30,9 @@ class Maximum:
     Beyond, `closure` says what is approximated. A group costs 48 n^3 multiplications and 48 n Phi, and holds 15 n^2
     numbers or more. Under JAX's jit the n steps are unrolled. Groups of more than 256 elements are divided, and
     have no curvature.
+
+    Elements of mean -inf, as masks make them, count for nothing whatever their covariance. The maximum of a group
+    in which all are masked is -inf, without variance and slopes.
 
     Parameters
     ----------
@@ -55,9 +59,9 @@ class Maximum:
 
     def moments(self, words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
         """Compute the moments for mu (..., n) and cov (..., n, n)."""
-        if self.n <= LARGEST:
-            return exact_maximum(words, mu, cov)
-        return truncated_maximum(words, mu, cov) if self.n <= MOST else _in_parts(words, mu, cov)
+        of = exact_maximum if self.n <= LARGEST else truncated_maximum if self.n <= MOST else _in_parts
+        given = candidates(words, mu, cov)
+        return _of_some(words.xp, given.some, of(words, given.mu, given.cov))
 
     def marginals(self, words: Words[Any], mu: Array, var: Array) -> tuple[Array, Array]:
         """Compute mean and variance, (..., 1), for independent elements.
@@ -65,7 +69,7 @@ class Maximum:
         Exact: within 1e-9 beyond four of them, if their standard deviations are within a factor 1e6.
         """
         if self.n <= LARGEST:
-            found = exact_maximum(words, mu, var[..., None] * words.eye(self.n, var))
+            found = self.moments(words, mu, var[..., None] * words.eye(self.n, var))
             return found.mean, found.cov[..., 0]
         return independent_maximum(words, mu, var)
 
@@ -79,6 +83,16 @@ DIVIDED = (
     "maxima of parts of up to 256 elements count as Gaussian: errors against samples are 5e-2 of the sd in the "
     "mean and 3e-1 of the variance"
 )
+
+
+def _of_some(xp: Any, some: Array, found: GroupMoments) -> GroupMoments:
+    """Return the moments, those of a constant -inf for groups without any element."""
+    mean = xp.where(some[..., None], found.mean, -float("inf") * xp.ones_like(found.mean))
+    bent = found.curvature
+    cov, slope = (xp.where(some[..., None, None], x, xp.zeros_like(x)) for x in (found.cov, found.slope))
+    if bent is not None:
+        bent = xp.where(some[..., None, None, None], bent, xp.zeros_like(bent))
+    return GroupMoments(mean, cov, slope, bent)
 
 
 def _in_parts(words: Words[Any], mu: Array, cov: Array) -> GroupMoments:

@@ -111,6 +111,7 @@ class LogSoftmax(_OfLogits):
 
     def moments(self, words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
         """Compute the moments for mu (..., n) and cov (..., n, n)."""
+        cov = _beside_the_largest(words, mu, cov)
         found = self._sums(words, mu, cov)
         across = (cov @ found.mean[..., None])[..., 0]
         full = cov - across[..., :, None] - across[..., None, :] + found.log_var[..., None, None]
@@ -120,7 +121,19 @@ class LogSoftmax(_OfLogits):
     def marginals(self, words: Words[Any], mu: Array, var: Array) -> tuple[Array, Array]:
         """Compute mean and variance, (..., n), for independent logits: within 1e-7, see `independent_sums`."""
         found = self._independent(words, mu, var)
-        return mu - found.log_mean, var * (1.0 - 2.0 * found.mean) + found.log_var
+        own = var * (1.0 - 2.0 * found.mean) + found.log_var
+        return mu - found.log_mean, words.xp.where(own < 0.0, words.xp.zeros_like(own), own)
+
+
+def _beside_the_largest(words: Words[Any], mu: Array, cov: Array) -> Array:
+    """Return the covariance of all logits less the one of the largest mean, from which its log-softmax is not far.
+
+    What all share cancels in log-softmax. A variance near 0 keeps its digits.
+    """
+    which = words.eye(mu.shape[-1], mu)[words.xp.argmax(words.detached(mu), -1)]
+    row = (which[..., None, :] @ cov)[..., 0, :]
+    own = (row * which).sum(-1)[..., None, None]
+    return (cov - row[..., None, :]) - (row[..., :, None] - own)
 
 
 def _slope(words: Words[Any], found: Sums) -> Array:
@@ -137,7 +150,8 @@ def sums_of_two(words: Words[Any], mu: Array, cov: Array) -> Sums:
     gap = xp.clip(mu[..., 0] - mu[..., 1], -1e9, 1e9)
     common = cov[..., 0, 1]
     rests = cov[..., 0, 0] - common, cov[..., 1, 1] - common
-    var = xp.where(rests[0] + rests[1] > 0.0, rests[0] + rests[1], xp.zeros_like(gap))
+    var = rests[0] + rests[1]
+    var = xp.where(var < 0.0, xp.zeros_like(var), var)
     both = xp.stack([gap, -gap], -1)
     p, spread = marginals("sigmoid", both, var[..., None] + 0.0 * both)
     signs = words.eye(2, mu) * 2.0 - 1.0

@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 import fastmoments.layers as layers
 from fastmoments.composed.base import Composed
+from fastmoments.frameworks import torch as tensors
 from fastmoments.graph.nodes import Affine, Node
 from fastmoments.graph.rules import elementwise
 from fastmoments.joint.noise import rows_cov
@@ -29,7 +30,8 @@ class Activation(nn.Module):
     ----------
     activation : an object such as fm.NPN(tau=2.0), a class or a name; fm.Custom(f) and the names of those without a
         closed form as well, whose `forward` has values and no derivatives.
-    learnable : name or names of its parameters that become instances of torch.nn.Parameter, ("tau",) for example.
+    learnable : name or names of its parameters that become instances of torch.nn.Parameter, ("tau",) for example;
+        none of activations composed of others, as fm.ELU is.
     features : how many neurons have parameters of their own; None for one value shared by all.
 
     Notes
@@ -50,6 +52,9 @@ class Activation(nn.Module):
         names = () if self.custom else tuple(field.name for field in fields(kind))
         self.kind, self.fixed = kind, {name: getattr(given, name) for name in names if name not in learnable}
         for name in learnable:
+            if isinstance(self.custom, Composed) and hasattr(self.custom, name):
+                of = f"{kind.__name__} has its parameters fixed, without gradients"
+                raise ValueError(f"learnable: {of}; leave {name!r} out")
             if name not in names:
                 raise ValueError(f"learnable: {kind.__name__} has no parameter {name!r}")
             start = torch.as_tensor(getattr(given, name), dtype=torch.get_default_dtype())
@@ -71,6 +76,9 @@ class Activation(nn.Module):
         if not x.is_floating_point():
             raise TypeError(f"x: expected real numbers in floating point, got {x.dtype}")
         dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
+        if isinstance(name, Composed):
+            found: Tensor = name.function(tensors.xp, x.to(dtype))
+            return found.to(x.dtype)
         numbers = [torch.as_tensor(value, dtype=dtype, device=x.device) for value in parameters.values()]
         function = bind(row_of(name).formula.function, words(dtype).vocabulary)
         value: Tensor = function(x.to(dtype), *numbers).to(x.dtype)
