@@ -104,3 +104,31 @@ def test_a_batch_without_rows(name):
     assert (mean.shape, cov.shape) == ((0, *shape[1:]), (0, size, size))
     mean, var = fm.propagate(function, mu, torch.zeros(0, 3, 4), covariance="diagonal")
     assert mean.shape == var.shape == (0, *shape[1:])
+
+
+def _rms(x):
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5)
+
+
+WRITTEN = {
+    "rms norm": (_rms, lambda x: F.rms_norm(x, (4,), eps=1e-5)),
+    "softmax": (lambda x: x.exp() / x.exp().sum(-1, keepdim=True), lambda x: x.softmax(-1)),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_norms_and_softmax_that_are_written_out_in_float32(name):
+    torch.manual_seed(0)
+    mu, cov = 0.01 * torch.randn(2, 4), 1e-6 * torch.eye(4)
+    written, expected = (fm.propagate(f, mu.float(), cov.float()) for f in WRITTEN[name])
+    torch.testing.assert_close(written.mean, expected.mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(written.cov, expected.cov, rtol=1e-4, atol=1e-4 * float(expected.cov.max()))
+
+
+@pytest.mark.parametrize("least", [5e-3, 1e-5])
+def test_a_norm_that_is_clamped_is_none(least):
+    # below `least` it is x / least, which is no norm
+    with pytest.raises(TypeError, match="clamp_min"):
+        fm.propagate(
+            lambda x: x / x.norm(dim=-1, keepdim=True).clamp_min(least), torch.ones(1, 4), torch.eye(4)[None]
+        )

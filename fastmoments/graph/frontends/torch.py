@@ -23,6 +23,7 @@ from fastmoments.graph.frontends.torch_noise import DROPOUT, dropout_of
 from fastmoments.graph.frontends.torch_runs import Layout, Operation
 from fastmoments.graph.nodes import Graph, Input, Node, Unknown
 
+SAME_ROWS = {torch.float64: 1e-10}  # of values of rows, to their size: roundings of the model's dtype
 NAMES = {*AFFINE, *KNOWN, *MULTIPLES, *SUMS, *JOINT}
 ADVICE = "give the module a rule of its own (docs/networks.md), or propagate the parts before and after it"
 ORDER = "the order of values is no Gaussian; use maxima, or propagate the parts before and after it"
@@ -108,7 +109,8 @@ def _graph(model: Model, found: tuple[list[Any], list[Any], Any], mu: Tensor) ->
         found = iter([x[0] if single else layout.native(x) for layout, x in pairs])
         return pytree.tree_unflatten([None if x is None else next(found) for x in outputs], tree)
 
-    return Graph(inputs, last, rebuild, numbers, partial(_rows, mu), custom, torch)
+    same_rows = SAME_ROWS.get(mu.dtype, 1e-4)
+    return Graph(inputs, last, rebuild, numbers, partial(_rows, mu), custom, torch, same_rows=same_rows)
 
 
 def _check_leading(operation: Operation, layouts: Sequence[Layout]) -> None:
