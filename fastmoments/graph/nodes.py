@@ -130,7 +130,7 @@ class Graph(NamedTuple):
     `numbers` calls a scalar function of the framework's arrays with NumPy's, `rows` a map of (rows, *shape), None
     if its constants have no values yet, or derivatives. `custom` makes of a scalar function what `fm.Custom` takes.
     `xp` are the functions of the library. Values of functions that differ by less than `same`, relative to the
-    largest, are the same but for rounding of the model's constants.
+    largest, are the same but for rounding of the model's constants, and those of `rows` by less than `same_rows`.
     """
 
     inputs: Sequence[Node]
@@ -141,6 +141,7 @@ class Graph(NamedTuple):
     custom: Callable[[Map], Map]
     xp: Any
     same: float = 1e-13
+    same_rows: float = 1e-10
 
 
 def in_order(outputs: Iterable[Node], inputs: Iterable[Node] = ()) -> list[Node]:

@@ -17,7 +17,7 @@ from fastmoments.graph.identify import PROBES
 from fastmoments.graph.nodes import Affine, Elementwise, Graph, Node, Sum, evaluate, in_order
 from fastmoments.joint.norms import Norm
 
-SCALES = (1.0, 3.0, 0.3, 0.01, 30.0)  # of the examples; a norm's eps is measured at the smallest
+SCALES = (1.0, 3.0, 0.3, 0.01, 30.0, 1e-6, 1e3)  # of the examples; a norm's eps is measured at the smallest
 ROOTS = 8  # values further up are not tried
 
 
@@ -86,7 +86,7 @@ class _Region:
 
     def __init__(self, node: Node, root: Node, graph: Graph) -> None:
         self.node, self.root, self.graph = node, root, graph
-        self.same = 1e3 * graph.same
+        self.same = max(1e3 * graph.same, graph.same_rows)
 
     @cached_property
     def given(self) -> Any:
@@ -196,7 +196,7 @@ def _scale_and_eps(apart: Any, values: Any, same: float) -> tuple[float, float] 
     scale = _rounded(scale, (1.0, apart.shape[-1] ** -0.5))
     eps, error = float(inverse.flat[small] * scale**2 - square.flat[small]), same * square.flat[small]
     near = float(f"{eps:.6g}")
-    return scale, 0.0 if eps <= error else near if abs(near - eps) <= error else eps
+    return scale, 0.0 if eps <= error else near if abs(near - eps) <= error + same * eps else eps
 
 
 def _rounded(x: float, likely: Sequence[float]) -> float:

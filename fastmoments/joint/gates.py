@@ -45,9 +45,16 @@ class Gate:
         var = xp.einsum("bii->bi", yy)
         m, k_00 = moments(self.activation, b, yy)
         g, k = self._slopes(xp, b, var)
-        possible = within_sds(xp, yy, var, var, 0.0 * var.sum(-1))
-        partials = cov_partials(self.activation, b[:, :, None], b[:, None], var[:, :, None], var[:, None], possible)
-        k_10, k_20, k_11 = (self._pairs(x) for x in (partials.d_mu_1, 2.0 * partials.d_var_1, partials.d_cov_12))
+        # an element without variance is independent of all others, and on a kink its partials are infinite
+        varies = var > 0.0
+        both = varies[:, :, None] & varies[:, None]
+        some = xp.where(varies, var, 1.0 + 0.0 * var)
+        possible = within_sds(xp, xp.where(both, yy, 0.0 * yy), some, some, 0.0 * var.sum(-1))
+        partials = cov_partials(
+            self.activation, b[:, :, None], b[:, None], some[:, :, None], some[:, None], possible
+        )
+        k_11 = xp.where(both, partials.d_cov_12, g[:, :, None] * g[:, None])
+        k_10, k_20, k_11 = (self._pairs(x) for x in (partials.d_mu_1, 2.0 * partials.d_var_1, k_11))
         k_00 = self._pairs(k_00)
         m, g, k = (self._spread(x) for x in (m, g, k))
         u = self._spread(cov(0, 1))
@@ -66,7 +73,7 @@ class Gate:
             ratio = self._spread(xp.where(var > 0.0, b / xp.where(var > 0.0, var, 1.0 + var), 0.0 * var))
             shared = cov(0, 0) * m[:, None] + rows(a) * (a * m + p * g)[:, None] + rows(p * g) * a[:, None]
             shared = shared - rows(p * g * ratio) * p[:, None] - rows(a * m + p * g) * (a * m + p * g)[:, None]
-            full = xp.where(self._shared(words, a), shared, full)
+            full = xp.where(self._shared(words, a) & self._pairs(both), shared, full)
         slopes = (lambda given: given * m[:, None], lambda given: self._spread(given) * along_y[:, None])
         # but for p times the mean of g''', of which nothing is asked elsewhere
         bends = Bend(g, 0, 1, at_two=self.at), Bend(0.5 * a * k, 1, 1, self.at, self.at)
@@ -81,8 +88,10 @@ class Gate:
         return a * m, a * a * var + var_x * (var + m * m)
 
     def _slopes(self, xp: Any, mu: Array, var: Array) -> tuple[Array, Array]:
-        """E g' and E g'', 0 in the place of infinity, which an input without variance has on a kink."""
-        return finite(xp, gain(self.activation, mu, var)), finite(xp, curvature(self.activation, mu, var))
+        """E g' and E g'', on a kink without variance those of some, for they are multiplied by covariances of 0."""
+        on_kink = ~(var > 0.0) & xp.isinf(curvature(self.activation, mu, var))
+        some = xp.where(on_kink, 1.0 + 0.0 * var, var)
+        return finite(xp, gain(self.activation, mu, some)), finite(xp, curvature(self.activation, mu, some))
 
     def _spread(self, x: Array) -> Array:
         """Elements along the last axis for every element of X."""

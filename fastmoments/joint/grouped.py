@@ -64,18 +64,19 @@ class Grouped:
     def moments(self, words: Words[Any], means: Sequence[Array], cov: Covs) -> ValueMoments:
         """Compute the moments."""
         (mu,), full, read = means, cov(0, 0), np.asarray(self.read)
+        count = np.asarray(self.written).size  # which -1 is not, where a batch has no rows
         of_groups = words.compiled(_Moments(self.function, words))
         found = of_groups(mu[:, read], full[:, read[:, :, None], read[:, None]])
 
         def along(rows: Array) -> Array:
             by_group = words.xp.einsum("brgn,bgkn->brgk", rows[..., read], found.slope)
-            return by_group.reshape(*rows.shape[:2], -1)
+            return by_group.reshape(*rows.shape[:2], count)
 
         between = along(along(full).mT) if len(read) > 1 else None
         if between is not None and found.curvature is not None:
             between = between + self._bent(words.xp, full, found.curvature)
         order = self._order()
-        mean = found.mean.reshape(len(mu), -1)[:, order]
+        mean = found.mean.reshape(len(mu), count)[:, order]
         return ValueMoments(
             mean,
             _with_own(words, between, found.cov)[:, order][..., order],
@@ -88,7 +89,8 @@ class Grouped:
         """Compute mean and variance, for elements without correlations."""
         read, order = np.asarray(self.read), self._order()
         mean, var = words.compiled(_Marginals(self.function, words))(means[0][:, read], variances[0][:, read])
-        return mean.reshape(len(mean), -1)[:, order], var.reshape(len(var), -1)[:, order]
+        shape = len(mean), np.asarray(self.written).size
+        return mean.reshape(shape)[:, order], var.reshape(shape)[:, order]
 
     def _bent(self, xp: Any, full: Array, curvature: Array) -> Array:
         """Compute 1/2 <H_v, C_vw H_w C_vw^T> of all results, group by group."""

@@ -35,10 +35,10 @@ class MatrixProduct:
         left, right = means[0].reshape(batch, count, p, d), means[1].reshape(batch, count, d, q)
 
         def along_left(rows: Array) -> Array:
-            return (rows.reshape(batch, -1, count, p, d) @ right[:, None]).reshape(batch, -1, n)
+            return (rows.reshape(*rows.shape[:2], count, p, d) @ right[:, None]).reshape(*rows.shape[:2], n)
 
         def along_right(rows: Array) -> Array:
-            return (left[:, None] @ rows.reshape(batch, -1, count, d, q)).reshape(batch, -1, n)
+            return (left[:, None] @ rows.reshape(*rows.shape[:2], count, d, q)).reshape(*rows.shape[:2], n)
 
         einsum = words.xp.einsum
         xx = cov(0, 0).reshape(batch, count, p, d, count, p, d)
@@ -64,4 +64,5 @@ class MatrixProduct:
             )
         )
         var = (x * x + var_x) @ var_y + var_x @ (y * y)
-        return (x @ y).reshape(batch, -1), var.reshape(batch, -1)
+        shape = batch, self.count * self.p * self.q
+        return (x @ y).reshape(shape), var.reshape(shape)

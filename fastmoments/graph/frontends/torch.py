@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from fastmoments.graph.frontends.torch_affine import AFFINE, affine_of
 from fastmoments.graph.frontends.torch_calls import Call, Constants
 from fastmoments.graph.frontends.torch_elementwise import KNOWN, MULTIPLES, SUMS, arithmetic_of, elementwise_of
-from fastmoments.graph.frontends.torch_entries import Leaf, Ref
+from fastmoments.graph.frontends.torch_entries import Leaf, Ref, array_of
 from fastmoments.graph.frontends.torch_joint import JOINT, joint_of
 from fastmoments.graph.frontends.torch_model import Model, traced
 from fastmoments.graph.frontends.torch_modules import Rule, rules_of, unwrapped
@@ -23,6 +23,7 @@ from fastmoments.graph.frontends.torch_noise import DROPOUT, dropout_of
 from fastmoments.graph.frontends.torch_runs import Layout, Operation
 from fastmoments.graph.nodes import Graph, Input, Node, Unknown
 
+SAME_ROWS = {torch.float64: 1e-10}  # of values of rows, to their size: roundings of the model's dtype
 NAMES = {*AFFINE, *KNOWN, *MULTIPLES, *SUMS, *JOINT}
 ADVICE = "give the module a rule of its own (docs/networks.md), or propagate the parts before and after it"
 ORDER = "the order of values is no Gaussian; use maxima, or propagate the parts before and after it"
@@ -108,7 +109,8 @@ def _graph(model: Model, found: tuple[list[Any], list[Any], Any], mu: Tensor) ->
         found = iter([x[0] if single else layout.native(x) for layout, x in pairs])
         return pytree.tree_unflatten([None if x is None else next(found) for x in outputs], tree)
 
-    return Graph(inputs, last, rebuild, numbers, partial(_rows, mu), custom, torch)
+    same_rows = SAME_ROWS.get(mu.dtype, 1e-4)
+    return Graph(inputs, last, rebuild, numbers, partial(_rows, mu), custom, torch, same_rows=same_rows)
 
 
 def _check_leading(operation: Operation, layouts: Sequence[Layout]) -> None:
@@ -153,15 +155,15 @@ def _is_elementwise(call: Call) -> bool:
 def numbers(function: Any, x: Any) -> Any:
     """A scalar function's values of NumPy's numbers."""
     with torch.no_grad():
-        return function(torch.from_numpy(np.ascontiguousarray(x))).double().numpy()
+        found = array_of(function(torch.from_numpy(np.ascontiguousarray(x))).double())
+    if found is None:
+        raise TypeError("model: a function of several operations has no rule where torch.func tracks its constants")
+    return found
 
 
 def _rows(like: Tensor, function: Any, x: Any) -> Any:
     """The values of a map of rows at NumPy's numbers; None if they have derivatives."""
-    found = function(torch.from_numpy(x).to(like.device, like.dtype))
-    if found.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(found):
-        return None
-    return found.double().numpy(force=True)
+    return array_of(function(torch.from_numpy(x).to(like.device, like.dtype)).double())
 
 
 def custom(function: Any) -> Any:

@@ -95,9 +95,9 @@ class Call:
             return self.args[self.positions[name]]
         return self.kwargs.get(name, default)
 
-    def constant(self, name: str, default: Any = None) -> Any:
-        """The value of an argument that does not depend on the input, for one row."""
-        return resolve(self.argument(name, default), 1, (), self.constants)
+    def constant(self, name: str, default: Any = None, rows: int = 1) -> Any:
+        """The value of an argument that does not depend on the input, for so many rows."""
+        return resolve(self.argument(name, default), rows, (), self.constants)
 
     def is_input(self, name: str) -> bool:
         """Whether an argument is an input of the operation, or has one."""
@@ -133,7 +133,11 @@ class Call:
             return None
         function = self.operation.function
 
-        def value(*numbers: Tensor) -> Any:
+        def value(*given: Tensor) -> Any:
+            # conditions may be asked for numbers of any kind
+            numbers = [
+                x if dtype.is_floating_point else x.to(dtype) for x, dtype in zip(given, self.dtypes, strict=True)
+            ]
             args, kwargs = (resolve(x, 1, numbers, self.constants) for x in (self.args, self.kwargs))
             found: Any = function(*_as_numbers(args, numbers), **_as_numbers(kwargs, numbers))
             return found[0] if isinstance(found, tuple) else found

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from fastmoments.graph.frontends.torch_memory import Memory
 from fastmoments.graph.nodes import Node, replaced
@@ -151,6 +152,19 @@ def tensors_of(value: Any) -> list[Tensor]:
     elif not isinstance(value, list | tuple):
         return []
     return [tensor for x in value for tensor in ((x,) if isinstance(x, Tensor) else tensors_of(x))]
+
+
+def array_of(tensor: Tensor) -> Any:
+    """The tensor as NumPy's array, also inside torch.func; None if it has derivatives, or is a batch of vmap's."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        if tensor.requires_grad or functorch.is_batchedtensor(tensor):
+            return None
+        tensor = functorch.get_unwrapped(tensor)
+    if tensor.requires_grad:
+        return None
+    with temporarily_clear_interpreter_stack():
+        return tensor.numpy(force=True)
 
 
 def refs_of(value: Any) -> list[Ref]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fastmoments.graph import grouping
 from fastmoments.graph.frontends.torch_calls import Call
+from fastmoments.graph.frontends.torch_entries import array_of
 from fastmoments.graph.frontends.windows import positions_of_adaptive_pool, positions_of_pool, windows
 from fastmoments.graph.grouping import along, arranged
 from fastmoments.graph.nodes import Affine, Elementwise, Joint, Node, Sum, Unknown, spread
@@ -35,8 +36,7 @@ def joint_of(call: Call, output: int) -> Node | None:
 
 def _elements(layout: Any) -> Any:
     """Return the elements of one example, numbered, in the shape that the model has."""
-    found: Any = layout.native(torch.from_numpy(grouping.numbered((1, *layout.shape))))
-    return found.numpy()
+    return array_of(layout.native(torch.from_numpy(grouping.numbered((1, *layout.shape)))))
 
 
 def _in_layout(call: Call, node: Node) -> Node:
@@ -75,7 +75,7 @@ def _plus(call: Call, product: Node, factor: Any, other: Any) -> Node:
         return Node(both, (product, added), product.shape, call.label)
 
     def value(rows: Tensor) -> Tensor:
-        both: Tensor = factor * layout.native(rows) + other * call.constant("self")
+        both: Tensor = factor * layout.native(rows) + other * call.constant("self", rows=len(rows))
         found: Tensor = layout.rows(both, len(rows))
         return found
 

@@ -131,7 +131,7 @@ class Bends(Covariances):
         rounding = found.cov.shape[-1] * self.eps(found.cov) * self.xp.einsum("bii->b", found.cov)
         full, parts = self.words.covariance(found.cov, lambda: rounding), cuts(nodes)
         for k, node in enumerate(nodes):
-            self.means[node] = found.mean[:, parts[k]].reshape(-1, *node.shape)
+            self.means[node] = found.mean[:, parts[k]].reshape(len(found.mean), *node.shape)
             for j in range(k, len(nodes)):
                 self.covs[node, nodes[j]] = full if len(nodes) == 1 else full[:, parts[k], parts[j]]
             if node in self.watched:

@@ -70,7 +70,7 @@ class Full(Bends):
 
     def _passed_on(self, node: Node) -> Array:
         """The rounding of the values that the node reads."""
-        none = self.xp.zeros_like(self.means[node].reshape(len(self.means[node]), -1)[:, :1].sum(-1))
+        none = self.xp.zeros_like(flat(self.means[node])[:, :1].sum(-1))
         return total([none, *(self.rounding[source] for source in node.inputs if source in self.rounding)])
 
     def _with_own(self, full: Array, source: Node, rule: Affine) -> Array:
