@@ -70,9 +70,6 @@ class Activation(nn.Module):
         name, parameters = of_neurons(self.current())
         if isinstance(name, Custom):
             return _values(name, x)
-        if isinstance(name, Composed):
-            found: Tensor = name.function(torch, x)
-            return found
         if not x.is_floating_point():
             raise TypeError(f"x: expected real numbers in floating point, got {x.dtype}")
         dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
