@@ -350,3 +350,15 @@ def test_jax_under_jit_grad_and_vmap(jax_double_precision, activation):
     np.testing.assert_allclose(found[0][1], exact.mu_bar, rtol=1e-12)
     gradient = np.asarray(found[1][0])
     np.testing.assert_allclose(0.5 * (gradient + gradient.T), exact.cov_bar, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype, widest", [(np.float64, 4e6), (np.float32, 180.0)])
+def test_too_wide_inputs_are_nan(dtype, widest):
+    """Of knots 2 apart: within the width the variance is almost that of a sign, and beyond it rounding."""
+    known, lost = (fm.var(fm.HardTanh(), dtype(0.0), dtype((factor * widest) ** 2)) for factor in (0.5, 1.5))
+    assert known == pytest.approx(1.0 - 4.0 / 3.0 / np.sqrt(2.0 * np.pi) / (0.5 * widest), abs=2e-3)
+    assert np.isnan(lost)
+    assert fm.mean(fm.HardTanh(), dtype(0.0), dtype((1.5 * widest) ** 2)) == pytest.approx(0.0, abs=1e-3)
+    cov = np.diag([1.0, (1.5 * widest) ** 2]).astype(dtype)
+    full = fm.moments(fm.HardTanh(), np.zeros(2, dtype), cov).cov
+    assert np.isnan(full[1]).all() and np.isfinite(full[0, 0])

@@ -48,7 +48,7 @@ KNOWN = {
     "plain softmax": (lambda x: x.exp() / x.exp().sum(1, keepdim=True), (2, 3), "softmax"),
     "of scaled logits": (lambda x: softmax(0.5 * x + 1.0), (4,), "softmax"),
     "log-sum-exp": (lambda x: x.exp().sum(-1).log(), (2, 3), "logsumexp"),
-    "log-softmax": (lambda x: x - x.exp().sum(-1, keepdim=True).log(), (4,), "logsumexp"),
+    "log-softmax": (lambda x: x - x.exp().sum(-1, keepdim=True).log(), (4,), "log_softmax"),
 }
 
 

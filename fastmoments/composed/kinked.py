@@ -20,6 +20,7 @@ from fastmoments.pieces import Kink, Pieces, Side
 from fastmoments_kernels.catalogue import Heaviside, ReLU
 
 OF_ORDER = {2: ReLU, 1: Heaviside}
+LARGEST_ERROR = 1e-3  # of covariances, relative: beyond it they are nan
 
 
 class Sections(NamedTuple):
@@ -167,7 +168,16 @@ class Kinked(Composed):
         """Compute Cov(f(X_1), f(X_2))."""
         mu_1, mu_2, var_1, var_2, cov_12 = pair
         one, two = (Side(library, self, {}, mu, var) for mu, var in ((mu_1, var_1), (mu_2, var_2)))
-        return pieces_cov(one, two, cov_12)
+        return pieces_cov(one, two, cov_12) + self.too_wide(library, var_1) + self.too_wide(library, var_2)
+
+    def too_wide(self, library: Library, var: Any) -> Any:
+        """Return 0, or nan for inputs so wide that rounding of kinks apart would exceed LARGEST_ERROR."""
+        knots = self.sections.knots
+        if len(knots) < 2:
+            return 0.0 * var
+        gap = min(two - one for one, two in pairwise(knots))
+        limit = gap * gap * LARGEST_ERROR / float(library.xp.finfo(var.dtype).eps)
+        return library.xp.where(var > limit, float("nan"), library.xp.zeros_like(var))
 
     def cov_partials(self, library: Library, *pair: Any) -> Pair:
         """Compute the derivatives of `cov`: of the lines, cov_12 (s_1 G_2 + s_2 G_1 - s_1 s_2), and of kinks."""

@@ -32,7 +32,8 @@ class Piecewise(Kinked):
     A line and K ramps and steps turned away from mu, with closed forms at every rho. The functions are those of any
     activation: `fm.moments(fm.Piecewise(...), mu, cov)`. |error| <= 1e-14 sqrt(K_ii K_jj) up to sd = 10 d, d the
     least distance of two knots, and a saturated neuron's variance keeps 12 digits. For wider inputs ramps d apart
-    cancel: relative error (sd / d)^2 eps, 1e-11 at sd = 100 d. Matrices cost K^2 those of relu.
+    cancel: relative error (sd / d)^2 eps, 1e-11 at sd = 100 d. Variances and covariances are nan where that exceeds
+    1e-3, beyond sd = 2e6 d in float64 and 90 d in float32. Matrices cost K^2 those of relu.
     """
 
     name = "piecewise"

@@ -31,6 +31,8 @@ def moments(activation: Any, library: Any, mu: Any, cov: Any) -> tuple[Any, Any]
     slopes, gains = activation.slopes_and_gains(library, mu, var)
     lines = slopes[..., :, None] * gains[..., None, :] + gains[..., :, None] * slopes[..., None, :]
     lines = cov * (lines - slopes[..., :, None] * slopes[..., None, :])
+    wide = activation.too_wide(library, var)
+    lines = lines + wide[..., :, None] + wide[..., None, :]
     return activation.mean(library, mu, var), library.symmetric(_contracted(full, ramps.weights) + lines)
 
 

@@ -134,13 +134,13 @@ def _kind(rule: Rule) -> str:
 def _moments(rule: Rule, of_gaussian: bool) -> str:
     if isinstance(rule, Input):
         return "given"
-    if isinstance(rule, Joint):
-        return "closure" if rule.function.closure or not of_gaussian else "exact"
-    if not isinstance(rule, Activation):
+    if not isinstance(rule, Activation | Joint):
         return "exact"
-    if not of_gaussian:
+    if not of_gaussian or (isinstance(rule, Joint) and rule.function.closure):
         return "closure"
-    name, _ = of_neurons(rule.activation)
+    # of an activation, or of the one that a joint function has
+    activation = rule.activation if isinstance(rule, Activation) else getattr(rule.function, "activation", None)
+    name, _ = (activation, {}) if activation is None else of_neurons(activation)
     tol = getattr(name, "tol", None)
     return "exact" if tol is None else f"exact to {tol:g}"
 
