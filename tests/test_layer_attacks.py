@@ -132,3 +132,26 @@ def test_a_norm_that_is_clamped_is_none(least):
         fm.propagate(
             lambda x: x / x.norm(dim=-1, keepdim=True).clamp_min(least), torch.ones(1, 4), torch.eye(4)[None]
         )
+
+
+COPIES = {
+    "joined": (lambda x: torch.cat([x, x, x], 1).amax(1), lambda x: x.amax(1)),
+    "reflected": (
+        lambda x: F.max_pool1d(F.pad(x[:, None], (3, 3), mode="reflect"), 7)[:, 0],
+        lambda x: x.amax(1, keepdim=True),
+    ),
+    "relu, reflected": (
+        lambda x: F.max_pool1d(F.pad(x.relu()[:, None], (3, 3), mode="reflect"), 7)[:, 0],
+        lambda x: x.amax(1, keepdim=True).relu(),
+    ),
+}
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal"])
+@pytest.mark.parametrize("name", COPIES)
+def test_an_element_counts_once_in_a_maximum(name, covariance):
+    copied, plain = COPIES[name]
+    mu = torch.tensor([[0.1, -0.2, 0.3, 0.0]])
+    cov = 0.04 * torch.eye(4)[None] + 0.01 if covariance == "full" else torch.full((1, 4), 0.04)
+    found, expected = (fm.propagate(f, mu, cov, covariance=covariance) for f in (copied, plain))
+    torch.testing.assert_close(tuple(found), tuple(expected), **EXACT)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fastmoments.graph.copies import maxima_without_copies
 from fastmoments.graph.factors import pull_factors, rearranges
 from fastmoments.graph.functions import IDENTITY, Function
 from fastmoments.graph.gating import Factors, factors_of, product_of
@@ -57,7 +58,7 @@ def rewrite(graph: Graph, whole_sums: bool) -> Graph:
     Sums of functions of one value stay sums, whose parts are correlated, if all parts have closed forms and a
     reading keeps correlations; with `whole_sums` they are one function too.
     """
-    return _Rewriting(pull_factors(graph), whole_sums).graph()
+    return _Rewriting(pull_factors(maxima_without_copies(graph)), whole_sums).graph()
 
 
 class _Rewriting:

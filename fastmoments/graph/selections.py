@@ -12,7 +12,7 @@ from fastmoments.graph.nodes import Affine, Graph, Map, Node, in_order
 
 
 @dataclass(frozen=True)
-class _Selected:
+class Selected:
     """Elements of one other value, the root, and constants."""
 
     root: Node
@@ -22,10 +22,10 @@ class _Selected:
 
 def merge_selections(graph: Graph) -> Graph:
     """Return the graph with layers of weights that read copies of an element as maps of what was copied."""
-    selected: dict[Node, _Selected] = {}
+    selected: dict[Node, Selected] = {}
     new: dict[Node, Node] = {}
     for node in in_order(graph.outputs, graph.inputs):
-        selected[node] = _selected(node, selected)
+        selected[node] = selected_of(node, selected)
         inputs = tuple(new[source] for source in node.inputs)
         new[node] = Node(node.rule, inputs, node.shape, node.name, node.scalar, node.learned)
         rule = node.rule
@@ -40,23 +40,24 @@ def merge_selections(graph: Graph) -> Graph:
     return graph._replace(inputs=first, outputs=last)
 
 
-def _selected(node: Node, known: dict[Node, _Selected]) -> _Selected:
+def selected_of(node: Node, known: dict[Node, Selected]) -> Selected:
+    """Return the value of whose elements the node has copies, of those of the nodes before it."""
     rule = node.rule
     parts = [known[source] for source in node.inputs]
     if not isinstance(rule, Affine) or not (rule.selects or rule.unchanged):
-        return _Selected(node, lambda x: x, lambda x: x)
+        return Selected(node, lambda x: x, lambda x: x)
     if any(part.root is not parts[0].root for part in parts):
-        return _Selected(node, lambda x: x, lambda x: x)
+        return Selected(node, lambda x: x, lambda x: x)
     value = _composed(rule.value, [part.value for part in parts])
     linear = _composed(rule.linear, [part.linear for part in parts])
-    return _Selected(parts[0].root, value, linear)
+    return Selected(parts[0].root, value, linear)
 
 
 def _composed(outer: Map, parts: Sequence[Map]) -> Map:
     return lambda x: outer(*(part(x) for part in parts))
 
 
-def _repeats(graph: Graph, selected: _Selected) -> bool:
+def _repeats(graph: Graph, selected: Selected) -> bool:
     """Whether an element is selected twice: different numbers come out as they went in."""
     given = np.arange(1.0, selected.root.size + 1.0).reshape(1, *selected.root.shape)
     rows = graph.rows(selected.linear, given)
