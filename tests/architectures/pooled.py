@@ -136,6 +136,7 @@ class SqueezeNet(nn.Module):
                 nn.Conv2d(squeeze, expand, 1),
                 nn.Conv2d(squeeze, expand, 3, padding=1),
             )
+            nn.init.uniform_(self.squeeze.bias, 0.3, 0.6)  # so that no channel is dead
 
         def forward(self, x):
             x = self.activation(self.squeeze(x))
