@@ -136,7 +136,8 @@ class SqueezeNet(nn.Module):
                 nn.Conv2d(squeeze, expand, 1),
                 nn.Conv2d(squeeze, expand, 3, padding=1),
             )
-            nn.init.uniform_(self.squeeze.bias, 0.3, 0.6)  # so that no channel is dead
+            for layer in (self.squeeze, self.expand1x1, self.expand3x3):
+                nn.init.uniform_(layer.bias, 0.3, 0.6)  # so that no channel is dead
 
         def forward(self, x):
             x = self.activation(self.squeeze(x))
