@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmoments.graph.functions import Function
 from fastmoments.graph.identify import Identified, activation_of, jumps
-from fastmoments.graph.nodes import Affine, Graph, Joint, Node, Sum, spread
+from fastmoments.graph.nodes import Graph, Joint, Node, Sum, arranged_from, spread
 from fastmoments.joint.gates import Gate
 from fastmoments.joint.products import Product
 
@@ -39,7 +39,7 @@ def factors_of(node: Node, known: Known, graph: Graph) -> Factors:
     """
     one, two = node.inputs
     gated = [_gated(node, value, gate, known, graph) for value, gate in ((one, two), (two, one))]
-    of_values = [found for found in gated if found is not None and known(_base(found.value)[0]) is None]
+    of_values = [found for found in gated if found is not None and known(arranged_from(found.value)[0]) is None]
     return next(iter([*of_values, *filter(None, gated)]), Factors(one, two))
 
 
@@ -64,7 +64,7 @@ def _unread(*rows: Any) -> Any:
 
 def _gated(node: Node, value: Node, gate: Node, known: Known, graph: Graph) -> Factors | None:
     """The product as a gate; None if the factor is no function of one value, or jumps."""
-    base, path = _base(gate)
+    base, path = arranged_from(gate)
     found = known(base)
     if found is None:
         return None
@@ -76,21 +76,12 @@ def _gated(node: Node, value: Node, gate: Node, known: Known, graph: Graph) -> F
     return None if jumps(identified.activation) else Factors(value, root, identified, at)
 
 
-def _base(node: Node) -> tuple[Node, list[Affine]]:
-    """The value whose elements the node has, and the maps behind it."""
-    path: list[Affine] = []
-    while isinstance(node.rule, Affine) and (node.rule.unchanged or node.rule.selects) and len(node.inputs) == 1:
-        path.insert(0, node.rule)
-        (node,) = node.inputs
-    return node, path
-
-
-def _elements(node: Node, base: Node, path: list[Affine], graph: Graph) -> Any:
+def _elements(node: Node, base: Node, path: list[Node], graph: Graph) -> Any:
     """Return which elements of `base` gate those of the product, (n,); None if some are constants."""
 
     def selected(rows: Any) -> Any:
-        for rule in path:
-            rows = rule.linear(rows)
+        for step in path:
+            rows = step.rule.linear(rows)  # type: ignore[union-attr]
         return rows
 
     numbers = np.arange(1.0, base.size + 1.0).reshape(1, *base.shape)

@@ -164,6 +164,15 @@ def check_known(node: Node) -> None:
             raise TypeError(f"{source.name}: {source.rule.message}")
 
 
+def arranged_from(node: Node) -> tuple[Node, list[Node]]:
+    """Return the value whose elements a node has, or constants, and the nodes behind it up to this one."""
+    path: list[Node] = []
+    while isinstance(node.rule, Affine) and (node.rule.unchanged or node.rule.selects) and len(node.inputs) == 1:
+        path.insert(0, node)
+        (node,) = node.inputs
+    return node, path
+
+
 def spread(xp: Any, node: Node, shape: Shape) -> Node:
     """Return the node in a shape that it broadcasts to."""
     if node.shape == shape:

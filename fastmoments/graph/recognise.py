@@ -14,7 +14,7 @@ import numpy as np
 
 from fastmoments.graph.grouping import along, grouped, log_softmax, log_sum_exp, named, numbered, softmax
 from fastmoments.graph.identify import PROBES
-from fastmoments.graph.nodes import Affine, Elementwise, Graph, Node, Sum, evaluate, in_order
+from fastmoments.graph.nodes import Elementwise, Graph, Node, Sum, arranged_from, evaluate, in_order
 from fastmoments.joint.norms import Norm
 
 SCALES = (1.0, 3.0, 0.3, 0.01, 30.0, 1e-6, 1e3)  # of the examples; a norm's eps is measured at the smallest
@@ -53,11 +53,8 @@ def _may_be(node: Node, graph: Graph) -> bool:
 
 def _base(node: Node) -> Node:
     """The value of whose elements the node has multiples."""
-    while len(node.inputs) == 1 and isinstance(node.rule, Affine | Sum):
-        if isinstance(node.rule, Affine) and not (node.rule.selects or node.rule.unchanged):
-            break
-        (node,) = node.inputs
-    return node
+    node, _ = arranged_from(node)
+    return _base(node.inputs[0]) if isinstance(node.rule, Sum) and len(node.inputs) == 1 else node
 
 
 def _is_partial(node: Node, graph: Graph) -> bool:
