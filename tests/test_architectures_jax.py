@@ -11,7 +11,7 @@ from tests.sampled_moments import OF_COV, OF_MEAN, excess  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("jax_double_precision")
 # XLA compiles for seconds a function: `make test` takes one of each kind
-QUICK = ("pinn", "nerf", "resnet", "named", "equinox", "gelu", "swiglu", "pooled")
+QUICK = ("pinn", "nerf", "resnet", "named", "equinox", "swiglu")
 OF_LIBRARIES = {"equinox": "equinox", "gru scan": "equinox", "encoder": "equinox"} | dict.fromkeys(
     ("flax", "unet", "vit"), "flax"
 )

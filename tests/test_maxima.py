@@ -196,7 +196,7 @@ def test_masked_elements_count_for_nothing(n, like):
         np.testing.assert_allclose(found, want, rtol=1e-5 if like == np.float32 else 1e-8)
 
 
-@pytest.mark.parametrize("n", [1, 2, 4, 6, 257])
+@pytest.mark.parametrize("n", [1, 2, 4, 6, pytest.param(257, marks=pytest.mark.slow)])
 def test_groups_of_masked_elements_alone(n):
     none = np.full((2, n), -np.inf)
     none[1, -1] = 3.0
