@@ -158,7 +158,7 @@ def pooled(rng):
 
 CASES = {
     "tabular resnet": Case(tabular_resnet, (4,)),
-    "mixer layer norm": Case(mixer, (4, 6)),
+    "mixer layer norm": Case(mixer, (4, 6), sd=0.005),
     "gpt2": Case(gpt2, (3, 4)),
     "llama": Case(llama, (3, 4)),
     "vit": Case(vit, (2, 4, 1)),

@@ -104,7 +104,7 @@ def unet(rng):
 CASES = {
     "cnn": Case(cnn, (4, 4, 1)),
     "mobilenet": Case(mobilenet, (2, 2, 2)),
-    "unet": Case(unet, (4, 4, 1)),
+    "unet": Case(unet, (4, 4, 1), seed=5),  # of which no pool has two largest elements close to each other
     "resnet": Case(resnet, (4, 4, 1)),
     "flax": Case(of_flax, (4, 4, 1)),
 }
