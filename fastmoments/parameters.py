@@ -51,6 +51,23 @@ def of_pairs(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:
     return row.name, found
 
 
+def paired(activation: Any) -> Any:
+    """Return an activation of n neurons as one of all pairs, (n, n): parameters (..., n) of rows and of columns."""
+    if _whole(activation) is not None:
+        return activation
+    row, values = row_of(activation), parameters_of(activation)
+    found = {name: _of_rows_and_columns(value, name in row.components) for name, value in values.items()}
+    return row.activation(**found)
+
+
+def _of_rows_and_columns(value: Any, is_component: bool) -> Any:
+    if getattr(value, "ndim", 0) <= is_component:
+        return value
+    if is_component:
+        return value[..., :, None, :], value[..., None, :, :]
+    return value[..., :, None], value[..., None, :]
+
+
 def name_of(activation: Any) -> str:
     """Return what an activation is called where people read it: its name, or that of its class."""
     if isinstance(activation, str):

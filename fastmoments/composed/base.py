@@ -1,4 +1,4 @@
-"""What an activation composed of others supplies."""
+"""The base class of activations that are composed of others."""
 
 from __future__ import annotations
 

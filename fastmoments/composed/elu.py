@@ -48,7 +48,7 @@ class Exponential(Composed):
 
     @property
     def numbers(self) -> Numbers:
-        """What the function is."""
+        """The function's own numbers."""
         raise NotImplementedError
 
     @property

@@ -47,7 +47,7 @@ class Kinked(Composed):
 
     @property
     def sections(self) -> Sections:
-        """What the function is."""
+        """The function's own numbers."""
         raise NotImplementedError
 
     @property

@@ -1,4 +1,4 @@
-"""What pairs need of their neurons: means and covariances of derivatives of f(X), and Hermite coefficients."""
+"""Moments of single neurons: means and covariances of derivatives of f(X), and Hermite coefficients."""
 
 from __future__ import annotations
 

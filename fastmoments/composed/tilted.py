@@ -43,7 +43,7 @@ class Pair(NamedTuple):
 
     @property
     def moments(self) -> tuple[Any, Any, Any, Any, Any]:
-        """What functions of pairs take."""
+        """The arguments of functions of pairs."""
         return self[1:]
 
     @property

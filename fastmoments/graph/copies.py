@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments.graph import grouping
-from fastmoments.graph.nodes import Graph, Joint, Map, Node, in_order
+from fastmoments.graph.nodes import Graph, Joint, Map, Node, rebuilt
 from fastmoments.graph.selections import Selected, selected_of
 from fastmoments.joint.exact_maximum import LARGEST
 
@@ -18,19 +18,17 @@ from fastmoments.joint.exact_maximum import LARGEST
 def maxima_without_copies(graph: Graph) -> Graph:
     """Return the graph with maxima of the elements that were copied in the place of those of copies."""
     selected: dict[Node, Selected] = {}
-    new: dict[Node, Node] = {}
-    for node in in_order(graph.outputs, graph.inputs):
+
+    def change(node: Node, copy: Node, new: dict[Node, Node]) -> Node:
         selected[node] = selected_of(node, selected)
-        inputs = tuple(new[source] for source in node.inputs)
-        new[node] = Node(node.rule, inputs, node.shape, node.name, node.scalar, node.learned)
         read = _read(node)
-        if read is not None and read.shape[1] > LARGEST:
-            before = selected[node.inputs[0]]
-            rows = _of_root(read, before, graph)
-            if rows is not None:
-                new[node] = _maximum(node, new[before.root], rows, before.value, graph)
-    first, last = ([new[node] for node in nodes] for nodes in (graph.inputs, graph.outputs))
-    return graph._replace(inputs=first, outputs=last)
+        if read is None or read.shape[1] <= LARGEST:
+            return copy
+        before = selected[node.inputs[0]]
+        rows = _of_root(read, before, graph)
+        return copy if rows is None else _maximum(node, new[before.root], rows, before.value, graph)
+
+    return rebuilt(graph, change)
 
 
 def _read(node: Node) -> Any:

@@ -6,20 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments.graph.nodes import Affine, Elementwise, Graph, Map, Node, in_order, spread
+from fastmoments.graph.nodes import Affine, Elementwise, Graph, Map, Node, rebuilt, spread
 
 
 def pull_factors(graph: Graph) -> Graph:
     """Return the graph with multiples by constant arrays behind the products of which they were factors."""
-    new: dict[Node, Node] = {}
-    for node in in_order(graph.outputs, graph.inputs):
-        inputs = tuple(new[source] for source in node.inputs)
-        new[node] = Node(node.rule, inputs, node.shape, node.name, node.scalar, node.learned)
+
+    def change(node: Node, copy: Node, new: dict[Node, Node]) -> Node:
         rule = node.rule
-        if isinstance(rule, Elementwise) and rule.meaning == "product" and len(inputs) == 2:
-            new[node] = _pulled(new[node], graph)
-    first, last = ([new[node] for node in nodes] for nodes in (graph.inputs, graph.outputs))
-    return graph._replace(inputs=first, outputs=last)
+        is_product = isinstance(rule, Elementwise) and rule.meaning == "product" and len(node.inputs) == 2
+        return _pulled(copy, graph) if is_product else copy
+
+    return rebuilt(graph, change)
 
 
 def _pulled(node: Node, graph: Graph) -> Node:

@@ -157,6 +157,17 @@ def in_order(outputs: Iterable[Node], inputs: Iterable[Node] = ()) -> list[Node]
     return list(order)
 
 
+def rebuilt(graph: Graph, change: Callable[[Node, Node, dict[Node, Node]], Node]) -> Graph:
+    """Return the graph with change(node, copy, new) in the place of every node; `new` has those before it."""
+    new: dict[Node, Node] = {}
+    for node in in_order(graph.outputs, graph.inputs):
+        inputs = tuple(new[source] for source in node.inputs)
+        copy = Node(node.rule, inputs, node.shape, node.name, node.scalar, node.learned)
+        new[node] = change(node, copy, new)
+    first, last = ([new[node] for node in nodes] for nodes in (graph.inputs, graph.outputs))
+    return graph._replace(inputs=first, outputs=last)
+
+
 def check_known(node: Node) -> None:
     """Raise if a node is, or comes from, one that has no rule: for the first of these, which says most."""
     for source in in_order([node]):

@@ -79,7 +79,7 @@ def _roots(node: Node) -> Iterator[Node]:
 
 
 class _Region:
-    """What lies between a root and a node, by its values at examples."""
+    """The part of the graph between a root and a node, and its values at examples."""
 
     def __init__(self, node: Node, root: Node, graph: Graph) -> None:
         self.node, self.root, self.graph = node, root, graph

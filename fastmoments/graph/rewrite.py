@@ -118,7 +118,9 @@ class _Rewriting:
 
     def _of_one(self, node: Node) -> tuple[Node, Function] | None:
         """The value that the node is a function of, and the function; None for affine ones and others."""
-        local = self.local[node]
+        local, rule = self.local[node], node.rule
+        if local.root is node and isinstance(rule, Elementwise) and len(node.inputs) == 1:
+            return node.inputs[0], Function.of(node)  # perhaps with a parameter of every neuron
         return None if local.root is node or local.affine else (local.root, local.function())
 
     def _local(self, node: Node) -> _Local:

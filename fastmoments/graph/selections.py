@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastmoments.graph.nodes import Affine, Graph, Map, Node, in_order
+from fastmoments.graph.nodes import Affine, Graph, Map, Node, rebuilt
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,22 @@ class Selected:
 def merge_selections(graph: Graph) -> Graph:
     """Return the graph with layers of weights that read copies of an element as maps of what was copied."""
     selected: dict[Node, Selected] = {}
-    new: dict[Node, Node] = {}
-    for node in in_order(graph.outputs, graph.inputs):
+
+    def change(node: Node, copy: Node, new: dict[Node, Node]) -> Node:
         selected[node] = selected_of(node, selected)
-        inputs = tuple(new[source] for source in node.inputs)
-        new[node] = Node(node.rule, inputs, node.shape, node.name, node.scalar, node.learned)
         rule = node.rule
-        if isinstance(rule, Affine) and rule.weighted and rule.own is None and len(inputs) == 1:
-            before = selected[node.inputs[0]]
-            if before.root is not node.inputs[0] and _repeats(graph, before):
-                merged = Affine(
-                    _composed(rule.value, [before.value]), _composed(rule.linear, [before.linear]), weighted=True
-                )
-                new[node] = Node(merged, (new[before.root],), node.shape, node.name)
-    first, last = ([new[node] for node in nodes] for nodes in (graph.inputs, graph.outputs))
-    return graph._replace(inputs=first, outputs=last)
+        if not isinstance(rule, Affine) or not rule.weighted or rule.own is not None or len(node.inputs) != 1:
+            return copy
+        before = selected[node.inputs[0]]
+        if before.root is node.inputs[0] or not _repeats(graph, before):
+            return copy
+        value, linear = (
+            _composed(outer, [inner])
+            for outer, inner in zip((rule.value, rule.linear), (before.value, before.linear), strict=True)
+        )
+        return Node(Affine(value, linear, weighted=True), (new[before.root],), node.shape, node.name)
+
+    return rebuilt(graph, change)
 
 
 def selected_of(node: Node, known: dict[Node, Selected]) -> Selected:

@@ -12,7 +12,7 @@ from fastmoments.frameworks import Words
 from fastmoments.frameworks.products import finite, within_sds
 from fastmoments.joint.values import Array, Bend, Covs, ValueMoments
 from fastmoments.moments import cov_partials, curvature, gain, marginals, moments
-from fastmoments.parameters import name_of
+from fastmoments.parameters import name_of, of_neurons, paired
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Gate:
         some = xp.where(varies, var, 1.0 + 0.0 * var)
         possible = within_sds(xp, xp.where(both, yy, 0.0 * yy), some, some, 0.0 * var.sum(-1))
         partials = cov_partials(
-            self.activation, b[:, :, None], b[:, None], some[:, :, None], some[:, None], possible
+            paired(self.activation), b[:, :, None], b[:, None], some[:, :, None], some[:, None], possible
         )
         k_11 = xp.where(both, partials.d_cov_12, g[:, :, None] * g[:, None])
         k_10, k_20, k_11 = (self._pairs(x) for x in (partials.d_mu_1, 2.0 * partials.d_var_1, k_11))
@@ -69,7 +69,7 @@ class Gate:
         half = half + w * (rows(p) * (k_20 + rows(k) * m[:, None]) + rows(a * g) * m[:, None])
         along_y = a * g + p * k
         full = own + half + half.mT
-        if name_of(self.activation).lower() == "heaviside":
+        if of_neurons(self.activation)[0] == "heaviside":
             ratio = self._spread(xp.where(var > 0.0, b / xp.where(var > 0.0, var, 1.0 + var), 0.0 * var))
             shared = cov(0, 0) * m[:, None] + rows(a) * (a * m + p * g)[:, None] + rows(p * g) * a[:, None]
             shared = shared - rows(p * g * ratio) * p[:, None] - rows(a * m + p * g) * (a * m + p * g)[:, None]

@@ -58,7 +58,8 @@ class Grouped:
     @property
     def closure(self) -> str:
         """What is approximated for Gaussian values."""
-        between = f"covariances between {len(self.read)} groups by slopes" if len(self.read) > 1 else ""
+        how = "to second order" if self.function.curved else "by slopes"
+        between = f"covariances between {len(self.read)} groups {how}" if len(self.read) > 1 else ""
         return "; ".join(filter(None, [self.function.closure, between]))
 
     def moments(self, words: Words[Any], means: Sequence[Array], cov: Covs) -> ValueMoments:

@@ -1,4 +1,4 @@
-"""What is asked of a function of one group of elements: a norm's features, a maximum's window, a softmax' row."""
+"""The interface of functions of one group of elements: a norm's features, a window, a softmax' row."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ class GroupFunction(Protocol):
     @property
     def closure(self) -> str:
         """What is approximated, and by how much."""
+
+    @property
+    def curved(self) -> bool:
+        """Whether the curvature is known."""
 
     def moments(self, words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
         """Compute the moments for mu (..., n) and cov (..., n, n)."""

@@ -53,6 +53,11 @@ class Maximum:
         return self.n <= LARGEST
 
     @property
+    def curved(self) -> bool:
+        """Whether the curvature is known."""
+        return self.n <= MOST
+
+    @property
     def closure(self) -> str:
         """What is approximated, and by how much."""
         return "" if self.exact else CLOSURE if self.n <= MOST else DIVIDED

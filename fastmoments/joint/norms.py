@@ -30,6 +30,7 @@ class Norm:
 
     exact: ClassVar[bool] = True
     closure: ClassVar[str] = ""
+    curved: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.eps >= 0.0:

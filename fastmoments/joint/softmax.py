@@ -42,6 +42,7 @@ class _OfLogits:
 
     name: ClassVar[str]
     closure_beyond: ClassVar[str] = CLOSURE
+    curved: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -89,6 +90,7 @@ class LogSumExp(_OfLogits):
 
     name = "logsumexp"
     closure_beyond = LOG_CLOSURE
+    curved = True
 
     def moments(self, words: Words[Any], mu: Array, cov: Array) -> GroupMoments:
         """Compute the moments for mu (..., n) and cov (..., n, n)."""

@@ -1,4 +1,4 @@
-"""What is asked of a function of several values of a network jointly, as a product of two is."""
+"""The interface of functions of several values of a network jointly, as a product of two is."""
 
 from __future__ import annotations
 

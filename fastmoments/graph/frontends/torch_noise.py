@@ -74,7 +74,7 @@ def dropout_of(call: Call, shape: Shape) -> Node:
 
 
 def _labels(layout: Layout, size: int, lead: int) -> Tensor:
-    """The same number for elements (size,) of one row that share a mask."""
+    """Number the masks of the elements (size,) of one row: those that share one have the same number."""
     own = layout.native(torch.arange(size).reshape(1, *layout.shape))
     first = own.flatten(lead).amin(-1).reshape(*own.shape[:lead], *(1,) * (own.ndim - lead))
     return layout.rows(first.expand(own.shape), 1).reshape(size)

@@ -12,7 +12,7 @@ from fastmoments.graph.readings.reading import Array, Reading
 
 
 class Covariances(Reading):
-    """What is known of the values, without the rules by which they come."""
+    """Means and covariances of the values that are alive; subclasses have the rules by which they come."""
 
     def __init__(self, words: Words[Any]) -> None:
         super().__init__(words)
