@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from fastmoments.cumulants.correction import Powers, covariance_changes, shifts, variance_changes
 from fastmoments.cumulants.definite import inverse, positive, root, semidefinite
+from fastmoments.cumulants.distance import distances
 from fastmoments.cumulants.own import Own, own_cumulants
 from fastmoments.cumulants.slices import Slices, diagonal, outer
 from fastmoments.cumulants.sources import Links, fourth_cumulants, third_cumulants
@@ -25,6 +26,10 @@ from fastmoments.graph.readings.bends import cuts
 from fastmoments.graph.readings.full import Full
 from fastmoments.graph.readings.reading import Array, flat
 from fastmoments.powers import hermite_moments
+
+
+LARGEST = 2.0 / 3.0  # distance of corrected moments from the closure: one covariance is three times the other
+TINY = 1e-8  # of the mean variance of a step: fourth powers of values over less have no place in float32
 
 
 class Source(NamedTuple):
@@ -133,7 +138,7 @@ class Cumulants(Full):
 class _Joint:
     """A step's neurons, of which the reading has the closure's moments, and the values beside them.
 
-    `unit` is 1 / sd of an input, `scale` the sd of a value. Cumulants are in float32: they are as wrong as 1e-3.
+    `unit` is 1 / sd of an input, `scale` the sd of a value, and more for one that hardly varies. Cumulants are in float32: they are as wrong as 1e-3.
     """
 
     def __init__(self, reading: Cumulants, neurons: list[Node], beside: list[Node]) -> None:
@@ -143,7 +148,8 @@ class _Joint:
         self.mu, self.means = self._means(self.inputs), self._means(self.values)
         cov, self.full = (reading.blocks(x, x, self.batch) for x in (self.inputs, self.values))
         self.var = xp.where(diagonal(xp, cov) > 0.0, diagonal(xp, cov), 0.0 * diagonal(xp, cov))
-        self.unit, self.scale = inverse(xp, root(xp, self.var)), root(xp, diagonal(xp, self.full))
+        self.unit, var = inverse(xp, root(xp, self.var)), diagonal(xp, self.full)
+        self.scale = root(xp, var + TINY * var.mean(-1, keepdims=True))
         self.rho = reading.words.single(cov * outer(self.unit, self.unit))
         self.eye = reading.words.eye(self.mu.shape[-1], self.rho)
         self.powers = self._powers()
@@ -153,7 +159,7 @@ class _Joint:
         reading, xp = self.reading, self.reading.xp
         shift = shifts(xp, self.powers, slices)
         var = diagonal(xp, self.full)
-        new = positive(xp, var, variance_changes(xp, self.powers, slices, shift) * var)
+        new = positive(xp, var, variance_changes(xp, self.powers, slices, shift) * self.scale**2)
         change = covariance_changes(xp, self.powers, slices, self.rho) * outer(self.scale, self.scale)
         change = change * (1.0 - self.eye) + self.eye * (new - var)[..., None]
         self.full, means = semidefinite(reading.words, self.full + change), self.means + shift * self.scale
@@ -212,14 +218,19 @@ class Correction(NamedTuple):
 
 
 def corrected(graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any]) -> Correction:
-    """Read a graph with cumulants; where they change more than the closure's size, its moments stand."""
-    readings = [Full(words), Cumulants(words)]
-    found = []
-    for reading in readings:
-        reading.start(list(graph.inputs), inputs.means, inputs.cov)
-        reading.run(graph, steps)
-        outputs = list(graph.outputs)
-        mean = reading.side_by_side([flat(reading.means[node]) for node in outputs], -1)
-        found.append((mean, reading.joint_cov(outputs)))
-    (mean_0, cov_0), (mean, cov) = found
-    return Correction(mean, cov, mean_0, cov_0, None)
+    """Read a graph with cumulants; moments that they change by more than `LARGEST` are those of the closure."""
+    (mean_0, cov_0), (mean, cov) = (_moments(kind(words), graph, steps, inputs) for kind in (Full, Cumulants))
+    xp = words.xp
+    far = distances(xp, *(words.detached(x) for x in (mean, cov, mean_0, cov_0)))
+    # a nan is not less than anything
+    small = (far <= LARGEST).all(-1)
+    mean, cov = xp.where(small[:, None], mean, mean_0), xp.where(small[:, None, None], cov, cov_0)
+    return Correction(mean, cov, mean_0, cov_0, small)
+
+
+def _moments(reading: Full, graph: Graph, steps: list[Step], inputs: Inputs) -> tuple[Array, Array]:
+    outputs = list(graph.outputs)
+    reading.start(list(graph.inputs), inputs.means, inputs.cov)
+    reading.run(graph, steps)
+    mean = reading.side_by_side([flat(reading.means[node]) for node in outputs], -1)
+    return mean, reading.joint_cov(outputs)
