@@ -143,6 +143,12 @@ class Words(Framework[A], Protocol[A]):
     def largest(self, x: A) -> float | None:
         """Return the largest number in an array, 0 if there is none; None where values cannot be read."""
 
+    def single(self, x: A) -> A:
+        """Return the array in float32, row by row in memory."""
+
+    def is_definite(self, full: A) -> bool | None:
+        """Whether symmetric matrices (..., n, n) are all positive definite; None where values cannot be read."""
+
     def series(self, rho: A, factors: Sequence[tuple[A, A]]) -> tuple[A, ...]:
         """Return sum over n = 1 ... N of rho^n a_n b_n, for each (a, b) of the factors, (N, ...) that broadcast."""
 

@@ -85,6 +85,16 @@ def largest(x: Array) -> None:
     """Return None: arrays may be traced."""
 
 
+def single(x: Array) -> Array:
+    """Return the array in float32, row by row in memory."""
+    return x.astype(jnp.float32)
+
+
+def is_definite(full: Array) -> None:
+    """Return None: values may be traced."""
+    return None
+
+
 def series(rho: Array, factors: Sequence[tuple[Array, Array]]) -> tuple[Array, ...]:
     """Return sum over n = 1 ... N of rho^n a_n b_n, for each (a, b) of the factors, by Horner's rule."""
 

@@ -172,6 +172,20 @@ def eye(n: int, like: Array) -> Array:
     return np.eye(n, dtype=like.dtype)
 
 
+def single(x: Array) -> Array:
+    """Return the array in float32, row by row in memory."""
+    return np.ascontiguousarray(x, np.float32)
+
+
+def is_definite(full: Array) -> bool:
+    """Whether symmetric matrices are positive definite."""
+    try:
+        np.linalg.cholesky(full)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function, whose operations are compiled."""
     return function

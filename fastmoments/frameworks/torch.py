@@ -205,6 +205,18 @@ def largest(x: Tensor) -> float | None:
     return float(torch.nan_to_num(x.detach(), posinf=torch.inf).amax().clamp(min=0.0)) if x.numel() else 0.0
 
 
+def single(x: Tensor) -> Tensor:
+    """Return the array in float32, row by row in memory."""
+    return x.to(torch.float32).contiguous()
+
+
+def is_definite(full: Tensor) -> bool | None:
+    """Whether symmetric matrices are positive definite; None where no value can be read without waiting."""
+    if full.device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    return bool((torch.linalg.cholesky_ex(full.detach()).info == 0).all())
+
+
 def replaced(where: Tensor, function: Callable[..., Any], arrays: tuple[Tensor, ...], values: Any) -> Any:
     """Return the values with function(*arrays) in their place where a condition holds; on meta, the values."""
     return values if where.is_meta else products.replaced(torch, where, function, arrays, values)

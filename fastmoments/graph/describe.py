@@ -23,7 +23,8 @@ class Value(NamedTuple):
 
     `kind` is "input", "affine", "sum", or the name of an activation or of a function of several values. `moments`
     is "given", "exact", "exact to" a tolerance or "closure". `note` says which values meet in it, how many are
-    computed together, what the function approximates, and with which other values covariances are by slopes alone.
+    computed together, what the function approximates, with which other values covariances are by slopes alone, and
+    that `cumulants=True` knows no third and fourth cumulants of the function's own, and passes on the inputs'.
     """
 
     step: int
@@ -152,6 +153,8 @@ def _note(node: Node, step: Step, by_slopes: list[str]) -> str:
         parts = [f"one of {len(step)} together"]
     if isinstance(node.rule, Joint) and node.rule.function.closure:
         parts.append(node.rule.function.closure)
+    if isinstance(node.rule, Joint) or getattr(node.rule, "own", None) is not None:
+        parts.append("no own cumulants")
     if by_slopes:
         shown = by_slopes if len(by_slopes) < 4 else [*by_slopes[:2], f"{len(by_slopes) - 2} more"]
         parts.append(f"by slopes beside {', '.join(shown)}")

@@ -1,0 +1,49 @@
+"""Cumulants of pairs of neurons' inputs, and how large they may be."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+Array = Any  # of the library whose functions are given
+# Skewness and kurtosis beyond which Edgeworth's series has no use: larger ones are taken for these
+SKEWNESS, KURTOSIS = 0.7, 1.5
+
+
+class Slices(NamedTuple):
+    """Cumulants kappa(i, i, j), kappa(i, i, j, j) and kappa(i, i, i, j), (batch, n, n), of inputs
+    over their sd."""
+
+    iij: Array
+    iijj: Array
+    iiij: Array
+
+    def limited(self, xp: Any) -> Slices:
+        """Shrink every neuron's cumulants so that its own are no larger than they may be."""
+        third, fourth = (xp.abs(xp.einsum("bii->bi", x)) for x in (self.iij, self.iiij))
+        a = (SKEWNESS / xp.where(third > SKEWNESS, third, SKEWNESS + 0.0 * third)) ** (1.0 / 3.0)
+        b = (KURTOSIS / xp.where(fourth > KURTOSIS, fourth, KURTOSIS + 0.0 * fourth)) ** 0.25
+        return self._scaled(a, b)
+
+    def _scaled(self, third: Array, fourth: Array) -> Slices:
+        """Multiply by a factor for every index of a third, and of a fourth cumulant."""
+        squared = outer(fourth * fourth, fourth)
+        return Slices(
+            self.iij * outer(third * third, third),
+            self.iijj * outer(fourth * fourth, fourth * fourth),
+            self.iiij * squared * fourth[..., None],
+        )
+
+
+def outer(a: Array, b: Array) -> Array:
+    """Return a_i b_j, (..., n, m)."""
+    return a[..., :, None] * b[..., None, :]
+
+
+def diagonal(xp: Any, matrix: Array) -> Array:
+    """Return the diagonal (batch, n) of (batch, n, n)."""
+    return xp.einsum("bii->bi", matrix)
+
+
+def without_diagonal(matrix: Array, eye: Array) -> Array:
+    """Return the matrix with a diagonal of 0."""
+    return matrix - matrix * eye
