@@ -30,7 +30,7 @@ class Chunk(NamedTuple):
 class Points:
     """The sequences of a seed: n normal coordinates, the first of which are the most uniform, and `draws` uniforms.
 
-    They are the same whatever asks for them, and however many follow.
+    They are the same whatever asks for them, if as many come at a time.
     """
 
     def __init__(self, n: int, draws: int, seed: int) -> None:
@@ -51,6 +51,11 @@ class Points:
                 normals, uniforms = self._with_rest(normals, uniforms, rows)
             yield Chunk(normals, uniforms if self.draws else None)
 
+    def up_to(self, each: int) -> Iterator[Chunk]:
+        """Yield the first `each` points of every sequence, as `doublings` takes them."""
+        for more in doublings(each):
+            yield from self.next(more)
+
     def _with_rest(self, normals: FloatArray, uniforms: FloatArray, rows: int) -> tuple[FloatArray, FloatArray]:
         """Add pseudo-random coordinates behind those of the Sobol points."""
         more = self.n - normals.shape[-1]
@@ -62,3 +67,17 @@ class Points:
             added = np.stack([rng.random((rows, more)) for rng in self.rest])
             uniforms = np.concatenate([uniforms, added], -1)
         return normals, uniforms
+
+
+def doublings(each: int) -> Iterator[int]:
+    """Yield how many points a sequence gets more, up to `each`: the first, and then as many as it has."""
+    count = FIRST
+    yield count
+    while 2 * count <= each:
+        yield count
+        count *= 2
+
+
+def middle(n: int, draws: int) -> Chunk:
+    """Return the middle of all points, once for every sequence."""
+    return Chunk(np.zeros((REPLICATES, 1, n)), np.full((REPLICATES, 1, draws), 0.5) if draws else None)
