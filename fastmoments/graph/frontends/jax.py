@@ -50,10 +50,12 @@ def graph_of(model: Any, mus: Sequence[Array], arguments: Arguments, single: boo
     def rebuild(values: Sequence[Array], single: bool) -> Any:
         return jax.tree.unflatten(jax.tree.structure(out), [x[0] if single else x[:, 0] for x in values])
 
+    def parts(out: Any, rows: int) -> list[Array]:
+        return [x.reshape(rows, *node.shape) for x, node in zip(jax.tree.leaves(out), outputs, strict=True)]
+
     same = SAME.get(str(mus[0].dtype), SAME_32)
-    return Graph(
-        inputs, outputs, rebuild, numbers, partial(_rows, mus[0].dtype), lambda function: function, jnp, same
-    )
+    of_rows = partial(_rows, mus[0].dtype)
+    return Graph(inputs, outputs, rebuild, numbers, of_rows, lambda function: function, jnp, same, parts=parts)
 
 
 def _traced(
