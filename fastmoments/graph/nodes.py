@@ -25,11 +25,11 @@ class Input(NamedTuple):
 class Draw(NamedTuple):
     """How what is random in a map is drawn, for every row anew.
 
-    `value` takes the library's words, `count` uniform numbers a row, (rows, count) in [0, 1), and arrays
+    `value` takes the library's words, `size` uniform numbers a row, (rows, size) in [0, 1), and arrays
     (rows, *shape) of every input. It returns (rows, *shape) of the map as drawn.
     """
 
-    count: int
+    size: int
     value: Map
 
 
@@ -46,8 +46,8 @@ class Affine:
 
     `own` is the variance that random weights or noise add, of the first input's second moments (rows, *shape), and
     `own_cov` the covariance (batch, m, m), of the library's words and all second moments (batch, n, n); None where
-    no two elements share what is random. It is `own_gaussian` if a certain input has a Gaussian output. `draw` draws
-    it, if it is known how.
+    no two elements share what is random. It is `own_gaussian` if a certain input has a Gaussian output. `draw` is
+    how it is drawn, if that is known.
     """
 
     value: Map

@@ -22,10 +22,13 @@ class Factor(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """Which elements of a value share a draw: `count` a row, which `spread` takes from (rows, count) to the value's
-    shape; `own_cov` of `Affine` makes the covariances of a factor's variance and that."""
+    """Which elements of a value share a draw.
 
-    count: int
+    A row has `size` draws, of which `spread` makes (rows, *shape) of (rows, size). `own_cov` makes that of `Affine`
+    of the factor's variance.
+    """
+
+    size: int
     spread: Map
     own_cov: Callable[[float], Map]
 
@@ -57,9 +60,7 @@ def gaussian_factor(sd: float) -> Factor:
     return Factor(sd * sd, lambda words, uniforms: 1.0 + sd * normals(words, uniforms), gaussian=True)
 
 
-def multiplied(
-    node: Node, factor: Factor, name: str, shared: Shared | None = None, scale: float = 1.0
-) -> Node:
+def multiplied(node: Node, factor: Factor, name: str, shared: Shared | None = None, scale: float = 1.0) -> Node:
     """Return the node of scale * node * factor, independent of all else; None: every element has its own."""
     shape, var = node.shape, scale * scale * factor.var
 
@@ -78,7 +79,7 @@ def multiplied(
         own=lambda second: var * second,
         own_cov=None if shared is None else shared.own_cov(var),
         own_gaussian=factor.gaussian,
-        draw=Draw(node.size if shared is None else shared.count, drawn),
+        draw=Draw(node.size if shared is None else shared.size, drawn),
         joins=True,
     )
     return Node(rule, (node,), shape, name)
@@ -110,7 +111,7 @@ def of_variance(value: Map, own: Map, shape: Shape) -> Draw:
 def of_rows(value: Map, own: Map, shape: Shape, features: int) -> Draw:
     """Draw a map of a value of `shape` (..., n) to (..., features) by Gaussian weights that all its rows share.
 
-    `own` is that of `fm.nn.affine`: the variances V x^2 + v of one row, of which V are the weights' and v the biases'.
+    `own` is that of `fm.nn.affine`: the variances V x^2 + v of one row, V those of weights and v those of biases.
     """
     n = shape[-1]
 

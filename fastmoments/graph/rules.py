@@ -38,8 +38,8 @@ def affine(
         element of the result has its own. For one input of shape (n,) both are the same.
     gaussian : whether what is random is Gaussian: then `propagate(..., tol=)` can draw it, and `bound` is tighter.
     draw : how `propagate(..., tol=)` draws what is random, if it is not Gaussian: how many uniform numbers a row
-        takes, and a function of uniform numbers ``(rows, count)`` in [0, 1) and of the arrays that `function` takes,
-        to the ``(rows, *shape)`` of the map as drawn, for every row anew.
+        takes, and a function of uniform numbers ``(rows, count)`` in [0, 1) and of the arrays that `function`
+        takes, to the ``(rows, *shape)`` of the map as drawn, for every row anew.
 
     Returns
     -------
@@ -63,7 +63,9 @@ def affine(
         own=own,
         own_cov=own_cov,
         own_gaussian=gaussian,
-        draw=None if own is None else _draw(function, own, own_cov is not None, gaussian, draw, nodes[0].shape, shape),
+        draw=None
+        if own is None
+        else _draw(function, own, own_cov is not None, gaussian, draw, nodes[0].shape, shape),
         weighted=True,
     )
     return Node(rule, nodes, shape, "affine")

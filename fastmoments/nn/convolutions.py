@@ -82,16 +82,19 @@ class _BayesConv(GaussianWeights):
 
         def drawn(words: Words[Any], uniforms: Tensor, x: Tensor) -> Tensor:
             """Every row's convolution with weights of its own, as groups of one."""
+            if not len(x):
+                return self._of(x, mean, bias)
             z = normals(words, uniforms)
             weights = mean + root(torch, var) * z[:, : mean.numel()].reshape(len(x), *mean.shape)
             rows = x.reshape(1, -1, *shape[1:])
             convolution = type(self).convolution
-            y = convolution(rows, weights.flatten(0, 1), None, *self.geometry, self.groups * len(x))
+            y: Tensor = convolution(rows, weights.flatten(0, 1), None, *self.geometry, self.groups * len(x))
             y = y.reshape(len(x), *out)
             if bias is None or bias_var is None:
                 return y
             biases = bias + root(torch, bias_var) * z[:, mean.numel() :]
-            return y + biases.reshape(len(x), len(bias), *(1,) * self.dims)
+            noisy: Tensor = y + biases.reshape(len(x), len(bias), *(1,) * self.dims)
+            return noisy
 
         rule = Affine(
             lambda x: self._of(x, mean, bias),
