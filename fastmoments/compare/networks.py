@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastmoments.composed.base import Composed
+from fastmoments.graph.functions import is_stochastic as is_stochastic
 from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels import custom
@@ -72,15 +73,7 @@ def evaluate(activation: Any, x: FloatArray) -> FloatArray:
         return np.asarray(name.function(np, x))
     if isinstance(name, Custom):
         return custom.evaluate(name, x)
-    if isinstance(name, Composed):
-        return np.asarray(name.function(np, x))
     return np.asarray(row_of(name).formula.function(x, *map(np.asarray, parameters.values())))
-
-
-def is_stochastic(activation: Any) -> bool:
-    """Whether f(x) is random given x."""
-    name, _ = of_neurons(activation)
-    return isinstance(name, str) and hasattr(row_of(name).formula, "conditional_var")
 
 
 def value(network: Sequence[Step], x: FloatArray) -> FloatArray:
