@@ -19,7 +19,6 @@ from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Graph, in_order
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.full import Full
-from fastmoments.graph.readings.reading import flat
 
 PILOTS = 16
 NUMBERS = 2**25  # in the covariances of the pilots that are taken at once: 256 MiB

@@ -27,7 +27,6 @@ from fastmoments.graph.readings.full import Full
 from fastmoments.graph.readings.reading import Array, flat
 from fastmoments.powers import hermite_moments
 
-
 LARGEST = 2.0 / 3.0  # distance of corrected moments from the closure: one covariance is three times the other
 TINY = 1e-8  # of the mean variance of a step: fourth powers of values over less have no place in float32
 
