@@ -127,24 +127,25 @@ def result_of(task: Task, rows: list[Row], starts: Starts | None) -> Any:
     ]
     mean, spread = with_derivatives(task, rows, starts, values[0], values[1])
     error, weight = (inputs.of_all_rows(words, x) for x in values[2:])
-    met = [row.errors[-1] <= task.tol for row in rows]
-    count = [REPLICATES * row.statistics.count for row in rows]
-    told = (met[0], count[0]) if inputs.single else (words.xp.asarray(np.array(x)) for x in (met, count))
+    met = _of_rows(task, [row.errors[-1] <= task.tol for row in rows])
+    count = _of_rows(task, [REPLICATES * row.statistics.count for row in rows])
     points = tuple(words.xp.concatenate(row.outputs) for row in rows)
-    rest = (error, *told, weight)
+    given = points[0] if inputs.single else points
 
     def structured(x: Any) -> Any:
         return task.run.rebuild(x, inputs.single)
 
     if task.diagonal:
         plain = starts and Marginals(structured(starts.closure_mean), structured(starts.closure_cov))
-        return CheckedMarginals(
-            structured(mean), structured(spread), *rest, plain, points[0] if inputs.single else points
-        )
+        return CheckedMarginals(structured(mean), structured(spread), error, met, count, weight, plain, given)
+    full = inputs.of_all_rows(words, spread)
     closure = starts and Moments(structured(starts.closure_mean), inputs.of_all_rows(words, starts.closure_cov))
-    return Checked(
-        structured(mean), inputs.of_all_rows(words, spread), *rest, closure, points[0] if inputs.single else points
-    )
+    return Checked(structured(mean), full, error, met, count, weight, closure, given)
+
+
+def _of_rows(task: Task, values: list[Any]) -> Any:
+    """One number for every input of the batch, or the number of a single one."""
+    return values[0] if task.inputs.single else task.words.xp.asarray(np.array(values))
 
 
 def outputs_of(task: Task) -> int:

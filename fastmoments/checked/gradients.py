@@ -108,7 +108,7 @@ def path_moments(task: Task, row: Row, mean: Any, spread: Any) -> tuple[Any, Any
         return found
 
     count = REPLICATES * row.statistics.count
-    first = second = 0.0
+    first, second = 0.0 * centre, 0.0
     for chunk in task.points().up_to(row.statistics.count):
         of_y, of_products = sums_of(chunk)
         first, second = first + of_y / count, second + of_products / count

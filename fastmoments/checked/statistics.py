@@ -16,7 +16,7 @@ class Estimates(NamedTuple):
 
     means: FloatArray
     covs: FloatArray
-    count: int  # points of all sequences together
+    points: int  # of all sequences together
 
 
 class Statistics:

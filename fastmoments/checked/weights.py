@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import fdtri
 
 from fastmoments.checked.arrays import FloatArray
@@ -56,7 +57,7 @@ def weighed(found: Estimates, start: Start | None) -> Weighed:
     if start is not None:
         start = _with_constant(start, mean, constant)
     sd = np.where(constant, np.inf, np.sqrt(np.maximum(_variances(cov, mean), 0.0)))
-    scale = sd * math.sqrt(max(np.sum(~constant), 1))
+    scale = sd * math.sqrt(max(int(np.sum(~constant)), 1))
     w, mean_error = _weight(found.means / scale, start and start.mean / scale, start and start.guess[0])
     variances = _variances(found.covs, found.means) / (2.0 * sd * scale)
     of_start = start and _variances(start.cov, start.mean) / (2.0 * sd * scale)
@@ -70,7 +71,7 @@ def weighed(found: Estimates, start: Start | None) -> Weighed:
         errors = [mean_error, _error(variances, of_start, v), cov_error]
     if start is not None:
         mean, cov = w * start.mean + (1.0 - w) * mean, v * start.cov + (1.0 - v) * cov
-    return Weighed(mean, cov, np.maximum(errors, 1.0 / found.count), np.array([w, v]))
+    return Weighed(mean, cov, np.maximum(errors, 1.0 / found.points), np.array([w, v]))
 
 
 def guess_of(mean: FloatArray, cov: FloatArray, mean_0: FloatArray, cov_0: FloatArray) -> FloatArray:
@@ -131,9 +132,9 @@ def _parts(products: FloatArray) -> float:
     return float(np.trace(products)) ** 2 / squares if squares > 0.0 else 1.0
 
 
-def _with_constant(start: Start, mean: FloatArray, constant: FloatArray) -> Start:
+def _with_constant(start: Start, mean: FloatArray, constant: NDArray[np.bool_]) -> Start:
     """Return the start with the values of outputs that are constant."""
-    kept = 1.0 * ~constant
+    kept = np.where(constant, 0.0, 1.0)
     of_cov = kept if start.cov.ndim == 1 else kept[:, None] * kept
     return Start(np.where(constant, mean, start.mean), start.cov * of_cov, start.guess)
 
