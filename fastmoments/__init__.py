@@ -20,8 +20,9 @@ activations) takes activations apart in `pieces.py`, and combines functions of `
 `kink_pairs.py` and `waves.py`; `cross_series.py` has the pairs without a closed form. `composed/` has activations
 made of others, which take another way from step 3 on. `categorical.py` has the moments of one-hot vectors. `joint/`
 has functions of several variables jointly: products, maxima, norms, softmax. `graph/` carries a Gaussian through
-whole networks (`propagate`, `describe`), lists of layers too (`layer_lists.py`); `nn/` has PyTorch modules beside
-it. `compare/` computes the same moments by other methods.
+whole networks (`propagate`, `describe`), lists of layers too (`layer_lists.py`), and `checked/` runs points through
+them to say how far off it is; `nn/` has PyTorch modules beside it. `compare/` computes the same moments by other
+methods.
 
 `ufuncs.py`, `njit.py` and `triton.py` give the scalar functions, named in `scalars.py`, to users' own code without
 a Plan. `warming.py` compiles ahead of use. `signatures.py` has the types of arguments, and `__init__.pyi`, written
@@ -37,6 +38,10 @@ from fastmoments import njit as njit
 from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
 from fastmoments.categorical import categorical_moments as categorical_moments
+from fastmoments.checked.result import AccuracyWarning as AccuracyWarning
+from fastmoments.checked.result import Checked as Checked
+from fastmoments.checked.result import CheckedMarginals as CheckedMarginals
+from fastmoments.checked.result import Corrected as Corrected
 from fastmoments.composed.elu import CELU as CELU
 from fastmoments.composed.elu import ELU as ELU
 from fastmoments.composed.elu import SELU as SELU

@@ -17,6 +17,10 @@ from fastmoments import njit as njit
 from fastmoments import triton as triton
 from fastmoments import ufuncs as ufuncs
 from fastmoments.categorical import categorical_moments as categorical_moments
+from fastmoments.checked.result import AccuracyWarning as AccuracyWarning
+from fastmoments.checked.result import Checked as Checked
+from fastmoments.checked.result import CheckedMarginals as CheckedMarginals
+from fastmoments.checked.result import Corrected as Corrected
 from fastmoments.composed.elu import CELU as CELU
 from fastmoments.composed.elu import ELU as ELU
 from fastmoments.composed.elu import SELU as SELU

@@ -45,7 +45,7 @@ def checked(model: Any, inputs: Inputs, words: Words[Any], rules: Rules, asked: 
     starts = None
     if graph is not None:
         # points' answers need no better start where inputs are few, but jumps need its derivatives
-        cumulants = inputs.features > FEW or (inputs.plan.framework != "numpy" and run.jumps)
+        cumulants = inputs.features > FEW or (inputs.plan.framework != "numpy" and bool(run.jumps))
         starts = starts_of(graph, steps, inputs, words, asked.diagonal, cumulants)
     with without_derivatives(inputs.plan.framework):
         rows = rows_of(task, starts.hosted if starts else [None] * inputs.rows)
@@ -76,18 +76,17 @@ def _prepared(traced: Graph | None, inputs: Inputs, asked: Asked) -> tuple[Graph
 def add_points(task: Task, rows: list[Row]) -> None:
     """Double the points of every input until its claim is met, or as many as are allowed are used."""
     points, active = task.points(), rows
-    progress = bar(len(rows) * task.most, "points", "")
-    for more in doublings(task.most // REPLICATES):
-        for chunk in points.next(more):
+    with bar("propagate", " points") as progress:
+        for more in doublings(task.most // REPLICATES):
+            for chunk in points.next(more):
+                for row in active:
+                    row.add(task, chunk)
+                    progress.update(math.prod(chunk.normals.shape[:2]))
             for row in active:
-                row.add(task, chunk)
-                progress.update(math.prod(chunk.normals.shape[:2]))
-        for row in active:
-            row.judge()
-        active = [row for row in active if not row.ends(task.tol)]
-        if not active:
-            break
-    progress.close()
+                row.judge()
+            active = [row for row in active if not row.ends(task.tol)]
+            if not active:
+                break
 
 
 def warn(task: Task, rows: list[Row]) -> None:

@@ -20,7 +20,7 @@ def on_host(words: Words[Any], array: Any) -> FloatArray:
     except (TypeError, RuntimeError) as error:
         raise TypeError(
             "tol: it needs values, to count points until the claim is met, and there are none under jit, vmap or "
-            f"transforms of functions; call it outside of these, or use cumulants=True inside ({error})"
+            "transforms of functions; call it outside of these, or use cumulants=True inside"
         ) from error
 
 

@@ -1,8 +1,8 @@
 """The input as mean + standard normal numbers times a matrix, whose first columns matter most at the output.
 
 Sobol points are most uniform in their first coordinates. By pilots, Gaussians of half the covariance, the closure
-tells how the output answers to the input: Cov(output, input) = J Cov(input), Stein's lemma. Eigenvectors of the mean
-J^T J are the directions that matter, for activations without a slope, such as steps, too.
+tells how the output answers to the input: Cov(output, input) = J Cov(input), Stein's lemma. Eigenvectors of the
+mean J^T J are the directions that matter, for activations without a slope, such as steps, too.
 """
 
 from __future__ import annotations

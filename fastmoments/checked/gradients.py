@@ -1,8 +1,9 @@
 """Derivatives of a checked answer: along the paths of its points, and through the moments without points.
 
-Counts and weights are frozen. Paths are x(z) = mean + root z, where the derivative of root along the covariance is a
-solution of d root root^T + root d root^T = d cov: it needs no derivatives of eigenvectors, which equal eigenvalues have
-not. Points of a model that jumps have no derivative of use; its answer then has that of the moments without points.
+Counts and weights are frozen. Paths are x(z) = mean + root z, where the derivative of root along the covariance is
+a solution of d root root^T + root d root^T = d cov: it needs no derivatives of eigenvectors, which equal eigenvalues
+have not. Points of a model that jumps have no derivative of use; its answer then has that of the moments without
+points.
 """
 
 from __future__ import annotations

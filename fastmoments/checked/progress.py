@@ -8,15 +8,18 @@ from typing import Any
 class _Silent:
     """What stands for a bar without tqdm."""
 
-    def update(self, count: int) -> None:
+    def update(self, count: int = 1) -> None:
         """Show nothing."""
 
-    def close(self) -> None:
-        """Show nothing."""
+    def __enter__(self) -> _Silent:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
 
-def bar(total: int, what: str, unit: str) -> Any:
-    """Return a bar of tqdm that appears after a second, or one that shows nothing where tqdm is missing."""
+def bar(what: str, unit: str, total: int | None = None) -> Any:
+    """Return a bar of tqdm that appears after a second, for a `with`, or one that shows nothing where tqdm is missing."""
     try:
         from tqdm import tqdm  # not at the top: tqdm is optional
     except ImportError:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import qmc
 
+from fastmoments.checked.progress import bar
 from fastmoments.compare.gaussians import square_root
 from fastmoments.compare.networks import FloatArray, Step, gaussian, is_stochastic, steps, value
 from fastmoments.layer_lists import Layer
@@ -88,7 +89,6 @@ def monte_carlo(
 
     Raises
     ------
-    ImportError : tqdm, which shows the progress, is missing.
     TypeError : an entry of layers is neither Affine nor Residual.
     ValueError : shapes disagree, cov is not positive semidefinite, method is neither of the two, samples
         is too small or not 16 times a power of two for Sobol points, or an activation is stochastic.
@@ -112,11 +112,13 @@ def monte_carlo(
     jobs = list(np.ndindex(_REPLICATES, *batch))
     # one stream per repetition and input, so that their errors are independent
     streams = np.random.default_rng(seed).spawn(len(jobs))
-    for job, rng in _progress(zip(jobs, streams, strict=True), len(jobs)):
-        replicate, index = job[0], job[1:]
-        count = samples // _REPLICATES + (replicate < samples % _REPLICATES)
-        blocks = _standard_normal(n, count, _chunk_rows(network, n), method, rng)
-        mean[job], covariance[job] = _sample_moments(network, (x[index] + z @ root[index].T for z in blocks))
+    with bar("Monte Carlo", " runs", len(jobs)) as progress:
+        for job, rng in zip(jobs, streams, strict=True):
+            replicate, index = job[0], job[1:]
+            count = samples // _REPLICATES + (replicate < samples % _REPLICATES)
+            blocks = _standard_normal(n, count, _chunk_rows(network, n), method, rng)
+            mean[job], covariance[job] = _sample_moments(network, (x[index] + z @ root[index].T for z in blocks))
+            progress.update()
     return _summary(mean, covariance, return_error)
 
 
@@ -137,14 +139,6 @@ def _check_certain(network: Sequence[Step]) -> None:
                 f"layers[{position}]: expected an activation with one value at x, got {step.activation!r}; "
                 "sample a stochastic one yourself"
             )
-
-
-def _progress(items: Iterable[Any], total: int) -> Any:
-    try:
-        from tqdm import tqdm  # not at the top: tqdm is optional
-    except ImportError as error:
-        raise ImportError("fastmoments.compare.monte_carlo needs tqdm: pip install 'fastmoments[demo]'") from error
-    return tqdm(items, total=total, desc="Monte Carlo", delay=1)
 
 
 def _chunk_rows(network: Sequence[Step], width: int) -> int:

@@ -159,8 +159,8 @@ def propagate(
         "diagonal" variances alone; "hybrid" variances up to the last layer of weights, full covariance behind it.
     bound : with "full", return a third field: how far the output may be from N(mean, cov), see the notes.
     cumulants : with "full", correct mean and covariance by the third and fourth cumulants that activations leave.
-    tol : with "full" or "diagonal", the error that mean, standard deviations (sd) and covariance may have, relative to
-        the outputs' own: points through the model itself are doubled until their claim is met. 0.01 is 1 %.
+    tol : with "full" or "diagonal", the error that mean, standard deviations (sd) and covariance may have, relative
+        to the outputs' own: points through the model itself are doubled until their claim is met. 0.01 is 1 %.
     seed : of the points. The same seed gives the same answer, bit by bit.
     most : the most points of one input, at least 512.
     rules : rules of modules by their class, {Class: rule}, before those of the package; see docs/networks.md.
@@ -174,8 +174,8 @@ def propagate(
     Corrected
         with cumulants=True; fields beside are `closure`, the moments without the correction, and `small`.
     Checked or CheckedMarginals
-        with `tol`; fields beside are `error`, `met`, `count`, `weight`, `closure` and `points`, and quantile(q) is that
-        of the outputs.
+        with `tol`; fields beside are `error`, `met`, `count`, `weight`, `closure` and `points`, and quantile(q) is
+        that of the outputs.
 
     Raises
     ------
@@ -205,14 +205,15 @@ def propagate(
     `cumulants` carries the third and fourth cumulants of the neurons to all values behind them, and corrects by
     Edgeworth's series what each activation makes of them. Nothing checks the result.
 
-    `tol` starts from the moments with cumulants, and runs 8 independently scrambled Sobol sequences through the model,
-    turned into the directions that matter at its output. Their scatter tells the error of their average and, without a
-    bias, that of the start, which keeps the weight that this leaves it. A claim holds for about 97 of 100 networks; an
-    output that is constant at all points counts as constant, and no claim is below 1 / count. Any model that runs has
-    points, also one with values of more than `limit` features or layers without a rule: then it has no `closure`. Noise
-    of the model's own is drawn of the points. Derivatives are those of the points along their paths and of the start,
-    with weights and counts frozen; where activations jump, of the start alone. Under torch.no_grad() it takes half the
-    time. It needs values: under jax.jit it is refused. Memory holds all points' outputs.
+    `tol` starts from the moments with cumulants, and runs 8 independently scrambled Sobol sequences through the
+    model, turned into the directions that matter at its output. Their scatter tells the error of their average
+    and, without a bias, that of the start, which keeps the weight that this leaves it. A claim holds for about
+    97 of 100 networks; an output that is constant at all points counts as constant, and no claim is below 1 /
+    count. Any model that runs has points, also one with values of more than `limit` features or layers without
+    a rule: then it has no `closure`. Noise of the model's own is drawn of the points. Derivatives are those of
+    the points along their paths and of the start, with weights and counts frozen; where activations jump, of
+    the start alone. Under torch.no_grad() it takes half the time. It needs values: under jax.jit it is refused.
+    Memory holds all points' outputs.
 
     References
     ----------
