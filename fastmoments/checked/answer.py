@@ -63,7 +63,7 @@ def _graph_of(model: Any, inputs: Inputs, rules: Rules) -> Graph | None:
 
 
 def _prepared(traced: Graph | None, inputs: Inputs, asked: Asked) -> tuple[Graph | None, list[Step]]:
-    """The graph as readings take it, and its steps; None where it cannot be read, or has values that are too large."""
+    """The graph as readings take it, and its steps; None where it cannot be read, or has too large values."""
     if traced is None:
         return None, []
     covariance = "diagonal" if asked.diagonal else "full"

@@ -1,9 +1,9 @@
 """Derivatives of a checked answer: along the paths of its points, and through the moments without points.
 
-Counts and weights are frozen. Paths are x(z) = mean + root z, where the derivative of root along the covariance is
-a solution of d root root^T + root d root^T = d cov: it needs no derivatives of eigenvectors, which equal eigenvalues
-have not. Points of a model that jumps have no derivative of use; its answer then has that of the moments without
-points.
+Counts and weights are frozen. Paths are x(z) = mean + root z, where the derivative of root along the covariance
+is a solution of d root root^T + root d root^T = d cov: it needs no derivatives of eigenvectors, which equal
+eigenvalues have not. Points of a model that jumps have no derivative of use; its answer then has that of the
+moments without points.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _input(task: Task, k: int) -> tuple[Any, Any]:
 
 
 def _depends(task: Task, row: Row, mean: Any, spread: Any) -> bool:
-    """Whether outputs have derivatives, by running the model once: they may depend on tensors that we do not see."""
+    """Whether outputs have derivatives, by running the model once: they may come from tensors we do not see."""
     factor = row.spread.factor(task.words, mean, row.along(task, spread))
     y = task.outputs(row, middle(task.inputs.features, task.run.draws), mean, factor)
     return is_tracked(task.inputs.plan.framework, y)

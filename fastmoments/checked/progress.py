@@ -19,7 +19,7 @@ class _Silent:
 
 
 def bar(what: str, unit: str, total: int | None = None) -> Any:
-    """Return a bar of tqdm that appears after a second, for a `with`, or one that shows nothing where tqdm is missing."""
+    """Return a bar, for a `with`, that appears after a second; one that shows nothing where tqdm is missing."""
     try:
         from tqdm import tqdm  # not at the top: tqdm is optional
     except ImportError:

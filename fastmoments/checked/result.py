@@ -38,9 +38,9 @@ class Checked(NamedTuple, Generic[T]):
     ----------
     mean : array or the model's own structure of arrays.
     cov : array (..., m, m), of all outputs flattened in order.
-    error : array (..., 3), claims, each about two standard errors: of the mean, the root mean square over the
-        outputs in units of their standard deviations (sd); of the sds, the same relative to each; of the covariance,
-        the Frobenius norm of its error relative to its own.
+    error : array (..., 3), claims, each about two standard errors: of the mean, the root mean square over outputs
+        in units of their standard deviations (sd); of the sds, the same relative to each; of the covariance, the
+        Frobenius norm of its error relative to its own.
     met : bool, or array (batch,): whether all three are within `tol`.
     count : int, or array (batch,): points through the model.
     weight : array (..., 2), the start's weight, that of the moments without points, in the mean and the covariance.

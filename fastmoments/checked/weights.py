@@ -65,7 +65,7 @@ def weighed(found: Estimates, start: Start | None) -> Weighed:
     )
     scatters = [of_mean, of_sd]
     if not diagonal:
-        size = np.linalg.norm(cov) or np.inf
+        size = _norm(cov)
         scatters.append(
             _scatter(found.covs.reshape(len(found.covs), -1) / size, start and start.cov.ravel() / size)
         )
@@ -84,8 +84,7 @@ def guess_of(mean: FloatArray, cov: FloatArray, mean_0: FloatArray, cov_0: Float
     var, var_0 = _variances(cov, mean), _variances(cov_0, mean)
     sd_0 = np.where(var_0 > 0.0, np.sqrt(np.maximum(var_0, 0.0)), np.inf)
     by_mean, by_sd = (mean - mean_0) / sd_0, np.sqrt(np.maximum(var, 0.0)) / sd_0 - (var_0 > 0.0)
-    size = np.linalg.norm(cov_0) or np.inf
-    return GUESS * np.array([_rms(by_mean), _rms(by_sd), np.linalg.norm(cov - cov_0) / size])
+    return GUESS * np.array([_rms(by_mean), _rms(by_sd), np.linalg.norm((cov - cov_0) / _norm(cov_0))])
 
 
 class _Scatter(NamedTuple):
@@ -146,6 +145,12 @@ def _variances(cov: FloatArray, mean: FloatArray) -> FloatArray:
     """Variances (..., m) beside means (..., m): those of covariances (..., m, m), or what is given."""
     variances: FloatArray = np.einsum("...ii->...i", cov) if cov.ndim > mean.ndim else cov
     return variances
+
+
+def _norm(cov: FloatArray) -> float:
+    """The Frobenius norm of a covariance, whose squares may be too small or too large; infinite for that of 0."""
+    largest = float(np.abs(cov).max(initial=0.0))
+    return largest * float(np.linalg.norm(cov / largest)) if largest > 0.0 else math.inf
 
 
 def _rms(x: FloatArray) -> float:

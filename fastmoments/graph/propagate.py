@@ -233,10 +233,8 @@ def propagate(
     words = words_of(inputs.plan)
     with words.arithmetic(inputs.plan):
         if tol is not None:
-            from fastmoments.checked.answer import (
-                Asked,
-                checked,
-            )  # not at the top: SciPy's statistics take a second
+            # not at the top: SciPy's statistics take a second
+            from fastmoments.checked.answer import Asked, checked
 
             asked = Asked(tol, seed, most, limit, covariance == "diagonal")
             found = checked(model, inputs, words, rules or {}, asked)
