@@ -27,7 +27,6 @@ from fastmoments.graph.readings.full import Full
 from fastmoments.graph.readings.reading import Array, flat
 from fastmoments.powers import hermite_moments
 
-
 LARGEST = 2.0 / 3.0  # distance of corrected moments from the closure: one covariance is three times the other
 TINY = 1e-8  # of the mean variance of a step: fourth powers of values over less have no place in float32
 
@@ -139,7 +138,8 @@ class Cumulants(Full):
 class _Joint:
     """A step's neurons, of which the reading has the closure's moments, and the values beside them.
 
-    `unit` is 1 / sd of an input, `scale` the sd of a value, and more for one that hardly varies. Cumulants are in float32: they are as wrong as 1e-3.
+    `unit` is 1 / sd of an input, `scale` the sd of a value, and more for one that hardly varies. Cumulants are in
+    float32, since what they leave out is 1e-3 and more.
     """
 
     def __init__(self, reading: Cumulants, neurons: list[Node], beside: list[Node]) -> None:
