@@ -2,7 +2,8 @@
 
 import sys
 import typing
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic
+from typing import NamedTuple as NamedTuple
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

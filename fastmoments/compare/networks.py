@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastmoments import values
 from fastmoments.frameworks import numpy
+from fastmoments.graph.functions import is_stochastic as is_stochastic
 from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
-from fastmoments.parameters import of_neurons
-from fastmoments_kernels.catalogue import row_of
 
 FloatArray = NDArray[np.float64]
 
@@ -68,12 +67,6 @@ def evaluate(activation: Any, x: FloatArray) -> FloatArray:
     """Return f(x) with neurons along the last axis; for a stochastic activation, its mean given x."""
     found: FloatArray = values.value(numpy, activation, x)
     return found
-
-
-def is_stochastic(activation: Any) -> bool:
-    """Whether f(x) is random given x."""
-    name, _ = of_neurons(activation)
-    return isinstance(name, str) and hasattr(row_of(name).formula, "conditional_var")
 
 
 def value(network: Sequence[Step], x: FloatArray) -> FloatArray:

@@ -184,6 +184,9 @@ class Words(Framework[A], Protocol[A]):
     def detached(self, x: A) -> A:
         """Return the array without derivatives."""
 
+    def ndtri(self, u: A) -> A:
+        """Return the quantiles of N(0, 1) at probabilities u in (0, 1), in their dtype."""
+
 
 def words_of(plan: Plan) -> Words[Any]:
     """Return the module for networks of the plan's arrays."""

@@ -209,6 +209,12 @@ def detached(x: Array) -> Array:
     return constant
 
 
+def ndtri(u: Array) -> Array:
+    """Return the quantiles of N(0, 1) at probabilities u in (0, 1)."""
+    quantiles: Array = jax.scipy.special.ndtri(u)
+    return quantiles
+
+
 def plus_diagonal(full: Array, vector: Array) -> Array:
     """Return full with the vector added to its diagonal."""
     return full + jnp.where(jnp.eye(vector.shape[-1], dtype=bool), vector[..., None], 0.0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import products, shapes
@@ -195,6 +196,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def detached(x: Array) -> Array:
     """Return the array, which has no derivatives."""
     return x
+
+
+def ndtri(u: Array) -> Array:
+    """Return the quantiles of N(0, 1) at probabilities u in (0, 1)."""
+    return np.asarray(special.ndtri(u))
 
 
 def plus_diagonal(full: Array, vector: Array) -> Array:

@@ -33,6 +33,7 @@ from fastmoments.frameworks.torch_products import compiled as compiled
 from fastmoments.frameworks.torch_products import covariance as covariance
 from fastmoments.frameworks.torch_products import detached as detached
 from fastmoments.frameworks.torch_products import eye as eye
+from fastmoments.frameworks.torch_products import ndtri as ndtri
 from fastmoments.frameworks.torch_products import plus as plus
 from fastmoments.frameworks.torch_products import plus_diagonal as plus_diagonal
 from fastmoments.frameworks.torch_products import symmetric as symmetric

@@ -63,6 +63,12 @@ def eye(n: int, like: Tensor) -> Tensor:
     return torch.eye(n, dtype=like.dtype, device=like.device)
 
 
+def ndtri(u: Tensor) -> Tensor:
+    """Return the quantiles of N(0, 1) at probabilities u in (0, 1)."""
+    quantiles: Tensor = torch.special.ndtri(u)
+    return quantiles
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function, whose operations are compiled."""
     return function

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import words_of
 from fastmoments.graph.inputs import inputs_of
+from fastmoments.graph.models import graph_of
 from fastmoments.graph.nodes import Activation, Affine, Graph, Input, Joint, Node, Rule, Shape, Sum
 from fastmoments.graph.order import Step, steps_of, with_kept
-from fastmoments.graph.propagate import graph_of
 from fastmoments.graph.rewrite import rewrite
 from fastmoments.parameters import name_of, of_neurons
 

@@ -130,3 +130,9 @@ def lipschitz(activation: Any) -> float | None:
         return slope
     values = [x.numpy(force=True) if hasattr(x, "is_meta") else x for x in parameters.values()]
     return float(np.max(row_of(activation).formula.lipschitz(*values)))
+
+
+def is_stochastic(activation: Any) -> bool:
+    """Whether f(x) is random given x."""
+    name, _ = of_neurons(activation)
+    return isinstance(name, str) and hasattr(row_of(name).formula, "conditional_var")

@@ -11,7 +11,7 @@ from fastmoments.composed.exp import Exp
 from fastmoments.composed.logistic import LOGISTIC
 from fastmoments.composed.piecewise import HardSigmoid, HardTanh, Piecewise, ReLU6
 from fastmoments.composed.polynomial import Polynomial
-from fastmoments.graph.functions import GRID, Function
+from fastmoments.graph.functions import GRID, Function, lipschitz
 from fastmoments.graph.nodes import Elementwise, Graph, Map
 from fastmoments.parameters import kinks_of, of_neurons
 from fastmoments_kernels.catalogue import CATALOGUE, Gaussian, LeakyReLU, ReLU, parameters_of, row_of
@@ -213,6 +213,12 @@ def jumps(activation: Any) -> bool:
     with np.errstate(all="ignore"):
         gap = np.abs(_values(known, ends + step) - _values(known, ends - step))
         return bool((gap > 1e3 * step * (1.0 + np.abs(_values(known, ends)))).any())
+
+
+def breaks(activation: Any) -> bool:
+    """Whether it has different values on both sides of a kink, as a step has, or is random."""
+    known, _ = of_neurons(activation)
+    return lipschitz(activation) == np.inf if isinstance(known, str) else jumps(activation)
 
 
 def _of_named(

@@ -42,6 +42,26 @@ class Inputs(NamedTuple):
             return value
         return 1.0 * words.xp.broadcast_to(value, (self.rows, *value.shape[1:]))
 
+    @property
+    def features(self) -> int:
+        """The number of elements of an input."""
+        return sum(math.prod(mean.shape[1:]) for mean in self.means)
+
+    def flattened(self, words: Words[Any], arrays: Sequence[Array] | None = None) -> Array:
+        """Return the means, or arrays like them, flattened in order, (rows, n)."""
+        # not -1, which a batch without inputs has not
+        arrays = [x.reshape(len(x), math.prod(x.shape[1:])) for x in (self.means if arrays is None else arrays)]
+        return arrays[0] if len(arrays) == 1 else words.xp.concatenate(arrays, -1)
+
+    def parts(self, rows: Array) -> list[Array]:
+        """Return what `flattened` joins, of any number of rows."""
+        found, at = [], 0
+        for mean in self.means:
+            size = math.prod(mean.shape[1:])
+            found.append(rows[:, at : at + size].reshape(len(rows), *mean.shape[1:]))
+            at += size
+        return found
+
 
 def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     """Check the arguments of `propagate`; with None for `covariance` the means alone."""

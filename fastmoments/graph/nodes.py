@@ -22,6 +22,17 @@ class Input(NamedTuple):
     """An input of the network."""
 
 
+class Draw(NamedTuple):
+    """How what is random in a map is drawn, for every row anew.
+
+    `value` takes the library's words, `size` uniform numbers a row, (rows, size) in [0, 1), and arrays
+    (rows, *shape) of every input. It returns (rows, *shape) of the map as drawn.
+    """
+
+    size: int
+    value: Map
+
+
 @dataclass(frozen=True, eq=False)
 class Affine:
     """An affine map of all inputs jointly.
@@ -35,7 +46,8 @@ class Affine:
 
     `own` is the variance that random weights or noise add, of the first input's second moments (rows, *shape), and
     `own_cov` the covariance (batch, m, m), of the library's words and all second moments (batch, n, n); None where
-    no two elements share what is random. It is `own_gaussian` if a certain input has a Gaussian output.
+    no two elements share what is random. It is `own_gaussian` if a certain input has a Gaussian output. `draw` is
+    how it is drawn, if that is known.
     """
 
     value: Map
@@ -45,6 +57,7 @@ class Affine:
     own: Map | None = None
     own_cov: Map | None = None
     own_gaussian: bool = True
+    draw: Draw | None = None
     unchanged: bool = False
     joins: bool = False
     selects: bool = False
@@ -131,6 +144,8 @@ class Graph(NamedTuple):
     if its constants have no values yet, or derivatives. `custom` makes of a scalar function what `fm.Custom` takes.
     `xp` are the functions of the library. Values of functions that differ by less than `same`, relative to the
     largest, are the same but for rounding of the model's constants, and those of `rows` by less than `same_rows`.
+    `parts` makes the outputs' arrays (rows, *shape) of what the model returns for so many rows; None where there is
+    nothing but the graph to run.
     """
 
     inputs: Sequence[Node]
@@ -142,6 +157,7 @@ class Graph(NamedTuple):
     xp: Any
     same: float = 1e-13
     same_rows: float = 1e-10
+    parts: Callable[[Any, int], list[Any]] | None = None
 
 
 def in_order(outputs: Iterable[Node], inputs: Iterable[Node] = ()) -> list[Node]:

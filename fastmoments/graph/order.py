@@ -8,6 +8,10 @@ from fastmoments.graph.nodes import Activation, Graph, Joint, Node, in_order
 Step = list[Node]  # one node, or activations or joint functions that do not depend on each other
 
 
+class LimitError(ValueError):
+    """A value has more features than a full covariance may have."""
+
+
 def steps_of(graph: Graph) -> list[Step]:
     """Order the nodes by the number of activations, and of functions of several values, before them.
 
@@ -48,7 +52,7 @@ def check_sizes(nodes: Iterable[Node], limit: int, bytes_of: Callable[[int], int
     for node in nodes:
         if node.size > limit:
             size = bytes_of(node.size) / 2**20
-            raise ValueError(
+            raise LimitError(
                 f"{node.name}: full covariance of {node.size} features, more than limit={limit}: {size:,.0f} MB "
                 'for this value alone; use covariance="diagonal", or a larger limit'
             )

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, overload
 
+from fastmoments.checked.result import Checked, CheckedMarginals, Corrected
 from fastmoments.frameworks import Words, words_of
-from fastmoments.graph.frontends import layers, sklearn
 from fastmoments.graph.inputs import Inputs, inputs_of
-from fastmoments.graph.nodes import Graph, in_order
-from fastmoments.graph.order import check_sizes, steps_of
-from fastmoments.graph.readings.bound import Bound
-from fastmoments.graph.readings.diagonal import Diagonal
-from fastmoments.graph.readings.full import Full
-from fastmoments.graph.readings.hybrid import Hybrid, with_full_covariance
-from fastmoments.graph.rewrite import rewrite
-from fastmoments.graph.selections import merge_selections
-from fastmoments.layer_lists import is_list
+from fastmoments.graph.models import Rules, graph_of
+from fastmoments.graph.options import LIMIT, MOST, Covariance, check_options
+from fastmoments.graph.read import prepared, read, read_corrected
 from fastmoments.results import Marginals, Moments, MomentsBound, T
 from fastmoments.signatures import ArrayOf
-
-Covariance = Literal["full", "diagonal", "hybrid"]
-Rules = Mapping[type, Callable[..., Any]]
-LIMIT = 4096  # full covariance of more is 128 MB a value in float64 and more
 
 
 class Distribution(Protocol):
@@ -41,6 +30,10 @@ def propagate(
     covariance: Literal["full", "hybrid"] = "full",
     *,
     bound: Literal[False] = False,
+    cumulants: Literal[False] = False,
+    tol: None = None,
+    seed: int = 0,
+    most: int = MOST,
     rules: Rules | None = None,
     limit: int = LIMIT,
 ) -> Moments[T]: ...
@@ -52,6 +45,10 @@ def propagate(
     covariance: Literal["diagonal"],
     *,
     bound: Literal[False] = False,
+    cumulants: Literal[False] = False,
+    tol: None = None,
+    seed: int = 0,
+    most: int = MOST,
     rules: Rules | None = None,
     limit: int = LIMIT,
 ) -> Marginals[T]: ...
@@ -63,9 +60,58 @@ def propagate(
     covariance: Literal["full"] = "full",
     *,
     bound: Literal[True],
+    cumulants: Literal[False] = False,
+    tol: None = None,
+    seed: int = 0,
+    most: int = MOST,
     rules: Rules | None = None,
     limit: int = LIMIT,
 ) -> MomentsBound[T]: ...
+@overload
+def propagate(
+    model: Any,
+    mu: ArrayOf[T],
+    cov: ArrayOf[T],
+    covariance: Literal["full"] = "full",
+    *,
+    bound: Literal[False] = False,
+    cumulants: Literal[True],
+    tol: None = None,
+    seed: int = 0,
+    most: int = MOST,
+    rules: Rules | None = None,
+    limit: int = LIMIT,
+) -> Corrected[T]: ...
+@overload
+def propagate(
+    model: Any,
+    mu: ArrayOf[T],
+    cov: ArrayOf[T],
+    covariance: Literal["full"] = "full",
+    *,
+    bound: Literal[False] = False,
+    cumulants: bool = False,
+    tol: float,
+    seed: int = 0,
+    most: int = MOST,
+    rules: Rules | None = None,
+    limit: int = LIMIT,
+) -> Checked[T]: ...
+@overload
+def propagate(
+    model: Any,
+    mu: ArrayOf[T],
+    cov: ArrayOf[T],
+    covariance: Literal["diagonal"],
+    *,
+    bound: Literal[False] = False,
+    cumulants: Literal[False] = False,
+    tol: float,
+    seed: int = 0,
+    most: int = MOST,
+    rules: Rules | None = None,
+    limit: int = LIMIT,
+) -> CheckedMarginals[T]: ...
 @overload
 def propagate(
     model: Any,
@@ -74,6 +120,10 @@ def propagate(
     covariance: Covariance = "full",
     *,
     bound: bool = False,
+    cumulants: bool = False,
+    tol: float | None = None,
+    seed: int = 0,
+    most: int = MOST,
     rules: Rules | None = None,
     limit: int = LIMIT,
 ) -> Any: ...
@@ -84,6 +134,10 @@ def propagate(
     covariance: Covariance = "full",
     *,
     bound: bool = False,
+    cumulants: bool = False,
+    tol: float | None = None,
+    seed: int = 0,
+    most: int = MOST,
     rules: Rules | None = None,
     limit: int = LIMIT,
 ) -> Any:
@@ -104,6 +158,11 @@ def propagate(
     covariance : "full" carries every covariance, also between values that meet again in a residual connection;
         "diagonal" variances alone; "hybrid" variances up to the last layer of weights, full covariance behind it.
     bound : with "full", return a third field: how far the output may be from N(mean, cov), see the notes.
+    cumulants : with "full", correct mean and covariance by the third and fourth cumulants that activations leave.
+    tol : with "full" or "diagonal", the error that mean, standard deviations (sd) and covariance may have, relative to
+        the outputs' own: points through the model itself are doubled until their claim is met. 0.01 is 1 %.
+    seed : of the points. The same seed gives the same answer, bit by bit.
+    most : the most points of one input, at least 512.
     rules : rules of modules by their class, {Class: rule}, before those of the package; see docs/networks.md.
     limit : the most elements of a value that may have a full covariance.
 
@@ -112,12 +171,23 @@ def propagate(
     Moments, MomentsBound or Marginals
         `mean`, in the structure that the model returns, and `cov` (batch, m, m) of all outputs flattened in order,
         or for "diagonal" `var`, structured as the mean; with bound=True `bound` (batch,) too.
+    Corrected
+        with cumulants=True; fields beside are `closure`, the moments without the correction, and `small`.
+    Checked or CheckedMarginals
+        with `tol`; fields beside are `error`, `met`, `count`, `weight`, `closure` and `points`, and quantile(q) is that
+        of the outputs.
 
     Raises
     ------
     TypeError : what has no rule, by the module's path and the operation; random numbers that the model draws; what
         depends on values of the input; libraries, devices or dtypes that are mixed.
-    ValueError : shapes that disagree, rows of a batch that meet, more than `limit` features with full covariance.
+    ValueError : shapes that disagree, rows of a batch that meet, more than `limit` features with full covariance,
+        arguments that exclude each other.
+
+    Warns
+    -----
+    AccuracyWarning : `tol` is not met by `most` points, and what it would take; a correction by cumulants is not
+        small, so that the closure stands.
 
     Notes
     -----
@@ -132,8 +202,21 @@ def propagate(
     always holds, is infinite behind a jump, and is loose: norms multiply, and so it grows with depth where errors
     do not. It has no derivatives.
 
+    `cumulants` carries the third and fourth cumulants of the neurons to all values behind them, and corrects by
+    Edgeworth's series what each activation makes of them. Nothing checks the result.
+
+    `tol` starts from the moments with cumulants, and runs 8 independently scrambled Sobol sequences through the model,
+    turned into the directions that matter at its output. Their scatter tells the error of their average and, without a
+    bias, that of the start, which keeps the weight that this leaves it. A claim holds for about 97 of 100 networks; an
+    output that is constant at all points counts as constant, and no claim is below 1 / count. Any model that runs has
+    points, also one with values of more than `limit` features or layers without a rule: then it has no `closure`. Noise
+    of the model's own is drawn of the points. Derivatives are those of the points along their paths and of the start,
+    with weights and counts frozen; where activations jump, of the start alone. Under torch.no_grad() it takes half the
+    time. It needs values: under jax.jit it is refused. Memory holds all points' outputs.
+
     References
     ----------
+    L'Ecuyer & Lemieux, "Recent advances in randomized quasi-Monte Carlo methods", 2002 (errors by replicates).
     Kuang & Lin, "Exact closed-form Gaussian moments of residual layers", arXiv 2601.22307.
 
     Examples
@@ -144,68 +227,31 @@ def propagate(
     >>> mean.shape, cov.shape
     (torch.Size([1]), torch.Size([1, 1]))
     """
-    if covariance not in ("full", "diagonal", "hybrid"):
-        raise ValueError(f'covariance: expected "full", "diagonal" or "hybrid", got {covariance!r}')
-    if bound and covariance != "full":
-        raise ValueError(f'bound: needs covariance="full", got {covariance!r}')
+    check_options(covariance, bound, cumulants, tol, seed, most)
     inputs = inputs_of(model, mu, cov, covariance)
     words = words_of(inputs.plan)
     with words.arithmetic(inputs.plan):
-        graph = graph_of(model, inputs, rules or {})
-        found = _read(graph, inputs, words, covariance, bound, limit)
-        # where float16 is computed in float32
-        rounds = inputs.plan.compute != inputs.plan.result
-        return type(found)(*(words.result(inputs.plan, x) for x in found)) if rounds else found
+        if tol is not None:
+            from fastmoments.checked.answer import (
+                Asked,
+                checked,
+            )  # not at the top: SciPy's statistics take a second
+
+            asked = Asked(tol, seed, most, limit, covariance == "diagonal")
+            found = checked(model, inputs, words, rules or {}, asked)
+        else:
+            graph, steps = prepared(graph_of(model, inputs, rules or {}), inputs, covariance, limit)
+            if cumulants:
+                found = read_corrected(graph, steps, inputs, words)
+            else:
+                found = read(graph, steps, inputs, words, covariance, bound)
+    # where float16 is computed in float32
+    return _rounded(found, inputs, words) if inputs.plan.compute != inputs.plan.result else found
 
 
-def graph_of(model: Any, inputs: Inputs, rules: Rules) -> Graph:
-    """Return the graph of a model of the inputs' library, or of any library's."""
-    if is_list(model):
-        return layers.graph_of(model, inputs)
-    if sklearn.is_estimator(model):
-        return sklearn.graph_of(model, inputs, rules)
-    if inputs.plan.framework == "torch":
-        from fastmoments.graph.frontends import torch
-
-        return torch.graph_of(model, inputs.means, inputs.arguments, rules)
-    if inputs.plan.framework == "jax":
-        from fastmoments.graph.frontends import jax
-
-        if rules:
-            raise TypeError("rules: they are of modules of PyTorch; JAX traces functions")
-        return jax.graph_of(model, inputs.means, inputs.arguments, inputs.single)
-    raise TypeError(
-        "model: for NumPy arrays expected a list of fm.compare.Affine and fm.compare.Residual, or a fitted "
-        f"model of scikit-learn, got {type(model).__name__}"
-    )
-
-
-def _read(graph: Graph, inputs: Inputs, words: Words[Any], covariance: str, bound: bool, limit: int) -> Any:
-    graph = rewrite(graph, whole_sums=covariance == "diagonal")
-    graph = graph if covariance == "full" else merge_selections(graph)
-    steps = steps_of(graph)
-    nodes, outputs = list(graph.inputs), list(graph.outputs)
-
-    def rebuilt(known: Mapping[Any, Any]) -> Any:
-        return graph.rebuild([known[node] for node in outputs], inputs.single)
-
-    if covariance == "diagonal":
-        diagonal = Diagonal(words)
-        diagonal.start(nodes, inputs.means, inputs.variances)
-        diagonal.run(graph, steps)
-        return Marginals(rebuilt(diagonal.means), rebuilt(diagonal.vars))
-    full_nodes = with_full_covariance(steps) if covariance == "hybrid" else in_order(graph.outputs, graph.inputs)
-    check_sizes(full_nodes, limit, lambda n: inputs.rows * n * n * inputs.means[0].itemsize)
-    if covariance == "hybrid":
-        hybrid = Hybrid(words)
-        hybrid.start_with_variances(nodes, inputs.means, inputs.variances)
-        reading: Full = hybrid
-    else:
-        reading = Bound(words) if bound else Full(words)
-        reading.start(nodes, inputs.means, inputs.cov)
-    reading.run(graph, steps)
-    mean, full = rebuilt(reading.means), inputs.of_all_rows(words, reading.joint_cov(outputs))
-    if not isinstance(reading, Bound):
-        return Moments(mean, full)
-    error = words.detached(reading.bound(outputs))
-    return MomentsBound(mean, full, inputs.of_all_rows(words, error))
+def _rounded(found: Any, inputs: Inputs, words: Words[Any]) -> Any:
+    """Return the arrays of a result, those of real numbers, in the result's dtype."""
+    if isinstance(found, tuple):
+        parts = [_rounded(x, inputs, words) for x in found]
+        return type(found)(*parts) if hasattr(found, "_fields") else tuple(parts)
+    return words.result(inputs.plan, found) if "float" in str(getattr(found, "dtype", "")) else found

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastmoments.graph.nodes import Affine, Elementwise, Node, Shape
+from fastmoments.graph.nodes import Affine, Draw, Elementwise, Node, Shape
+from fastmoments.graph.noise import of_rows, of_variance
 from fastmoments.joint.noise import rows_cov
 
 Map = Callable[..., Any]
@@ -17,6 +18,8 @@ def affine(
     linear: Map | None = None,
     own: Map | None = None,
     shared: bool = True,
+    gaussian: bool = False,
+    draw: tuple[int, Map] | None = None,
 ) -> Node:
     """Return the node of an affine map, for a module's own rule.
 
@@ -33,6 +36,10 @@ def affine(
     shared : whether weights are the same for all rows of a value of shape (..., n), as in a linear layer; then
         `own` is called with products of two rows too, (batch, rows, rows, n). False for noise of which every
         element of the result has its own. For one input of shape (n,) both are the same.
+    gaussian : whether what is random is Gaussian: then `propagate(..., tol=)` can draw it, and `bound` is tighter.
+    draw : how `propagate(..., tol=)` draws what is random, if it is not Gaussian: how many uniform numbers a row
+        takes, and a function of uniform numbers ``(rows, count)`` in [0, 1) and of the arrays that `function`
+        takes, to the ``(rows, *shape)`` of the map as drawn, for every row anew.
 
     Returns
     -------
@@ -48,9 +55,32 @@ def affine(
         # covariances that come out are overwritten, and those that go in may be the user's
         return difference(*rows) if linear is None else 1.0 * linear(*rows)
 
+    shape = nodes[0].shape if shape is None else tuple(shape)
     own_cov = rows_cov(own, nodes[0].shape) if own is not None and shared else None
-    rule = Affine(function, without, own=own, own_cov=own_cov, weighted=True)
-    return Node(rule, nodes, nodes[0].shape if shape is None else tuple(shape), "affine")
+    rule = Affine(
+        function,
+        without,
+        own=own,
+        own_cov=own_cov,
+        own_gaussian=gaussian,
+        draw=None
+        if own is None
+        else _draw(function, own, own_cov is not None, gaussian, draw, nodes[0].shape, shape),
+        weighted=True,
+    )
+    return Node(rule, nodes, shape, "affine")
+
+
+def _draw(
+    function: Map, own: Map, by_rows: bool, gaussian: bool, draw: tuple[int, Map] | None, given: Shape, shape: Shape
+) -> Draw | None:
+    """How the map is drawn; None if nothing says so."""
+    if draw is not None:
+        count, drawn = draw
+        return Draw(count, lambda words, uniforms, *rows: drawn(uniforms, *rows))
+    if not gaussian:
+        return None
+    return of_rows(function, own, given, shape[-1]) if by_rows else of_variance(function, own, shape)
 
 
 def elementwise(node: Node, activation: Any, function: Map) -> Node:

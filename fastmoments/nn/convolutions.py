@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 from fastmoments.frameworks import Words
-from fastmoments.graph.nodes import Affine, Node
+from fastmoments.graph.nodes import Affine, Draw, Node
+from fastmoments.graph.noise import normals, root
 from fastmoments.nn.modules import GaussianWeights
 
 Sizes = int | tuple[int, ...]
@@ -79,12 +80,29 @@ class _BayesConv(GaussianWeights):
             matrix: Tensor = blocks.reshape(len(second), math.prod(out), math.prod(out))
             return matrix
 
+        def drawn(words: Words[Any], uniforms: Tensor, x: Tensor) -> Tensor:
+            """Every row's convolution with weights of its own, as groups of one."""
+            if not len(x):
+                return self._of(x, mean, bias)
+            z = normals(words, uniforms)
+            weights = mean + root(torch, var) * z[:, : mean.numel()].reshape(len(x), *mean.shape)
+            rows = x.reshape(1, -1, *shape[1:])
+            convolution = type(self).convolution
+            y: Tensor = convolution(rows, weights.flatten(0, 1), None, *self.geometry, self.groups * len(x))
+            y = y.reshape(len(x), *out)
+            if bias is None or bias_var is None:
+                return y
+            biases = bias + root(torch, bias_var) * z[:, mean.numel() :]
+            noisy: Tensor = y + biases.reshape(len(x), len(bias), *(1,) * self.dims)
+            return noisy
+
         rule = Affine(
             lambda x: self._of(x, mean, bias),
             lambda x: self._of(x, mean),
             lambda x: self._of(x, mean * mean),
             own=lambda second: self._of(second, var, bias_var),
             own_cov=own_cov,
+            draw=Draw(mean.numel() + (0 if bias is None else len(bias)), drawn),
             weighted=True,
         )
         return Node(rule, (value,), tuple(out), type(self).__name__)

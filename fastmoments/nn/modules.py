@@ -13,6 +13,7 @@ import fastmoments.values as values
 from fastmoments.composed.base import Composed
 from fastmoments.frameworks import torch as tensors
 from fastmoments.graph.nodes import Affine, Node
+from fastmoments.graph.noise import of_rows, of_variance
 from fastmoments.graph.rules import elementwise
 from fastmoments.joint.noise import rows_cov
 from fastmoments.moments import marginals
@@ -164,19 +165,28 @@ class BayesLinear(GaussianWeights):
         """The rule of the layer in networks: the mean weights, and the variance that their distribution adds."""
         mean, var, bias, bias_var = self.distribution()
 
+        def map_of(x: Tensor) -> Tensor:
+            return F.linear(x, mean, bias)
+
         def own(second: Tensor) -> Tensor:
             return F.linear(second, var, bias_var)
 
+        shape, own_cov = (*value.shape[:-1], self.out_features), rows_cov(own, value.shape)
+        if own_cov is None:
+            draw = of_variance(map_of, own, shape)
+        else:
+            draw = of_rows(map_of, own, value.shape, self.out_features)
         rule = Affine(
-            lambda x: F.linear(x, mean, bias),
+            map_of,
             lambda x: F.linear(x, mean),
             lambda x: F.linear(x, mean * mean),
             mean,
             own=own,
-            own_cov=rows_cov(own, value.shape),
+            own_cov=own_cov,
+            draw=draw,
             weighted=True,
         )
-        return Node(rule, (value,), (*value.shape[:-1], self.out_features), "BayesLinear")
+        return Node(rule, (value,), shape, "BayesLinear")
 
     def marginals(self, mu: Tensor, var: Tensor) -> Marginals[Tensor]:
         """`fm.bayes_linear_marginals` of this layer."""

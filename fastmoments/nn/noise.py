@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fastmoments.graph.nodes import Node, Sum
-from fastmoments.graph.noise import added, multiplied
-from fastmoments.joint.noise import dropout_var
+from fastmoments.graph.noise import Shared, added, gaussian_factor, mask_of, multiplied
 
 
 class _Noise(nn.Module):
@@ -65,7 +64,7 @@ class MultiplicativeNoise(_Noise):
 
     def __fastmoments__(self, value: Node) -> Node:
         """The rule of the layer in networks."""
-        return multiplied(value, self.sd**2, "MultiplicativeNoise", gaussian=True)
+        return multiplied(value, gaussian_factor(self.sd), "MultiplicativeNoise")
 
 
 class StochasticDepth(nn.Module):
@@ -103,8 +102,9 @@ class StochasticDepth(nn.Module):
         keep = 1.0 - self.p if self.training else 1.0
         if keep in (0.0, 1.0):
             return Node(Sum(lambda x: keep * x, (keep,)), (value,), value.shape, "StochasticDepth")
-        var = dropout_var(self.p)
-        return multiplied(value, var, "StochasticDepth", lambda words, second: var * second)
+        ones = (1,) * len(value.shape)
+        shared = Shared(1, lambda mask: mask.reshape(len(mask), *ones), lambda var: lambda words, x: var * x)
+        return multiplied(value, mask_of(self.p), "StochasticDepth", shared)
 
     def extra_repr(self) -> str:
         """Return the text in the module's printed form."""

@@ -34,10 +34,10 @@ def graph_of(model: Any, mus: Sequence[Array], arguments: Arguments, single: boo
     if isinstance(model, type) or not callable(model):
         raise TypeError(f"model: expected a function of JAX arrays, got {model!r}")
     lead = () if single else (1,)
-    one, out = _traced(model, mus, arguments, lead)
+    one, out = traced(model, mus, arguments, lead)
     check_draws(one.jaxpr)
     if not single:
-        _check_rows(one, _traced(model, mus, arguments, (BATCH,))[0], mus)
+        check_rows(one, traced(model, mus, arguments, (BATCH,))[0], mus)
     names = ["input"] if len(mus) == 1 else [f"input {k}" for k in range(len(mus))]
     inputs = [Node(Input(), (), tuple(mu.shape[1:]), name) for mu, name in zip(mus, names, strict=True)]
     given = inputs if single else [_as_batch(node) for node in inputs]
@@ -50,13 +50,15 @@ def graph_of(model: Any, mus: Sequence[Array], arguments: Arguments, single: boo
     def rebuild(values: Sequence[Array], single: bool) -> Any:
         return jax.tree.unflatten(jax.tree.structure(out), [x[0] if single else x[:, 0] for x in values])
 
+    def parts(out: Any, rows: int) -> list[Array]:
+        return [x.reshape(rows, *node.shape) for x, node in zip(jax.tree.leaves(out), outputs, strict=True)]
+
     same = SAME.get(str(mus[0].dtype), SAME_32)
-    return Graph(
-        inputs, outputs, rebuild, numbers, partial(_rows, mus[0].dtype), lambda function: function, jnp, same
-    )
+    of_rows = partial(_rows, mus[0].dtype)
+    return Graph(inputs, outputs, rebuild, numbers, of_rows, lambda function: function, jnp, same, parts=parts)
 
 
-def _traced(
+def traced(
     model: Any, mus: Sequence[Array], arguments: Arguments, lead: tuple[int, ...]
 ) -> tuple[ClosedJaxpr, Any]:
     """The model's jaxpr for inputs of so many rows, without what its outputs do not need, and their shapes."""
@@ -87,7 +89,7 @@ def _as_batch(node: Node) -> Node:
     return Node(Affine(value, value, value, unchanged=True), (node,), (1, *node.shape), node.name)
 
 
-def _check_rows(one: ClosedJaxpr, three: ClosedJaxpr, mus: Sequence[Array]) -> None:
+def check_rows(one: ClosedJaxpr, three: ClosedJaxpr, mus: Sequence[Array]) -> None:
     """Raise if the examples of a batch meet, or are not in the first dimension of every output."""
     for of_one, of_three in zip(one.out_avals, three.out_avals, strict=True):
         if of_one.shape[:1] != (1,) or of_three.shape != (BATCH, *of_one.shape[1:]):

@@ -109,8 +109,14 @@ def _graph(model: Model, found: tuple[list[Any], list[Any], Any], mu: Tensor) ->
         found = iter([x[0] if single else layout.native(x) for layout, x in pairs])
         return pytree.tree_unflatten([None if x is None else next(found) for x in outputs], tree)
 
+    def parts(out: Any, rows: int) -> list[Tensor]:
+        found = [x for x in pytree.tree_leaves(out) if x is not None]
+        return [layout.rows(x, rows) for layout, x in zip(layouts, found, strict=True)]
+
     same_rows = SAME_ROWS.get(mu.dtype, 1e-4)
-    return Graph(inputs, last, rebuild, numbers, partial(_rows, mu), custom, torch, same_rows=same_rows)
+    return Graph(
+        inputs, last, rebuild, numbers, partial(_rows, mu), custom, torch, same_rows=same_rows, parts=parts
+    )
 
 
 def _check_leading(operation: Operation, layouts: Sequence[Layout]) -> None:

@@ -40,12 +40,13 @@ class Constants:
     """Results of operations that do not depend on the model's input, with gradients to its parameters."""
 
     def __init__(self, operations: Sequence[Any]) -> None:
-        self.operations, self.known = operations, dict[tuple[int, int], Any]()
+        self.operations, self.known = operations, dict[tuple[int, int, bool], Any]()
 
     def value(self, ref: Ref, rows: int) -> Any:
         """The constant for so many rows."""
         operation = self.operations[ref.entry]
-        key = ref.entry, rows if operation.sized else 0
+        # what is computed without gradients must not be used with them
+        key = ref.entry, rows if operation.sized else 0, torch.is_grad_enabled()
         if key not in self.known:
             function = BY_VALUE.get(operation.function, operation.function)
             args, kwargs = (resolve(x, rows, (), self) for x in (operation.args, operation.kwargs))

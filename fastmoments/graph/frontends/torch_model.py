@@ -51,18 +51,18 @@ class Run(NamedTuple):
 
 def traced(model: Model, mus: Sequence[Tensor]) -> tuple[list[Any], list[Any], Any]:
     """The model's operations, its outputs as Refs, and the structure that they come in."""
-    examples = _examples(mus)
-    before = _generators()
+    examples = examples_of(mus)
+    before = generators()
     # the run of which the first input is the first row comes first, for hooks that look
     with keeping_buffers(model.function):
         three = run_of(model, examples)
         two = run_of(model, list(map(taken, examples)), Earlier(three.entries, taken))
-    if _generators() != before:
+    if generators() != before:
         _name_who_draws(model, examples)
     return operations_of(two.entries, three.entries, three.outputs), three.outputs, three.tree
 
 
-def _examples(mus: Sequence[Tensor]) -> list[Tensor]:
+def examples_of(mus: Sequence[Tensor]) -> list[Tensor]:
     """Three examples: the first input, and two around it. Their values tell rows apart, no more."""
     found = []
     for k, mu in enumerate(mus):
@@ -131,7 +131,7 @@ def _explain(recorder: Recorder, inputs: Sequence[Tensor], error: Exception) -> 
     ) from error
 
 
-def _generators() -> Any:
+def generators() -> Any:
     """The states of the generators that a model may draw from without an operation of PyTorch."""
     numpy: Any = np.random.get_bit_generator()  # type: ignore[attr-defined]
     # 624 words and a position; to ask for the state itself takes 20 times as long
@@ -142,19 +142,24 @@ def _generators() -> Any:
 
 def _name_who_draws(model: Model, inputs: Sequence[Tensor]) -> None:
     """Run once more, and raise with the path of the module in which a generator's state changes."""
-    before, found = _generators(), list[str]()
-    named = model.function.named_modules() if isinstance(model.function, nn.Module) else ()
+    raise TypeError(f"{where_changed(model.function, generators, lambda: run_of(model, inputs))}: {DRAWS}")
+
+
+def where_changed(model: Any, state: Callable[[], Any], run: Callable[[], Any]) -> str:
+    """Run a model, and return the path of the module in which a state changes."""
+    before, found = state(), list[str]()
+    named = model.named_modules() if isinstance(model, nn.Module) else ()
     names = {id(module): name or "model" for name, module in named}
 
     def watch(frame: Any, event: str, argument: Any) -> None:
         # a call of the interpreter's: no module can hide from it
-        if event == "return" and frame.f_code is CALL and not found and _generators() != before:
+        if event == "return" and frame.f_code is CALL and not found and state() != before:
             found.append(names.get(id(frame.f_locals["self"]), "model"))
 
     profile = sys.getprofile()
     sys.setprofile(watch)
     try:
-        run_of(model, inputs)
+        run()
     finally:
         sys.setprofile(profile)
-    raise TypeError(f"{(found or ['model'])[0]}: {DRAWS}")
+    return (found or ["model"])[0]

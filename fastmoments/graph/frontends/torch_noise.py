@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from math import sqrt
 from typing import Any
 
 import torch
@@ -15,8 +15,8 @@ from fastmoments.graph.frontends.torch_calls import Call
 from fastmoments.graph.frontends.torch_runs import Layout
 from fastmoments.graph.frontends.torch_trace import Recorder
 from fastmoments.graph.nodes import Node, Shape, Sum
-from fastmoments.graph.noise import multiplied
-from fastmoments.joint.noise import dropout_var, shared_cov
+from fastmoments.graph.noise import Shared, mask_of, multiplied
+from fastmoments.joint.noise import shared_cov
 
 DROPOUT = "dropout"  # the name of the operation in a record
 # The number of leading dimensions of a tensor of so many that have masks of their own; the others share them
@@ -48,37 +48,41 @@ def dropped(
     keep, lead = 1.0 - p, DROPOUTS[function](x.ndim)
     if function in (F.alpha_dropout, F.feature_alpha_dropout):
         # a (m (x + alpha) - keep alpha), m = 1 with probability keep
-        a = 1.0 / sqrt((ALPHA**2 * p + 1.0) * keep)
-        out = recorder.stand_in(_mean, DROPOUT, x, a * keep, dropout_var(p), lead, ALPHA)
+        a = 1.0 / math.sqrt((ALPHA**2 * p + 1.0) * keep)
+        out = recorder.stand_in(_mean, DROPOUT, x, a * keep, p, lead, ALPHA)
     else:
-        out = recorder.stand_in(_mean, DROPOUT, x, 1.0, dropout_var(p), lead, 0.0)
+        out = recorder.stand_in(_mean, DROPOUT, x, 1.0, p, lead, 0.0)
     return x.copy_(out) if inplace else out
 
 
-def _mean(x: Tensor, factor: float, var: float, lead: int, shift: float) -> Tensor:
-    """E[factor ((x + shift) mask - shift)] of a mask of mean 1 and variance `var`."""
+def _mean(x: Tensor, factor: float, p: float, lead: int, shift: float) -> Tensor:
+    """E[factor ((x + shift) mask - shift)] of a mask of mean 1 that is 0 with probability p."""
     return factor * x
 
 
 def dropout_of(call: Call, shape: Shape) -> Node:
     """Return the node of a recorded dropout."""
-    (source,), (_, factor, var, lead, shift) = call.inputs, call.args
+    (source,), (_, factor, p, lead, shift) = call.inputs, call.args
     layout = call.operation.layouts[0]
-    shared = lead < len(layout.sizes)
-    own_cov = _of_labels(factor * factor * var, _labels(layout, source.size, lead)) if shared else None
+    shared = _shared(layout, source.size, lead) if lead < len(layout.sizes) else None
     if shift == 0.0:
-        return multiplied(source, var, call.label, own_cov, factor)
+        return multiplied(source, mask_of(p), call.label, shared, factor)
     moved = Node(Sum(lambda x: x + shift, (1.0,)), (source,), shape, call.label)
-    noisy = multiplied(moved, var, call.label, own_cov, factor)
+    noisy = multiplied(moved, mask_of(p), call.label, shared, factor)
     return Node(Sum(lambda x: x - factor * shift, (1.0,)), (noisy,), shape, call.label)
 
 
-def _labels(layout: Layout, size: int, lead: int) -> Tensor:
-    """Number the masks of the elements (size,) of one row: those that share one have the same number."""
-    own = layout.native(torch.arange(size).reshape(1, *layout.shape))
-    first = own.flatten(lead).amin(-1).reshape(*own.shape[:lead], *(1,) * (own.ndim - lead))
-    return layout.rows(first.expand(own.shape), 1).reshape(size)
+def _shared(layout: Layout, size: int, lead: int) -> Shared:
+    """Which of the elements (size,) of one row share a mask, of which every one is numbered."""
+    own = layout.native(torch.arange(size).reshape(1, *layout.shape)).shape
+    count = math.prod(own[:lead])
+    numbers = torch.arange(count).reshape(*own[:lead], *(1,) * (len(own) - lead)).expand(own)
+    labels = layout.rows(numbers, 1).reshape(size)
 
+    def spread(masks: Tensor) -> Tensor:
+        return masks[:, labels.to(masks.device)].reshape(len(masks), *layout.shape)
 
-def _of_labels(var: float, labels: Tensor) -> Callable[[Words[Any], Tensor], Tensor]:
-    return lambda words, second: shared_cov(words.xp, second, var, labels.to(second.device))
+    def own_cov(var: float) -> Callable[[Words[Any], Tensor], Tensor]:
+        return lambda words, second: shared_cov(words.xp, second, var, labels.to(second.device))
+
+    return Shared(count, spread, own_cov)

@@ -200,12 +200,13 @@ def _layout(where: tuple[str, str], one: Tensor, other: Tensor, inherited: list[
     layouts.sort(key=lambda layout: (layout.dim, layout.outer, layout.inner) not in likely)  # stable
     for layout in layouts:
         rows, wanted = layout.rows(one, ROWS[0]), taken(layout.rows(other, ROWS[1]))
-        if _close(rows, wanted):
+        if close(rows, wanted):
             return layout
     raise ValueError(MIXES.format(*where))
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
+def close(one: Tensor, other: Tensor) -> bool:
+    """Whether two values are the same but for rounding."""
     if torch.equal(one, other):
         return True
     if one.is_floating_point() and one.numel():

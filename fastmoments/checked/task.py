@@ -1,0 +1,112 @@
+"""What is asked for, and every input of the batch with its points."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmoments.checked.arrays import on_host
+from fastmoments.checked.directions import Spread, Variances, slopes_of, spread_of, turned, variances_of
+from fastmoments.checked.points import Chunk, Points
+from fastmoments.checked.statistics import Statistics
+from fastmoments.checked.weights import Start, Weighed, weighed
+from fastmoments.frameworks import Words
+from fastmoments.graph.inputs import Inputs
+from fastmoments.graph.nodes import Graph, in_order
+from fastmoments.graph.order import Step
+
+PILOTED = 512  # elements of the largest value up to which pilots pay where only variances are carried
+
+
+class Task(NamedTuple):
+    """A model that runs, the graph and steps that can be read if there are, the inputs, and the arguments."""
+
+    run: Any
+    graph: Graph | None
+    steps: list[Step]
+    inputs: Inputs
+    words: Words[Any]
+    diagonal: bool
+    tol: float
+    seed: int
+    most: int
+
+    def points(self) -> Points:
+        """Return the points, which all inputs share."""
+        return Points(self.inputs.features, self.run.draws, self.seed)
+
+    def outputs(self, row: Row, chunk: Chunk, mean: Any, factor: Any) -> Any:
+        """Run the model at points around an input's mean, (replicates, points, m)."""
+        x = row.spread.rows(mean, self.words.constant(chunk.normals, mean), factor)
+        y = self.run(self.inputs.parts(x.reshape(-1, x.shape[-1])), self._uniforms(chunk, mean))
+        return y.reshape(*chunk.normals.shape[:2], y.shape[-1])
+
+    def _uniforms(self, chunk: Chunk, like: Any) -> Any:
+        """The uniform numbers of a chunk, (rows, draws), rounded to less than 1."""
+        if chunk.uniforms is None:
+            return None
+        below_one = 1.0 - float(self.words.xp.finfo(like.dtype).eps)
+        uniforms = np.minimum(chunk.uniforms, below_one)
+        return self.words.constant(uniforms.reshape(-1, uniforms.shape[-1]), like)
+
+
+class Row:
+    """One input: where its points lie, what they found, and what may be claimed."""
+
+    def __init__(self, task: Task, mean: Any, spread: Spread | Variances, start: Start | None) -> None:
+        self.mean, self.spread, self.start = mean, spread, start
+        self.factor = spread.factor(task.words, mean)
+        self.statistics = Statistics(task.words, task.diagonal)
+        self.outputs: list[Any] = []
+        self.errors: list[float] = []  # the largest claim after every doubling
+        self.found: Weighed
+
+    def add(self, task: Task, chunk: Chunk) -> None:
+        """Run the model at more points."""
+        y = task.words.detached(task.outputs(self, chunk, self.mean, self.factor))
+        self.statistics.add(y)
+        self.outputs.append(y.reshape(-1, y.shape[-1]))
+
+    def judge(self) -> None:
+        """Weigh what has been found so far."""
+        self.found = weighed(self.statistics.estimates(), self.start)
+        self.errors.append(float(self.found.error.max()))
+
+    def ends(self, tol: float) -> bool:
+        """Whether more points would change nothing: the claim is met, or outputs are not finite."""
+        return self.errors[-1] <= tol or math.isinf(self.errors[-1])
+
+    def along(self, task: Task, spread: Any) -> Any:
+        """Return the covariance, or variances, that points depend on, of those of the input."""
+        if task.diagonal and isinstance(self.spread, Spread):
+            return spread[:, None] * task.words.eye(task.inputs.features, spread)
+        return spread
+
+
+def rows_of(task: Task, starts: list[Start | None]) -> list[Row]:
+    """Return the inputs of the batch, each with the coordinates that its points have."""
+    words, inputs = task.words, task.inputs
+    spreads, means = _spreads(task), words.detached(inputs.flattened(words))
+    found = []
+    for k, start in enumerate(starts):
+        spread = spreads[k if len(spreads) > 1 else 0]
+        if isinstance(spread, Spread) and task.graph is not None and task.inputs.features > 1:
+            mean = on_host(words, means[k])
+            spread = turned(spread, slopes_of(task.graph, task.steps, words, mean, spread, inputs, task.seed))
+        found.append(Row(task, means[k], spread, start))
+    return found
+
+
+def _spreads(task: Task) -> list[Spread] | list[Variances]:
+    """The coordinates of every input, or of all, by their variances alone."""
+    words, inputs = task.words, task.inputs
+    if not task.diagonal:
+        eps = float(words.xp.finfo(inputs.cov.dtype).eps)
+        return [spread_of(cov, eps) for cov in on_host(words, inputs.cov)]
+    variances = on_host(words, inputs.flattened(words, inputs.variances))
+    nodes = in_order(task.graph.outputs, task.graph.inputs) if task.graph else []
+    if not nodes or max(node.size for node in nodes) > PILOTED:
+        return [variances_of(var) for var in variances]
+    return [spread_of(np.diag(var), 0.0) for var in variances]

@@ -1,0 +1,318 @@
+"""PyTorch models at many points; without a graph, what is random or mixes rows is found on a few examples."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fastmoments.checked.drawing import is_random
+from fastmoments.graph.frontends.own_rules import Rule
+from fastmoments.graph.frontends.torch_callers import in_hook
+from fastmoments.graph.frontends.torch_entries import facts_of
+from fastmoments.graph.frontends.torch_functions import LOOKS
+from fastmoments.graph.frontends.torch_model import examples_of, generators, where_changed
+from fastmoments.graph.frontends.torch_modules import rules_of, stopping, unwrapped
+from fastmoments.graph.frontends.torch_runs import close
+from fastmoments.graph.inputs import Inputs
+from fastmoments.graph.nodes import Input, Node, Shape
+
+DRAWS = (
+    "{}: the model draws random numbers, which would not be those of the points; call model.eval(), or give what "
+    "draws a rule with a way to draw it (docs/networks.md)"
+)
+DIFFERS = (
+    "model: two runs of it on the same inputs differ: it is random, or keeps what an earlier call computed; call "
+    "model.eval(), or give what draws a rule with a way to draw it (docs/networks.md)"
+)
+KEEPS = (
+    "{}: the model writes to this tensor that it keeps, as modules do in training; call model.eval(), or write it "
+    "without"
+)
+NOISE = (
+    "{}: it draws noise of its own, which is drawn of the points only where the model has a graph; propagate the "
+    "parts before and after it"
+)
+MEETS = (
+    "model: its output for an input depends on the others in the batch, or on their number; the rows of a batch "
+    "must not meet"
+)
+
+
+def batch_of(model: Any, inputs: Inputs, parts: Callable[[Any, int], list[Tensor]]) -> Any:
+    """Return what runs the model itself on a batch, for a model in whose graph nothing is random."""
+    model = unwrapped(model)
+
+    def batch(rows: list[Tensor], uniforms: Tensor | None) -> list[Tensor]:
+        dtype = rows[0].dtype
+        with _Generators(rows[0].device) as watched:
+            out = _called(model, inputs, rows)
+            if watched.have_moved():
+                raise TypeError(DRAWS.format(_who_draws(model, inputs, rows)))
+        return [part.to(dtype) for part in parts(out, len(rows[0]))]
+
+    return batch
+
+
+def without_graph(
+    model: Any, inputs: Inputs, rules: Mapping[type, Rule]
+) -> tuple[Any, list[Shape], Callable[[Sequence[Tensor], bool], Any]]:
+    """Return what runs a batch, the shapes of the outputs, and what makes the model's structure of them.
+
+    A model that asks for values of its input, as `if x.sum() > 0` does, runs row by row: nothing else tells what it
+    does with one input. All others run by batches.
+    """
+    with suppress(TypeError):  # scripted ones hide their operations, but run
+        model = unwrapped(model)
+    if isinstance(model, type) or not callable(model):
+        raise TypeError(f"model: expected a torch.nn.Module or a function of tensors, got {model!r}")
+    examples = examples_of(inputs.means)
+    with torch.no_grad(), _Generators(examples[0].device) as watched, _Kept(model) as kept:
+        found = _tried(model, inputs, examples, rules_of(model, rules))
+        kept.check()
+        if watched.have_moved():
+            raise TypeError(DRAWS.format(_who_draws(model, inputs, examples)))
+        watched.move()
+        again = _tried(model, inputs, examples, {})
+        if not all(map(close, found.parts, again.parts)):
+            raise TypeError(DIFFERS)
+        if found.at_once:
+            _check_rows(model, inputs, examples, found.parts)
+
+    def batch(rows: list[Tensor], uniforms: Tensor | None) -> list[Tensor]:
+        dtype = rows[0].dtype
+        if found.at_once or not len(rows[0]):
+            parts = _parts(_called(model, inputs, rows), len(rows[0]))
+        else:
+            parts = _row_by_row(model, inputs, rows)
+        return [part.to(dtype) for part in parts]
+
+    def rebuild(values: Sequence[Tensor], single: bool) -> Any:
+        given = iter([x[0] if single else x for x in values])
+        return pytree.tree_unflatten([None if x is None else next(given) for x in found.leaves], found.tree)
+
+    return batch, [tuple(part.shape[1:]) for part in found.parts], rebuild
+
+
+class _Trial(NamedTuple):
+    """Outputs of a run on examples, the model's structure of them, and whether rows may run at once."""
+
+    parts: list[Tensor]
+    leaves: list[Any]
+    tree: Any
+    at_once: bool
+
+
+def _called(model: Any, inputs: Inputs, rows: Sequence[Tensor]) -> Any:
+    """What the model returns. It gets copies, for it may write to them."""
+    args, kwargs = inputs.arguments([x.clone() for x in rows])
+    return model(*args, **kwargs)
+
+
+def _parts(out: Any, rows: int) -> list[Tensor]:
+    """The outputs (rows, *shape)."""
+    found = [x for x in pytree.tree_leaves(out) if x is not None]
+    for x in found:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"model: it returns {type(x).__name__} beside tensors; return it apart")
+        if x.shape[:1] != (rows,):
+            raise ValueError(
+                f"model: for {rows} inputs it returns the shape {tuple(x.shape)}: the batch must stay the first "
+                "dimension"
+            )
+    return found
+
+
+def _tried(model: Any, inputs: Inputs, examples: list[Tensor], rules: Mapping[nn.Module, Rule]) -> _Trial:
+    """Run the model on all examples at once, or row by row if it looks at values or raises for several."""
+    named = model.named_modules() if isinstance(model, nn.Module) else ()
+    names = {id(module): name or "model" for name, module in named}
+
+    def stop(module: nn.Module) -> Callable[..., Any]:
+        return _without_noise(module, rules[module], names[id(module)])
+
+    looks = _Looks()
+    with stopping(rules, stop):
+        try:
+            with looks, looks.calls:
+                out = _called(model, inputs, examples)
+            at_once = not looks.looked
+        except _NoiseError as error:
+            raise TypeError(str(error)) from None
+        except Exception:  # of several inputs, perhaps
+            at_once = False
+        if not at_once:
+            out = _of_one(model, inputs, examples, 0)
+        parts = _parts(out, len(examples[0])) if at_once else _row_by_row(model, inputs, examples)
+    leaves, tree = pytree.tree_flatten(out)
+    return _Trial(parts, [None if x is None else 0 for x in leaves], tree, at_once)
+
+
+def _row_by_row(model: Any, inputs: Inputs, rows: Sequence[Tensor]) -> list[Tensor]:
+    found = [_parts(_of_one(model, inputs, rows, k), 1) for k in range(len(rows[0]))]
+    return [torch.cat(parts) for parts in zip(*found, strict=True)]
+
+
+def _of_one(model: Any, inputs: Inputs, rows: Sequence[Tensor], k: int) -> Any:
+    """What the model returns for one of the inputs alone."""
+    try:
+        return _called(model, inputs, [x[k : k + 1] for x in rows])
+    except _NoiseError as error:
+        raise TypeError(str(error)) from None
+    except Exception as error:
+        shapes = ", ".join(str((1, *x.shape[1:])) for x in rows)
+        raise ValueError(
+            f"model: it raises for inputs of shape {shapes}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_rows(model: Any, inputs: Inputs, examples: Sequence[Tensor], together: Sequence[Tensor]) -> None:
+    """Raise unless every example alone has the output that it has among others."""
+    for k in range(len(examples[0])):
+        alone = _parts(_of_one(model, inputs, examples, k), 1)
+        if not all(close(one, whole[k : k + 1]) for one, whole in zip(alone, together, strict=True)):
+            raise ValueError(MEETS)
+
+
+class _NoiseError(Exception):
+    """A module of the model has noise of its own."""
+
+
+def _without_noise(module: nn.Module, rule: Rule, name: str) -> Callable[..., Any]:
+    """The module's forward, which raises if its rule is one of something random."""
+    forward = module.forward
+
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        sources = [Node(Input(), (), tuple(x.shape[1:]), "input") for x in args if isinstance(x, Tensor)]
+        try:
+            node = rule(module, *sources)
+        except Exception:  # of a value that the rule is not for
+            return forward(*args, **kwargs)
+        if is_random([node]):
+            raise _NoiseError(NOISE.format(name))
+        return forward(*args, **kwargs)
+
+    return checked
+
+
+class _Looks(TorchDispatchMode):
+    """Whether a run asks for values, on which all it does then may depend; hooks may look."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.looked = False
+        self.calls = _Calls(self)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        facts = facts_of(func)
+        # a mask that is written to leaves every row in its place
+        if facts.looks and facts.name != "index_put" and not (facts.name == "index" and not _has_mask(args[1])):
+            self.looked = self.looked or not in_hook()
+        return func(*args, **(kwargs or {}))
+
+
+class _Calls(TorchFunctionMode):
+    """The same of what takes values to Python without an operation."""
+
+    def __init__(self, looks: _Looks) -> None:
+        super().__init__()
+        self.looks = looks
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in LOOKS and not in_hook():
+            self.looks.looked = True
+        return func(*args, **(kwargs or {}))
+
+
+def _has_mask(indices: Any) -> bool:
+    return any(isinstance(x, Tensor) and x.dtype in (torch.bool, torch.uint8) for x in indices)
+
+
+class _Generators:
+    """The generators that a model may draw from: PyTorch's, NumPy's and Python's. They stay as they were."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def __enter__(self) -> _Generators:
+        self.before, self.seen = self._states(), self.state()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if not self.have_moved():
+            return
+        own, python, numpy, cuda = self.before
+        torch.set_rng_state(own)
+        random.setstate(python)
+        np.random.set_state(numpy)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, self.device)
+
+    def have_moved(self) -> bool:
+        """Whether something has been drawn."""
+        return bool(self.state() != self.seen)
+
+    def move(self) -> None:
+        """Put all generators in other states."""
+        torch.rand(7, device=self.device)
+        torch.rand(7)
+        np.random.random(7)  # noqa: NPY002 (the generator that models share)
+        random.random()
+
+    def state(self) -> Any:
+        """The present states, which can be compared."""
+        own, cuda = torch.get_rng_state(), self._cuda()
+        return bytes(own.numpy()), generators(), None if cuda is None else bytes(cuda.numpy())
+
+    def _states(self) -> tuple[Tensor, Any, Any, Tensor | None]:
+        return torch.get_rng_state(), random.getstate(), np.random.get_state(legacy=False), self._cuda()  # noqa: NPY002
+
+    def _cuda(self) -> Tensor | None:
+        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+
+
+class _Kept:
+    """The tensors that a model keeps, which are put back as they were."""
+
+    def __init__(self, model: Any) -> None:
+        self.modules = list(model.named_modules()) if isinstance(model, nn.Module) else []
+
+    def __enter__(self) -> _Kept:
+        self.before = [
+            (path, own, name, x, x.clone())
+            for path, module in self.modules
+            for own in (module._buffers, module._parameters)
+            for name, x in own.items()
+            if x is not None
+        ]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for _, own, name, x, value in self.before:
+            own[name] = x
+            if not _same(x, value):
+                x.copy_(value)
+
+    def check(self) -> None:
+        """Raise if the model has written to one."""
+        for path, own, name, x, value in self.before:
+            if own[name] is not x or not _same(x, value):
+                raise ValueError(KEEPS.format(f"{path}.{name}" if path else name))
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same elements, nan or not."""
+    return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def _who_draws(model: Any, inputs: Inputs, rows: Sequence[Tensor]) -> str:
+    """The path of the module that draws."""
+    return where_changed(model, _Generators(rows[0].device).state, lambda: _called(model, inputs, rows))

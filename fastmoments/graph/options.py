@@ -1,0 +1,45 @@
+"""The arguments of `propagate` beside model, mu and cov, and which of them exclude each other."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any, Literal
+
+Covariance = Literal["full", "diagonal", "hybrid"]
+LIMIT = 4096  # full covariance of more is 128 MB a value in float64 and more
+MOST = 2**20  # points of one input
+LEAST = 512  # the first points: 64 of each of 8 sequences
+
+
+def check_options(covariance: Any, bound: Any, cumulants: Any, tol: Any, seed: Any, most: Any) -> None:
+    """Raise for arguments that are unknown, or that exclude each other, by their names."""
+    if covariance not in ("full", "diagonal", "hybrid"):
+        raise ValueError(f'covariance: expected "full", "diagonal" or "hybrid", got {covariance!r}')
+    if bound and covariance != "full":
+        raise ValueError(f'bound: needs covariance="full", got {covariance!r}')
+    if cumulants and covariance != "full":
+        raise ValueError(f'cumulants: needs covariance="full", got {covariance!r}')
+    if bound and cumulants:
+        raise ValueError("bound: it is one of the moments without cumulants; leave out bound or cumulants")
+    if tol is None:
+        return
+    if covariance == "hybrid":
+        raise ValueError('tol: needs covariance="full" or "diagonal", got "hybrid"')
+    if bound:
+        raise ValueError("bound: it is one of the moments without points; leave out bound or tol")
+    if not isinstance(tol, int | float) or not 0.0 < tol < math.inf:
+        raise ValueError(f"tol: expected a number greater than 0, such as 0.01 for 1 %, got {tol!r}")
+    for name, value, least in (("seed", seed, 0), ("most", most, LEAST)):
+        if not _is_integer(value):
+            raise TypeError(f"{name}: expected an integer, got {value!r}")
+        if value < least:
+            raise ValueError(f"{name}: expected at least {least}, got {value!r}")
+
+
+def _is_integer(value: Any) -> bool:
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
