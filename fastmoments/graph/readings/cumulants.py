@@ -28,6 +28,7 @@ from fastmoments.graph.readings.reading import Array, flat
 from fastmoments.powers import hermite_moments
 
 LARGEST = 2.0 / 3.0  # distance of corrected moments from the closure: one covariance is three times the other
+HUGE = 1e9  # kurtosis of a neuron that hardly ever fires: products with larger ones leave float32
 TINY = 1e-8  # of the mean variance of a step: fourth powers of values over less have no place in float32
 
 
@@ -192,7 +193,7 @@ class _Joint:
                 given = (self.mu[:, part], self.var[:, part], self.means[:, part])
                 per = inverse(xp, self.scale[:, part])
                 moments = hermite_moments(words, node.rule.activation, *given)
-                found.append([x * per**p for p, x in enumerate(moments, 1)])
+                found.append([xp.clip(x * per**p, -HUGE, HUGE) for p, x in enumerate(moments, 1)])
             else:
                 found.append(_of_identity(xp, self.var[:, part]))
         if len(found) == 1:
