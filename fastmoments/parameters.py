@@ -31,6 +31,12 @@ def of_neurons(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]
     return row.name, found
 
 
+def kinks_of(activation: Any) -> tuple[float, ...]:
+    """Return where an activation or its slope breaks."""
+    name, _ = of_neurons(activation)
+    return row_of(name).kinks if isinstance(name, str) else name.kinks
+
+
 def of_pairs(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:
     """Return the name and parameters for a pair of neurons: `tau_1`, `tau_2`, which differ if `tau` is a tuple."""
     whole = _whole(activation)

@@ -8,13 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastmoments.composed.base import Composed
+from fastmoments import values
+from fastmoments.frameworks import numpy
 from fastmoments.graph.functions import is_stochastic as is_stochastic
 from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
-from fastmoments.parameters import of_neurons
-from fastmoments_kernels import custom
-from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.custom import Custom
 
 FloatArray = NDArray[np.float64]
 
@@ -68,12 +65,8 @@ def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
 
 def evaluate(activation: Any, x: FloatArray) -> FloatArray:
     """Return f(x) with neurons along the last axis; for a stochastic activation, its mean given x."""
-    name, parameters = of_neurons(activation)
-    if isinstance(name, Composed):
-        return np.asarray(name.function(np, x))
-    if isinstance(name, Custom):
-        return custom.evaluate(name, x)
-    return np.asarray(row_of(name).formula.function(x, *map(np.asarray, parameters.values())))
+    found: FloatArray = values.value(numpy, activation, x)
+    return found
 
 
 def value(network: Sequence[Step], x: FloatArray) -> FloatArray:

@@ -140,6 +140,9 @@ class Words(Framework[A], Protocol[A]):
     def constant(self, array: NDArray[Any], like: A) -> A:
         """Return an array of constants in the dtype of `like`, on its device."""
 
+    def function_of(self, activation: str | Any, like: A) -> Callable[..., A]:
+        """Return f(x, *parameters) of an activation of the catalogue or a Custom, on arrays of the dtype of `like`."""
+
     def largest(self, x: A) -> float | None:
         """Return the largest number in an array, 0 if there is none; None where values cannot be read."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import jax
@@ -15,7 +15,11 @@ from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import numpy, options, products, shapes
 from fastmoments.results import Moments
 from fastmoments_kernels import xla
-from fastmoments_kernels.xla.vocabulary import rule
+from fastmoments_kernels.bind import bind
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.custom import Custom
+from fastmoments_kernels.xla import traced
+from fastmoments_kernels.xla.vocabulary import VOCABULARY, rule
 
 xp = jnp
 
@@ -79,6 +83,20 @@ def with_partials(
 def constant(array: NDArray[Any], like: Array) -> Array:
     """Return an array of constants in the dtype of `like`."""
     return jnp.asarray(array, like.dtype)
+
+
+def function_of(activation: str | Custom, like: Array) -> Callable[..., Array]:
+    """Return f(x, *parameters) of an activation of the catalogue or a Custom."""
+    if isinstance(activation, Custom):
+        return traced.function_of(activation)
+    bound: Callable[..., Array] = _bound(activation)
+    return bound
+
+
+@cache
+def _bound(name: str) -> Any:
+    special = {"cdf": jax.scipy.special.ndtr, "erf": jax.scipy.special.erf}
+    return bind(row_of(name).formula.function, VOCABULARY | special)
 
 
 def largest(x: Array) -> None:

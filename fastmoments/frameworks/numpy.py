@@ -14,6 +14,7 @@ from scipy import special
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import products, shapes
+from fastmoments.frameworks.numpy_functions import function_of as function_of
 from fastmoments.results import Moments
 from fastmoments_kernels import custom
 from fastmoments_kernels.custom import Custom

