@@ -89,7 +89,7 @@ def without_graph(
 
     def batch(rows: list[Tensor], uniforms: Tensor | None) -> list[Tensor]:
         dtype = rows[0].dtype
-        if found.at_once or not len(rows[0]):
+        if found.at_once:
             parts = _parts(_called(model, inputs, rows), len(rows[0]))
         else:
             parts = _row_by_row(model, inputs, rows)
