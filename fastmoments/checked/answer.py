@@ -14,7 +14,7 @@ from fastmoments.checked.progress import bar
 from fastmoments.checked.result import AccuracyWarning, Checked, CheckedMarginals
 from fastmoments.checked.runs import runner_of
 from fastmoments.checked.starts import Starts, starts_of
-from fastmoments.checked.task import Row, Task, rows_of
+from fastmoments.checked.task import FEW, Row, Task, rows_of
 from fastmoments.frameworks import Words
 from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.models import Rules, graph_of
@@ -42,7 +42,11 @@ def checked(model: Any, inputs: Inputs, words: Words[Any], rules: Rules, asked: 
     run = runner_of(model, inputs, traced, rules)
     graph, steps = _prepared(traced, inputs, asked)
     task = Task(run, graph, steps, inputs, words, asked.diagonal, asked.tol, asked.seed, asked.most)
-    starts = starts_of(graph, steps, inputs, words, asked.diagonal) if graph else None
+    starts = None
+    if graph is not None:
+        # points' answers need no better start where inputs are few, but jumps need its derivatives
+        cumulants = inputs.features > FEW or (inputs.plan.framework != "numpy" and run.jumps)
+        starts = starts_of(graph, steps, inputs, words, asked.diagonal, cumulants)
     with without_derivatives(inputs.plan.framework):
         rows = rows_of(task, starts.hosted if starts else [None] * inputs.rows)
         add_points(task, rows)

@@ -17,7 +17,7 @@ FIRST = 64  # points of each sequence at first
 # ones are the less uniform the later they are.
 COORDINATES = 256
 HALF_STEP = 2.0**-31  # of SciPy's points, multiples of 2^-30 from 0 on, whose middles are in (0, 1)
-NUMBERS = 2**20  # in a chunk of points, 8 MiB
+NUMBERS = 2**18  # in a chunk of points: 2 MiB, which caches hold
 
 
 class Chunk(NamedTuple):
@@ -38,35 +38,33 @@ class Points:
         streams = np.random.default_rng(seed).spawn(2 * REPLICATES)
         self.sobol = [qmc.Sobol(min(max(n + draws, 1), COORDINATES), seed=s) for s in streams[:REPLICATES]]
         self.rest = streams[REPLICATES:]
-        self.left = max(n + draws - COORDINATES, 0)
 
     def next(self, count: int) -> Iterator[Chunk]:
         """Yield the next `count` points of every sequence, a power of two, in chunks."""
         rows = min(count, 1 << max(NUMBERS // (REPLICATES * max(self.n + self.draws, 1)), 1).bit_length() - 1)
         for _ in range(count // rows):
-            uniform = np.stack([sobol.random(rows) for sobol in self.sobol]) + HALF_STEP
-            normals = ndtri(uniform[..., : self.n])
-            uniforms = uniform[..., self.n : self.n + self.draws]
-            if self.left:
-                normals, uniforms = self._with_rest(normals, uniforms, rows)
-            yield Chunk(normals, uniforms if self.draws else None)
+            yield self._chunk(rows)
+
+    def _chunk(self, rows: int) -> Chunk:
+        numbers = np.empty((REPLICATES, rows, self.n + self.draws))
+        by_sobol = min(self.n + self.draws, COORDINATES)
+        for k, sobol in enumerate(self.sobol):
+            numbers[k, :, :by_sobol] = sobol.random(rows)[:, :by_sobol]
+            numbers[k, :, :by_sobol] += HALF_STEP
+            if self.n > by_sobol:
+                numbers[k, :, by_sobol : self.n] = self.rest[k].standard_normal((rows, self.n - by_sobol))
+            if self.n + self.draws > max(by_sobol, self.n):
+                first = max(by_sobol, self.n)
+                numbers[k, :, first:] = self.rest[k].random((rows, self.n + self.draws - first))
+        normals = numbers[..., : self.n]
+        leading = normals[..., :by_sobol]
+        ndtri(leading, out=leading)
+        return Chunk(normals, numbers[..., self.n :] if self.draws else None)
 
     def up_to(self, each: int) -> Iterator[Chunk]:
         """Yield the first `each` points of every sequence, as `doublings` takes them."""
         for more in doublings(each):
             yield from self.next(more)
-
-    def _with_rest(self, normals: FloatArray, uniforms: FloatArray, rows: int) -> tuple[FloatArray, FloatArray]:
-        """Add pseudo-random coordinates behind those of the Sobol points."""
-        more = self.n - normals.shape[-1]
-        if more:
-            added = np.stack([rng.standard_normal((rows, more)) for rng in self.rest])
-            normals = np.concatenate([normals, added], -1)
-        more = self.draws - uniforms.shape[-1]
-        if more:
-            added = np.stack([rng.random((rows, more)) for rng in self.rest])
-            uniforms = np.concatenate([uniforms, added], -1)
-        return normals, uniforms
 
 
 def doublings(each: int) -> Iterator[int]:

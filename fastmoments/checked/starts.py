@@ -14,6 +14,7 @@ from fastmoments.graph.nodes import Graph
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.cumulants import corrected
 from fastmoments.graph.readings.diagonal import Diagonal
+from fastmoments.graph.readings.full import Full
 from fastmoments.graph.readings.reading import flat
 
 
@@ -30,23 +31,38 @@ class Starts(NamedTuple):
     hosted: list[Start | None]
 
 
-def starts_of(graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any], diagonal: bool) -> Starts:
-    """Read the graph: by cumulants, or by variances alone."""
+def starts_of(
+    graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any], diagonal: bool, cumulants: bool
+) -> Starts:
+    """Read the graph: by variances alone, or by full covariance, with cumulants or without."""
+    if cumulants and not diagonal:
+        found = corrected(graph, steps, inputs, words)
+        cov, closure_cov = (_of_every_row(words, inputs, x) for x in (found.cov, found.closure_cov))
+        moments, closure = (found.mean, cov), (found.closure_mean, closure_cov)
+        return Starts(*moments, *closure, _hosted(words, moments, closure, found.small))
+    outputs = list(graph.outputs)
     if diagonal:
-        reading = Diagonal(words)
-        reading.start(list(graph.inputs), inputs.means, inputs.variances)
-        reading.run(graph, steps)
-        outputs = list(graph.outputs)
-        mean, cov = (
-            words.xp.concatenate([flat(known[node]) for node in outputs], -1)
-            for known in (reading.means, reading.vars)
-        )
-        return Starts(mean, cov, mean, cov, _hosted(words, (mean, cov), None, None))
-    found = corrected(graph, steps, inputs, words)
-    shape = (inputs.rows, *found.cov.shape[1:])
-    cov, closure_cov = (words.xp.broadcast_to(x, shape) for x in (found.cov, found.closure_cov))
-    moments, closure = (found.mean, cov), (found.closure_mean, closure_cov)
-    return Starts(*moments, *closure, _hosted(words, moments, closure, found.small))
+        by_variances = Diagonal(words)
+        by_variances.start(list(graph.inputs), inputs.means, inputs.variances)
+        by_variances.run(graph, steps)
+        means, spread = by_variances.means, _joined(words, [by_variances.vars[node] for node in outputs])
+    else:
+        by_covariance = Full(words)
+        by_covariance.start(list(graph.inputs), inputs.means, inputs.cov)
+        by_covariance.run(graph, steps)
+        means, spread = by_covariance.means, _of_every_row(words, inputs, by_covariance.joint_cov(outputs))
+    closed = _joined(words, [means[node] for node in outputs]), spread
+    return Starts(*closed, *closed, _hosted(words, closed, None, None))
+
+
+def _joined(words: Words[Any], values: list[Any]) -> Any:
+    """Values of all outputs, flattened in order."""
+    return words.xp.concatenate([flat(value) for value in values], -1)
+
+
+def _of_every_row(words: Words[Any], inputs: Inputs, cov: Any) -> Any:
+    """A covariance for every input, where one may be that of all."""
+    return words.xp.broadcast_to(cov, (inputs.rows, *cov.shape[1:]))
 
 
 def _hosted(words: Words[Any], moments: Any, closure: Any, small: Any) -> list[Start | None]:

@@ -17,6 +17,7 @@ from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Graph, in_order
 from fastmoments.graph.order import Step
 
+FEW = 2  # elements of an input up to which neither pilots nor cumulants make good for their time
 PILOTED = 512  # elements of the largest value up to which pilots pay where only variances are carried
 
 
@@ -92,7 +93,7 @@ def rows_of(task: Task, starts: list[Start | None]) -> list[Row]:
     found = []
     for k, start in enumerate(starts):
         spread = spreads[k if len(spreads) > 1 else 0]
-        if isinstance(spread, Spread) and task.graph is not None and task.inputs.features > 1:
+        if isinstance(spread, Spread) and task.graph is not None and task.inputs.features > FEW:
             mean = on_host(words, means[k])
             spread = turned(spread, slopes_of(task.graph, task.steps, words, mean, spread, inputs, task.seed))
         found.append(Row(task, means[k], spread, start))
