@@ -38,19 +38,19 @@ Further down is more accurate, further left is faster. A marker is a way that ha
 gets closer the longer it runs: the stars are `fm.propagate(..., tol=...)` for tolerances of {tolerances}, with at
 most {most:,} points; it is the one way on this figure that says how far off it is.
 
-* **closure** is `fm.propagate(model, mu, cov)`: every layer exact for a Gaussian input, and taken as Gaussian by the
-  next.
+* **closure** is `fm.propagate(model, mu, cov)`: every layer exact for a Gaussian input, and taken as Gaussian by
+  the next.
 * **cumulants** is the same with `cumulants=True`: skewness and kurtosis are carried too.
-* **checked** is `tol=...`: both, and eight scrambled Sobol sequences through the network, which say how far either is
-  off and share the answer with them.
+* **checked** is `tol=...`: both, and eight scrambled Sobol sequences through the network, which say how far
+  either is off and share the answer with them.
 * **Sobol** is one scrambled sequence, the best of samples: it has no error estimate.
 * **Monte Carlo**, unscented (1995), linearised, mean-field: as in [Honest limits](limits.md).{qmcpy}
 
 ## Errors and times
 
-mean / sd / covariance in %, then milliseconds. Errors of means are in units of the output's standard deviation, those
-of standard deviations relative, root mean squares over outputs; those of covariances are in Frobenius norm. Numbers
-are geometric means over networks. The truth's own error is in the last row.
+mean / sd / covariance in %, then milliseconds. Errors of means are in units of the output's standard deviation,
+those of standard deviations relative, root mean squares over outputs; those of covariances are in Frobenius norm.
+Numbers are geometric means over networks. The truth's own error is in the last row.
 
 {by_method}
 
@@ -66,23 +66,24 @@ Errors of the standard deviation, and those that samples have in the same time.
 
 ## When to use which
 
-Networks of three hidden layers, 8 outputs, {width} neurons a layer or as many as inputs where those are more. A cell
-is the larger of the errors of mean and standard deviation, and milliseconds. Sobol points: how many of one sequence
-have an error of {enough}, and their time, which nobody knows who has no truth. Use: the fastest of closure, cumulants
-and `tol={enough_number:g}` with an error of at most {enough}.
+Networks of three hidden layers, 8 outputs, {width} neurons a layer or as many as inputs where those are more. A
+cell is the larger of the errors of mean and standard deviation, and milliseconds. Sobol points: how many of one
+sequence have an error of {enough}, and their time, which nobody knows who has no truth. Use: the fastest of
+closure, cumulants and `tol={enough_number:g}` with an error of at most {enough}.
 
 {which}
 
 {advice}
 """
 QMCPY = """
-* **qmcpy** is its `CubQMCRepStudentT`, which replicates Sobol sequences until the means, not the covariance, are to
-  within its tolerance, {qmcpy} here."""
+* **qmcpy** is its `CubQMCRepStudentT`, which replicates Sobol sequences until the means, not the covariance, are
+  to within its tolerance, {qmcpy} here."""
 NO_QMCPY = " qmcpy, whose Sobol sequences stop at a tolerance, was not installed and is left out."
-GROUPS = """* Few inputs: {few} inputs N(0, I), three layers of 32, {activations}; many inputs: {many}, layers as wide.
+GROUPS = """* Few inputs: {few} inputs N(0, I), three layers of 32, {activations}; many inputs: {many}, layers as
+  wide.
 * Residual: blocks x + relu(W x + b) of {residual[0]} neurons, {residual[1]} of them.
-* Trained: three layers of 64 fitted to California's house prices, ReLU and GELU, around single houses; the input's
-  covariance is 0.1 and 1 times that of the features.
+* Trained: three layers of 64 fitted to California's house prices, ReLU and GELU, around single houses; the
+  input's covariance is 0.1 and 1 times that of the features.
 * He: ReLU layers without biases, as many inputs and outputs as neurons: the shapes of WhestBench's networks."""
 
 
@@ -224,7 +225,10 @@ def _which(size: dict[str, Any], rows: dict[str, Any]) -> str:
         points, tol = _points(row["Sobol"]), row["checked"][f"{ENOUGH:g}"]
         lines.append(
             [activation, inputs, var]
-            + [f"{percent(worst(row['single'][name]))}, {_digits(row['single'][name]['ms'])}" for name in SINGLE[:2]]
+            + [
+                f"{percent(worst(row['single'][name]))}, {_digits(row['single'][name]['ms'])}"
+                for name in SINGLE[:2]
+            ]
             + [f"{percent(worst(tol))}, {_digits(tol['ms'])}{'' if tol['met'] else ', not met'}"]
             + [f"{points[0]:,}, {_digits(points[1])}" if points else f"more than {size['counts'][-1]:,}"]
             + [choice(row)]
@@ -239,11 +243,11 @@ def _advice(size: dict[str, Any], rows: dict[str, Any]) -> str:
     of_small = sum(case.endswith(f"variance {small:g}") for case in chosen["closure"] + chosen["cumulants"])
     unchecked = len(chosen["closure"]) + len(chosen["cumulants"])
     return (
-        f"The closure is enough in {len(chosen['closure'])} of {len(rows)} rows, cumulants in "
-        f"{len(chosen['cumulants'])} more, {of_small} of these {unchecked} at a variance of {small:g}; elsewhere only "
-        "points get there. Whoever does not know in which row a network is asks for a tolerance: what the closure or "
-        "the cumulants already know, it does not sample. For training, where gradients of many inputs count and an "
-        "error of the closure is one of the loss alone, the closure is the cheapest."
+        f"The closure is enough in {len(chosen['closure'])} of {len(rows)} rows and cumulants in "
+        f"{len(chosen['cumulants'])} more, {of_small} of these {unchecked} at a variance of {small:g}; elsewhere "
+        "only points get there. Whoever does not know in which row a network is asks for a tolerance: what the "
+        "closure or the cumulants already know, it does not sample. For training, where gradients of many inputs "
+        "count and an error of the closure is one of the loss alone, the closure is the cheapest."
     )
 
 

@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 import fastmoments as fm
 from experiments.answers import geometric
-from experiments.claims_page import draw, page
+from experiments.claims_figure import draw
+from experiments.claims_page import page
 from experiments.points import claimed, errors, monte_carlo, sobol, truth
 from experiments.suites import CLAIMED, FRESH, TUNED, Problem, he, kinds, random_networks, residual
 from experiments.ways import checked, claim, closure, cumulants, one_thread, timed, weighed
@@ -111,7 +112,9 @@ def of_suite(kind: str, shape: list[int], seeds: list[int], size: dict[str, Any]
         noise = right.own[0] ** 2 * np.mean(np.diagonal(right.cov))
         absolute.append(float(np.mean((answer.mean - right.mean) ** 2) - noise))
     return {
-        "errors": {name: np.sqrt(np.maximum(np.mean(each, axis=0), 0.0)).tolist() for name, each in squares.items()},
+        "errors": {
+            name: np.sqrt(np.maximum(np.mean(each, axis=0), 0.0)).tolist() for name, each in squares.items()
+        },
         "ms": {name: geometric(each) for name, each in times.items()},
         "squared": float(np.mean(absolute)),
     }
@@ -126,7 +129,7 @@ def times(width: int) -> dict[str, float]:
 def cost(problem: Problem, size: dict[str, Any]) -> dict[str, Any]:
     """Milliseconds to a tolerance of the checked answer, and of samples whose two standard errors are as small.
 
-    Of samples a run of some is timed, and its claims, which fall with the root of the number, say how many it takes.
+    Of samples a run of some is timed; its claims, which fall with the root of the number, say how many it takes.
     """
     size = size["cost"]
     runs = [timed(partial(checked, problem, size["tol"], size["most"], seed), 1) for seed in range(size["seeds"])]

@@ -1,12 +1,10 @@
-"""The page and the figure of what checked answers claim."""
+"""The page of what checked answers claim."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 
-from experiments.figures import COLORS, panels
 from experiments.suites import CLAIMED, FRESH, TUNED
 from experiments.tables import factor, percent, table
 
@@ -33,14 +31,14 @@ TEXT = """# Are the claims true?
 
 Written by `make experiments`; do not edit but in `experiments/claims_page.py`.
 
-`fm.propagate(model, mu, cov, tol=...)` returns an answer and what it is off by, at about two standard errors. This
-page holds the claims against the truth, on networks that the rules were not tuned on.
+`fm.propagate(model, mu, cov, tol=...)` returns an answer and what it is off by, at about two standard errors.
+This page holds the claims against the truth, on networks that the rules were not tuned on.
 
 ![Claimed over true errors; errors beside published ones; cost beside Monte Carlo](../figures/claims.png)
 
-Left: a point is a network, with the error of its standard deviations and what the answer said it was; above the line
-the claim holds. Middle: errors of the standard deviation of networks with many inputs, without points. Right: time to
-a claim of {cost_tol}, beside independent samples that claim as much.
+Left: a point is a network, with the error of its standard deviations and what the answer said it was; above the
+line the claim holds. Middle: errors of the standard deviation of networks with many inputs, without points.
+Right: time to a claim of {cost_tol}, beside independent samples that claim as much.
 
 ## What was aimed at
 
@@ -48,10 +46,10 @@ a claim of {cost_tol}, beside independent samples that claim as much.
 
 ## Claims
 
-{coverage_networks} random networks, {few} x 8 points: how many claims hold, and a 95 % interval of that share. Those
-of few inputs, {most_inputs} at most, have {many} x 8 points: there the error falls fastest, and eight sequences know
-least of it. "Any" counts all three of a network's claims, in an interval as wide as if they were one; "all" counts
-networks of which all three hold.
+{coverage_networks} random networks, {few} x 8 points: how many claims hold, and a 95 % interval of that share.
+Those of few inputs, {most_inputs} at most, have {many} x 8 points: there the error falls fastest, and eight
+sequences know least of it. "Any" counts all three of a network's claims, in an interval as wide as if they were
+one; "all" counts networks of which all three hold.
 
 {coverage}
 
@@ -59,22 +57,23 @@ The truth has an error of its own, which counts against the claims.
 
 ## Random networks
 
-{random_networks} networks of four activations, 1 to 64 inputs, 2 to 5 layers of 32 or 64, input variances of 0.01 to
-4: geometric means of the errors of mean, standard deviation and covariance, and the share of claims that hold.
+{random_networks} networks of four activations, 1 to 64 inputs, 2 to 5 layers of 32 or 64, input variances of 0.01
+to 4: geometric means of the errors of mean, standard deviation and covariance, and the share of claims that hold.
 "Points" are one sequence of as many points.
 
 {random}
 
 With `tol={tol:g}` and at most {tol_most:,} points the tolerance is met by {met} of {random_networks}, and in
-{true} of these it is true. On the networks that the rules were tuned on: {tuned_met} and {tuned_true}, and the error
-of the standard deviation with {few} x 8 points is {tuned_error} there, {fresh_error} here.
+{true} of these it is true. On the networks that the rules were tuned on: {tuned_met} and {tuned_true}, and the
+error of the standard deviation with {few} x 8 points is {tuned_error} there, {fresh_error} here.
 
 ## Many inputs and residual networks, without points
 
 Root mean square errors in % over the networks of each row, from which the truth's own noise is subtracted, and
-milliseconds of one thread. Published: the cumulant propagation of [arXiv 2605.05179](https://arxiv.org/abs/2605.05179)
-with third cumulants, and with its augmentation in parentheses, as measured on these networks with its published code;
-times were not taken in the same run and are not compared. Rows of other seeds have no such figures.
+milliseconds of one thread. Published: the cumulant propagation of [arXiv
+2605.05179](https://arxiv.org/abs/2605.05179) with third cumulants, and with its augmentation in parentheses, as
+measured on these networks with its published code; times were not taken in the same run and are not compared.
+Rows of other seeds have no such figures.
 
 {suites}
 
@@ -84,10 +83,10 @@ Cumulants take {ratios} times as long as the closure.
 
 ## Cost of a tolerance
 
-Milliseconds until everything is claimed to within {cost_tol}: of `tol={cost:g}`, an average over {seeds} seeds, and of
-independent samples until two standard errors of mean, standard deviation and covariance are as small. How many that
-takes follows from the fourth moments of {samples:,} samples, their time from that of these {samples:,}. Three hidden
-layers of 32, variances of 1 but where the name says another.
+Milliseconds until everything is claimed to within {cost_tol}: of `tol={cost:g}`, an average over {seeds} seeds,
+and of independent samples until two standard errors of mean, standard deviation and covariance are as small. How
+many that takes follows from the fourth moments of {samples:,} samples, their time from that of these {samples:,}.
+Three hidden layers of 32, variances of 1 but where the name says another.
 
 {costs}
 
@@ -95,8 +94,8 @@ The median ratio is {median}.
 
 ## A claim is never 0
 
-A step of a step less 0.1 has a mean of 1/2 and a variance of 1/4, and eight Sobol sequences agree on both. The closure
-has {step_closure}. The checked answer has {step_checked}, and claims to be off by at most {step_claim}.
+A step of a step less 0.1 has a mean of 1/2 and a variance of 1/4, and eight Sobol sequences agree on both. The
+closure has {step_closure}. The checked answer has {step_checked}, and claims to be off by at most {step_claim}.
 
 ## Which seeds were used for what
 
@@ -104,7 +103,9 @@ has {step_closure}. The checked answer has {step_checked}, and claims to be off 
   networks' seeds {tuned[first]} to {tuned_last}.
 * The random networks here have the seed {fresh[seed]} and {fresh[first]} to {fresh_last}; the claims' have
   {claimed[seed]} and {claimed[first]} to {claimed_last}.
-* Suites of seeds below 10 have published figures; those of seeds from 110 on were not looked at before.
+* He and residual networks of seeds below 10 have published figures, and rules were tuned with them in sight;
+  those of seeds from 110 on were not looked at before.
+
 """
 
 
@@ -244,7 +245,11 @@ def _aims(size: dict[str, Any], results: dict[str, Any]) -> str:
     few, many = size["points"]
     count = size["random"]
     rows = [
-        [f"random networks, {few} x 8 points: error of the sd", percent(AIMED["error"]), percent(_weighed(fresh, few)[1])]
+        [
+            f"random networks, {few} x 8 points: error of the sd",
+            percent(AIMED["error"]),
+            percent(_weighed(fresh, few)[1]),
+        ]
     ]
     for what, name, aim in (("all", f"claims that hold, {few} x 8 points", "holds"),
                             ("few inputs", f"the same, few inputs, {many} x 8 points", "few")):  # fmt: skip
@@ -271,50 +276,3 @@ def _aims(size: dict[str, Any], results: dict[str, Any]) -> str:
         ["the same: the error it claims", "not 0", percent(max(results["step of a step"]["claim"]))],
     ]
     return table(["", "aim", "measured"], rows)
-
-
-def draw(size: dict[str, Any], results: dict[str, Any], path: Path) -> None:
-    """Draw claimed over true errors, errors without points beside published ones, and costs."""
-    with panels(path, 3, (15, 4.6), width_ratios=[1, 1, 1.2]) as axes:
-        _claims(axes[0], results["coverage"])
-        _errors(axes[1], results)
-        _cost_bars(axes[2], results)
-
-
-def _claims(axis: Any, found: dict[str, Any]) -> None:
-    error, claim, inputs = (np.array(found[name]) for name in ("error", "claim", "inputs"))
-    for few, color, label in ((True, "#edae49", "1 or 2 inputs"), (False, COLORS["fastmoments"], "more inputs")):
-        chosen = (inputs <= 2) == few
-        axis.plot(100 * error[chosen], 100 * claim[chosen], "o", ms=3.5, color=color, mec="none", label=label)
-    ends = 100 * np.array([min(error.min(), claim.min()), max(error.max(), claim.max())])
-    axis.plot(ends, ends, color="#999999", lw=1)
-    axis.set(xscale="log", yscale="log", xlabel="true error of the sd, %", ylabel="claimed, %")
-    axis.set_title("above the line the claim holds")
-    axis.legend(loc="upper left", fontsize=9)
-
-
-def _errors(axis: Any, results: dict[str, Any]) -> None:
-    suites = of_suites(results)
-    # the seeds with published figures, and of others what has none
-    shown = [name for name in suites if name in PUBLISHED] or list(suites)
-    for k, (way, color) in enumerate((("closure", "#9a8c98"), ("cumulants", COLORS["fastmoments"]), ("published", "#6fa8dc"))):  # fmt: skip
-        heights = [
-            100 * suites[name]["errors"][way][1] if way != "published" else PUBLISHED.get(name, ((0, 0, 0), None))[0][1]
-            for name in shown
-        ]
-        axis.bar(np.arange(len(shown)) + 0.27 * (k - 1), heights, 0.25, color=color, label=way)
-    axis.set_xticks(range(len(shown)), [name.split(",")[0].replace(" ", "\n", 1) for name in shown])
-    axis.set(yscale="log", ylabel="error of the sd, %")
-    axis.set_title("without points")
-    axis.legend(fontsize=9)
-
-
-def _cost_bars(axis: Any, results: dict[str, Any]) -> None:
-    names = list(ratios(results))[::-1]
-    for k, (way, color) in enumerate((("Monte Carlo", COLORS["Monte Carlo"]), ("checked", COLORS["fastmoments"]))):
-        heights = [results[f"cost, {name}"][way] for name in names]
-        axis.barh(np.arange(len(names)) + 0.2 - 0.4 * k, heights, 0.38, color=color, label=way)
-    axis.set_yticks(range(len(names)), [name.replace(" of variance ", ", ") for name in names], fontsize=9)
-    axis.set(xscale="log", xlabel="milliseconds, one thread")
-    axis.set_title("time to a claim")
-    axis.legend(fontsize=9)

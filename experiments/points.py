@@ -89,7 +89,9 @@ def claimed(problem: Problem, count: int, seed: int) -> Any:
 
 
 def _rows(problem: Problem, count: int) -> Iterator[int]:
-    widest = max(len(problem.mu), *(len(layer[0] if isinstance(layer, Affine) else layer.A) for layer in problem[0]))
+    widest = max(
+        len(problem.mu), *(len(layer[0] if isinstance(layer, Affine) else layer.A) for layer in problem[0])
+    )
     # a power of two: Sobol points are balanced in blocks of that size
     rows = 1 << (max(CHUNK // widest, 1).bit_length() - 1)
     return (min(rows, count - start) for start in range(0, count, rows))

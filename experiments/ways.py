@@ -1,4 +1,4 @@
-"""The ways to a network's mean and covariance that the answers' experiments compare, with their time on one thread."""
+"""The ways to a network's mean and covariance that are compared, and their time on one thread."""
 
 import importlib.util
 import time
@@ -32,7 +32,7 @@ def cumulants(problem: Problem) -> Any:
 def checked(problem: Problem, tol: float, most: int, seed: int = 0) -> Any:
     """The checked answer, without the warning that its points did not suffice: `met` says so."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore", UserWarning)
         return fm.propagate(problem.layers, problem.mu, problem.cov, tol=tol, seed=seed, most=most)
 
 
