@@ -11,7 +11,7 @@ from experiments.answers_page import draw, page
 from experiments.points import Truth, errors, truth
 from experiments.suites import RANDOM, Problem, he, plain, residual, standard
 from experiments.trained import california
-from experiments.ways import SAMPLED, SINGLE, checked, claim, has_qmcpy, one_thread, qmcpy_means, timed
+from experiments.ways import SAMPLED, SINGLE, checked, claim, has_qmcpy, qmcpy_means, timed
 
 __all__ = ["FAST", "FULL", "cases", "draw", "page"]
 
@@ -52,13 +52,12 @@ def measure(problems: Callable[[], list[Problem]], size: dict[str, Any]) -> dict
     """Errors and milliseconds of every way, geometric means over networks."""
     found: dict[str, Any] = {}
     networks = problems()
-    with one_thread():
-        for problem in tqdm(networks, desc="networks", leave=False):
-            true = truth(problem, size["truth"])
-            _add(found, ("truth",), dict(zip(NAMES, true.own, strict=True)))
-            for name, way in SINGLE.items():
-                _add(found, ("single", name), _judged(*timed(partial(way, problem)), true))
-            _of_points(found, problem, true, size)
+    for problem in tqdm(networks, desc="networks", leave=False):
+        true = truth(problem, size["truth"])
+        _add(found, ("truth",), dict(zip(NAMES, true.own, strict=True)))
+        for name, way in SINGLE.items():
+            _add(found, ("single", name), _judged(*timed(partial(way, problem)), true))
+        _of_points(found, problem, true, size)
     return {"networks": len(networks), **_averaged(found)}
 
 

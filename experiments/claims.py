@@ -13,7 +13,7 @@ from experiments.claims_figure import draw
 from experiments.claims_page import page
 from experiments.points import claimed, errors, monte_carlo, sobol, truth
 from experiments.suites import CLAIMED, FRESH, TUNED, Problem, he, kinds, random_networks, residual
-from experiments.ways import checked, claim, closure, cumulants, one_thread, timed, weighed
+from experiments.ways import checked, claim, closure, cumulants, timed, weighed
 from fastmoments.compare import Residual
 
 __all__ = ["FAST", "FULL", "cases", "draw", "page"]
@@ -172,16 +172,9 @@ def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     found |= {f"times, width {width}": partial(times, width) for width in size["times"]}
     chosen = list(kinds().items())[: size["cost"]["kinds"]]
     found |= {f"cost, {name}": partial(cost, problem, size) for name, problem in chosen}
-    return {name: partial(_on_one_thread, run) for name, run in found.items()} | {
-        "step of a step": partial(step_of_a_step, size)
-    }
+    return found | {"step of a step": partial(step_of_a_step, size)}
 
 
 def suite(kind: str, shape: list[int], seeds: list[int]) -> str:
     """The name of the case of a suite."""
     return f"{kind} {' x '.join(map(str, shape))}, seeds {', '.join(map(str, seeds))}"
-
-
-def _on_one_thread(run: Callable[[], Any]) -> Any:
-    with one_thread():
-        return run()

@@ -14,7 +14,7 @@ from experiments.methods import METHODS, Layers
 from experiments.points import errors, sobol, truth
 from experiments.suites import OUTPUTS, Problem, plain, standard
 from experiments.tables import percent, table
-from experiments.ways import checked, closure, one_thread, timed
+from experiments.ways import checked, closure, timed
 from fastmoments.graph.propagate import LIMIT
 
 SHOWN = {
@@ -44,20 +44,19 @@ def measure(activation: str, depth: int, inputs: int, size: dict[str, Any]) -> A
     methods = tuple(SHOWN) if (depth, inputs) == (3, INPUTS) else ("fastmoments",)
     found: dict[str, list[Any]] = {name: [] for name in (*methods, "Sobol", "checked", "reference")}
     cost: dict[str, list[float]] = {name: [] for name in ("fastmoments", "checked", "points")}
-    with one_thread():
-        for seed in range(size["networks"]):
-            problem = standard(plain(activation, depth, inputs, seed, WIDTH))
-            true = truth(problem, size["samples"])
-            found["reference"].append(true.own)
-            for name in methods:
-                found[name].append(errors(SHOWN[name](*problem), true))
-            _, ms = timed(partial(closure, problem))
-            points, sampled = in_time(problem, ms, seed)
-            found["Sobol"].append(errors(sampled, true))
-            answer, longer = timed(partial(checked, problem, TOL, size["most"]))
-            found["checked"].append(errors(answer, true))
-            for name, number in (("fastmoments", ms), ("checked", longer), ("points", points)):
-                cost[name].append(number)
+    for seed in range(size["networks"]):
+        problem = standard(plain(activation, depth, inputs, seed, WIDTH))
+        true = truth(problem, size["samples"])
+        found["reference"].append(true.own)
+        for name in methods:
+            found[name].append(errors(SHOWN[name](*problem), true))
+        _, ms = timed(partial(closure, problem))
+        points, sampled = in_time(problem, ms, seed)
+        found["Sobol"].append(errors(sampled, true))
+        answer, longer = timed(partial(checked, problem, TOL, size["most"]))
+        found["checked"].append(errors(answer, true))
+        for name, number in (("fastmoments", ms), ("checked", longer), ("points", points)):
+            cost[name].append(number)
     rms = {name: np.sqrt(np.mean(np.square(each), axis=0)) for name, each in found.items()}
     return {
         **{name: {"mean": each[0], "sd": each[1]} for name, each in rms.items()},

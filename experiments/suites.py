@@ -1,7 +1,7 @@
 """The networks of the answers' experiments, by seed.
 
-The rules of `propagate` with `cumulants` and `tol` were tuned on networks of seeds from 1000 on, those of TUNED among
-them. The experiments' own networks have other seeds, FRESH, CLAIMED and below 1000.
+The rules of `propagate` with `cumulants` and `tol` were tuned on networks of seeds from 1000 on, those of TUNED
+among them. The experiments' own networks have other seeds, FRESH, CLAIMED and below 1000.
 """
 
 from collections.abc import Iterator

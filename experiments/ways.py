@@ -3,8 +3,7 @@
 import importlib.util
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import fastmoments as fm
 from experiments.points import monte_carlo, root, sobol, values
 from experiments.suites import Problem
-from fastmoments_kernels.threads import num_threads
 
 Way = Callable[[Problem], Any]
 ROUNDS, ENOUGH = 4, 300.0  # rounds of a timing, and the milliseconds after which no further one begins
@@ -80,16 +78,6 @@ def qmcpy_means(problem: Problem, tol: float, sd: Any, seed: int) -> Any:
 
 
 SAMPLED: dict[str, Callable[[Problem, int, int], Any]] = {"Sobol": sobol, "Monte Carlo": monte_carlo}
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    before = num_threads()
-    fm.set_num_threads(1)
-    try:
-        yield
-    finally:
-        fm.set_num_threads(before)
 
 
 def timed(run: Callable[[], Any], least: int = 2) -> tuple[Any, float]:
