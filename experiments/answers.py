@@ -23,9 +23,10 @@ FULL: dict[str, Any] = {
     "many": [32, 128],
     "residual": [32, 4],
     "steps": 3000,
+    "houses": 4,
     "he": [[256, 4], [256, 8]],
     "truth": 2**18,
-    "counts": [2**k for k in range(5, 16)],
+    "counts": [2**k for k in range(5, 17)],
     "tolerances": [0.1, 0.03, 0.01, 0.003],
     "most": 2**16,
     "qmcpy": [0.01],
@@ -120,7 +121,7 @@ def groups(size: dict[str, Any]) -> dict[str, Callable[[], list[Problem]]]:
     def houses() -> list[Problem]:
         chosen = [(name, scale) for name in ("relu", "gelu") for scale in (0.1, 1.0)]
         return [
-            problem for name, scale in chosen for problem in california(name, scale, size["seeds"], size["steps"])
+            problem for name, scale in chosen for problem in california(name, scale, size["houses"], size["steps"])
         ]
 
     found: dict[str, Callable[[], list[Problem]]] = {

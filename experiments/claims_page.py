@@ -53,7 +53,7 @@ one; "all" counts networks of which all three hold.
 
 {coverage}
 
-The truth has an error of its own, which counts against the claims.
+The truth has an error of its own, which counts against the claims. {constant}
 
 ## Random networks
 
@@ -117,6 +117,7 @@ def page(size: dict[str, Any], results: dict[str, Any]) -> str:
         aims=_aims(size, results),
         coverage_networks=size["coverage"],
         **{"few": few, "many": many, "most_inputs": size["few"], "coverage": _coverage(size, results["coverage"])},
+        constant=_constant(size["coverage"] - results["coverage"]["all"]["networks"]),
         random_networks=size["random"],
         random=_random(fresh),
         **{"tol": size["tol"], "tol_most": size["most"], "met": fresh["met"], "true": fresh["true where met"]},
@@ -139,6 +140,10 @@ def page(size: dict[str, Any], results: dict[str, Any]) -> str:
         fresh_last=FRESH["first"] + size["random"] - 1,
         claimed_last=CLAIMED["first"] + size["coverage"] - 1,
     )
+
+
+def _constant(count: int) -> str:
+    return f"Left out: {count} whose outputs do not vary on any of the truth's points." if count else ""
 
 
 def _weighed(found: dict[str, Any], points: int) -> Any:
