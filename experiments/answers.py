@@ -41,6 +41,7 @@ FAST: dict[str, Any] = {
         "many": [8],
         "residual": [8, 2],
         "steps": 5,
+        "houses": 1,
         "he": [[8, 2]],
     },
     **{"truth": 2**12, "counts": [32, 64, 128], "tolerances": [0.1], "most": 2**12, "qmcpy": []},
