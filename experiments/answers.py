@@ -34,18 +34,21 @@ FULL: dict[str, Any] = {
     "variances": [0.01, 1.0],
 }
 FAST: dict[str, Any] = {
-    **{
-        "activations": ["relu"],
-        "seeds": 1,
-        "few": [2],
-        "many": [8],
-        "residual": [8, 2],
-        "steps": 5,
-        "houses": 1,
-        "he": [[8, 2]],
-    },
-    **{"truth": 2**12, "counts": [32, 64, 128], "tolerances": [0.1], "most": 2**12, "qmcpy": []},
-    **{"inputs": [1, 2], "variances": [1.0]},
+    "activations": ["relu"],
+    "seeds": 1,
+    "few": [2],
+    "many": [8],
+    "residual": [8, 2],
+    "steps": 5,
+    "houses": 1,
+    "he": [[8, 2]],
+    "truth": 2**12,
+    "counts": [32, 64, 128],
+    "tolerances": [0.1],
+    "most": 2**12,
+    "qmcpy": [],
+    "inputs": [1, 2],
+    "variances": [1.0],
 }
 NAMES = ("mean", "sd", "cov")
 

@@ -23,21 +23,30 @@ FULL: dict[str, Any] = {
     "coverage": 400,
     "points": [512, 4096],
     "few": 2,
-    "truth": [2**16, 2**18, 2**19],
+    "truth": {"coverage": 2**16, "random": 2**18, "suites": 2**19},
     "tol": 0.02,
     "most": 2**16,
     # kind of network, its size, seeds of others' figures, fresh seeds
     "suites": [
-        *(["he", [128, 4], [0, 1], [110, 111]], ["he", [256, 4], [0, 1], [110]]),
-        *(["he", [32, 8], [0, 1, 2, 3, 4, 5], [110, 111, 112, 113, 114, 115]], ["he", [256, 8], [], [110]]),
+        ["he", [128, 4], [0, 1], [110, 111]],
+        ["he", [256, 4], [0, 1], [110]],
+        ["he", [256, 8], [], [110]],
+        ["he", [32, 8], [0, 1, 2, 3, 4, 5], [110, 111, 112, 113, 114, 115]],
         ["residual", [32, 4], [0, 1, 2], [110, 111, 112]],
     ],
     "times": [64, 256],
     "cost": {"tol": 0.01, "most": 2**20, "seeds": 4, "samples": 2**16, "kinds": 9},
 }
 FAST: dict[str, Any] = {
-    **{"random": 4, "coverage": 4, "points": [64, 128], "few": 2, "truth": [2**11] * 3, "tol": 0.1, "most": 2**12},
-    **{"suites": [["he", [8, 2], [0], [110]], ["residual", [8, 2], [0], [110]]], "times": [8, 16]},
+    "random": 4,
+    "coverage": 4,
+    "points": [64, 128],
+    "few": 2,
+    "truth": {"coverage": 2**11, "random": 2**11, "suites": 2**11},
+    "tol": 0.1,
+    "most": 2**12,
+    "suites": [["he", [8, 2], [0], [110]], ["residual", [8, 2], [0], [110]]],
+    "times": [8, 16],
     "cost": {"tol": 0.1, "most": 2**13, "seeds": 1, "samples": 2**10, "kinds": 2},
 }
 MAKE: dict[str, Callable[..., Problem]] = {"he": he, "residual": residual}
@@ -58,7 +67,7 @@ def of_random(seeds: dict[str, int], size: dict[str, Any]) -> dict[str, Any]:
     holds: dict[str, Any] = {name: [] for name in ways if name.startswith("weighed")}
     met, true = [], []
     for problem in tqdm(random_networks(size["random"], **seeds), total=size["random"], leave=False):
-        right = truth(problem, size["truth"][1])
+        right = truth(problem, size["truth"]["random"])
         for name, way in ways.items():
             answer = way(problem)
             found[name].append(errors(answer, right))
@@ -81,7 +90,7 @@ def coverage(size: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"error": [], "claim": [], "inputs": [], "all": [], "few inputs": []}
     for problem in tqdm(random_networks(size["coverage"], **CLAIMED), total=size["coverage"], leave=False):
         narrow = len(problem.mu) <= size["few"]
-        right = truth(problem, size["truth"][1 if narrow else 0])
+        right = truth(problem, size["truth"]["random" if narrow else "coverage"])
         if not np.any(np.diagonal(right.cov) > 0):
             continue  # a constant as far as points can see: it has no relative errors
         answer = weighed(problem, few)
@@ -107,7 +116,7 @@ def of_suite(kind: str, shape: list[int], seeds: list[int], size: dict[str, Any]
     absolute = []
     for seed in tqdm(seeds, leave=False):
         problem = MAKE[kind](*shape, seed)
-        right = truth(problem, size["truth"][2])
+        right = truth(problem, size["truth"]["suites"])
         for name, way in ways.items():
             answer, ms = timed(partial(way, problem))
             squares[name].append(np.square(errors(answer, right)) - np.square(right.own))

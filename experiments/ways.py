@@ -14,7 +14,7 @@ from experiments.points import monte_carlo, root, sobol, values
 from experiments.suites import Problem
 
 Way = Callable[[Problem], Any]
-ROUNDS, ENOUGH = 4, 300.0  # rounds of a timing, and the milliseconds after which no further one begins
+ROUNDS, ENOUGH = 3, 100.0  # rounds of a timing, and the milliseconds after which no further one begins
 REPLICATES = 8  # of a checked answer
 UNREACHABLE = 1e-9  # a tolerance that only the number of points ends
 
