@@ -10,10 +10,10 @@ from tqdm import tqdm
 import fastmoments as fm
 from experiments.answers import geometric
 from experiments.claims_figure import draw
-from experiments.claims_page import page
+from experiments.claims_page import of_points, page
 from experiments.points import claimed, errors, monte_carlo, sobol, truth
 from experiments.suites import CLAIMED, FRESH, TUNED, Problem, he, kinds, random_networks, residual
-from experiments.ways import checked, claim, closure, cumulants, timed, weighed
+from experiments.ways import REPLICATES, checked, claim, closure, cumulants, timed, weighed
 from fastmoments.compare import Residual
 
 __all__ = ["FAST", "FULL", "cases", "draw", "page"]
@@ -54,17 +54,15 @@ MAKE: dict[str, Callable[..., Problem]] = {"he": he, "residual": residual}
 
 def of_random(seeds: dict[str, int], size: dict[str, Any]) -> dict[str, Any]:
     """Geometric mean errors over random networks, shares of claims that hold and of tolerances that are met."""
-    few, many = size["points"]
-    ways = {
-        "closure": closure,
-        "cumulants": cumulants,
-        f"{few} x 8 points": lambda problem: sobol(problem, 8 * few, 0),
-        f"weighed with {few} x 8": lambda problem: weighed(problem, few),
-        f"{many} x 8 points": lambda problem: sobol(problem, 8 * many, 0),
-        f"weighed with {many} x 8": lambda problem: weighed(problem, many),
-    }
+    ways: dict[str, Callable[[Problem], Any]] = {"closure": closure, "cumulants": cumulants}
+    for count in size["points"]:
+        ways[f"one sequence of {REPLICATES * count}"] = partial(sobol, count=REPLICATES * count, seed=0)
+        ways[f"{REPLICATES} sequences of {count}"] = partial(
+            truth, count=REPLICATES * count, seed=0, scrambles=REPLICATES
+        )
+        ways[of_points(count)] = partial(weighed, points=count)
     found: dict[str, Any] = {name: [] for name in ways}
-    holds: dict[str, Any] = {name: [] for name in ways if name.startswith("weighed")}
+    holds: dict[str, Any] = {of_points(count): [] for count in size["points"]}
     met, true = [], []
     for problem in tqdm(random_networks(size["random"], **seeds), total=size["random"], leave=False):
         right = truth(problem, size["truth"]["random"])

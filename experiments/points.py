@@ -97,13 +97,13 @@ def _rows(problem: Problem, count: int) -> Iterator[int]:
     return (min(rows, count - start) for start in range(0, count, rows))
 
 
-def truth(problem: Problem, count: int, seed: int = 10**6) -> Truth:
+def truth(problem: Problem, count: int, seed: int = 10**6, scrambles: int = SCRAMBLES) -> Truth:
     """Moments of `count` Sobol points in a few scrambles."""
-    found = [sobol(problem, count // SCRAMBLES, seed + scramble) for scramble in range(SCRAMBLES)]
+    found = [sobol(problem, count // scrambles, seed + scramble) for scramble in range(scrambles)]
     means, covs = (np.array(part) for part in zip(*found, strict=True))
     mean, cov = means.mean(0), covs.mean(0)
     scatter = [errors(fm.Moments(*each), Truth(mean, cov, None)) for each in found]
-    return Truth(mean, cov, np.sqrt(np.sum(np.square(scatter), axis=0) / SCRAMBLES / (SCRAMBLES - 1)))
+    return Truth(mean, cov, np.sqrt(np.sum(np.square(scatter), axis=0) / scrambles / (scrambles - 1)))
 
 
 def errors(answer: Any, true: Truth) -> Any:

@@ -134,7 +134,7 @@ def claims_what_is_true(results):
     assert max(step["claim"]) > 0
     found = results["random"]
     assert found["met"] >= found["true where met"]
-    assert found["errors"]["weighed with 128 x 8"][1] < found["errors"]["closure"][1]
+    assert found["errors"]["checked, 8 x 128"][1] < found["errors"]["closure"][1]
     assert all(each["checked"] > 0 for case, each in results.items() if case.startswith("cost"))
 
 
