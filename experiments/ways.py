@@ -20,18 +20,22 @@ UNREACHABLE = 1e-9  # a tolerance that only the number of points ends
 
 
 def closure(problem: Problem) -> Any:
-    return fm.propagate(problem.layers, problem.mu, problem.cov)
+    return fm.propagate(*problem)
 
 
 def cumulants(problem: Problem) -> Any:
-    return fm.propagate(problem.layers, problem.mu, problem.cov, cumulants=True)
+    return quietly(problem, cumulants=True)
 
 
 def checked(problem: Problem, tol: float, most: int, seed: int = 0) -> Any:
-    """The checked answer, without the warning that its points did not suffice: `met` says so."""
+    return quietly(problem, tol=tol, seed=seed, most=most)
+
+
+def quietly(problem: Problem, **options: Any) -> Any:
+    """`fm.propagate` without the warnings of what its result says too: `small` is False, or `met`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return fm.propagate(problem.layers, problem.mu, problem.cov, tol=tol, seed=seed, most=most)
+        return fm.propagate(*problem, **options)
 
 
 def weighed(problem: Problem, points: int, seed: int = 0) -> Any:
