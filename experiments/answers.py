@@ -9,13 +9,13 @@ from tqdm import tqdm
 
 from experiments.answers_page import draw, page
 from experiments.points import Truth, errors, truth
-from experiments.suites import RANDOM, Problem, he, plain, residual, standard
+from experiments.suites import RANDOM, SEED, Problem, he, plain, residual, standard
 from experiments.trained import california
 from experiments.ways import SAMPLED, SINGLE, checked, claim, has_qmcpy, qmcpy_means, timed
 
 __all__ = ["FAST", "FULL", "cases", "draw", "page"]
 
-SEED, POINTS = 100, 1  # of the first network, and of points
+POINTS = 1  # the seed of points
 FULL: dict[str, Any] = {
     "activations": list(RANDOM),
     "seeds": 2,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.figures import COLORS, panels
+from experiments.suites import SEED
 from experiments.tables import percent, table
 
 SINGLE = ("closure", "cumulants", "mean-field", "linearised", "unscented 1995")
@@ -84,7 +85,9 @@ GROUPS = """* Few inputs: {few} inputs N(0, I), three layers of 32, {activations
 * Residual: blocks x + relu(W x + b) of {residual[0]} neurons, {residual[1]} of them.
 * Trained: three layers of 64 fitted to California's house prices, ReLU and GELU, around single houses; the
   input's covariance is 0.1 and 1 times that of the features.
-* He: ReLU layers without biases, as many inputs and outputs as neurons: the shapes of WhestBench's networks."""
+* He: ReLU layers without biases, as many inputs and outputs as neurons: the shapes of WhestBench's networks.
+
+Networks have seeds from {seed} on; no rule was tuned on them."""
 
 
 def page(size: dict[str, Any], results: dict[str, Any]) -> str:
@@ -102,6 +105,7 @@ def page(size: dict[str, Any], results: dict[str, Any]) -> str:
             many=_several(size["many"]),
             activations=_several(size["activations"]),
             residual=size["residual"],
+            seed=SEED,
         ),
         equal_time=_equal_time(found),
         reading=_reading(found),

@@ -27,7 +27,7 @@ TOL, FEWEST = 0.01, 16  # the tolerance that is asked for; the fewest Sobol poin
 FULL = {
     "activations": ["heaviside", "probit", "relu", "gelu"],
     "networks": 16,
-    "samples": 2**18,
+    "samples": 2**17,
     "most": 2**16,
     "inputs": [1, 2, 8, 32, 128],
 }
