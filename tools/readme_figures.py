@@ -63,9 +63,13 @@ def table() -> str:
 def errors() -> str:
     """What a network's error is without a tolerance and with it."""
     found = read(ANSWERS)["results"]
-    kinds = {"few inputs": "one or two inputs", "many inputs": "many", "trained": "networks trained on noisy data"}
+    kinds = {
+        "few inputs": "one or two inputs",
+        "many inputs": "many",
+        "trained": "trained on house prices, inputs noisy",
+    }
     closed, asked = (
-        [f"{100 * part['sd']:.2g} %" for part in parts]
+        [f"{100 * part['sd']:.2g}%" for part in parts]
         for parts in zip(
             *((found[kind]["single"]["closure"], found[kind]["checked"]["0.01"]) for kind in kinds), strict=True
         )
