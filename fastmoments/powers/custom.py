@@ -41,7 +41,7 @@ def settled(neurons: Neurons, activation: Custom, counts: Counts, parts: int = 1
 
 
 def _off(neurons: Neurons, activation: Custom, counts: Counts, coarse: Moments, fine: Moments) -> Any:
-    """Whether two results differ, or f is not small beyond the reach; False for nan, which remains."""
+    """Whether two results differ, are not finite, or f is not small beyond the reach; False for neurons of nan."""
     xp, eps = neurons.xp, float(neurons.xp.finfo(neurons.mu.dtype).eps)
     tol = max(activation.tol, ROUNDING * eps)
     noise = ROUNDING * eps * (xp.abs(neurons.f(neurons.mu)) + xp.abs(neurons.centre))
@@ -49,14 +49,14 @@ def _off(neurons: Neurons, activation: Custom, counts: Counts, coarse: Moments, 
     square, fourth = xp.abs(fine[1][0]), xp.abs(fine[3][0])
     sizes = [0.0 * square + 1.0, square**0.5, fourth**0.5, fourth**0.75, fourth]
     ends = [xp.abs(neurons.deviations(end + 0.0 * neurons.mu)) for end in (-REACH, REACH)]
-    found = square < 0.0
+    fits = square == square
     for p, (one, two) in enumerate(zip(coarse, fine, strict=True), 1):
         count = counts[p - 1]
         scale = np.sqrt([math.factorial(k) for k in range(count)]).reshape(-1, *(1,) * len(neurons.shape))
         limit = neurons.library.constant(scale, neurons.mu) * (10.0 * tol * sizes[p] + p * noise * sizes[p - 1])
         beyond = (ends[0] ** p + ends[1] ** p) * hermite(REACH, count)[-1] * math.exp(-0.5 * REACH**2)
-        found = found | (xp.abs(one - two) > limit).any(0) | (beyond > limit[-1])
-    return found
+        fits = fits & ((xp.abs(one - two) <= limit) & (limit < math.inf)).all(0) & (beyond <= limit[-1])
+    return ~fits & xp.isfinite(neurons.mu) & xp.isfinite(neurons.sd)
 
 
 def by_parts(
