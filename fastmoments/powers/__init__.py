@@ -9,6 +9,8 @@ as are needed where nothing is known of it (`custom`). `ways` chooses; all work 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,23 +58,36 @@ def hermite_moments(words: Words[Any], activation: Any, mu: Any, var: Any, centr
     derivatives are 0.
     """
     name, parameters = of_neurons(activation)
-    f, centre = function_of(words, name, mu), words.detached(centre)
     given = tuple(words.xp.broadcast_to(x, tuple(mu.shape)) for x in as_arrays(words, parameters, mu))
-
-    def moments(mu: Any, var: Any, centre: Any, counts: Counts) -> Moments:
-        # a negative variance must not pass for none
-        sd = root(words.xp, var) + words.xp.where(var < 0.0, math.nan, 0.0 * var)
-        neurons = Neurons(words, f, mu, sd, centre, given)
-        with np.errstate(all="ignore"):
-            found = moments_of(neurons, name, counts)
-            if name == "bernoulli_probit":
-                return found
-            return neurons.replaced(var == 0.0, lambda some: _certain(some, counts), found)
-
+    arrays = (mu, var, words.detached(centre))
     # JAX traces a user's function; NumPy's cannot be differentiated
     if isinstance(name, Custom) and words.xp.__name__ == "torch":
-        return by_parts(words, moments, COUNTS, mu, var, centre)
-    return moments(mu, var, centre, COUNTS)
+        return by_parts(words, partial(_moments, words, name, given), COUNTS, *arrays)
+    return list(words.compiled(_OfActivation(words, name))(*arrays, *given))
+
+
+@dataclass(frozen=True)
+class _OfActivation:
+    """The moments of an activation, a function of arrays; those of equal activations are equal."""
+
+    words: Words[Any]
+    name: Any
+
+    def __call__(self, mu: Any, var: Any, centre: Any, *given: Any) -> Moments:
+        return _moments(self.words, self.name, given, mu, var, centre, COUNTS)
+
+
+def _moments(
+    words: Words[Any], name: Any, given: tuple[Any, ...], mu: Any, var: Any, centre: Any, counts: Counts
+) -> Moments:
+    # a negative variance must not pass for none
+    sd = root(words.xp, var) + words.xp.where(var < 0.0, math.nan, 0.0 * var)
+    neurons = Neurons(words, function_of(words, name, mu), mu, sd, centre, given)
+    with np.errstate(all="ignore"):
+        found = moments_of(neurons, name, counts)
+        if name == "bernoulli_probit":
+            return found
+        return neurons.replaced(var == 0.0, lambda some: _certain(some, counts), found)
 
 
 def _certain(neurons: Neurons, counts: Counts) -> Moments:
