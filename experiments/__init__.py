@@ -14,6 +14,8 @@ Text and figure take every number from that file.
 EXPERIMENTS = (
     "exactness",
     "limits",
+    "answers",
+    "claims",
     "random_networks",
     "california_housing",
     "missing_features",

@@ -10,6 +10,7 @@ import argparse
 
 from experiments import EXPERIMENTS
 from experiments.running import DOCS, FAST_DOCS, load, run, write
+from fastmoments_kernels.threads import set_num_threads
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -20,6 +21,7 @@ if __name__ == "__main__":
     unknown = set(arguments.names) - set(EXPERIMENTS)
     if unknown:
         parser.error(f"expected names among {', '.join(EXPERIMENTS)}, got {min(unknown)}")
+    set_num_threads(1)  # times are those of one thread
     docs = FAST_DOCS if arguments.fast else DOCS
     for name in arguments.names or EXPERIMENTS:
         experiment = load(name)

@@ -33,8 +33,8 @@ def of_neurons(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]
 
 def kinks_of(activation: Any) -> tuple[float, ...]:
     """Return where an activation or its slope breaks."""
-    name, _ = of_neurons(activation)
-    return row_of(name).kinks if isinstance(name, str) else name.kinks
+    whole = _whole(activation)
+    return row_of(activation).kinks if whole is None else whole.kinks
 
 
 def of_pairs(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:

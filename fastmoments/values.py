@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments.composed.base import Composed
+from fastmoments.dispatch import Named
 from fastmoments.frameworks import Words
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels.custom import Custom
@@ -30,11 +31,13 @@ def value(library: Words[Any], activation: Any, x: Any) -> Any:
     NotImplementedError : a Custom function, which is NumPy's, of a tensor that requires a gradient.
     """
     name, parameters = of_neurons(activation)
-    given = (
-        library.constant(value if hasattr(value, "dtype") else np.asarray(value), x)
-        for value in parameters.values()
-    )
-    return function_of(library, name, x)(x, *given)
+    return function_of(library, name, x)(x, *as_arrays(library, parameters, x))
+
+
+def as_arrays(library: Words[Any], parameters: Named, like: Any) -> list[Any]:
+    """Return the parameters that `parameters.of_neurons` returns as arrays in the dtype of `like`."""
+    arrays = (value if hasattr(value, "dtype") else np.asarray(value) for value in parameters.values())
+    return [library.constant(array, like) for array in arrays]
 
 
 def function_of(library: Words[Any], name: str | Custom | Composed, like: Any) -> Callable[..., Any]:

@@ -121,9 +121,28 @@ def forecasts_volatility(results):
     assert ways["50 drawn"]["qlike"] == pytest.approx(ways["moments"]["qlike"], abs=0.02)
 
 
+def answers_to_a_tolerance(results):
+    case = results["few inputs"]
+    # the checked answer may be ten times closer than asked for; the closure has 20 % there
+    assert case["checked"]["0.1"]["sd"] < 0.1 < case["single"]["closure"]["sd"]
+    assert all(0 < way["ms"] < 1e5 for each in results.values() for way in each["single"].values())
+
+
+def claims_what_is_true(results):
+    step = results["step of a step"]
+    assert step["checked"] == pytest.approx([0.5, 0.25], rel=0.01)
+    assert max(step["claim"]) > 0
+    found = results["random"]
+    assert found["met"] >= found["true where met"]
+    assert found["errors"]["checked, 8 x 128"][1] < found["errors"]["closure"][1]
+    assert all(each["checked"] > 0 for case, each in results.items() if case.startswith("cost"))
+
+
 CHECKS = {
     "exactness": is_exact,
     "limits": is_exact_with_one_layer_alone,
+    "answers": answers_to_a_tolerance,
+    "claims": claims_what_is_true,
     "random_networks": is_closer_than_linearising,
     "california_housing": agrees_with_sampling,
     "missing_features": knows_what_is_missing,

@@ -1,16 +1,19 @@
-"""Writes the README's measured numbers, between its two comments, from the results in the repository.
+"""Writes the README's measured numbers, between its comments, from the results in the repository.
 
 usage: python tools/readme_figures.py
 """
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "README.md"
 BEGIN, END = "<!-- measured: tools/readme_figures.py -->", "<!-- end -->"
+ERRORS = "<!-- errors: tools/readme_figures.py -->"
 RESULTS = ROOT / "benchmarks" / "results"
+ANSWERS = ROOT / "docs" / "experiments" / "answers.json"
 
 
 def read(path: Path) -> Any:
@@ -57,10 +60,38 @@ def table() -> str:
     return "\n".join(["| measured | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
 
 
+def errors() -> str:
+    """What a network's error is without a tolerance and with it."""
+    found = read(ANSWERS)["results"]
+    kinds = {
+        "few inputs": "one or two inputs",
+        "many inputs": "many",
+        "trained": "trained on house prices, inputs noisy",
+    }
+    closed, asked = (
+        [f"{100 * part['sd']:.2g}%" for part in parts]
+        for parts in zip(
+            *((found[kind]["single"]["closure"], found[kind]["checked"]["0.01"]) for kind in kinds), strict=True
+        )
+    )
+    few, many, trained = (f"{error} ({name})" for error, name in zip(closed, kinds.values(), strict=True))
+    return textwrap.fill(
+        f"Every layer is exact, a network of several is not: its standard deviations are off by {few}, {many} or "
+        f"{trained}. With `tol=0.01` points through the network check the answer, and it says how far off it is: "
+        f"{asked[0]}, {asked[1]} and {asked[2]} there ([measured](docs/experiments/answers.md)).",
+        115,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def text() -> str:
     """The README with the current numbers."""
-    before, rest = PAGE.read_text().split(BEGIN)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+    page = PAGE.read_text()
+    for begin, section in ((ERRORS, errors()), (BEGIN, table())):
+        before, rest = page.split(begin)
+        page = f"{before}{begin}\n\n{section}\n\n{END}{rest.split(END, 1)[1]}"
+    return page
 
 
 if __name__ == "__main__":

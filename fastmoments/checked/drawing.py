@@ -12,7 +12,7 @@ from fastmoments.graph.nodes import Activation, Affine, Draw, Elementwise, Graph
 from fastmoments.graph.noise import normals
 from fastmoments.graph.rewrite import rewrite
 from fastmoments.joint.gates import Gate
-from fastmoments.parameters import name_of
+from fastmoments.parameters import name_of, of_neurons
 from fastmoments.values import value
 
 Array = Any  # of the library whose words are given
@@ -68,8 +68,16 @@ class Evaluation:
     def _value(self, node: Node, given: list[Array]) -> Array:
         rule: Any = node.rule
         if isinstance(rule, Activation):
-            return value(self.words, rule.activation, given[0])
+            return self._bent(rule.activation, node.inputs[0], given[0]).reshape(given[0].shape)
+        if isinstance(rule, Joint) and isinstance(rule.function, Gate):
+            # the product that it stands for was in the graph as it was recorded
+            gates = self._bent(rule.function.activation, node.inputs[1], given[1])[:, rule.function.at]
+            return given[0] * gates.reshape(len(gates), *node.shape)
         return rule.value(*given)
+
+    def _bent(self, activation: Any, source: Node, x: Array) -> Array:
+        """The function of a value's elements (rows, size), each of which may have parameters of its own."""
+        return value(self.words, activation, x.reshape(len(x), source.size))
 
 
 def draw_of(node: Node) -> Draw | None:
@@ -92,7 +100,7 @@ def draw_of(node: Node) -> Draw | None:
 def _of_activation(node: Node, activation: Any) -> Draw | None:
     if not is_stochastic(activation):
         return None
-    if name_of(activation) != "bernoulli_probit":
+    if of_neurons(activation)[0] != "bernoulli_probit":
         raise TypeError(
             f"{node.name}: {name_of(activation)} is random, and there is no way to draw it; leave tol out"
         )

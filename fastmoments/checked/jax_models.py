@@ -70,7 +70,7 @@ def compiled(batch: Batch, most: int) -> Batch:
             size = min(max(FEWEST, 1 << (count - 1).bit_length()), most)
             program.append((size, _program(batch, given, size, uniforms is not None)))
         size, function = program[0]
-        found = [function(*(_filled(x[k : k + size], size) for x in given)) for k in range(0, max(count, 1), size)]
+        found = [function(*(_filled(x[k : k + size], size) for x in given)) for k in range(0, count, size)]
         return [jnp.concatenate(parts)[:count] for parts in zip(*found, strict=True)]
 
     return run
@@ -92,8 +92,6 @@ def _program(batch: Batch, given: Sequence[Array], size: int, drawn: bool) -> Ca
 
 def _filled(x: Array, size: int) -> Array:
     """Rows filled up with the last one, so that no row is out of the function's domain."""
-    missing = size - len(x)
-    if not missing:
+    if len(x) == size:
         return x
-    last = x[-1:] if len(x) else jnp.zeros((1, *x.shape[1:]), x.dtype)
-    return jnp.concatenate([x, jnp.broadcast_to(last, (missing, *x.shape[1:]))])
+    return jnp.concatenate([x, jnp.broadcast_to(x[-1:], (size - len(x), *x.shape[1:]))])

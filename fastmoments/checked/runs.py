@@ -1,18 +1,22 @@
 """Any model at many points: the model itself, or its graph where what is random in it is drawn of the points.
 
-Rows are cut into batches of NUMBERS numbers in the widest value of the graph, what is drawn for it included.
-Without a graph, values inside count as WIDER times as wide as inputs and outputs.
+Rows are cut into batches of ON_CPU or ELSEWHERE numbers in the widest value of the graph, what is drawn for it
+included. Without a graph, values inside count as WIDER times as wide as inputs and outputs.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastmoments.checked import drawing
-from fastmoments.frameworks import words_of
+from fastmoments.dispatch import Plan
+from fastmoments.frameworks import Words, words_of
 from fastmoments.graph.frontends.own_rules import Rule
 from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Graph, Shape
@@ -20,7 +24,8 @@ from fastmoments.graph.nodes import Graph, Shape
 Array = Any  # of the model's library
 Batch = Callable[[list[Array], Array | None], list[Array]]  # of one batch and its uniform numbers
 
-NUMBERS = 2**20  # in the widest value of a batch: 8 MB in float64, which caches nearly hold
+ON_CPU = 2**20  # numbers in the widest value of a batch: 8 MB in float64, the fastest of those that were tried
+ELSEWHERE = 2**24  # 128 MB, for devices whose kernels take long to start
 WIDER = 16  # times the inputs and outputs: what is guessed of values inside
 
 
@@ -41,9 +46,9 @@ class Runner:
     most : the most rows that run at once.
     """
 
-    def __init__(self, xp: Any, runs: Runs, draws: int, most: int, graph: Graph | None) -> None:
+    def __init__(self, words: Words[Any], runs: Runs, draws: int, most: int, graph: Graph | None) -> None:
         self.draws, self.most = draws, most
-        self._xp, self._runs, self._graph = xp, runs, graph
+        self._words, self._runs, self._graph = words, runs, graph
 
     @cached_property
     def jumps(self) -> bool | None:
@@ -57,14 +62,15 @@ class Runner:
         """
         if self.draws and uniforms is None:
             raise TypeError(f"uniforms: the model draws {self.draws} random numbers a row")
-        rows, found = len(x[0]), []
-        for start in range(0, max(rows, 1), self.most):
+        sizes, found = [math.prod(shape) for shape in self._runs.shapes], []
+        for start in range(0, len(x[0]), self.most):
             at = slice(start, start + self.most)
             given = uniforms[at] if self.draws and uniforms is not None else None
             parts = self._runs.batch([part[at] for part in x], given)
-            flat = [y.reshape(len(y), math.prod(s)) for y, s in zip(parts, self._runs.shapes, strict=True)]
-            found.append(self._xp.concatenate(flat, 1))
-        return self._xp.concatenate(found)
+            flat = [part.reshape(len(part), size) for part, size in zip(parts, sizes, strict=True)]
+            found.append(self._words.xp.concatenate(flat, 1))
+        # a model need not run for no rows
+        return self._words.xp.concatenate(found) if found else self._words.constant(np.zeros((0, sum(sizes))), x[0])
 
     def rebuild(self, mean: Array, single: bool) -> Any:
         """Return (rows, m) in the structure that the model returns, without a batch for a `single` input."""
@@ -103,12 +109,12 @@ def runner_of(model: Any, inputs: Inputs, graph: Graph | None, rules: Mapping[ty
         shapes, rebuild = [node.shape for node in graph.outputs], graph.rebuild
         if graph.parts is not None and not draws:
             batch = _library_of(inputs).batch_of(model, inputs, graph.parts)
-    most = max(1, NUMBERS // max(1, widest))
+    most = max(1, (ON_CPU if _is_on_cpu(inputs.plan) else ELSEWHERE) // max(1, widest))
     if inputs.plan.framework == "jax":
         from fastmoments.checked.jax_models import compiled
 
         batch = compiled(batch, most)
-    return Runner(words.xp, Runs(batch, shapes, rebuild), draws, most, graph)
+    return Runner(words, Runs(batch, shapes, rebuild), draws, most, graph)
 
 
 def _library_of(inputs: Inputs) -> Any:
@@ -124,3 +130,9 @@ def _library_of(inputs: Inputs) -> Any:
     from fastmoments.checked import numpy_models
 
     return numpy_models
+
+
+def _is_on_cpu(plan: Plan) -> bool:
+    if plan.framework == "jax":
+        return bool(sys.modules["jax"].default_backend() == "cpu")
+    return plan.device.startswith("cpu")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -15,11 +13,12 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastmoments.checked.drawing import is_random
+from fastmoments.checked.torch_states import Generators, Kept
 from fastmoments.graph.frontends.own_rules import Rule
 from fastmoments.graph.frontends.torch_callers import in_hook
 from fastmoments.graph.frontends.torch_entries import facts_of
 from fastmoments.graph.frontends.torch_functions import LOOKS
-from fastmoments.graph.frontends.torch_model import examples_of, generators, where_changed
+from fastmoments.graph.frontends.torch_model import examples_of, where_changed
 from fastmoments.graph.frontends.torch_modules import rules_of, stopping, unwrapped
 from fastmoments.graph.frontends.torch_runs import close
 from fastmoments.graph.inputs import Inputs
@@ -32,10 +31,6 @@ DRAWS = (
 DIFFERS = (
     "model: two runs of it on the same inputs differ: it is random, or keeps what an earlier call computed; call "
     "model.eval(), or give what draws a rule with a way to draw it (docs/networks.md)"
-)
-KEEPS = (
-    "{}: the model writes to this tensor that it keeps, as modules do in training; call model.eval(), or write it "
-    "without"
 )
 NOISE = (
     "{}: it draws noise of its own, which is drawn of the points only where the model has a graph; propagate the "
@@ -53,7 +48,7 @@ def batch_of(model: Any, inputs: Inputs, parts: Callable[[Any, int], list[Tensor
 
     def batch(rows: list[Tensor], uniforms: Tensor | None) -> list[Tensor]:
         dtype = rows[0].dtype
-        with _Generators(rows[0].device) as watched:
+        with Generators(rows[0].device) as watched:
             out = _called(model, inputs, rows)
             if watched.have_moved():
                 raise TypeError(DRAWS.format(_who_draws(model, inputs, rows)))
@@ -75,7 +70,7 @@ def without_graph(
     if isinstance(model, type) or not callable(model):
         raise TypeError(f"model: expected a torch.nn.Module or a function of tensors, got {model!r}")
     examples = examples_of(inputs.means)
-    with torch.no_grad(), _Generators(examples[0].device) as watched, _Kept(model) as kept:
+    with torch.no_grad(), Generators(examples[0].device) as watched, Kept(model) as kept:
         found = _tried(model, inputs, examples, rules_of(model, rules))
         kept.check()
         if watched.have_moved():
@@ -89,7 +84,7 @@ def without_graph(
 
     def batch(rows: list[Tensor], uniforms: Tensor | None) -> list[Tensor]:
         dtype = rows[0].dtype
-        if found.at_once or not len(rows[0]):
+        if found.at_once:
             parts = _parts(_called(model, inputs, rows), len(rows[0]))
         else:
             parts = _row_by_row(model, inputs, rows)
@@ -236,83 +231,6 @@ def _has_mask(indices: Any) -> bool:
     return any(isinstance(x, Tensor) and x.dtype in (torch.bool, torch.uint8) for x in indices)
 
 
-class _Generators:
-    """The generators that a model may draw from: PyTorch's, NumPy's and Python's. They stay as they were."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
-    def __enter__(self) -> _Generators:
-        self.before, self.seen = self._states(), self.state()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if not self.have_moved():
-            return
-        own, python, numpy, cuda = self.before
-        torch.set_rng_state(own)
-        random.setstate(python)
-        np.random.set_state(numpy)
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda, self.device)
-
-    def have_moved(self) -> bool:
-        """Whether something has been drawn."""
-        return bool(self.state() != self.seen)
-
-    def move(self) -> None:
-        """Put all generators in other states."""
-        torch.rand(7, device=self.device)
-        torch.rand(7)
-        np.random.random(7)  # noqa: NPY002 (the generator that models share)
-        random.random()
-
-    def state(self) -> Any:
-        """The present states, which can be compared."""
-        own, cuda = torch.get_rng_state(), self._cuda()
-        return bytes(own.numpy()), generators(), None if cuda is None else bytes(cuda.numpy())
-
-    def _states(self) -> tuple[Tensor, Any, Any, Tensor | None]:
-        return torch.get_rng_state(), random.getstate(), np.random.get_state(legacy=False), self._cuda()  # noqa: NPY002
-
-    def _cuda(self) -> Tensor | None:
-        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
-
-
-class _Kept:
-    """The tensors that a model keeps, which are put back as they were."""
-
-    def __init__(self, model: Any) -> None:
-        self.modules = list(model.named_modules()) if isinstance(model, nn.Module) else []
-
-    def __enter__(self) -> _Kept:
-        self.before = [
-            (path, own, name, x, x.clone())
-            for path, module in self.modules
-            for own in (module._buffers, module._parameters)
-            for name, x in own.items()
-            if x is not None
-        ]
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for _, own, name, x, value in self.before:
-            own[name] = x
-            if not _same(x, value):
-                x.copy_(value)
-
-    def check(self) -> None:
-        """Raise if the model has written to one."""
-        for path, own, name, x, value in self.before:
-            if own[name] is not x or not _same(x, value):
-                raise ValueError(KEEPS.format(f"{path}.{name}" if path else name))
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same elements, nan or not."""
-    return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())
-
-
 def _who_draws(model: Any, inputs: Inputs, rows: Sequence[Tensor]) -> str:
     """The path of the module that draws."""
-    return where_changed(model, _Generators(rows[0].device).state, lambda: _called(model, inputs, rows))
+    return where_changed(model, Generators(rows[0].device).state, lambda: _called(model, inputs, rows))

@@ -26,18 +26,22 @@ class Powers(NamedTuple):
     fourth: Array
 
 
-def shifts(xp: Any, powers: Powers, slices: Slices) -> Array:
+def mean_changes(xp: Any, powers: Powers, slices: Slices) -> Array:
     """Compute what the cumulants add to E f, (batch, n)."""
-    h = powers.first
-    k3, k4 = diagonal(xp, slices.iij), diagonal(xp, slices.iiij)
-    return k3 / 6.0 * h[3] + k4 / 24.0 * h[4] + k3 * k3 / 72.0 * h[6]
+    k3 = diagonal(xp, slices.iij)
+    return first_order(xp, powers.first, slices) + k3 * k3 / 72.0 * powers.first[6]
 
 
-def variance_changes(xp: Any, powers: Powers, slices: Slices, shift: Array) -> Array:
+def variance_changes(xp: Any, powers: Powers, slices: Slices) -> Array:
     """Compute what they add to Var f, (batch, n)."""
-    h = powers.second
-    k3, k4 = diagonal(xp, slices.iij), diagonal(xp, slices.iiij)
-    return k3 / 6.0 * h[3] + k4 / 24.0 * h[4] - 2.0 * powers.first[0] * shift - shift * shift
+    # both moments to the same order, so that the centre c does not count
+    shift = first_order(xp, powers.first, slices)
+    return first_order(xp, powers.second, slices) - 2.0 * powers.first[0] * shift - shift * shift
+
+
+def first_order(xp: Any, h: Array, slices: Slices) -> Array:
+    """Compute what they add to the first order to a mean whose moments with He_k are h, (batch, n)."""
+    return diagonal(xp, slices.iij) / 6.0 * h[3] + diagonal(xp, slices.iiij) / 24.0 * h[4]
 
 
 def covariance_changes(xp: Any, powers: Powers, slices: Slices, rho: Array) -> Array:

@@ -28,7 +28,7 @@ def semidefinite(words: Words[Any], full: Array) -> Array:
     xp = words.xp
     known = xp.isfinite(full)
     eye = words.eye(full.shape[-1], full)
-    changed = _without_negative(words, xp.where(known, full, eye + 0.0 * diagonal(xp, full)[..., None]))
+    changed = _without_negative(words, xp.where(known, full, eye))
     sd, changed_sd = (root(xp, diagonal(xp, x)) for x in (full, changed))
     scale = sd * inverse(xp, changed_sd)
     return xp.where(known, changed * outer(scale, scale), full)

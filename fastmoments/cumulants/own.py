@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastmoments.cumulants.correction import Powers
+from fastmoments.cumulants.correction import Powers, first_order
 from fastmoments.cumulants.slices import Slices, diagonal, outer, without_diagonal
 
 Array = Any  # of the library whose functions are given
@@ -30,16 +30,10 @@ class Own(NamedTuple):
     iiij: Array
 
 
-def own_cumulants(
-    xp: Any, powers: Powers, rho: Array, covs: Array, slices: Slices | None, shift: Array, eye: Array
-) -> Own:
-    """Compute the neurons' own cumulants.
-
-    `covs` are Cov(f_i, f_j), and `shift` is E f less the centre of the powers, 0 without slices.
-    """
+def own_cumulants(xp: Any, powers: Powers, rho: Array, covs: Array, slices: Slices | None, eye: Array) -> Own:
+    """Compute the neurons' own cumulants; `covs` are Cov(f_i, f_j)."""
     h, g, q = powers.first, powers.first[1], powers.first[2]
-    means = [_corrected(xp, x, slices) for x in (powers.second, powers.third, powers.fourth)]
-    e1, (e2, e3, e4) = shift, means
+    e1, e2, e3, e4 = (x[0] if slices is None else x[0] + first_order(xp, x, slices) for x in powers)
     kappa2 = e2 - e1 * e1
     kappa3 = e3 - 3.0 * e1 * e2 + 2.0 * e1**3
     kappa4 = e4 - 4.0 * e1 * e3 + 6.0 * e1 * e1 * e2 - 3.0 * e1**4 - 3.0 * kappa2 * kappa2
@@ -59,13 +53,6 @@ def own_cumulants(
     iijj, iiij = 0.5 * (iijj + iijj.mT), pairs.cov(cubes, h)
     iij, iijj, iiij = (without_diagonal(x, eye) for x in (iij, iijj, iiij))
     return Own(q, iii, iij, kappa4, iijj, iiij)
-
-
-def _corrected(xp: Any, h: Array, slices: Slices | None) -> Array:
-    """E f^p by the cumulants' first order."""
-    if slices is None:
-        return h[0]
-    return h[0] + diagonal(xp, slices.iij) / 6.0 * h[3] + diagonal(xp, slices.iiij) / 24.0 * h[4]
 
 
 class _Pairs:

@@ -10,8 +10,7 @@ SKEWNESS, KURTOSIS = 0.7, 1.5
 
 
 class Slices(NamedTuple):
-    """Cumulants kappa(i, i, j), kappa(i, i, j, j) and kappa(i, i, i, j), (batch, n, n), of inputs
-    over their sd."""
+    """Cumulants kappa(i, i, j), (i, i, j, j) and (i, i, i, j) of inputs over their sd, (batch, n, n)."""
 
     iij: Array
     iijj: Array

@@ -141,7 +141,7 @@ class Words(Framework[A], Protocol[A]):
         """Return an array of constants in the dtype of `like`, on its device."""
 
     def function_of(self, activation: str | Any, like: A) -> Callable[..., A]:
-        """Return f(x, *parameters) of an activation of the catalogue or a Custom, on arrays of the dtype of `like`."""
+        """Return f(x, *parameters) of a catalogue's activation or a Custom, on arrays of the dtype of `like`."""
 
     def largest(self, x: A) -> float | None:
         """Return the largest number in an array, 0 if there is none; None where values cannot be read."""
@@ -160,7 +160,7 @@ class Words(Framework[A], Protocol[A]):
 
         Values, one or a tuple, and what the function returns may have leading dimensions beside those of the
         condition and the arrays. The function sees the elements where the condition holds, in one dimension, or all
-        of them where values cannot be read. Nothing differentiates it.
+        of them where values cannot be read.
         """
 
     def iterated(self, step: Callable[..., Any], state: Any, rows: NDArray[Any], like: A) -> A:

@@ -80,7 +80,9 @@ def replaced(xp: Any, where: Any, function: Callable[..., Any], arrays: tuple[An
     found = function(*(xp.broadcast_to(x, tuple(where.shape))[where] for x in arrays))
     results = []
     for value, new in zip((values,) if single else values, (found,) if single else found, strict=True):
-        result = xp.asarray(value + xp.zeros_like(value))
+        # of NumPy's numbers as well these are arrays
+        result = xp.zeros_like(value)
+        result[...] = value
         result[..., where] = new
         # a function of NumPy's numbers returns a number
         results.append(result if result.ndim else result + 0.0)

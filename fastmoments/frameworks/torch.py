@@ -221,7 +221,14 @@ def is_definite(full: Tensor) -> bool | None:
 
 def replaced(where: Tensor, function: Callable[..., Any], arrays: tuple[Tensor, ...], values: Any) -> Any:
     """Return the values with function(*arrays) in their place where a condition holds; on meta, the values."""
-    return values if where.is_meta else products.replaced(torch, where, function, arrays, values)
+    if where.is_meta:
+        return values
+    if not is_transformed():
+        return products.replaced(torch, where, function, arrays, values)
+    found = function(*(array.expand(where.shape) for array in arrays))
+    if not isinstance(values, tuple):
+        return torch.where(where, found, values)
+    return tuple(torch.where(where, new, value) for new, value in zip(found, values, strict=True))
 
 
 series = products.series

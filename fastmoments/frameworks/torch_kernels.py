@@ -131,7 +131,7 @@ def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> NDArray[Any]:
 
 
 def function_of(activation: str | Custom, like: Tensor) -> Callable[..., Tensor]:
-    """Return f(x, *parameters) of an activation on tensors of the dtype of `like`; that of a Custom has no gradient."""
+    """Return f(x, *parameters) on tensors of the dtype of `like`; that of a Custom has no gradient."""
     if isinstance(activation, Custom):
         return lambda x: _on_numpy(activation, x)
     bound: Callable[..., Tensor] = _bound(activation, like.dtype)

@@ -153,11 +153,11 @@ def _note(node: Node, step: Step, by_slopes: list[str]) -> str:
         parts = [f"one of {len(step)} together"]
     if isinstance(node.rule, Joint) and node.rule.function.closure:
         parts.append(node.rule.function.closure)
-    if isinstance(node.rule, Joint) or getattr(node.rule, "own", None) is not None:
-        parts.append("no own cumulants")
     if by_slopes:
         shown = by_slopes if len(by_slopes) < 4 else [*by_slopes[:2], f"{len(by_slopes) - 2} more"]
         parts.append(f"by slopes beside {', '.join(shown)}")
+    if isinstance(node.rule, Joint) or getattr(node.rule, "own", None) is not None:
+        parts.append("no own cumulants")
     return "; ".join(parts)
 
 

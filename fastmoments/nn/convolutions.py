@@ -82,8 +82,6 @@ class _BayesConv(GaussianWeights):
 
         def drawn(words: Words[Any], uniforms: Tensor, x: Tensor) -> Tensor:
             """Every row's convolution with weights of its own, as groups of one."""
-            if not len(x):
-                return self._of(x, mean, bias)
             z = normals(words, uniforms)
             weights = mean + root(torch, var) * z[:, : mean.numel()].reshape(len(x), *mean.shape)
             rows = x.reshape(1, -1, *shape[1:])

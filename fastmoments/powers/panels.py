@@ -42,11 +42,10 @@ def _nodes(neurons: Neurons, ends: Any, parts: int) -> Any:
     step = max(1, CHUNK // max(1, len(places) * math.prod(shape)))
     for start in range(0, len(length), step):
         own = length[start : start + step, None]
-        z = (ends[:-1][start : start + step, None] + own * place).reshape(
-            -1 if 0 not in shape else len(own) * len(places), *shape
-        )
-        weight = (own * share).reshape(*z.shape) * neurons.xp.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-        yield z, weight
+        z = ends[:-1][start : start + step, None] + own * place
+        weight = own * share * neurons.xp.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+        nodes = len(own) * len(places), *shape
+        yield z.reshape(nodes), weight.reshape(nodes)
 
 
 def ends_of(neurons: Neurons, kinks: Sequence[float], centres: Centres, widest: float | None) -> Any:

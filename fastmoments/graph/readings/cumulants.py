@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fastmoments.cumulants.correction import Powers, covariance_changes, shifts, variance_changes
+from fastmoments.cumulants.correction import Powers, covariance_changes, mean_changes, variance_changes
 from fastmoments.cumulants.definite import inverse, positive, root, semidefinite
 from fastmoments.cumulants.distance import distances
 from fastmoments.cumulants.own import Own, own_cumulants
@@ -28,6 +28,7 @@ from fastmoments.graph.readings.reading import Array, flat
 from fastmoments.powers import hermite_moments
 
 LARGEST = 2.0 / 3.0  # distance of corrected moments from the closure: one covariance is three times the other
+HUGE = 1e9  # kurtosis of a neuron that hardly ever fires: products with larger ones leave float32
 TINY = 1e-8  # of the mean variance of a step: fourth powers of values over less have no place in float32
 
 
@@ -90,11 +91,12 @@ class Cumulants(Full):
         beside = [node for node in dict.fromkeys(beside) if node not in neurons]
         joint = _Joint(self, neurons, beside)
         slices = self._slices(joint) if self.sources else None
-        shift = 0.0 * joint.powers.first[0] if slices is None else joint.correct(slices)
+        if slices is not None:
+            joint.correct(slices)
         if step is self.last:
             self.sources, self.beside = [], None
         else:
-            self._add_source(joint, slices, shift)
+            self._add_source(joint, slices)
 
     def _slices(self, joint: _Joint) -> Slices:
         """The cumulants of the neurons' inputs and of the values beside them."""
@@ -112,8 +114,8 @@ class Cumulants(Full):
         assert self.whole is not None
         return Slices(third_cumulants(sources), *fourth_cumulants(self.whole, response)).limited(self.xp)
 
-    def _add_source(self, joint: _Joint, slices: Slices | None, shift: Array) -> None:
-        own = joint.own_cumulants(slices, shift)
+    def _add_source(self, joint: _Joint, slices: Slices | None) -> None:
+        own = joint.own_cumulants(slices)
         count, size = sum(node.size for node in joint.neurons), joint.mu.shape[-1]
         neurons = Own(own.q[:, :count], own.iii[:, :count], own.iij, own.iiii, own.iijj, own.iiij)
         response, bent = (Node(Input(), (), (count,), name) for name in ("response", "bent"))
@@ -137,7 +139,8 @@ class Cumulants(Full):
 class _Joint:
     """A step's neurons, of which the reading has the closure's moments, and the values beside them.
 
-    `unit` is 1 / sd of an input, `scale` the sd of a value, and more for one that hardly varies. Cumulants are in float32: they are as wrong as 1e-3.
+    `unit` is 1 / sd of an input, `scale` the sd of a value, and more for one that hardly varies. Cumulants are in
+    float32, since what they leave out is 1e-3 and more.
     """
 
     def __init__(self, reading: Cumulants, neurons: list[Node], beside: list[Node]) -> None:
@@ -153,15 +156,15 @@ class _Joint:
         self.eye = reading.words.eye(self.mu.shape[-1], self.rho)
         self.powers = self._powers()
 
-    def correct(self, slices: Slices) -> Array:
-        """Correct the reading's moments of the neurons; return what was added to their means, over the scale."""
+    def correct(self, slices: Slices) -> None:
+        """Correct the reading's moments of the neurons."""
         reading, xp = self.reading, self.reading.xp
-        shift = shifts(xp, self.powers, slices)
         var = diagonal(xp, self.full)
-        new = positive(xp, var, variance_changes(xp, self.powers, slices, shift) * self.scale**2)
+        new = positive(xp, var, variance_changes(xp, self.powers, slices) * self.scale**2)
         change = covariance_changes(xp, self.powers, slices, self.rho) * outer(self.scale, self.scale)
         change = change * (1.0 - self.eye) + self.eye * (new - var)[..., None]
-        self.full, means = semidefinite(reading.words, self.full + change), self.means + shift * self.scale
+        self.full = semidefinite(reading.words, self.full + change)
+        means = self.means + mean_changes(xp, self.powers, slices) * self.scale
         parts = cuts(self.values)
         for k, node in enumerate(self.values):
             if node in self.neurons:
@@ -169,13 +172,12 @@ class _Joint:
             for j in range(k, len(self.values)):
                 reading.covs.pop((self.values[j], node), None)
                 reading.covs[node, self.values[j]] = self.full[:, parts[k], parts[j]]
-        return shift
 
-    def own_cumulants(self, slices: Slices | None, shift: Array) -> Own:
+    def own_cumulants(self, slices: Slices | None) -> Own:
         """Compute the neurons' own cumulants."""
         xp, per = self.reading.xp, inverse(self.reading.xp, self.scale)
         covs = self.reading.words.single(self.full * outer(per, per))
-        return own_cumulants(xp, self.powers, self.rho, covs, slices, shift, self.eye)
+        return own_cumulants(xp, self.powers, self.rho, covs, slices, self.eye)
 
     def _means(self, nodes: list[Node]) -> Array:
         reading = self.reading
@@ -191,7 +193,7 @@ class _Joint:
                 given = (self.mu[:, part], self.var[:, part], self.means[:, part])
                 per = inverse(xp, self.scale[:, part])
                 moments = hermite_moments(words, node.rule.activation, *given)
-                found.append([x * per**p for p, x in enumerate(moments, 1)])
+                found.append([xp.clip(x * per**p, -HUGE, HUGE) for p, x in enumerate(moments, 1)])
             else:
                 found.append(_of_identity(xp, self.var[:, part]))
         if len(found) == 1:
