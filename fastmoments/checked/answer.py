@@ -79,8 +79,9 @@ def add_points(task: Task, rows: list[Row]) -> None:
     with bar("propagate", " points") as progress:
         for more in doublings(task.most // REPLICATES):
             for chunk in points.next(more):
+                arrays = task.arrays(chunk)
                 for row in active:
-                    row.add(task, chunk)
+                    row.add(task, *arrays)
                     progress.update(math.prod(chunk.normals.shape[:2]))
             for row in active:
                 row.judge()

@@ -12,7 +12,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from fastmoments.checked.points import REPLICATES, Chunk, middle
+from fastmoments.checked.points import REPLICATES, middle
 from fastmoments.frameworks import Words
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def is_tracked(framework: str, array: Any) -> bool:
 def forgetful(framework: str, function: Any) -> Any:
     """Return the function of arrays that keeps nothing for derivatives and computes it again for them."""
     if framework == "jax":
-        return sys.modules["jax"].checkpoint(function)
+        jax = sys.modules["jax"]
+        return jax.jit(jax.checkpoint(function))  # one program for all chunks of one size
     from torch.utils.checkpoint import checkpoint
 
     return lambda *arrays: checkpoint(function, *arrays, use_reentrant=False)
@@ -87,7 +88,8 @@ def _input(task: Task, k: int) -> tuple[Any, Any]:
 def _depends(task: Task, row: Row, mean: Any, spread: Any) -> bool:
     """Whether outputs have derivatives, by running the model once: they may come from tensors we do not see."""
     factor = row.spread.factor(task.words, mean, row.along(task, spread))
-    y = task.outputs(row, middle(task.inputs.features, task.run.draws), mean, factor)
+    normals, uniforms = task.arrays(middle(task.inputs.features, task.run.draws))
+    y = task.outputs(row, normals, uniforms, mean, factor)
     return is_tracked(task.inputs.plan.framework, y)
 
 
@@ -100,17 +102,14 @@ def path_moments(task: Task, row: Row, mean: Any, spread: Any) -> tuple[Any, Any
     factor = row.spread.factor(words, mean, row.along(task, spread))
     centre = words.constant(row.statistics.estimates().means.mean(0), mean)
 
-    def sums_of(chunk: Chunk) -> tuple[Any, Any]:
-        def sums(mean: Any, factor: Any) -> tuple[Any, Any]:
-            y = task.outputs(row, chunk, mean, factor) - centre
-            return y.sum((0, 1)), (y * y).sum((0, 1)) if task.diagonal else words.xp.einsum("rki,rkj->ij", y, y)
+    def sums(mean: Any, factor: Any, normals: Any, uniforms: Any) -> tuple[Any, Any]:
+        y = task.outputs(row, normals, uniforms, mean, factor) - centre
+        return y.sum((0, 1)), (y * y).sum((0, 1)) if task.diagonal else words.xp.einsum("rki,rkj->ij", y, y)
 
-        found: tuple[Any, Any] = forgetful(framework, sums)(mean, factor)
-        return found
-
+    forgetting = forgetful(framework, sums)
     count = REPLICATES * row.statistics.count
     first, second = 0.0 * centre, 0.0
     for chunk in task.points().up_to(row.statistics.count):
-        of_y, of_products = sums_of(chunk)
+        of_y, of_products = forgetting(mean, factor, *task.arrays(chunk))
         first, second = first + of_y / count, second + of_products / count
     return centre + first, second - (first * first if task.diagonal else first[:, None] * first)

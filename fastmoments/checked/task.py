@@ -38,19 +38,21 @@ class Task(NamedTuple):
         """Return the points, which all inputs share."""
         return Points(self.inputs.features, self.run.draws, self.seed)
 
-    def outputs(self, row: Row, chunk: Chunk, mean: Any, factor: Any) -> Any:
-        """Run the model at points around an input's mean, (replicates, points, m)."""
-        x = row.spread.rows(mean, self.words.constant(chunk.normals, mean), factor)
-        y = self.run(self.inputs.parts(x.reshape(-1, x.shape[-1])), self._uniforms(chunk, mean))
-        return y.reshape(*chunk.normals.shape[:2], y.shape[-1])
-
-    def _uniforms(self, chunk: Chunk, like: Any) -> Any:
-        """The uniform numbers of a chunk, (rows, draws), rounded to less than 1."""
+    def arrays(self, chunk: Chunk) -> tuple[Any, Any]:
+        """Return a chunk as the library's arrays; uniform numbers (rows, draws) are rounded to less than 1."""
+        like = self.inputs.means[0]
+        normals = self.words.constant(chunk.normals, like)
         if chunk.uniforms is None:
-            return None
+            return normals, None
         below_one = 1.0 - float(self.words.xp.finfo(like.dtype).eps)
         uniforms = np.minimum(chunk.uniforms, below_one)
-        return self.words.constant(uniforms.reshape(-1, uniforms.shape[-1]), like)
+        return normals, self.words.constant(uniforms.reshape(-1, uniforms.shape[-1]), like)
+
+    def outputs(self, row: Row, normals: Any, uniforms: Any, mean: Any, factor: Any) -> Any:
+        """Run the model at points around an input's mean, (replicates, points, m)."""
+        x = row.spread.rows(mean, normals, factor)
+        y = self.run(self.inputs.parts(x.reshape(-1, x.shape[-1])), uniforms)
+        return y.reshape(*normals.shape[:2], y.shape[-1])
 
 
 class Row:
@@ -64,9 +66,9 @@ class Row:
         self.errors: list[float] = []  # the largest claim after every doubling
         self.found: Weighed
 
-    def add(self, task: Task, chunk: Chunk) -> None:
+    def add(self, task: Task, normals: Any, uniforms: Any) -> None:
         """Run the model at more points."""
-        y = task.words.detached(task.outputs(self, chunk, self.mean, self.factor))
+        y = task.words.detached(task.outputs(self, normals, uniforms, self.mean, self.factor))
         self.statistics.add(y)
         self.outputs.append(y.reshape(-1, y.shape[-1]))
 
