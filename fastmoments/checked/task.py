@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +37,15 @@ class Task(NamedTuple):
 
     def points(self) -> Points:
         """Return the points, which all inputs share."""
-        return Points(self.inputs.features, self.run.draws, self.seed)
+        return Points(self.inputs.features, self.run.draws, self.seed, self.piloted)
+
+    @property
+    def piloted(self) -> bool:
+        """Whether pilots find the directions that matter; else coordinates come by their variance."""
+        if self.graph is None or self.inputs.features <= FEW:
+            return False
+        nodes = in_order(self.graph.outputs, self.graph.inputs)
+        return not self.diagonal or max(node.size for node in nodes) <= PILOTED
 
     def arrays(self, chunk: Chunk) -> tuple[Any, Any]:
         """Return a chunk as the library's arrays; uniform numbers (rows, draws) are rounded to less than 1."""
@@ -95,21 +104,20 @@ def rows_of(task: Task, starts: list[Start | None]) -> list[Row]:
     found = []
     for k, start in enumerate(starts):
         spread = spreads[k if len(spreads) > 1 else 0]
-        if isinstance(spread, Spread) and task.graph is not None and task.inputs.features > FEW:
+        if task.piloted:
+            assert isinstance(spread, Spread) and task.graph is not None
             mean = on_host(words, means[k])
-            spread = turned(spread, slopes_of(task.graph, task.steps, words, mean, spread, inputs, task.seed))
+            slopes = slopes_of(task.graph, task.steps, words, mean, spread, inputs, task.seed)
+            spread = turned(spread, slopes)
         found.append(Row(task, means[k], spread, start))
     return found
 
 
-def _spreads(task: Task) -> list[Spread] | list[Variances]:
+def _spreads(task: Task) -> Sequence[Spread | Variances]:
     """The coordinates of every input, or of all, by their variances alone."""
     words, inputs = task.words, task.inputs
     if not task.diagonal:
         eps = float(words.xp.finfo(inputs.cov.dtype).eps)
         return [spread_of(cov, eps) for cov in on_host(words, inputs.cov)]
     variances = on_host(words, inputs.flattened(words, inputs.variances))
-    nodes = in_order(task.graph.outputs, task.graph.inputs) if task.graph else []
-    if not nodes or max(node.size for node in nodes) > PILOTED:
-        return [variances_of(var) for var in variances]
-    return [spread_of(np.diag(var), 0.0) for var in variances]
+    return [spread_of(np.diag(var), 0.0) if task.piloted else variances_of(var) for var in variances]
