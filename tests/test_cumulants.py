@@ -1,4 +1,4 @@
-"""Corrections by third and fourth cumulants, against quadrature over the inputs, chi-square laws and Sobol points."""
+"""Corrections by third and fourth cumulants, against quadrature over inputs, chi-square laws and Sobol points."""
 
 from __future__ import annotations
 
@@ -263,6 +263,7 @@ def test_semidefinite_keeps_variances() -> None:
     np.testing.assert_array_equal(known, np.isfinite(full))
 
 
+@pytest.mark.slow
 def test_jax_has_the_same_moments_and_gradients(jax_double_precision: Any) -> None:
     jax = pytest.importorskip("jax")
     layers = network("heaviside", 3, 5, 2, 12)

@@ -59,7 +59,7 @@ def test_descriptions_say_what_is_approximate():
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 3), nn.Softmax(-1))
     by_kind = {value.kind: value for value in described(model, 2, 4)}
     assert by_kind["layer norm"].moments == "closure"
-    assert by_kind["layer norm"].note == "covariances between 2 groups by slopes"
+    assert by_kind["layer norm"].note == "covariances between 2 groups by slopes; no own cumulants"
     alone = {value.kind: value for value in described(model, 4)}
     assert alone["layer norm"].moments == "exact"
     assert alone["softmax"].moments == "closure" and "mean" in alone["softmax"].note
