@@ -163,6 +163,25 @@ def test_outputs_that_are_constant_are_not_judged():
     assert_allclose(result.cov[0, 0], 0.5 - 0.5 / np.pi, rtol=0.04)
 
 
+def test_outputs_that_are_constant_may_be_any_number():
+    # 0.1 is rounded; a row of 7 times it, too
+    layers = [
+        Residual("relu", np.array([[1.0], [0.0]]), np.array([0.0, 0.1])),
+        Affine(np.array([[1.0, 0.0], [0.0, 7.0]])),
+    ]
+    result = fm.propagate(layers, np.zeros(1), np.eye(1), tol=0.02)
+    assert result.met and result.mean[1] == pytest.approx(0.7, rel=1e-15)
+    assert result.cov[1, 1] < 1e-30
+
+
+def test_covariances_are_positive_semidefinite():
+    for seed in range(8):
+        layers, mu, cov = network(seed, inputs=1 + seed % 3, outputs=8)
+        found = quiet(layers, mu, cov, tol=0.01, most=1024)
+        values = np.linalg.eigvalsh(found.cov)
+        assert values[0] >= -1e-13 * values[-1]
+
+
 def test_an_input_without_variance_has_one_output():
     layers, mu, cov = network(0, inputs=2)
     result = fm.propagate(layers, mu, 0.0 * cov, tol=0.01)

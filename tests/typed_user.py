@@ -42,6 +42,10 @@ assert_type(fm.nn.propagate(model, x, square), fm.Moments[torch.Tensor])
 assert_type(fm.nn.propagate(model, x, square, "full", bound=True), fm.MomentsBound[torch.Tensor])
 assert_type(fm.nn.propagate(model, x, x, covariance="diagonal"), fm.Marginals[torch.Tensor])
 assert_type(fm.nn.propagate(model, x, x, covariance="hybrid").cov, torch.Tensor)
+assert_type(fm.nn.propagate(model, x, square, cumulants=True), fm.Corrected[torch.Tensor])
+assert_type(fm.nn.propagate(model, x, square, tol=0.01), fm.Checked[torch.Tensor])
+assert_type(fm.nn.propagate(model, x, square, tol=0.01).quantile(0.5), torch.Tensor)
+assert_type(fm.nn.propagate(model, x, x, "diagonal", tol=0.01), fm.CheckedMarginals[torch.Tensor])
 assert_type(fm.nn.BayesLinear(3, 2).moments(x, square), fm.Moments[torch.Tensor])
 assert_type(fm.nn.BayesLinear(3, 2).marginals(x, x).var, torch.Tensor)
 assert_type(fm.nn.kl_divergence(model), torch.Tensor)
@@ -73,5 +77,6 @@ fm.compare.linearize(layers, vector, matrix)  # type: ignore[attr-defined]
 fm.compare.unscented(layers, vector, matrix, weights="1996")  # type: ignore[arg-type]
 fm.nn.propagate(model, x, x, covariance="diag")  # type: ignore[call-overload]
 fm.nn.propagate(model, x, x, covariance="diagonal", bound=True)  # type: ignore[call-overload]
+fm.nn.propagate(model, x, x, covariance="hybrid", tol=0.1)  # type: ignore[call-overload]
 fm.nn.propagate(model, vector, 1.0)  # type: ignore[call-overload]
 fm.nn.BayesLinear(3, 2, prior=1.0)  # type: ignore[call-arg]

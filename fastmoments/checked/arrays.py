@@ -14,9 +14,9 @@ FloatArray = NDArray[np.float64]
 
 def on_host(words: Words[Any], array: Any) -> FloatArray:
     """Return the values in float64; raise where there are none, as under jax.jit, jax.vmap and torch.func."""
-    detached = words.detached(array)
     try:
-        return np.asarray(detached.cpu() if hasattr(detached, "cpu") else detached, dtype=float)
+        found = in_double(words, words.detached(array))  # first, for NumPy has no bfloat16
+        return np.asarray(found.cpu() if hasattr(found, "cpu") else found, dtype=float)
     except (TypeError, RuntimeError) as error:
         raise TypeError(
             "tol: it needs values, to count points until the claim is met, and there are none under jit, vmap or "

@@ -17,23 +17,27 @@ class Estimates(NamedTuple):
     means: FloatArray
     covs: FloatArray
     points: int  # of all sequences together
+    eps: float  # of the outputs' dtype
 
 
 class Statistics:
-    """Sums of outputs and of their products around a centre, the mean of the first points, in float64."""
+    """Sums of outputs and of their products around a centre, the first of them, in float64."""
 
     def __init__(self, words: Words[Any], diagonal: bool) -> None:
         self.words, self.diagonal = words, diagonal
         self.centre: Any = None
+        self.eps = 0.0
         self.sums: Any = 0.0
         self.products: Any = 0.0
         self.count = 0
 
     def add(self, y: Any) -> None:
         """Add outputs (replicates, points, m)."""
-        y = in_double(self.words, y)
         if self.centre is None:
-            self.centre = self.words.xp.einsum("rkm->m", y) / (y.shape[0] * y.shape[1])
+            # a value that occurs, so that what is constant has a variance of 0
+            self.centre = in_double(self.words, y[0, 0])
+            self.eps = float(self.words.xp.finfo(y.dtype).eps)
+        y = in_double(self.words, y)
         y = y - self.centre
         self.sums = self.sums + y.sum(1)
         self.products = self.products + ((y * y).sum(1) if self.diagonal else y.mT @ y)
@@ -50,4 +54,4 @@ class Statistics:
             # E (y - a)(y - a)^T = E y y^T - E y a^T - a E y^T + a a^T
             cross = means[:, :, None] * all_of
             covs = products / self.count + all_of[:, None] * all_of - cross - cross.swapaxes(1, 2)
-        return Estimates(centre + means, covs, len(means) * self.count)
+        return Estimates(centre + means, covs, len(means) * self.count, self.eps)

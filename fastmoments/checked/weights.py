@@ -53,7 +53,8 @@ def weighed(found: Estimates, start: Start | None) -> Weighed:
     diagonal = cov.ndim == 1
     if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
         return Weighed(mean, cov, np.full(2 if diagonal else 3, np.inf), np.zeros(2))
-    constant = _variances(cov, mean) <= 0.0
+    # the model rounds, perhaps not always alike
+    constant = _variances(cov, mean) <= (8.0 * found.eps * mean) ** 2
     if start is not None:
         start = _with_constant(start, mean, constant)
     sd = np.where(constant, np.inf, np.sqrt(np.maximum(_variances(cov, mean), 0.0)))
