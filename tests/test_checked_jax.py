@@ -65,13 +65,13 @@ def test_derivatives_along_paths(jax_double_precision):
     theta = np.sqrt(1.0 + 0.5 - 0.6)
 
     def larger(mu, cov):
-        return fm.propagate(lambda x: jnp.sort(x)[1:], mu, cov, tol=2e-3).mean[0]
+        return fm.propagate(lambda x: jnp.sort(x)[1:], mu, cov, tol=0.01).mean[0]
 
     of_mu, of_cov = jax.grad(larger, (0, 1))(mu, cov)
-    assert_allclose(of_mu, ndtr(np.array([0.5, -0.5]) / theta), rtol=5e-3)
+    assert_allclose(of_mu, ndtr(np.array([0.5, -0.5]) / theta), rtol=0.02)
     slope = np.exp(-0.125 / theta**2) / np.sqrt(2.0 * np.pi) / (2.0 * theta)
     # the gradient depends on the upper triangle
-    assert_allclose(of_cov, slope * np.array([[1.0, -2.0], [0.0, 1.0]]), rtol=0.01, atol=1e-12)
+    assert_allclose(of_cov, slope * np.array([[1.0, -2.0], [0.0, 1.0]]), rtol=0.02, atol=1e-12)
 
 
 def test_a_batch_and_float32():

@@ -106,9 +106,8 @@ def _told(task: Task, row: Row, place: int | None) -> str:
     count = REPLICATES * row.statistics.count
     if math.isinf(row.errors[-1]):
         return f"{where}outputs at some of {count:,} points are not finite"
-    return (
-        f"{where}{row.errors[-1]:.2g} after most={count:,} points, it would take about {_needed(row, task.tol):,}"
-    )
+    needed = _needed(row, task.tol)
+    return f"{where}the claim is {row.errors[-1]:.2g} after {count:,} points, it would take about most={needed:,}"
 
 
 def _needed(row: Row, tol: float) -> int:

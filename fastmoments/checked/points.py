@@ -18,6 +18,7 @@ FIRST = 64  # points of each sequence at first
 LEADING, COORDINATES = 32, 256
 HALF_STEP = 2.0**-31  # of SciPy's points, multiples of 2^-30 from 0 on, whose middles are in (0, 1)
 NUMBERS = 2**18  # in a chunk of points: 2 MiB, which caches hold
+FEWEST = 8  # points of each sequence in a chunk, however wide: 64 keep a device busy
 
 
 class Chunk(NamedTuple):
@@ -44,7 +45,8 @@ class Points:
 
     def next(self, count: int) -> Iterator[Chunk]:
         """Yield the next `count` points of every sequence, a power of two, in chunks."""
-        rows = min(count, 1 << max(NUMBERS // (REPLICATES * max(self.n + self.draws, 1)), 1).bit_length() - 1)
+        fitting = max(NUMBERS // (REPLICATES * max(self.n + self.draws, 1)), FEWEST)
+        rows = min(count, 1 << fitting.bit_length() - 1)
         for _ in range(count // rows):
             yield self._chunk(rows)
 

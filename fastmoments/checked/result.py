@@ -58,7 +58,7 @@ class Checked(NamedTuple, Generic[T]):
     points: Any
 
     def quantile(self, q: Any) -> T:
-        """Return quantiles of each output among the points, at a level q or several, which come before the outputs."""
+        """Return quantiles of each output among the points at a level q, or several, which come before outputs."""
         return quantiles(self.points, q)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
@@ -82,7 +82,7 @@ class CheckedMarginals(NamedTuple, Generic[T]):
     points: Any
 
     def quantile(self, q: Any) -> T:
-        """Return quantiles of each output among the points, at a level q or several, which come before the outputs."""
+        """Return quantiles of each output among the points at a level q, or several, which come before outputs."""
         return quantiles(self.points, q)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:

@@ -77,7 +77,8 @@ def weighed(found: Estimates, start: Start | None) -> Weighed:
     errors = [of_mean.error(w), *(scatter.error(v) for scatter in scatters[1:])]
     if start is not None:
         mean, cov = w * start.mean + (1.0 - w) * mean, v * start.cov + (1.0 - v) * cov
-    return Weighed(mean, cov, np.maximum(errors, 1.0 / found.points), np.array([w, v]))
+    claims = np.where(np.isfinite(errors), np.maximum(errors, 1.0 / found.points), np.inf)
+    return Weighed(mean, cov, claims, np.array([w, v]))
 
 
 def guess_of(mean: FloatArray, cov: FloatArray, mean_0: FloatArray, cov_0: FloatArray) -> FloatArray:
@@ -91,9 +92,9 @@ def guess_of(mean: FloatArray, cov: FloatArray, mean_0: FloatArray, cov_0: Float
 class _Scatter(NamedTuple):
     """What replicates, less the start, say of their average and of the start, squared.
 
-    `bias` estimates the start's distance from what replicates are unbiased for, and `doubt` is twice the jackknife
-    error of that; `spread` is the average's standard error. An average whose error has `parts` independent parts of
-    equal size would scatter likewise.
+    `bias` estimates the start's distance from what replicates are unbiased for, and `doubt` is twice the
+    jackknife error of that; `spread` is the average's squared standard error. An average whose error has
+    `parts` independent parts of equal size would scatter likewise.
     """
 
     bias: float
