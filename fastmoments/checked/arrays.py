@@ -11,12 +11,15 @@ from fastmoments.frameworks import Words
 
 FloatArray = NDArray[np.float64]
 
+COMPLEX = "model: it returns complex numbers; return their real and imaginary parts"
+
 
 def on_host(words: Words[Any], array: Any) -> FloatArray:
     """Return the values in float64; raise where there are none, as under jax.jit, jax.vmap and torch.func."""
     detached = words.detached(array)
     try:
-        return np.asarray(detached.cpu() if hasattr(detached, "cpu") else detached, dtype=float)
+        # NumPy has no bfloat16
+        return np.asarray(detached.cpu().double() if hasattr(detached, "cpu") else detached, dtype=float)
     except (TypeError, RuntimeError) as error:
         raise TypeError(
             "tol: it needs values, to count points until the claim is met, and there are none under jit, vmap or "

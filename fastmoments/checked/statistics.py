@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastmoments.checked.arrays import FloatArray, in_double, on_host
 from fastmoments.frameworks import Words
 
@@ -11,19 +13,25 @@ from fastmoments.frameworks import Words
 class Estimates(NamedTuple):
     """Mean (replicates, m) and covariance (replicates, m, m), or variances (replicates, m), of each sequence.
 
-    Covariances are around the mean of all sequences, so that their average is that of all points.
+    Covariances are around the mean of all sequences, so that their average is that of all points. `farthest` are
+    squared distances from the mean, where outputs may jump: each output's largest (m,), and that of a point.
     """
 
     means: FloatArray
     covs: FloatArray
     points: int  # of all sequences together
+    farthest: tuple[FloatArray, float] | None
 
 
 class Statistics:
-    """Sums of outputs and of their products around a centre, the mean of the first points, in float64."""
+    """Sums of outputs and of their products around a centre, the mean of the first points, in float64.
 
-    def __init__(self, words: Words[Any], diagonal: bool) -> None:
-        self.words, self.diagonal = words, diagonal
+    Of outputs that may jump it keeps how far they get.
+    """
+
+    def __init__(self, words: Words[Any], diagonal: bool, jumps: bool) -> None:
+        self.words, self.diagonal, self.jumps = words, diagonal, jumps
+        self.squares: list[Any] = []  # the largest, of every chunk
         self.centre: Any = None
         self.sums: Any = 0.0
         self.products: Any = 0.0
@@ -37,6 +45,9 @@ class Statistics:
         y = y - self.centre
         self.sums = self.sums + y.sum(1)
         self.products = self.products + ((y * y).sum(1) if self.diagonal else y.mT @ y)
+        if self.jumps:
+            squares = y * y
+            self.squares.append([self.words.xp.amax(x, (0, 1)) for x in (squares, squares.sum(-1))])
         self.count += y.shape[1]
 
     def estimates(self) -> Estimates:
@@ -50,4 +61,12 @@ class Statistics:
             # E (y - a)(y - a)^T = E y y^T - E y a^T - a E y^T + a a^T
             cross = means[:, :, None] * all_of
             covs = products / self.count + all_of[:, None] * all_of - cross - cross.swapaxes(1, 2)
-        return Estimates(centre + means, covs, len(means) * self.count)
+        return Estimates(centre + means, covs, len(means) * self.count, self._farthest())
+
+    def _farthest(self) -> tuple[FloatArray, float] | None:
+        if not self.jumps:
+            return None
+        of_outputs, of_points = (
+            np.max([on_host(self.words, x) for x in chunks], 0) for chunks in zip(*self.squares, strict=True)
+        )
+        return of_outputs, float(of_points)

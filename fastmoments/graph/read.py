@@ -21,6 +21,8 @@ from fastmoments.graph.rewrite import rewrite
 from fastmoments.graph.selections import merge_selections
 from fastmoments.results import Marginals, Moments, MomentsBound
 
+WITH_CUMULANTS = "float32", "float64"  # dtypes that they are computed in
+
 
 def prepared(graph: Graph, inputs: Inputs, covariance: str, limit: int) -> tuple[Graph, list[Step]]:
     """Return a traced graph as readings take it, and its steps; raise where full covariances would be too large."""
@@ -62,6 +64,8 @@ def read(graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any], cov
 
 def read_corrected(graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any]) -> Corrected[Any]:
     """Return moments corrected by cumulants; warn the caller's caller where the closure stands."""
+    if inputs.plan.compute not in WITH_CUMULANTS:
+        raise TypeError(f"cumulants: expected float32 or float64, got {inputs.plan.compute}")
     found = corrected(graph, steps, inputs, words)
     far = _far(words, found.small)
     if far:
