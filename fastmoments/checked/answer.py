@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmoments.checked.corrected import WITH_CUMULANTS
 from fastmoments.checked.gradients import with_derivatives, without_derivatives
 from fastmoments.checked.points import REPLICATES, doublings
 from fastmoments.checked.progress import bar
@@ -20,7 +21,7 @@ from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.models import Rules, graph_of
 from fastmoments.graph.nodes import Graph
 from fastmoments.graph.order import LimitError, Step
-from fastmoments.graph.read import WITH_CUMULANTS, prepared
+from fastmoments.graph.read import prepared
 from fastmoments.results import Marginals, Moments
 
 NAMED = 3  # inputs of a batch that a warning names
