@@ -187,6 +187,19 @@ def test_a_layer_without_a_rule_has_points():
     torch.testing.assert_close(result.cov, wanted, atol=5e-3, rtol=0.0)
 
 
+@pytest.mark.parametrize("inputs", [1, 3])
+def test_what_quadrature_cannot_integrate_has_points_alone(inputs):
+    # P(Z > 1) by a slope that no quadrature sees
+    def steep(x):
+        return torch.tanh(torch.sigmoid(1e4 * (x - 1.0)))
+
+    result = fm.propagate(steep, torch.zeros(inputs), torch.eye(inputs), tol=0.05)
+    assert result.closure is None and result.met
+    torch.testing.assert_close(
+        result.mean, torch.full((inputs,), 0.15865525393 * math.tanh(1.0)), rtol=0.1, atol=0.0
+    )
+
+
 def test_values_beyond_the_limit_have_points_alone():
     model = dense(3, 40, 1)
     with torch.no_grad():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from fastmoments.graph.nodes import Graph
 from fastmoments.graph.order import LimitError, Step
 from fastmoments.graph.read import prepared
 from fastmoments.results import Marginals, Moments
+from fastmoments_kernels.custom.activation import ToleranceError
 
 NAMED = 3  # inputs of a batch that a warning names
 
@@ -42,13 +44,15 @@ def checked(model: Any, inputs: Inputs, words: Words[Any], rules: Rules, asked: 
     traced = _graph_of(model, inputs, rules)
     run = runner_of(model, inputs, traced, rules)
     graph, steps = _prepared(traced, inputs, asked)
-    task = Task(run, graph, steps, inputs, words, asked.diagonal, asked.tol, asked.seed, asked.most)
     starts = None
     if graph is not None:
         # points' answers need no better start where inputs are few, but jumps need its derivatives
         cumulants = inputs.features > FEW or (inputs.plan.framework != "numpy" and bool(run.jumps))
         cumulants = cumulants and inputs.plan.compute in WITH_CUMULANTS
-        starts = starts_of(graph, steps, inputs, words, asked.diagonal, cumulants)
+        with suppress(ToleranceError):  # of a function that quadrature cannot integrate, as one that is very steep
+            starts = starts_of(graph, steps, inputs, words, asked.diagonal, cumulants)
+    graph = graph if starts else None
+    task = Task(run, graph, steps, inputs, words, asked.diagonal, asked.tol, asked.seed, asked.most)
     with without_derivatives(inputs.plan.framework):
         rows = rows_of(task, starts.hosted if starts else [None] * inputs.rows)
         add_points(task, rows)

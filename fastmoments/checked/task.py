@@ -25,6 +25,7 @@ from fastmoments.frameworks import Words
 from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Graph, in_order
 from fastmoments.graph.order import Step
+from fastmoments_kernels.custom.activation import ToleranceError
 
 FEW = 2  # elements of an input up to which neither pilots nor cumulants make good for their time
 PILOTED = 512  # elements of the largest value up to which pilots pay where only variances are carried
@@ -128,8 +129,11 @@ def rows_of(task: Task, starts: list[Start | None]) -> list[Row]:
         if task.piloted:
             assert isinstance(spread, Spread) and task.graph is not None
             mean = on_host(words, means[k])
-            slopes = slopes_of(task.graph, task.steps, words, mean, spread, inputs, task.seed)
-            spread = turned(spread, slopes)
+            try:
+                slopes = slopes_of(task.graph, task.steps, words, mean, spread, inputs, task.seed)
+                spread = turned(spread, slopes)
+            except ToleranceError:  # as of the start, at other means
+                spread = by_variance(spread)
         found.append(Row(task, means[k], spread, start))
     return found
 
