@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import ndtr
 from scipy.stats import binom, norm
 
 import fastmoments as fm
@@ -149,10 +150,12 @@ def test_most_may_be_any_number_of_points():
 # what fools points
 
 
+@pytest.mark.parametrize("jumps", [True, False])
 @pytest.mark.parametrize("chance", [0.01, 0.003])
-def test_claims_of_a_rare_jump_hold(chance):
+def test_claims_of_a_rare_jump_hold(chance, jumps):
     # all sequences agree by chance that 5 of 512 points are behind the jump, where 5.12 should be
-    layers = [Affine(np.ones((1, 1)), [-norm.isf(chance)]), Residual("heaviside", np.ones((1, 1)))]
+    at = norm.isf(chance)
+    layers = [Residual("heaviside", np.ones((1, 1)), [-at])] if jumps else lambda x: ndtr(1e4 * (x - at))
     truth = fm.Moments(np.array([chance]), np.array([[chance * (1.0 - chance)]]))
     found = [quiet(layers, np.zeros(1), np.eye(1), tol=0.05, most=2**15, seed=seed) for seed in range(16)]
     assert all(x.met for x in found)
@@ -169,7 +172,7 @@ def test_a_start_that_is_wrong_where_outputs_vary_little_does_not_rule():
     # exact for an output of variance 1, and four times the variance of the other
     rng = np.random.default_rng(0)
     covs = np.array([1.0, 1e-6]) * (1.0 + 0.01 * rng.standard_normal((8, 2)))
-    found = Estimates(np.zeros((8, 2)), covs[:, None] * np.eye(2), 4096, None)
+    found = Estimates(np.zeros((8, 2)), covs[:, None] * np.eye(2), 4096, 3.0 * np.array([1.0, 1e-6]), 3.0)
     start = Start(np.zeros(2), np.diag([1.0, 4e-6]), np.full(3, 0.01))
     assert weighed(found, start).error[1] < 0.05
 

@@ -86,7 +86,7 @@ class Row:
     def __init__(self, task: Task, mean: Any, spread: Spread | Variances, start: Start | None) -> None:
         self.mean, self.spread, self.start = mean, spread, start
         self.factor = spread.factor(task.words, mean)
-        self.statistics = Statistics(task.words, task.diagonal, task.run.jumps is not False)
+        self.statistics = Statistics(task.words, task.diagonal)
         self.outputs: list[Any] = []
         self.errors: list[float] = []  # the largest claim after every doubling
         self.rounding = 0.0  # what the dtype of the result adds to it

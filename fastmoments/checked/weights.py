@@ -17,9 +17,9 @@ from fastmoments.checked.arrays import FloatArray
 from fastmoments.checked.statistics import Estimates
 
 LEVEL = 0.975  # of points' claims
-# What fraction of its points falls behind a jump may be off by this much over the number of all: eight sequences of
-# n agree by chance, with a probability of 5 %, where it is .31 / n off
-JUMP = 2.5
+# Points that all sequences together may miss behind a jump: eight of n points each agree by chance on their number,
+# with a probability of 5 %, where it is .31 off
+MISSED = 2.5
 GUESS = 0.3  # a corrected answer's error over its distance from the closure: the median on random networks
 
 
@@ -50,8 +50,8 @@ def weighed(found: Estimates, start: Start | None) -> Weighed:
     """Return the weighed sum of the points and the start, and what may be claimed of it.
 
     Outputs that have one value at all points count as constant. No claim is below 1 / count: what happens more
-    rarely has not been seen; and where outputs may jump none is below what `JUMP` points make of it. Claims are
-    infinite where outputs are.
+    rarely has not been seen; and none is below what `MISSED` points make of it. Claims are infinite where outputs
+    are.
     """
     mean, cov = found.means.mean(0), found.covs.mean(0)
     if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
@@ -65,7 +65,7 @@ def weighed(found: Estimates, start: Start | None) -> Weighed:
     w, v = _weights(scatters, start)
     weights = np.array([w, v, v][: len(scatters)])
     errors = np.array([scatter.error(x) for scatter, x in zip(scatters, weights, strict=True)])
-    least = np.maximum(1.0, (1.0 - weights) * JUMP * _jumps(found, scales)) / found.points
+    least = np.maximum(1.0, (1.0 - weights) * MISSED * _moves(found, scales)) / found.points
     if start is not None:
         mean, cov = w * start.mean + (1.0 - w) * mean, v * start.cov + (1.0 - v) * cov
     return Weighed(mean, cov, np.maximum(errors, least), np.array([w, v]))
@@ -114,13 +114,15 @@ def _weights(scatters: list[_Scatter], start: Start | None) -> tuple[float, floa
     return w, spreads[-1] if of_sd.error(spreads[-1]) <= of_sd.error(0.0) else min(spreads)
 
 
-def _jumps(found: Estimates, scales: _Scales) -> FloatArray:
-    """What a point moves the mean, the sds and the covariance by, relative to them, times the number of points."""
-    if found.farthest is None:
-        return np.zeros(1)
-    of_outputs, of_point = found.farthest
-    moves = [np.sqrt(of_outputs) / scales.of_all, 0.5 * of_outputs / scales.sd / scales.of_all]
-    return np.array([*map(np.linalg.norm, moves), *([] if scales.size is None else [of_point / scales.size])])
+def _moves(found: Estimates, scales: _Scales) -> FloatArray:
+    """What a point moves the mean, the sds and the covariance by, relative to them, times the number of points.
+
+    It is one of those that make the variance: of a step that few points take, one behind the step.
+    """
+    moves = [np.sqrt(found.share) / scales.of_all, 0.5 * found.share / scales.sd / scales.of_all]
+    return np.array([
+        *map(np.linalg.norm, moves), *([] if scales.size is None else [found.share_of_point / scales.size])
+    ])  # fmt: skip
 
 
 def apart(mean: FloatArray, cov: FloatArray, mean_0: FloatArray, cov_0: FloatArray) -> FloatArray:

@@ -210,11 +210,11 @@ def propagate(
     model, turned into the directions that matter at its output. Their scatter tells the error of their average
     and, without a bias, that of the start, which keeps the weight that this leaves it. A claim holds for about 97
     of 100 networks; an output that is constant at all points counts as constant, and no claim is below 1 / count,
-    or where outputs may jump below what few points make of it. Any model that runs has points, also one with
-    values of more than `limit` features or layers without a rule: then it has no `closure`. Noise of the model's
-    own is drawn of the points. Derivatives are those of the points along their paths and of the start, with
-    weights and counts frozen; where activations jump, of the start alone. Under torch.no_grad() it takes half the
-    time. It needs values: under jax.jit it is refused. Memory holds all points' outputs.
+    or below what two or three points make of it. Any model that runs has points, also one with values of more
+    than `limit` features or layers without a rule: then it has no `closure`. Noise of the model's own is drawn of
+    the points. Derivatives are those of the points along their paths and of the start, with weights and counts
+    frozen; where activations jump, of the start alone. Under torch.no_grad() it takes half the time. It needs
+    values: under jax.jit it is refused. Memory holds all points' outputs.
 
     References
     ----------
