@@ -6,12 +6,18 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import binom
+from scipy.special import ndtr
+from scipy.stats import binom, norm
 
 import fastmoments as fm
+from fastmoments.checked.directions import spread_of
+from fastmoments.checked.statistics import Estimates
+from fastmoments.checked.weights import Start, weighed
 from fastmoments.compare import Affine, Residual
+from fastmoments.composed.exp import Exp
 from tests.checked_networks import errors, network, sampled
 
+EXP = Exp()
 EVERY = Affine(np.ones((1, 1)))
 
 
@@ -104,6 +110,7 @@ def test_a_batch_without_inputs():
     result = fm.propagate(layers, np.zeros((0, 2)), np.zeros((0, 2, 2)), tol=0.1)
     assert result.mean.shape == (0, 4) and result.cov.shape == (0, 4, 4) and result.error.shape == (0, 3)
     assert result.points == () and len(result.met) == len(result.count) == 0
+    assert result.met.dtype == bool and result.count.dtype == int and "error of mean 0 %" in repr(result)
 
 
 @pytest.mark.parametrize("inputs", [2, 8])
@@ -141,6 +148,57 @@ def test_most_may_be_any_number_of_points():
 
 
 # what fools points
+
+
+@pytest.mark.parametrize("jumps", [True, False])
+@pytest.mark.parametrize("chance", [0.01, 0.003])
+def test_claims_of_a_rare_jump_hold(chance, jumps):
+    # all sequences agree by chance that 5 of 512 points are behind the jump, where 5.12 should be
+    at = norm.isf(chance)
+    layers = [Residual("heaviside", np.ones((1, 1)), [-at])] if jumps else lambda x: ndtr(1e4 * (x - at))
+    truth = fm.Moments(np.array([chance]), np.array([[chance * (1.0 - chance)]]))
+    found = [quiet(layers, np.zeros(1), np.eye(1), tol=0.05, most=2**15, seed=seed) for seed in range(16)]
+    assert all(x.met for x in found)
+    assert_at_least(np.sum([errors(x, truth) <= x.error for x in found], 0), 16, 0.95)
+
+
+def test_a_start_that_is_very_far_off_is_left_out():
+    # its square is infinite
+    result = unmet([Residual(EXP, np.ones((1, 1)))], np.zeros(1), 18.0**2 * np.eye(1), tol=0.01, most=1024)
+    assert np.isfinite(result.error).all() and (result.weight == 0.0).all()
+
+
+def test_a_start_that_is_wrong_where_outputs_vary_little_does_not_rule():
+    # exact for an output of variance 1, and four times the variance of the other
+    rng = np.random.default_rng(0)
+    covs = np.array([1.0, 1e-6]) * (1.0 + 0.01 * rng.standard_normal((8, 2)))
+    found = Estimates(np.zeros((8, 2)), covs[:, None] * np.eye(2), 4096, 3.0 * np.array([1.0, 1e-6]), 3.0)
+    start = Start(np.zeros(2), np.diag([1.0, 4e-6]), np.full(3, 0.01))
+    assert weighed(found, start).error[1] < 0.05
+
+
+def test_outputs_far_from_0_have_the_same_claims():
+    for inputs in (1, 2):
+        near, far = (
+            fm.propagate(lambda x, c=c: np.sort(np.abs(x)) + c, np.zeros(inputs), np.eye(inputs), tol=0.02)
+            for c in (0.0, 1e8)
+        )
+        assert far.count == near.count
+        assert_allclose(far.error, near.error, rtol=1e-5)
+
+
+def test_inputs_of_different_units_keep_their_variances():
+    for cov in (np.diag([1e8, 1e-9]), np.array([[1e8, 0.1], [0.1, 1e-9]])):
+        for options in ({}, {"tol": 0.01}):
+            mean = fm.propagate([Residual("relu", np.array([[0.0, 1e4]]))], np.zeros(2), cov, **options).mean
+            assert_allclose(mean, np.sqrt(0.1 / (2.0 * np.pi)), rtol=0.02)
+
+
+def test_no_direction_of_many_is_lost_to_rounding():
+    for cov in (np.eye(64), np.diag(np.geomspace(1e-12, 1e12, 64))):
+        spread = spread_of(cov, 2.0**-10)
+        assert_allclose(spread.root @ spread.root.T, cov, rtol=1e-12, atol=0.0)
+        assert_allclose(spread.root.T @ spread.back, np.eye(64), rtol=0.0, atol=1e-12)
 
 
 def test_identical_replicates_do_not_claim_an_error_of_0():
@@ -235,6 +293,10 @@ def test_quantiles_are_those_of_the_points():
     assert_allclose(one.quantile([0.1, 0.5]), np.quantile(one.points, [0.1, 0.5], axis=0), rtol=1e-15)
     assert one.quantile(0.5).shape == (4,)
     assert_array_equal(batch.quantile([0.1, 0.5])[1], one.quantile([0.1, 0.5]))
+    assert_array_equal(one.quantile([[0.1], [0.5]])[:, 0], one.quantile([0.1, 0.5]))
+    for bad in (-0.1, 1.5, np.nan):
+        with pytest.raises(ValueError, match="q: expected levels from 0 to 1"):
+            one.quantile(bad)
 
 
 def test_results_say_what_they_are():
@@ -242,6 +304,8 @@ def test_results_say_what_they_are():
     result = fm.propagate(layers, mu, cov, tol=0.05)
     assert repr(result).startswith(f"Checked(met=True, count={result.count}, error of mean ")
     assert "error of mean" in repr(fm.propagate(layers, mu[None], np.diag(cov)[None], "diagonal", tol=0.05))
+    many = fm.propagate(layers, np.stack([mu] * 20), cov, tol=0.05)
+    assert repr(many).startswith(f"Checked(met=all True, count=all {result.count}, ")
     mean, found_cov, *_ = result
     assert mean is result.mean and found_cov is result.cov
 
@@ -276,6 +340,7 @@ def test_a_correction_that_is_not_small_says_so():
         ({"covariance": "diagonal", "cumulants": True}, ValueError, "cumulants: needs covariance"),
         ({"tol": 0.0}, ValueError, "tol: expected a number greater than 0"),
         ({"tol": float("nan")}, ValueError, "tol: expected a number greater than 0"),
+        ({"tol": True}, ValueError, "tol: expected a number greater than 0"),
         ({"tol": "1%"}, ValueError, "tol: expected a number greater than 0"),
         ({"tol": 0.1, "most": 511}, ValueError, "most: expected at least 512, got 511"),
         ({"tol": 0.1, "most": 1e6}, TypeError, "most: expected an integer"),
@@ -286,3 +351,12 @@ def test_a_correction_that_is_not_small_says_so():
 def test_arguments_are_refused_by_name(options, kind, message):
     with pytest.raises(kind, match=message):
         fm.propagate([EVERY], np.zeros(1), np.ones((1, 1)), **options)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert fm.propagate([EVERY], np.zeros(1), np.ones((1, 1)), tol=np.float32(0.1), most=np.int64(512)).met
+
+
+def test_complex_outputs_are_refused():
+    with pytest.raises(TypeError, match="model: it returns complex numbers; return their real and imaginary parts"):
+        fm.propagate(np.fft.fft, np.zeros(3), np.eye(3), tol=0.1)

@@ -65,7 +65,7 @@ def test_paths_alone_have_the_derivatives_of_the_exact_moments():
     result = fm.propagate(opaque, mu, cov, tol=2e-3)
     assert result.closure is None and (result.weight == 0.0).all()
     for one, two in zip(gradients(result, mu, cov, model[0].weight), wanted, strict=True):
-        assert (one - two).norm() < 0.01 * two.norm()
+        assert (one - two).norm() < 0.02 * two.norm()
 
 
 def test_derivatives_do_not_change_values():
@@ -187,6 +187,19 @@ def test_a_layer_without_a_rule_has_points():
     torch.testing.assert_close(result.cov, wanted, atol=5e-3, rtol=0.0)
 
 
+@pytest.mark.parametrize("inputs", [1, 3])
+def test_what_quadrature_cannot_integrate_has_points_alone(inputs):
+    # P(Z > 1) by a slope that no quadrature sees
+    def steep(x):
+        return torch.tanh(torch.sigmoid(1e4 * (x - 1.0)))
+
+    result = fm.propagate(steep, torch.zeros(inputs), torch.eye(inputs), tol=0.05)
+    assert result.closure is None and result.met
+    torch.testing.assert_close(
+        result.mean, torch.full((inputs,), 0.15865525393 * math.tanh(1.0)), rtol=0.1, atol=0.0
+    )
+
+
 def test_values_beyond_the_limit_have_points_alone():
     model = dense(3, 40, 1)
     with torch.no_grad():
@@ -230,3 +243,36 @@ def test_quantiles_are_tensors():
         result = fm.propagate(dense(2, 4, 3), torch.zeros(2), torch.eye(2), tol=0.05)
     found = result.quantile([0.25, 0.75])
     np.testing.assert_allclose(found.numpy(), np.quantile(result.points.numpy(), [0.25, 0.75], axis=0), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype):
+    model = dense(3, 8, 2).requires_grad_(False)
+    truth = fm.propagate(model, torch.zeros(3), torch.eye(3))
+    mu, cov = torch.zeros(3, dtype=dtype), torch.eye(3, dtype=dtype)
+    result = fm.propagate(model.to(dtype), mu, cov, tol=0.05)
+    assert result.met and result.quantile(0.5).dtype == result.mean.dtype == dtype and "met=True" in repr(result)
+    sd = truth.cov.diagonal().sqrt()
+    assert ((result.mean.double() - truth.mean) / sd).square().mean().sqrt() < 0.05
+    with pytest.raises(TypeError, match="cumulants: expected float32 or float64"):
+        fm.propagate(model, mu, cov, cumulants=True)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e25, 0.0), (1e-30, 0.0), (1.0, 1e7)])
+def test_what_the_dtype_cannot_hold_is_not_met(scale, offset):
+    # variances of 1e50 and 1e-60 are infinite and 0 in float32, and 1e7 has steps of 1
+    mu, cov = torch.zeros(2, dtype=torch.float32), torch.eye(2, dtype=torch.float32)
+    with pytest.warns(fm.AccuracyWarning, match="rounding to float32 alone is .*; give arrays in float64"):
+        result = fm.propagate(lambda x: scale * torch.relu(x) + offset, mu, cov, tol=0.02)
+    assert result.met is False and result.count == 512
+
+
+def test_complex_outputs_are_refused():
+    with pytest.raises(TypeError, match="model: it returns complex numbers"):
+        fm.propagate(torch.fft.fft, torch.zeros(3), torch.eye(3), tol=0.1)
+
+
+def test_a_model_without_outputs_and_one_without_inputs():
+    assert fm.propagate(lambda x: x[:, :0], torch.zeros(3), torch.eye(3), tol=0.1).mean.shape == (0,)
+    found = fm.propagate(lambda x: torch.ones(len(x), 2), torch.zeros(0), torch.eye(0), tol=0.1)
+    assert found.mean.tolist() == [1.0, 1.0] and (found.cov == 0.0).all()

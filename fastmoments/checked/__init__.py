@@ -12,5 +12,6 @@ answer        doubles the points of every input until the claim is met
 gradients     derivatives of the answer along the input and the model's parameters
 result        what `propagate` returns
 
-`arrays` reads values, and `progress` shows a bar where a call takes long.
+`corrected` is the answer of cumulants alone; `arrays` reads values, and `progress` shows a bar where a call takes
+long.
 """

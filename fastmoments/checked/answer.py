@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmoments.checked.corrected import WITH_CUMULANTS
 from fastmoments.checked.gradients import with_derivatives, without_derivatives
 from fastmoments.checked.points import REPLICATES, doublings
 from fastmoments.checked.progress import bar
@@ -22,6 +24,7 @@ from fastmoments.graph.nodes import Graph
 from fastmoments.graph.order import LimitError, Step
 from fastmoments.graph.read import prepared
 from fastmoments.results import Marginals, Moments
+from fastmoments_kernels.custom.activation import ToleranceError
 
 NAMED = 3  # inputs of a batch that a warning names
 
@@ -41,12 +44,15 @@ def checked(model: Any, inputs: Inputs, words: Words[Any], rules: Rules, asked: 
     traced = _graph_of(model, inputs, rules)
     run = runner_of(model, inputs, traced, rules)
     graph, steps = _prepared(traced, inputs, asked)
-    task = Task(run, graph, steps, inputs, words, asked.diagonal, asked.tol, asked.seed, asked.most)
     starts = None
     if graph is not None:
         # points' answers need no better start where inputs are few, but jumps need its derivatives
         cumulants = inputs.features > FEW or (inputs.plan.framework != "numpy" and bool(run.jumps))
-        starts = starts_of(graph, steps, inputs, words, asked.diagonal, cumulants)
+        cumulants = cumulants and inputs.plan.compute in WITH_CUMULANTS
+        with suppress(ToleranceError):  # of a function that quadrature cannot integrate, as one that is very steep
+            starts = starts_of(graph, steps, inputs, words, asked.diagonal, cumulants)
+    graph = graph if starts else None
+    task = Task(run, graph, steps, inputs, words, asked.diagonal, asked.tol, asked.seed, asked.most)
     with without_derivatives(inputs.plan.framework):
         rows = rows_of(task, starts.hosted if starts else [None] * inputs.rows)
         add_points(task, rows)
@@ -84,7 +90,7 @@ def add_points(task: Task, rows: list[Row]) -> None:
                     row.add(task, *arrays)
                     progress.update(math.prod(chunk.normals.shape[:2]))
             for row in active:
-                row.judge()
+                row.judge(task)
             active = [row for row in active if not row.ends(task.tol)]
             if not active:
                 break
@@ -104,8 +110,10 @@ def warn(task: Task, rows: list[Row]) -> None:
 def _told(task: Task, row: Row, place: int | None) -> str:
     where = "" if place is None else f"input {place}: "
     count = REPLICATES * row.statistics.count
-    if math.isinf(row.errors[-1]):
+    if not np.isfinite(row.found.mean).all() or not np.isfinite(row.found.cov).all():
         return f"{where}outputs at some of {count:,} points are not finite"
+    if row.rounding > task.tol:
+        return f"{where}rounding to {task.inputs.plan.result} alone is {row.rounding:.2g}; give arrays in float64"
     needed = _needed(row, task.tol)
     return f"{where}the claim is {row.errors[-1]:.2g} after {count:,} points, it would take about most={needed:,}"
 
@@ -130,8 +138,8 @@ def result_of(task: Task, rows: list[Row], starts: Starts | None) -> Any:
     ]
     mean, spread = with_derivatives(task, rows, starts, values[0], values[1])
     error, weight = (inputs.of_all_rows(words, x) for x in values[2:])
-    met = _of_rows(task, [row.errors[-1] <= task.tol for row in rows])
-    count = _of_rows(task, [REPLICATES * row.statistics.count for row in rows])
+    met = _of_rows(task, [row.errors[-1] <= task.tol for row in rows], bool)
+    count = _of_rows(task, [REPLICATES * row.statistics.count for row in rows], int)
     points = tuple(words.xp.concatenate(row.outputs) for row in rows)
     given = points[0] if inputs.single else points
 
@@ -146,9 +154,9 @@ def result_of(task: Task, rows: list[Row], starts: Starts | None) -> Any:
     return Checked(structured(mean), full, error, met, count, weight, closure, given)
 
 
-def _of_rows(task: Task, values: list[Any]) -> Any:
+def _of_rows(task: Task, values: list[Any], dtype: type) -> Any:
     """One number for every input of the batch, or the number of a single one."""
-    return values[0] if task.inputs.single else task.words.xp.asarray(np.array(values))
+    return values[0] if task.inputs.single else task.words.xp.asarray(np.array(values, dtype))
 
 
 def outputs_of(task: Task) -> int:

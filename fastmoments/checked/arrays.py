@@ -11,6 +11,8 @@ from fastmoments.frameworks import Words
 
 FloatArray = NDArray[np.float64]
 
+COMPLEX = "model: it returns complex numbers; return their real and imaginary parts"
+
 
 def on_host(words: Words[Any], array: Any) -> FloatArray:
     """Return the values in float64; raise where there are none, as under jax.jit, jax.vmap and torch.func."""

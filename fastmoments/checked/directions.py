@@ -25,7 +25,7 @@ NUMBERS = 2**25  # in the covariances of the pilots that are taken at once: 256 
 
 
 class Spread(NamedTuple):
-    """The input is mean + z @ root^T; `back` (n, d) is the pseudoinverse of root's transpose."""
+    """The input is mean + z @ root^T; root^T @ back is 1 for what derivatives are told of."""
 
     root: FloatArray
     back: FloatArray
@@ -72,17 +72,32 @@ def variances_of(var: FloatArray) -> Variances:
 
 
 def spread_of(cov: FloatArray, eps: float) -> Spread:
-    """Return the principal axes of a covariance (n, n), known to eps; raise unless it is positive semidefinite."""
+    """Return the axes of a covariance (n, n), known to eps; raise unless it is positive semidefinite.
+
+    They are the principal ones of the correlations: elements of a small variance keep it beside large ones.
+    """
     if not np.isfinite(cov).all():
         nothing = np.full_like(cov, np.nan)
         return Spread(nothing, nothing)
-    values, vectors = np.linalg.eigh(cov)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    rounding = len(cov) * eps * np.trace(cov)
-    if len(cov) and values[-1] < -rounding:
-        raise ValueError(f"cov: expected a positive semidefinite matrix, smallest eigenvalue {values[-1]:.3g}")
-    sds = np.sqrt(np.where(values > rounding, values, 0.0))
-    return Spread(vectors * sds, vectors / np.where(sds > 0.0, sds, np.inf))
+    var = np.diag(cov)
+    sd = np.sqrt(np.where(var > 0.0, var, 1.0))
+    values, vectors = np.linalg.eigh(cov / sd / sd[:, None])
+    if len(cov) and values[0] < -(len(cov) ** 2) * eps:
+        raise ValueError(
+            f"cov: expected a positive semidefinite matrix, smallest eigenvalue {np.linalg.eigvalsh(cov)[0]:.3g}"
+        )
+    largest = len(cov) * values[-1:]
+    # what float64 knows of a covariance in float32 is kept, but has no derivatives, which would divide by it
+    sds = np.sqrt(np.where(values > np.finfo(float).eps * largest, values, 0.0))
+    known = np.where(values > eps * largest, sds, np.inf)
+    root, back = sd[:, None] * vectors * sds, vectors / sd[:, None] / known
+    back[var <= 0.0] = 0.0
+    return Spread(root, back)
+
+
+def by_variance(spread: Spread) -> Spread:
+    """Return the spread with its coordinates turned so that those of large variance come first."""
+    return _turned(spread, spread.root.T @ spread.root)
 
 
 def turned(spread: Spread, slopes: FloatArray) -> Spread:
@@ -92,9 +107,14 @@ def turned(spread: Spread, slopes: FloatArray) -> Spread:
     """
     sizes = np.sqrt(np.mean(slopes**2, axis=(0, 2)))
     rows = (slopes / np.where(sizes > 0.0, sizes, np.inf)[:, None]).reshape(-1, slopes.shape[-1])
-    if not np.isfinite(rows).all():
+    return _turned(spread, rows.T @ rows)
+
+
+def _turned(spread: Spread, weights: FloatArray) -> Spread:
+    """The eigenvectors of a matrix (d, d) for coordinates, those of large eigenvalues first, if it is finite."""
+    if not np.isfinite(weights).all():
         return spread
-    turn = np.linalg.eigh(rows.T @ rows)[1][:, ::-1]
+    turn = np.linalg.eigh(weights)[1][:, ::-1]
     return Spread(spread.root @ turn, spread.back @ turn)
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
+from fastmoments.checked.arrays import COMPLEX
 from fastmoments.graph.frontends.jax import check_rows, traced
 from fastmoments.graph.frontends.jax_trace import check_draws
 from fastmoments.graph.inputs import Inputs
@@ -29,6 +30,8 @@ def batch_of(model: Any, inputs: Inputs, parts: Callable[[Any, int], list[Array]
 
     def batch(rows: list[Array], uniforms: Array | None) -> list[Array]:
         found = parts(jax.vmap(of_one)(*rows), len(rows[0]))
+        if any(jnp.iscomplexobj(part) for part in found):
+            raise TypeError(COMPLEX)
         return [part.astype(rows[0].dtype) for part in found]
 
     return batch

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmoments.checked.arrays import COMPLEX
 from fastmoments.graph.frontends.sklearn import is_estimator
 from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Shape
@@ -26,6 +27,8 @@ def without_graph(
     def batch(rows: list[Array], uniforms: Array | None) -> list[Array]:
         args, kwargs = inputs.arguments([x.copy() for x in rows])  # it may write to them
         found = np.asarray(function(*args, **kwargs))
+        if np.iscomplexobj(found):
+            raise TypeError(COMPLEX)
         if found.shape[:1] != (len(rows[0]),) or not np.issubdtype(found.dtype, np.number):
             raise ValueError(
                 f"model: for {len(rows[0])} inputs it returns {found.dtype} of shape {found.shape}; expected "

@@ -6,9 +6,12 @@ from typing import Any, Generic
 
 import numpy as np
 
+from fastmoments.checked.arrays import on_host
 from fastmoments.dispatch import plan_of
 from fastmoments.frameworks import words_of
 from fastmoments.results import Marginals, Moments, NamedTuple, T
+
+LISTED = 8  # inputs of a batch whose numbers a repr lists
 
 
 class AccuracyWarning(UserWarning):
@@ -94,20 +97,31 @@ def quantiles(points: Any, q: Any) -> Any:
     if isinstance(points, tuple):
         found = [quantiles(x, q) for x in points]
         return words_of(plan_of({"points": points[0]})).xp.stack(found) if points else found
-    words = words_of(plan_of({"points": points}))
-    levels = words.constant(np.asarray(q, np.float64), points)
+    levels = np.asarray(q.tolist() if hasattr(q, "tolist") else q, np.float64)
+    if not ((levels >= 0.0) & (levels <= 1.0)).all():
+        raise ValueError(f"q: expected levels from 0 to 1, got {q!r}")
+    plan = plan_of({"points": points})
+    words = words_of(plan)
+    # PyTorch has no quantiles of float16
+    wide = words.single(points) if points.dtype.itemsize < 4 else points
+    at = words.constant(levels.ravel(), wide)
     # column by column, for PyTorch takes 2^24 numbers at most
-    columns = [words.xp.quantile(points[:, k], levels) for k in range(points.shape[1])]
-    return words.xp.stack(columns, -1)
+    columns = [words.xp.quantile(wide[:, k], at) for k in range(wide.shape[1])]
+    found = words.xp.stack(columns, -1).reshape(*levels.shape, len(columns))
+    return words.result(plan._replace(compute="float32"), found) if wide is not points else found
 
 
 def _summary(found: Checked[Any] | CheckedMarginals[Any]) -> str:
-    error = np.asarray(found.error.cpu() if hasattr(found.error, "cpu") else found.error, float)
-    worst = error.reshape(-1, error.shape[-1]).max(0, initial=0.0) if error.size else error.ravel()
+    error = on_host(words_of(plan_of({"error": found.error})), found.error)
+    worst = error.reshape(-1, error.shape[-1]).max(0, initial=0.0)
     names = ("mean", "sd", "covariance")
     claims = ", ".join(f"{name} {100.0 * x:.2g} %" for name, x in zip(names, worst, strict=False))
     return f"met={_short(found.met)}, count={_short(found.count)}, error of {claims}"
 
 
 def _short(value: Any) -> str:
-    return str(value.tolist() if hasattr(value, "tolist") else value)
+    """A number, or those of a batch, of a large one their range."""
+    numbers = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(numbers, list) and len(numbers) > LISTED:
+        return f"{min(numbers)} to {max(numbers)}" if min(numbers) != max(numbers) else f"all {numbers[0]}"
+    return str(numbers)

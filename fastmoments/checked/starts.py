@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmoments.checked.arrays import on_host
-from fastmoments.checked.weights import Start, guess_of
+from fastmoments.checked.weights import GUESS, Start, apart
 from fastmoments.frameworks import Words
 from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Graph
@@ -77,5 +77,5 @@ def _hosted(words: Words[Any], moments: Any, closure: Any, small: Any) -> list[S
         elif closure is None or not is_small[k]:
             found.append(Start(mean[k], cov[k], np.full(3, np.inf)))
         else:
-            found.append(Start(mean[k], cov[k], guess_of(mean[k], cov[k], mean_0[k], cov_0[k])))
+            found.append(Start(mean[k], cov[k], GUESS * apart(mean[k], cov[k], mean_0[k], cov_0[k])))
     return found

@@ -8,15 +8,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments.checked.arrays import on_host
-from fastmoments.checked.directions import Spread, Variances, slopes_of, spread_of, turned, variances_of
+from fastmoments.checked.arrays import FloatArray, on_host
+from fastmoments.checked.directions import (
+    Spread,
+    Variances,
+    by_variance,
+    slopes_of,
+    spread_of,
+    turned,
+    variances_of,
+)
 from fastmoments.checked.points import Chunk, Points
 from fastmoments.checked.statistics import Statistics
-from fastmoments.checked.weights import Start, Weighed, weighed
+from fastmoments.checked.weights import Start, Weighed, apart, weighed
 from fastmoments.frameworks import Words
 from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Graph, in_order
 from fastmoments.graph.order import Step
+from fastmoments_kernels.custom.activation import ToleranceError
 
 FEW = 2  # elements of an input up to which neither pilots nor cumulants make good for their time
 PILOTED = 512  # elements of the largest value up to which pilots pay where only variances are carried
@@ -57,11 +66,18 @@ class Task(NamedTuple):
         uniforms = np.minimum(chunk.uniforms, below_one)
         return normals, self.words.constant(uniforms.reshape(-1, uniforms.shape[-1]), like)
 
+    def as_held(self, value: FloatArray) -> FloatArray:
+        """Return what the dtype of the result holds of a value."""
+        array = self.words.constant(value, self.inputs.means[0])
+        return on_host(self.words, self.words.result(self.inputs.plan, array))
+
     def outputs(self, row: Row, normals: Any, uniforms: Any, mean: Any, factor: Any) -> Any:
         """Run the model at points around an input's mean, (replicates, points, m)."""
-        x = row.spread.rows(mean, normals, factor)
-        y = self.run(self.inputs.parts(x.reshape(-1, x.shape[-1])), uniforms)
-        return y.reshape(*normals.shape[:2], y.shape[-1])
+        replicates, points = normals.shape[:2]
+        # not -1, which arrays without elements have not
+        x = row.spread.rows(mean, normals, factor).reshape(replicates * points, self.inputs.features)
+        y = self.run(self.inputs.parts(x), uniforms)
+        return y.reshape(replicates, points, y.shape[-1])
 
 
 class Row:
@@ -73,22 +89,28 @@ class Row:
         self.statistics = Statistics(task.words, task.diagonal)
         self.outputs: list[Any] = []
         self.errors: list[float] = []  # the largest claim after every doubling
+        self.rounding = 0.0  # what the dtype of the result adds to it
         self.found: Weighed
 
     def add(self, task: Task, normals: Any, uniforms: Any) -> None:
         """Run the model at more points."""
         y = task.words.detached(task.outputs(self, normals, uniforms, self.mean, self.factor))
         self.statistics.add(y)
-        self.outputs.append(y.reshape(-1, y.shape[-1]))
+        self.outputs.append(y.reshape(y.shape[0] * y.shape[1], y.shape[2]))
 
-    def judge(self) -> None:
-        """Weigh what has been found so far."""
-        self.found = weighed(self.statistics.estimates(), self.start)
+    def judge(self, task: Task) -> None:
+        """Weigh what has been found so far, as the result's dtype holds it."""
+        found = weighed(self.statistics.estimates(), self.start)
+        with np.errstate(over="ignore", invalid="ignore"):
+            off = apart(task.as_held(found.mean), task.as_held(found.cov), found.mean, found.cov)
+        off = np.where(np.isnan(off), np.inf, off)
+        self.rounding = float(off.max())
+        self.found = found._replace(error=found.error + off)
         self.errors.append(float(self.found.error.max()))
 
     def ends(self, tol: float) -> bool:
-        """Whether more points would change nothing: the claim is met, or outputs are not finite."""
-        return self.errors[-1] <= tol or math.isinf(self.errors[-1])
+        """Whether more points would change nothing: the claim is met, or cannot be."""
+        return self.errors[-1] <= tol or math.isinf(self.errors[-1]) or self.rounding > tol
 
     def along(self, task: Task, spread: Any) -> Any:
         """Return the covariance, or variances, that points depend on, of those of the input."""
@@ -107,8 +129,11 @@ def rows_of(task: Task, starts: list[Start | None]) -> list[Row]:
         if task.piloted:
             assert isinstance(spread, Spread) and task.graph is not None
             mean = on_host(words, means[k])
-            slopes = slopes_of(task.graph, task.steps, words, mean, spread, inputs, task.seed)
-            spread = turned(spread, slopes)
+            try:
+                slopes = slopes_of(task.graph, task.steps, words, mean, spread, inputs, task.seed)
+                spread = turned(spread, slopes)
+            except ToleranceError:  # as of the start, at other means
+                spread = by_variance(spread)
         found.append(Row(task, means[k], spread, start))
     return found
 
@@ -118,6 +143,7 @@ def _spreads(task: Task) -> Sequence[Spread | Variances]:
     words, inputs = task.words, task.inputs
     if not task.diagonal:
         eps = float(words.xp.finfo(inputs.cov.dtype).eps)
-        return [spread_of(cov, eps) for cov in on_host(words, inputs.cov)]
+        spreads = [spread_of(cov, eps) for cov in on_host(words, inputs.cov)]
+        return spreads if task.piloted else [by_variance(spread) for spread in spreads]
     variances = on_host(words, inputs.flattened(words, inputs.variances))
     return [spread_of(np.diag(var), 0.0) if task.piloted else variances_of(var) for var in variances]

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fastmoments.checked.arrays import COMPLEX
 from fastmoments.checked.drawing import is_random
 from fastmoments.checked.torch_states import Generators, Kept
 from fastmoments.graph.frontends.own_rules import Rule
@@ -52,7 +53,7 @@ def batch_of(model: Any, inputs: Inputs, parts: Callable[[Any, int], list[Tensor
             out = _called(model, inputs, rows)
             if watched.have_moved():
                 raise TypeError(DRAWS.format(_who_draws(model, inputs, rows)))
-        return [part.to(dtype) for part in parts(out, len(rows[0]))]
+        return [_real(part, dtype) for part in parts(out, len(rows[0]))]
 
     return batch
 
@@ -88,13 +89,19 @@ def without_graph(
             parts = _parts(_called(model, inputs, rows), len(rows[0]))
         else:
             parts = _row_by_row(model, inputs, rows)
-        return [part.to(dtype) for part in parts]
+        return [_real(part, dtype) for part in parts]
 
     def rebuild(values: Sequence[Tensor], single: bool) -> Any:
         given = iter([x[0] if single else x for x in values])
         return pytree.tree_unflatten([None if x is None else next(given) for x in found.leaves], found.tree)
 
     return batch, [tuple(part.shape[1:]) for part in found.parts], rebuild
+
+
+def _real(part: Tensor, dtype: torch.dtype) -> Tensor:
+    if part.is_complex():
+        raise TypeError(COMPLEX)
+    return part.to(dtype)
 
 
 class _Trial(NamedTuple):

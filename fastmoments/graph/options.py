@@ -29,7 +29,7 @@ def check_options(covariance: Any, bound: Any, cumulants: Any, tol: Any, seed: A
         raise ValueError('tol: needs covariance="full" or "diagonal", got "hybrid"')
     if bound:
         raise ValueError("bound: it is one of the moments without points; leave out bound or tol")
-    if not isinstance(tol, Real) or not 0.0 < float(tol) < math.inf:
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0.0 < float(tol) < math.inf:
         raise ValueError(f"tol: expected a number greater than 0, such as 0.01 for 1 %, got {tol!r}")
     for name, value, least in (("seed", seed, 0), ("most", most, LEAST)):
         if not _is_integer(value):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol, overload
 
+from fastmoments.checked.corrected import read_corrected
 from fastmoments.checked.result import Checked, CheckedMarginals, Corrected
 from fastmoments.frameworks import Words, words_of
 from fastmoments.graph.inputs import Inputs, inputs_of
 from fastmoments.graph.models import Rules, graph_of
 from fastmoments.graph.options import LIMIT, MOST, Covariance, check_options
-from fastmoments.graph.read import prepared, read, read_corrected
+from fastmoments.graph.read import prepared, read
 from fastmoments.results import Marginals, Moments, MomentsBound, T
 from fastmoments.signatures import ArrayOf
 
@@ -161,7 +162,7 @@ def propagate(
     cumulants : with "full", correct mean and covariance by the third and fourth cumulants that activations leave.
     tol : with "full" or "diagonal", the error that mean, standard deviations (sd) and covariance may have, relative
         to the outputs' own: points through the model itself are doubled until their claim is met. 0.01 is 1 %.
-    seed : of the points. The same seed gives the same answer, bit by bit.
+    seed : of the points. The same seed gives the same answer, bit by bit if the library's products are.
     most : the most points of one input, at least 512.
     rules : rules of modules by their class, {Class: rule}, before those of the package; see docs/networks.md.
     limit : the most elements of a value that may have a full covariance.
@@ -207,13 +208,13 @@ def propagate(
 
     `tol` starts from the moments with cumulants, and runs 8 independently scrambled Sobol sequences through the
     model, turned into the directions that matter at its output. Their scatter tells the error of their average
-    and, without a bias, that of the start, which keeps the weight that this leaves it. A claim holds for about
-    97 of 100 networks; an output that is constant at all points counts as constant, and no claim is below 1 /
-    count. Any model that runs has points, also one with values of more than `limit` features or layers without
-    a rule: then it has no `closure`. Noise of the model's own is drawn of the points. Derivatives are those of
-    the points along their paths and of the start, with weights and counts frozen; where activations jump, of
-    the start alone. Under torch.no_grad() it takes half the time. It needs values: under jax.jit it is refused.
-    Memory holds all points' outputs.
+    and, without a bias, that of the start, which keeps the weight that this leaves it. A claim holds for about 97
+    of 100 networks; an output that is constant at all points counts as constant, and no claim is below 1 / count,
+    or below what two or three points make of it. Any model that runs has points, also one with values of more
+    than `limit` features or layers without a rule: then it has no `closure`. Noise of the model's own is drawn of
+    the points. Derivatives are those of the points along their paths and of the start, with weights and counts
+    frozen; where activations jump, of the start alone. Under torch.no_grad() it takes half the time. It needs
+    values: under jax.jit it is refused. Memory holds all points' outputs.
 
     References
     ----------

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from fastmoments.checked.arrays import on_host
-from fastmoments.checked.result import AccuracyWarning, Corrected
 from fastmoments.frameworks import Words
 from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Graph, in_order
 from fastmoments.graph.order import Step, check_sizes, steps_of
 from fastmoments.graph.readings.bound import Bound
-from fastmoments.graph.readings.cumulants import corrected
 from fastmoments.graph.readings.diagonal import Diagonal
 from fastmoments.graph.readings.full import Full
 from fastmoments.graph.readings.hybrid import Hybrid, with_full_covariance
@@ -58,35 +54,3 @@ def read(graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any], cov
         return Moments(mean, full)
     error = words.detached(reading.bound(outputs))
     return MomentsBound(mean, full, inputs.of_all_rows(words, error))
-
-
-def read_corrected(graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any]) -> Corrected[Any]:
-    """Return moments corrected by cumulants; warn the caller's caller where the closure stands."""
-    found = corrected(graph, steps, inputs, words)
-    far = _far(words, found.small)
-    if far:
-        what = "the correction by cumulants is" if inputs.single else f"{far} of {inputs.rows} corrections are"
-        warnings.warn(
-            f"cumulants: {what} not small, so that the moments without it stand; tol= checks them",
-            AccuracyWarning,
-            stacklevel=3,
-        )
-
-    def rebuilt(mean: Any) -> Any:
-        parts, at = [], 0
-        for node in graph.outputs:
-            parts.append(mean[:, at : at + node.size].reshape(len(mean), *node.shape))
-            at += node.size
-        return graph.rebuild(parts, inputs.single)
-
-    closure = Moments(rebuilt(found.closure_mean), inputs.of_all_rows(words, found.closure_cov))
-    cov, small = (inputs.of_all_rows(words, x) for x in (found.cov, found.small))
-    return Corrected(rebuilt(found.mean), cov, closure, small)
-
-
-def _far(words: Words[Any], small: Any) -> int:
-    """How many corrections are not small; 0 where values cannot be read."""
-    try:
-        return int((1.0 - on_host(words, small)).sum())
-    except TypeError:
-        return 0
