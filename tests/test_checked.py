@@ -172,7 +172,7 @@ def test_a_start_that_is_wrong_where_outputs_vary_little_does_not_rule():
     # exact for an output of variance 1, and four times the variance of the other
     rng = np.random.default_rng(0)
     covs = np.array([1.0, 1e-6]) * (1.0 + 0.01 * rng.standard_normal((8, 2)))
-    found = Estimates(np.zeros((8, 2)), covs[:, None] * np.eye(2), 4096, 3.0 * np.array([1.0, 1e-6]), 3.0)
+    found = Estimates(np.zeros((8, 2)), covs[:, None] * np.eye(2), 4096, 2e-16, 3.0 * np.array([1.0, 1e-6]), 3.0)
     start = Start(np.zeros(2), np.diag([1.0, 4e-6]), np.full(3, 0.01))
     assert weighed(found, start).error[1] < 0.05
 
