@@ -60,9 +60,10 @@ class Statistics:
     def _powers(self, y: Any) -> Any:
         """Sums of second and fourth powers, (2, m + 1), those of whole points last."""
         xp, squares = self.words.xp, y * y
-        weights = (self.unit / xp.sqrt((self.unit * self.unit).sum())) ** 2
-        squares = xp.concatenate([squares, (squares * weights).sum(-1)[..., None]], -1)
-        return xp.stack([squares.sum((0, 1)), (squares * squares).sum((0, 1))])
+        of_points = squares @ (self.unit / xp.sqrt((self.unit * self.unit).sum())) ** 2
+        second = xp.concatenate([xp.einsum("rkm->m", squares), of_points.sum()[None]])
+        fourth = xp.einsum("rkm,rkm->m", squares, squares), (of_points * of_points).sum()[None]
+        return xp.stack([second, xp.concatenate(fourth)])
 
     def estimates(self) -> Estimates:
         """Return the means and covariances of the points so far."""
