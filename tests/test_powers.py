@@ -358,3 +358,30 @@ def test_what_cannot_be_known_is_refused():
     for f in (np.abs, np.exp, lambda x: np.exp(x * x)):
         with pytest.raises(fm.ToleranceError, match="give `kinks`, or a larger tol"):
             hermite_moments(on_numpy, fm.Custom(f), *point)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_scale_divides_powers(name):
+    mu, var, c = inputs(name)
+    scale = np.random.default_rng(1002).uniform(0.5, 2.0, mu.shape)
+    plain, scaled = (hermite_moments(on_numpy, CASES[name][0], mu, var, c, x) for x in (None, scale))
+    for p, (one, two) in enumerate(zip(plain, scaled, strict=True), 1):
+        np.testing.assert_allclose(two, one / scale**p, rtol=1e-10, atol=1e-10 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e150])
+def test_fourth_powers_may_leave_the_numbers(size):
+    """Relu and its like are homogeneous; the centre and the scale are, too."""
+    mu, var, c = np.array([[-1.0, 0.5]]), np.array([[1.0, 2.0]]), np.array([[0.1, 0.7]])
+    scale = np.array([[0.5, 1.0]])
+    for activation in ("relu", fm.LeakyReLU(0.1), "abs"):
+        one = hermite_moments(on_numpy, activation, mu, var, c, scale)
+        two = hermite_moments(on_numpy, activation, size * mu, size * size * var, size * c, size * scale)
+        for wanted, found in zip(one, two, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-14)
+    # an exponential is so along its mean
+    shift = math.log(size)
+    one = hermite_moments(on_numpy, fm.Exp(), mu, var, np.exp(c), scale)
+    two = hermite_moments(on_numpy, fm.Exp(), mu + shift, var, size * np.exp(c), size * scale)
+    for wanted, found in zip(one, two, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-11)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastmoments.cumulants.slices import diagonal, outer
 from fastmoments.frameworks import Words
+from fastmoments.frameworks.products import root
 
 Array = Any  # of the library whose words are given
 
@@ -53,11 +54,6 @@ def _without_negative(words: Words[Any], matrix: Array) -> Array:
     changed = slopes * (turned - eye * values[..., None, :]) + eye * positive[..., None, :]
     found = vectors @ changed @ vectors.mT
     return 0.5 * (found + found.mT)
-
-
-def root(xp: Any, x: Array) -> Array:
-    """Return the square root, without an infinite derivative at 0."""
-    return xp.where(x > 0.0, xp.sqrt(xp.where(x > 0.0, x, 1.0 + 0.0 * x)), 0.0 * x)
 
 
 def inverse(xp: Any, x: Array) -> Array:

@@ -38,6 +38,11 @@ def outer(a: Array, b: Array) -> Array:
     return a[..., :, None] * b[..., None, :]
 
 
+def both_sides(matrix: Array, factors: Array) -> Array:
+    """Return factor_i matrix_ij factor_j; the product of two factors alone may leave the numbers of a dtype."""
+    return matrix * factors[..., :, None] * factors[..., None, :]
+
+
 def diagonal(xp: Any, matrix: Array) -> Array:
     """Return the diagonal (batch, n) of (batch, n, n)."""
     return xp.einsum("bii->bi", matrix)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fastmoments.frameworks import Words
+from fastmoments.frameworks.products import root
 from fastmoments.graph.nodes import Affine, Draw, Map, Node, Shape
 from fastmoments.joint.noise import dropout_var
 
@@ -37,12 +38,6 @@ def normals(words: Words[Any], uniforms: Array) -> Array:
     """Numbers of N(0, 1) of uniform ones in [0, 1), of which 0 counts as a quarter of eps."""
     eps = float(words.xp.finfo(uniforms.dtype).eps)
     return words.ndtri(words.xp.clip(uniforms, 0.25 * eps, 1.0 - 0.5 * eps))
-
-
-def root(xp: Any, var: Array) -> Array:
-    """sqrt(var), with a derivative of 0 where the variance is 0."""
-    some = var > 0.0
-    return xp.where(some, xp.sqrt(xp.where(some, var, 1.0 + 0.0 * var)), 0.0 * var)
 
 
 def mask_of(p: float) -> Factor:

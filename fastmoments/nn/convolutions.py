@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 from fastmoments.frameworks import Words
+from fastmoments.frameworks.products import root
 from fastmoments.graph.nodes import Affine, Draw, Node
-from fastmoments.graph.noise import normals, root
+from fastmoments.graph.noise import normals
 from fastmoments.nn.modules import GaussianWeights
 
 Sizes = int | tuple[int, ...]

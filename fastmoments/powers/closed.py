@@ -11,13 +11,13 @@ WIDE = 0.7  # sd from which the binomial theorem costs few digits, and quadratur
 
 
 def of_exp(neurons: Neurons, counts: Counts) -> Moments:
-    """E e^(j X) He_k(Z) = (j sd)^k exp(j mu + j^2 var / 2)."""
-    xp, mu, sd = neurons.xp, neurons.mu, neurons.sd
+    """E e^(j X) He_k(Z) = (j sd)^k exp(j mu + j^2 var / 2); 1 / scale is a shift of mu."""
+    xp, mu, sd = neurons.xp, neurons.mu - neurons.xp.log(neurons.scale), neurons.sd
     powers = [_one(neurons, max(counts))]
     for j in range(1, 5):
         mean = xp.exp(j * mu + 0.5 * (j * sd) ** 2)
         powers.append(xp.stack([mean * (j * sd) ** k for k in range(max(counts))]))
-    return of_polynomials(powers, neurons.centre, counts)
+    return of_polynomials(powers, neurons.centre / neurons.scale, counts)
 
 
 def of_wave(neurons: Neurons, counts: Counts) -> Moments:
@@ -33,7 +33,8 @@ def of_wave(neurons: Neurons, counts: Counts) -> Moments:
     sin_1, sin_3 = wave(xp.sin, 1), wave(xp.sin, 3)
     cos_2, cos_4, one = wave(xp.cos, 2), wave(xp.cos, 4), _one(neurons, max(counts))
     powers = [one, sin_1, (one - cos_2) / 2.0, (3.0 * sin_1 - sin_3) / 4.0, (3.0 * one - 4.0 * cos_2 + cos_4) / 8.0]
-    return of_polynomials(powers, neurons.centre, counts)
+    found = of_polynomials(powers, neurons.centre, counts)
+    return [moments / neurons.scale**p for p, moments in enumerate(found, 1)]
 
 
 def of_bernoulli(neurons: Neurons, counts: Counts) -> Moments:
@@ -41,14 +42,15 @@ def of_bernoulli(neurons: Neurons, counts: Counts) -> Moments:
 
     S^2 = 1 + var.
     """
-    xp, mu, sd, centre = neurons.xp, neurons.mu, neurons.sd, neurons.centre
+    xp, mu, sd, scale = neurons.xp, neurons.mu, neurons.sd, neurons.scale
     root = xp.sqrt(1.0 + sd * sd)
     b, share = mu / root, -sd / root
     cdf = neurons.library.function_of("probit", mu)
     density = xp.exp(-0.5 * b * b) / math.sqrt(2.0 * math.pi)
     rows = [-(share ** (k + 1)) * he * density for k, he in enumerate(hermite(b, max(counts) - 1))]
     yes, no = xp.stack([cdf(b), *rows]), xp.stack([cdf(-b), *(-row for row in rows)])
-    return [(1.0 - centre) ** p * yes[:count] + (-centre) ** p * no[:count] for p, count in enumerate(counts, 1)]
+    above, below = (1.0 - neurons.centre) / scale, -neurons.centre / scale
+    return [above**p * yes[:count] + below**p * no[:count] for p, count in enumerate(counts, 1)]
 
 
 def _one(neurons: Neurons, count: int) -> Any:

@@ -24,6 +24,7 @@ class Neurons:
     mu: Any
     sd: Any
     centre: Any
+    scale: Any
     parameters: tuple[Any, ...] = ()
 
     @property
@@ -37,8 +38,8 @@ class Neurons:
         return tuple(self.mu.shape)
 
     def deviations(self, z: Any) -> Any:
-        """Return f(mu + sd z) - centre for nodes (N, ...)."""
-        return self.f(self.mu + self.sd * z, *self.parameters) - self.centre
+        """Return (f(mu + sd z) - centre) / scale for nodes (N, ...)."""
+        return (self.f(self.mu + self.sd * z, *self.parameters) - self.centre) / self.scale
 
     def standardised(self, distance: Any, limit: float) -> Any:
         """Return distance / sd, moved to within -limit and limit; its derivatives are finite."""
@@ -50,10 +51,10 @@ class Neurons:
     def replaced(self, where: Any, function: Callable[[Neurons], Moments], moments: Moments) -> Moments:
         """Return the moments with those of a function in their place where a condition holds."""
 
-        def of_arrays(mu: Any, sd: Any, centre: Any, *parameters: Any) -> tuple[Any, ...]:
-            return tuple(function(Neurons(self.library, self.f, mu, sd, centre, parameters)))
+        def of_arrays(mu: Any, sd: Any, centre: Any, scale: Any, *parameters: Any) -> tuple[Any, ...]:
+            return tuple(function(Neurons(self.library, self.f, mu, sd, centre, scale, parameters)))
 
-        arrays = self.mu, self.sd, self.centre, *self.parameters
+        arrays = self.mu, self.sd, self.centre, self.scale, *self.parameters
         return list(self.library.replaced(where, of_arrays, arrays, tuple(moments)))
 
 

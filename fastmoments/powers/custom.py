@@ -44,7 +44,7 @@ def _off(neurons: Neurons, activation: Custom, counts: Counts, coarse: Moments, 
     """Whether two results differ, are not finite, or f is not small beyond the reach; False for neurons of nan."""
     xp, eps = neurons.xp, float(neurons.xp.finfo(neurons.mu.dtype).eps)
     tol = max(activation.tol, ROUNDING * eps)
-    noise = ROUNDING * eps * (xp.abs(neurons.f(neurons.mu)) + xp.abs(neurons.centre))
+    noise = ROUNDING * eps * (xp.abs(neurons.f(neurons.mu)) + xp.abs(neurons.centre)) / neurons.scale
     # roots of E g^2p, by Jensen at least these
     square, fourth = xp.abs(fine[1][0]), xp.abs(fine[3][0])
     sizes = [0.0 * square + 1.0, square**0.5, fourth**0.5, fourth**0.75, fourth]
@@ -61,22 +61,22 @@ def _off(neurons: Neurons, activation: Custom, counts: Counts, coarse: Moments, 
 
 def by_parts(
     words: Words[Any],
-    moments: Callable[[Any, Any, Any, Counts], Moments],
+    moments: Callable[..., Moments],
     counts: Counts,
     mu: Any,
     var: Any,
-    centre: Any,
+    *constants: Any,
 ) -> Moments:
-    """Return moments(mu, var, centre, counts) with derivatives where f itself has none.
+    """Return moments(mu, var, *constants, counts) with derivatives where f itself has none.
 
     d h[k] / d mu = h[k + 1] / sd and d h[k] / d var = (k h[k] + h[k + 2]) / (2 var), 0 without variance.
     """
 
-    def function(mu: Any, var: Any, centre: Any) -> tuple[Any, ...]:
-        return tuple(row for own in moments(mu, var, centre, counts) for row in own)
+    def function(mu: Any, var: Any, *constants: Any) -> tuple[Any, ...]:
+        return tuple(row for own in moments(mu, var, *constants, counts) for row in own)
 
-    def partials(mu: Any, var: Any, centre: Any) -> tuple[tuple[Any, Any], ...]:
-        more = by_parts(words, moments, tuple(count + 2 for count in counts), mu, var, centre)
+    def partials(mu: Any, var: Any, *constants: Any) -> tuple[tuple[Any, Any], ...]:
+        more = by_parts(words, moments, tuple(count + 2 for count in counts), mu, var, *constants)
         some = var > 0.0
         by_var = words.xp.where(some, 1.0 / words.xp.where(some, var, 1.0), 0.0)
         by_sd = by_var**0.5
@@ -86,5 +86,5 @@ def by_parts(
             for k in range(count)
         )
 
-    rows = iter(words.with_partials(function, partials, (mu, var), (centre,)))
+    rows = iter(words.with_partials(function, partials, (mu, var), constants))
     return [words.xp.stack([next(rows) for _ in range(count)]) for count in counts]

@@ -23,19 +23,23 @@ WIDEST, WIDEST_32 = 3.0, 0.75
 
 def by_lines(neurons: Neurons, sections: Sections, counts: Counts) -> Moments:
     """Integrate every section's polynomials."""
-    xp, mu, sd, centre = neurons.xp, neurons.mu, neurons.sd, neurons.centre
+    xp, mu, sd, centre, scale = neurons.xp, neurons.mu, neurons.sd, neurons.centre, neurons.scale
     (knot, value, slope), *others = sections.anchors
     line, own = value + slope * (mu - knot), slope + 0.0 * mu
     for knot, value, slope in others:
         line = xp.where(mu > knot, value + slope * (mu - knot), line)
         own = xp.where(mu > knot, slope, own)
-    found = _whole(xp, line - centre, own * sd, counts)
+    found = _whole(xp, (line - centre) / scale, own * sd / scale, counts)
     for (below, above), jump in zip(pairwise(sections.anchors), sections.jumps, strict=True):
         knot = above[0]
         left = below[1] + below[2] * (knot - below[0])
         away, tails = _tails(neurons, knot, max(counts))
+        # powers of a level may be infinite where tails are 0
+        near = xp.abs(knot - mu) < FAR * sd
         for side, level, slope in ((away, above[1], above[2]), (-away, left, below[2])):
-            turned = _behind(side * tails, level - centre, slope, sd, counts, bool(jump))
+            rise = 0.0 if _is_zero(slope) else slope * sd / scale
+            height = xp.where(near, level - centre, 0.0) / scale
+            turned = _behind(side * tails, height, rise, counts, bool(jump))
             found = [a if b is None else a + b for a, b in zip(found, turned, strict=True)]
     return found
 
@@ -51,14 +55,14 @@ def _whole(xp: Any, v: Any, b: Any, counts: Counts) -> Moments:
     ]
 
 
-def _behind(tails: Any, level: Any, slope: Any, sd: Any, counts: Counts, jumps: bool) -> list[Any]:
-    """Integrate (level + slope sd t)^p He_k from a knot on; without its constant, unless f jumps there; None for 0.
+def _behind(tails: Any, level: Any, rise: Any, counts: Counts, jumps: bool) -> list[Any]:
+    """Integrate (level + rise t)^p He_k from a knot on; without its constant, unless f jumps there; None for 0.
 
     Constants on both sides of a knot without a jump cancel.
     """
-    orders = range(0 if jumps else 1, 1 if _is_zero(slope) else 5)
+    orders = range(0 if jumps else 1, 1 if _is_zero(rise) else 5)
     found: list[Any] = [None] * len(counts)
-    rise, powers = slope * sd, [None, level]
+    powers = [None, level]
     for _ in counts[1:]:
         powers.append(powers[-1] * level)
     raised: Any = 1.0
@@ -73,8 +77,8 @@ def _behind(tails: Any, level: Any, slope: Any, sd: Any, counts: Counts, jumps: 
     return found
 
 
-def _is_zero(slope: Any) -> bool:
-    return isinstance(slope, int | float) and slope == 0.0
+def _is_zero(x: Any) -> bool:
+    return isinstance(x, int | float) and x == 0.0
 
 
 def _tails(neurons: Neurons, knot: float, count: int) -> tuple[Any, Any]:

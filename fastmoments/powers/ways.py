@@ -82,9 +82,7 @@ def _of_wave(neurons: Neurons, name: str, counts: Counts) -> Moments:
         return closed.of_wave(neurons, counts)
     omega, phase = neurons.parameters
     turned = omega, phase + 0.5 * math.pi
-    return closed.of_wave(
-        Neurons(neurons.library, neurons.f, neurons.mu, neurons.sd, neurons.centre, turned), counts
-    )
+    return closed.of_wave(replace(neurons, parameters=turned), counts)
 
 
 def _ratio(neurons: Neurons, name: Any) -> Any:

@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastmoments.cumulants.correction import Powers, covariance_changes, mean_changes, variance_changes
-from fastmoments.cumulants.definite import inverse, positive, root, semidefinite
+from fastmoments.cumulants.definite import inverse, positive, semidefinite
 from fastmoments.cumulants.distance import distances
 from fastmoments.cumulants.own import Own, own_cumulants
-from fastmoments.cumulants.slices import Slices, diagonal, outer
+from fastmoments.cumulants.slices import Slices, both_sides, diagonal
 from fastmoments.cumulants.sources import Links, fourth_cumulants, third_cumulants
 from fastmoments.frameworks import Words
+from fastmoments.frameworks.products import root
 from fastmoments.graph.inputs import Inputs
 from fastmoments.graph.nodes import Activation, Graph, Input, Node
 from fastmoments.graph.order import Step
@@ -29,6 +32,7 @@ from fastmoments.powers import hermite_moments
 
 LARGEST = 2.0 / 3.0  # distance of corrected moments from the closure: one covariance is three times the other
 HUGE = 1e9  # kurtosis of a neuron that hardly ever fires: products with larger ones leave float32
+ROUNDING = 64  # of f and of its input, in eps
 TINY = 1e-8  # of the mean variance of a step: fourth powers of values over less have no place in float32
 
 
@@ -78,9 +82,15 @@ class Cumulants(Full):
         self.kept = read
 
     def drop(self, node: Node) -> None:
-        """Forget a value that nothing reads any more, unless covariances with it are needed."""
-        if node not in self.linked:
-            super().drop(node)
+        """Forget a value that nothing reads any more, but for what ties values ahead to the neurons behind it."""
+        linked = self.linked
+        if node not in linked:
+            return super().drop(node)
+        behind = linked - self.kept
+        self.covs = {
+            pair: cov for pair, cov in self.covs.items() if node not in pair or not behind.issuperset(pair)
+        }
+        return None
 
     def _take_activations(self, step: Step, read: set[Node]) -> None:
         neurons = [node for node in step if isinstance(node.rule, Activation)]
@@ -94,6 +104,8 @@ class Cumulants(Full):
         if slices is not None:
             joint.correct(slices)
         if step is self.last:
+            for node in self.linked - read:
+                self._forget(node)
             self.sources, self.beside = [], None
         else:
             self._add_source(joint, slices)
@@ -151,9 +163,10 @@ class _Joint:
         cov, self.full = (reading.blocks(x, x, self.batch) for x in (self.inputs, self.values))
         self.var = xp.where(diagonal(xp, cov) > 0.0, diagonal(xp, cov), 0.0 * diagonal(xp, cov))
         self.unit, var = inverse(xp, root(xp, self.var)), diagonal(xp, self.full)
-        self.scale = root(xp, var + TINY * var.mean(-1, keepdims=True))
-        self.rho = reading.words.single(cov * outer(self.unit, self.unit))
+        self.scale = reading.words.detached(root(xp, var + TINY * var.mean(-1, keepdims=True)))
+        self.rho = reading.words.single(both_sides(cov, self.unit))
         self.eye = reading.words.eye(self.mu.shape[-1], self.rho)
+        self.share = self._share()
         self.powers = self._powers()
 
     def correct(self, slices: Slices) -> None:
@@ -161,8 +174,9 @@ class _Joint:
         reading, xp = self.reading, self.reading.xp
         var = diagonal(xp, self.full)
         new = positive(xp, var, variance_changes(xp, self.powers, slices) * self.scale**2)
-        change = covariance_changes(xp, self.powers, slices, self.rho) * outer(self.scale, self.scale)
-        change = change * (1.0 - self.eye) + self.eye * (new - var)[..., None]
+        change = both_sides(covariance_changes(xp, self.powers, slices, self.rho), self.scale)
+        # those of pairs have float32's rounding, which is not symmetric
+        change = 0.5 * (change + change.mT) * (1.0 - self.eye) + self.eye * (new - var)[..., None]
         self.full = semidefinite(reading.words, self.full + change)
         means = self.means + mean_changes(xp, self.powers, slices) * self.scale
         parts = cuts(self.values)
@@ -176,7 +190,7 @@ class _Joint:
     def own_cumulants(self, slices: Slices | None) -> Own:
         """Compute the neurons' own cumulants."""
         xp, per = self.reading.xp, inverse(self.reading.xp, self.scale)
-        covs = self.reading.words.single(self.full * outer(per, per))
+        covs = self.reading.words.single(both_sides(self.full, per * self.share))
         return own_cumulants(xp, self.powers, self.rho, covs, slices, self.eye)
 
     def _means(self, nodes: list[Node]) -> Array:
@@ -186,19 +200,25 @@ class _Joint:
     def _powers(self) -> Powers:
         """The moments of the neurons, and of values beside them, of which f is the identity."""
         xp, words, parts = self.reading.xp, self.reading.words, cuts(self.values)
-        found = []
+        scale, found = xp.where(self.scale > 0.0, self.scale, 1.0 + 0.0 * self.scale), []
         for node, part in zip(self.values, parts, strict=True):
             if node in self.neurons:
                 assert isinstance(node.rule, Activation)
-                given = (self.mu[:, part], self.var[:, part], self.means[:, part])
-                per = inverse(xp, self.scale[:, part])
+                given = [x[:, part] for x in (self.mu, self.var, self.means, scale)]
                 moments = hermite_moments(words, node.rule.activation, *given)
-                found.append([xp.clip(x * per**p, -HUGE, HUGE) for p, x in enumerate(moments, 1)])
             else:
-                found.append(_of_identity(xp, self.var[:, part]))
+                moments = _of_identity(xp, self.var[:, part])
+            share = self.share[:, part]
+            found.append([share**p * xp.clip(x, -HUGE, HUGE) for p, x in enumerate(moments, 1)])
         if len(found) == 1:
             return Powers(*(words.single(x) for x in found[0]))
         return Powers(*(words.single(xp.concatenate(of_power, -1)) for of_power in zip(*found, strict=True)))
+
+    def _share(self) -> Array:
+        """What counts of a neuron: 1, and less where it varies by little more than rounding, which is its shape."""
+        of_f, of_input = self.means * inverse(self.reading.xp, self.scale), self.mu * self.unit
+        noise = ROUNDING * self.reading.eps(self.mu)
+        return self.reading.words.detached(1.0 / (1.0 + (noise * of_f) ** 2 + (noise * of_input) ** 2))
 
 
 def _of_identity(xp: Any, var: Array) -> list[Array]:
@@ -220,11 +240,12 @@ class Correction(NamedTuple):
 
 def corrected(graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any]) -> Correction:
     """Read a graph with cumulants; moments that they change by more than `LARGEST` are those of the closure."""
-    (mean_0, cov_0), (mean, cov) = (_moments(kind(words), graph, steps, inputs) for kind in (Full, Cumulants))
     xp = words.xp
-    far = distances(xp, *(words.detached(x) for x in (mean, cov, mean_0, cov_0)))
-    # a nan is not less than anything
-    small = (far <= LARGEST).all(-1)
+    mean_0, cov_0 = _moments(Full(words), graph, steps, inputs)
+    # what leaves the numbers of a dtype is not small
+    with np.errstate(all="ignore"):
+        mean, cov = _moments(Cumulants(words), graph, steps, inputs)
+        small = (distances(xp, *(words.detached(x) for x in (mean, cov, mean_0, cov_0))) <= LARGEST).all(-1)
     mean, cov = xp.where(small[:, None], mean, mean_0), xp.where(small[:, None, None], cov, cov_0)
     return Correction(mean, cov, mean_0, cov_0, small)
 
