@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fastmoments_kernels
+from fastmoments_kernels.cpu import kept
 from tests.processes import python
 
 # relu's mean at 0, after the names of what was compiled for it
@@ -112,6 +113,13 @@ def test_another_processor_has_a_folder_of_its_own():
     """A home may be shared by machines, and machine code with AVX-512 runs on some of them only."""
     here, there = (python("-c", FOLDER, NUMBA_CPU_NAME=name) for name in ("haswell", "generic"))
     assert here != there and here == python("-c", FOLDER, NUMBA_CPU_NAME="haswell")
+
+
+@pytest.mark.parametrize("package", ["numba", "llvmlite"])
+def test_another_version_of_the_compiler_has_a_folder_of_its_own(package, monkeypatch):
+    before = kept.kernels().folders
+    monkeypatch.setattr(f"{package}.__version__", "0.0")
+    assert kept.kernels.__wrapped__().folders != before
 
 
 READY = """

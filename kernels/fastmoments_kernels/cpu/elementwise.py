@@ -230,7 +230,7 @@ def elementwise(
     """The ufunc `name` of KINDS for an activation, compiled on first use.
 
     The activation's parameters are inputs. Each is one number, unless `inputs`, the number of inputs, says that a
-    mixture's have several. With `dtype`, one of DTYPES, it is compiled for that dtype only, and takes no other.
+    mixture's have several. With `dtype`, one of DTYPES, it is compiled for arrays of that dtype only.
     """
     row, neurons = row_of(activation), KINDS[name].neurons
     count = inputs or FIXED[neurons] + neurons * len(fields(row.activation))
