@@ -16,7 +16,8 @@ formula. The backward pass is `covariance_vjp.pair_gradients`. Layers: `layers.l
     wide, components                mixtures: more operands than a ufunc may have; few numbers of components
     vocabulary, elementary, packs   the formulas' words for numbers and for packs
     vectors, intrinsics, memory     single instructions, loads and stores
-    compiled, machine, numpy_ufunc  compiling and the disk cache; the processor; a ufunc from compiled loops
+    compiled, kept, lean            compiling; machine code on disk; what Numba need not do
+    machine, numpy_ufunc            the processor; a ufunc from compiled loops
 
 One word for one thing: a vector is LLVM's vector; a pack is a vector of LANES float64 that Numba takes for one
 number; a patch is HEIGHT vectors, the rows of a small part of a matrix; a tile is 64 x 64 elements of a matrix; a
