@@ -16,7 +16,6 @@ from fastmoments.composed.logistic import LogSigmoid, Sigmoid, SiLU, Softplus, T
 from fastmoments.composed.piecewise import HardShrink, HardSigmoid, HardTanh, ReLU6, SoftShrink
 from fastmoments.layers import bayes_linear_marginals
 from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
-from fastmoments_kernels.background import marks
 from fastmoments_kernels.background.entries import LARGE, Entry, seconds_to_compile
 from fastmoments_kernels.catalogue import CATALOGUE, PARAMETERS, ROWS, row_of
 from fastmoments_kernels.custom import READY, Custom
@@ -41,8 +40,8 @@ def warm_up(*activations: Any, dtypes: str | tuple[str, ...] = ("float32", "floa
 
     Parameters
     ----------
-    *activations : objects such as ReLU(), names such as "relu" or "tanh", or names of single functions, "relu_cov" or
-        "bivariate_normal_cdf"; default all activations but mixtures, and the bivariate normal distribution.
+    *activations : objects such as ReLU(), names such as "relu" or "tanh", or names of single functions, such as
+        "relu_cov" or "bivariate_normal_cdf"; default all activations but mixtures, and the bivariate normal.
     dtypes : the dtypes of the arrays.
 
     Raises
@@ -64,11 +63,10 @@ def warm_up(*activations: Any, dtypes: str | tuple[str, ...] = ("float32", "floa
     missing = {title: _missing(calls, known) for title, calls in found.items()}
     seconds = sum(seconds_to_compile(entry) for entry in known)
     if not known:
-        _say(f"fastmoments: all of {', '.join(found)} is compiled, in {marks.base()}")
+        _say(f"fastmoments: all of {', '.join(found)} is compiled")
         return
-    where = f"kept in {marks.base()}" if marks.folder() else "for this process alone: no folder can be written"
     count = f"{len(known)} function{'s' * (len(known) > 1)}"
-    _say(f"fastmoments: compiling {count}, about {seconds:.0f} s and {MEMORY}, {where}")
+    _say(f"fastmoments: compiling {count}, about {seconds:.0f} s and {MEMORY}, {choice.where_kept()}")
     for title, entries in missing.items():
         _compile(title, entries)
 
@@ -122,9 +120,8 @@ def _calls_of(activation: Any, dtypes: tuple[str, ...]) -> Calls:
     names = [*NAMED, *OF_NORMAL]
     near = get_close_matches(activation.lower(), names, 1)
     hint = f'; did you mean "{near[0]}"?' if near else ""
-    raise ValueError(
-        f"activation: expected one of {', '.join(names)}, or a function of one such as relu_cov, got {activation!r}{hint}"
-    )
+    expected = f"{', '.join(names)}, or a function of one such as relu_cov"
+    raise ValueError(f"activation: expected one of {expected}, got {activation!r}{hint}")
 
 
 def _is_composed(activation: Any) -> bool:
@@ -168,8 +165,9 @@ def _moments(activation: Any, dtype: str) -> Calls:
 def _moments_vjp(activation: Any, dtype: str) -> Calls:
     x, matrix = np.ones(1, dtype), np.ones((1, 1), dtype)
     row = ROWS.get(activation if isinstance(activation, str | type) else type(activation))
-    along = row is not None and bool(PARAMETERS[row.activation])
-    yield lambda: moments_vjp(activation, x, matrix, x, matrix, return_parameters=along)
+    yield lambda: moments_vjp(activation, x, matrix, x, matrix)
+    if row is not None and PARAMETERS[row.activation]:
+        yield lambda: moments_vjp(activation, x, matrix, x, matrix, return_parameters=True)
 
 
 def _layers(activation: Any, dtype: str) -> Calls:

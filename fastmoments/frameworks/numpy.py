@@ -41,7 +41,9 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
         raise TypeError(f"{next(iter(given))}: functions of {which} are no ufuncs; leave it out")
     if isinstance(given.get("out"), tuple):
         check_apart(given["out"])
-    function = _function(activation, name, len(arrays), math.prod(shape), plan.compute)
+    # `dtype` may ask for the loop of another dtype than the arrays'
+    dtype = np.dtype(given["dtype"]).name if given.get("dtype") is not None else plan.compute
+    function = _function(activation, name, len(arrays), math.prod(shape), dtype)
     with np.errstate(all="ignore"):
         values = function(*arrays.values(), **given)
     if "out" in given or "dtype" in given:

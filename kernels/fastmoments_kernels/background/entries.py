@@ -47,9 +47,9 @@ def compile_entry(entry: Entry) -> None:
 
     function, activation, count, dtype = entry
     if function in OF_NORMAL:
-        cpu.normal(function)(*_ones(FIXED[0], dtype))
+        cpu.normal(function, dtype)(*_ones(FIXED[0], dtype))
     elif function in KINDS:
-        cpu.elementwise(activation, function, count)(*_ones(count, dtype))
+        cpu.elementwise(activation, function, count, dtype)(*_ones(count, dtype))
     elif function == "linear_marginals":
         for outputs in (1, 32):  # fewer than a vector of the processor holds, and more
             _linear(cpu, entry, outputs)

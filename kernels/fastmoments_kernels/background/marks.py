@@ -4,10 +4,8 @@ An entry is what is compiled at once; its text names it. Marks spare a process t
 yet, the import of Numba. They are hints: without the machine code behind a mark an entry is compiled again.
 """
 
-import hashlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +13,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from fastmoments_kernels.storage import Store, digest
 
 try:
     import fcntl
@@ -27,41 +27,17 @@ PAUSE = 0.2  # seconds between two looks at a lock
 
 
 @cache
-def base() -> Path | None:
-    """The folder of the caches of all versions: NUMBA_CACHE_DIR, or fastmoments in the user's cache folder."""
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(os.environ["NUMBA_CACHE_DIR"])
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmoments"
-    except RuntimeError:  # no home
-        return None
+def _store() -> Store:
+    """The marks of this version of the kernels, Numba and Python, on this processor."""
+    settings = [os.environ.get(name, "") for name in OF_NUMBA]
+    key = "marks", digest(), sys.implementation.cache_tag, sys.maxsize, _numba(), _processor(), settings
+    return Store(repr(key), os.environ.get("NUMBA_CACHE_DIR", ""))
 
 
 @cache
 def folder() -> Path | None:
-    """The folder of this version's marks on this processor; None where none can be written."""
-    parent = base()
-    if parent is None:
-        return None
-    path = parent / f"kernels-{_digest()}-marks"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        os.utime(path)  # unused folders are removed
-        with tempfile.TemporaryFile(dir=path):
-            return path
-    except OSError:
-        return None
-
-
-def _digest() -> str:
-    """A name for the kernels' sources, Numba, Python and the processor."""
-    package = Path(__file__).parents[1]
-    total = hashlib.sha256()
-    for source in sorted(package.rglob("*.py")) or sorted(package.rglob("*.pyc")):
-        total.update(source.read_bytes())
-    settings = [os.environ.get(name, "") for name in OF_NUMBA]
-    total.update(repr((sys.implementation.cache_tag, sys.maxsize, _numba(), _processor(), settings)).encode())
-    return total.hexdigest()[:16]
+    """The folder that marks are written to; None where none can be written."""
+    return _store().writable()
 
 
 def _numba() -> bytes:
@@ -84,34 +60,23 @@ def _processor() -> str:
 
 def has(entry: str) -> bool:
     """Whether the entry is compiled and on disk."""
-    path = folder()
-    return path is not None and (path / f"{entry}.ready").exists()
+    return _store().read(f"{entry}.ready") is not None
 
 
 def put(entry: str) -> None:
     """Mark the entry as compiled."""
-    _write(f"{entry}.ready", "")
+    _store().write(f"{entry}.ready", b"")
 
 
 def put_failure(entry: str, reason: str) -> None:
     """Note why the entry cannot be compiled."""
-    _write(f"{entry}.failed", reason)
+    _store().write(f"{entry}.failed", f"{time.time()} {reason}".encode())
 
 
 def failure(entry: str, since: float) -> str | None:
     """Why compiling the entry failed at a time after `since`; None if it did not."""
-    path = folder()
-    with suppress(OSError):
-        if path is not None and (path / f"{entry}.failed").stat().st_mtime >= since:
-            return (path / f"{entry}.failed").read_text() or "it failed"
-    return None
-
-
-def _write(name: str, text: str) -> None:
-    path = folder()
-    with suppress(OSError):  # a full disk: the next process compiles again
-        if path is not None:
-            (path / name).write_text(text)
+    when, _, reason = (_store().read(f"{entry}.failed") or b"").decode().partition(" ")
+    return reason if when and float(when) >= since else None
 
 
 @contextmanager

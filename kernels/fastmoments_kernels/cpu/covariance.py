@@ -77,7 +77,8 @@ def pairs(
                     continue
                 tile = tile_at(matrix, i, j, start)
                 of_rows, of_columns = table[m, i // TILE], table[m, tile.k // TILE]
-                left_out[:] = remainders[m, i // TILE] + remainders[m, tile.k // TILE]
+                for order in range(BASE + 1):
+                    left_out[order] = remainders[m, i // TILE, order] + remainders[m, tile.k // TILE, order]
                 reaches(left_out, log_tolerance, reach)
                 stays = may_stay(per_sd, tile)
                 if stays:

@@ -34,6 +34,7 @@ from fastmoments_kernels.kinds import ALL, FIXED, KINDS, OF_NORMAL, outputs_of, 
 
 Array = Any  # an array in code that Numba compiles
 
+DTYPES = ("float32", "float64")
 INPUTS = 2  # bound per ufunc
 PARAMETERS: tuple[float, ...] = ()
 
@@ -180,12 +181,13 @@ def _loops(
     name: str,
     kind: str,
     inputs: int,
+    dtypes: tuple[str, ...],
     names_in: Callable[[str], Mapping[str, Any]],
     routes: Callable[..., None] | None = None,
 ) -> dict[str, Any]:
-    """A ufunc's inner loop by dtype, cached on disk by name and number of inputs, which varies for mixtures."""
+    """A ufunc's inner loop by dtype, kept by name and number of inputs, which varies for mixtures."""
     loops = {}
-    for dtype in ("float32", "float64"):
+    for dtype in dtypes:
         real = dtype if ALL[kind].neurons == 1 else "pack"
         number = np.float32 if real == "float32" else np.float64
         constants: dict[str, Any] = {
@@ -203,7 +205,7 @@ def _loops(
 
 
 @cache
-def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc | Wide:
+def _of_row(row_name: str, name: str, inputs: int, dtypes: tuple[str, ...]) -> np.ufunc | Wide:
     kind, formula = KINDS[name], row_of(row_name).formula
     fixed, outputs = FIXED[kind.neurons], outputs_of(name, inputs)
     is_wide = inputs + outputs > MOST
@@ -216,26 +218,33 @@ def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc | Wide:
 
     routes = _routes if kind.neurons == 2 and has_routes(formula) else None
     of = f"{row_name}_{name}"
-    loops = _loops(of, name, whole, names_in, routes)
+    loops = _loops(of, name, whole, dtypes, names_in, routes)
     if is_wide:
         return Wide(row_name, kind.neurons, fixed, outputs, loops)
     return make_ufunc(of, kind.doc, loops, inputs, outputs)
 
 
-def elementwise(activation: object, name: str, inputs: int | None = None) -> np.ufunc | Wide:
+def elementwise(
+    activation: object, name: str, inputs: int | None = None, dtype: str | None = None
+) -> np.ufunc | Wide:
     """The ufunc `name` of KINDS for an activation, compiled on first use.
 
     The activation's parameters are inputs. Each is one number, unless `inputs`, the number of inputs, says that a
-    mixture's have several.
+    mixture's have several. With `dtype`, one of DTYPES, it is compiled for that dtype only, and takes no other.
     """
     row, neurons = row_of(activation), KINDS[name].neurons
-    return _of_row(row.name, name, inputs or FIXED[neurons] + neurons * len(fields(row.activation)))
+    count = inputs or FIXED[neurons] + neurons * len(fields(row.activation))
+    return _of_row(row.name, name, count, (dtype,) if dtype else DTYPES)
+
+
+def normal(name: str, dtype: str | None = None) -> np.ufunc:
+    """The ufunc `name` of OF_NORMAL, compiled on first use, for one dtype or for all."""
+    return _of_normal(name, (dtype,) if dtype else DTYPES)
 
 
 @cache
-def normal(name: str) -> np.ufunc:
-    """The ufunc `name` of OF_NORMAL, compiled on first use."""
+def _of_normal(name: str, dtypes: tuple[str, ...]) -> np.ufunc:
     names = {formula.__name__: INLINED["pack"](formula) for formula in (*NORMAL.values(), bivariate_route)}
     kind = OF_NORMAL[name]
-    loops = _loops(name, name, FIXED[0], lambda real: names, _cdf_routes)
+    loops = _loops(name, name, FIXED[0], dtypes, lambda real: names, _cdf_routes)
     return make_ufunc(name, kind.doc, loops, FIXED[0], outputs_of(name, FIXED[0]))

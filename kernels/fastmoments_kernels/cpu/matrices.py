@@ -14,7 +14,7 @@ from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cautions import warn_of_pairs
 from fastmoments_kernels.cpu import covariance, covariance_vjp, neurons, serial, tiles
-from fastmoments_kernels.cpu.compiled import entry, formula_binding, pack_binding
+from fastmoments_kernels.cpu.compiled import entry, formula_binding, jit, pack_binding
 from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
 from fastmoments_kernels.kinds import slack_of
@@ -41,6 +41,11 @@ def _known(table: Any) -> Any:
 @cache
 def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
     """The compiled loop `name` for matrices of one dtype; everything per neuron is float64."""
+    return entry(*_loop(name, row_name, parameters, dtype))
+
+
+def _loop(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> tuple[Any, Binding, str, Any]:
+    """What `entry` takes for it: its template, binding, name and signature."""
     double, real = types.float64, types.float32 if dtype == np.float32 else types.float64
     neuron, matrix, result = _input(double, 2), _input(real, 3), types.Array(real, 3, "C")
     parameters_in, gradients = _input(double, 3), types.Array(double, 3, "C")
@@ -57,7 +62,7 @@ def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
     if module is neurons:
         measured = pack_binding(formula, parameters)(neurons.measure)
         binding = Binding({**binding.names, "measure_packs": measured}, binding.compile, binding.constant)
-    return entry(getattr(module, name), binding, f"{row_name}_{name}_{parameters}_{dtype.name}", signatures[name])
+    return getattr(module, name), binding, f"{row_name}_{name}_{parameters}_{dtype.name}", signatures[name]
 
 
 @cache
@@ -65,7 +70,10 @@ def _whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
     """The compiled `neurons` and `pairs` in one call."""
     double, real = types.float64, types.float32 if dtype == np.float32 else types.float64
     kernels = (("neurons", np.dtype(np.float64)), ("pairs", dtype))
-    binding = Binding({name: _kernel(name, row_name, parameters, of) for name, of in kernels})
+    loops = {name: _loop(name, row_name, parameters, of) for name, of in kernels}
+    # not as entries, which would be compiled once more by themselves
+    inner = {key: jit(bound.copy(template, f"{name}_inner")) for key, (template, bound, name, _) in loops.items()}
+    binding = Binding(inner)
     inputs, results = (_input(real, 2), _input(real, 3), _input(double, 3)), (2, 3)
     signature = (*inputs, *(types.Array(real, ndim, "C") for ndim in results), double, double)
     return entry(serial.whole, binding, f"{row_name}_whole_{parameters}_{dtype.name}", signature)
@@ -106,7 +114,7 @@ def _stacked(parameters: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
 
 def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
     """The function `kind` of every neuron."""
-    return elementwise(name, kind, len(neurons.arguments))(*neurons.arguments)
+    return elementwise(name, kind, len(neurons.arguments), "float64")(*neurons.arguments)
 
 
 @cache
@@ -256,7 +264,7 @@ def parameter_vjp(
     kernel = _kernel("parameter_gradients", name, count, cov.dtype)
     run(kernel, (neurons.known.features, cov, cov_bar, gradients, slack), _tasks(batch, n, n))
     with np.errstate(all="ignore"):
-        ufuncs = (elementwise(name, kind, 2 + count) for kind in ("mean_dparameters", "var_dparameters"))
+        ufuncs = (elementwise(name, kind, 2 + count, "float64") for kind in ("mean_dparameters", "var_dparameters"))
         of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)
         gradients += weigh(mean_bar, of_mean) + weigh(bar, of_var)
     return kept(name, list(gradients.astype(mu.dtype)), unpadded)

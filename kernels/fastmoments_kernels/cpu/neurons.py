@@ -50,19 +50,24 @@ def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, tuple[Arra
     count, tiles = batch * n, (n + TILE - 1) // TILE
     whole = (count + LANES - 1) // LANES * LANES
     inputs, results = np.empty((2 + len(PARAMETERS), whole)), np.empty((2 + len(NEURON), whole))
-    inputs[0, :count], inputs[1, :count] = mu.reshape(count), var.reshape(count)
-    for k in range(len(PARAMETERS)):
-        inputs[2 + k, :count] = parameters[k].reshape(count)
+    # loops, not slices: for the error of an assignment that does not fit Numba compiles some forty functions
+    for m in range(batch):
+        for i in range(n):
+            inputs[0, m * n + i], inputs[1, m * n + i] = at(mu, (m, i)), at(var, (m, i))
+            for k in range(len(PARAMETERS)):
+                inputs[2 + k, m * n + i] = at(parameters, (k, m, i))
     for i in range(count, whole):
-        inputs[:, i] = inputs[:, count - 1]
+        for k in range(2 + len(PARAMETERS)):
+            inputs[k, i] = inputs[k, count - 1]
     measure_packs(inputs, results)
-    mean, variance = results[0, :count].reshape(batch, n), results[1, :count].reshape(batch, n)
+    mean, variance, features = np.empty((batch, n)), np.empty((batch, n)), np.empty((batch, len(NEURON), n))
     inverse_sd, remainders = np.zeros((batch, filled(n))), np.empty((batch, tiles, BASE + 1))
-    features = np.empty((batch, len(NEURON), n))
     table = aligned((batch, tiles, BASE + 2, min(TILE, filled(n))), mu)
     for m in range(batch):
-        for f in range(len(NEURON)):
-            features[m, f] = results[2 + f, m * n : (m + 1) * n]
+        for i in range(n):
+            mean[m, i], variance[m, i] = results[0, m * n + i], results[1, m * n + i]
+            for f in range(len(NEURON)):
+                features[m, f, i] = results[2 + f, m * n + i]
         for i in range(n):
             var_i = at(var, (m, i))
             scale = 0.0 if var_i == 0.0 else 1.0 / math.sqrt(var_i)
@@ -73,5 +78,6 @@ def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, tuple[Arra
                 coefficients(features[m], t * TILE, BASE, table[m, t])
                 log_remainders(table[m, t], variance[m], t * TILE, remainders[m, t])
             else:
-                remainders[m, t] = math.inf
+                for order in range(BASE + 1):
+                    remainders[m, t, order] = math.inf
     return mean, (variance, features, inverse_sd, table, remainders)

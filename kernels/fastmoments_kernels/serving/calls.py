@@ -17,7 +17,8 @@ from fastmoments_kernels.serving.like_ufunc import LikeUfunc
 
 Array = np.ndarray[Any, Any]
 
-NAMES = {np.dtype(name): name for name in ("float32", "float64")}  # dtype.name takes a microsecond
+DTYPES = ("float32", "float64")
+NAMES = {np.dtype(name): name for name in DTYPES}  # dtype.name takes a microsecond
 
 
 def _compiled() -> Any:
@@ -118,7 +119,7 @@ def elementwise(activation: object, name: str, inputs: int, size: int, dtype: st
     entry = Entry(name, row_of(activation).name, inputs, dtype)
     if by_numpy(entry, size):
         return LikeUfunc(on_numpy.elementwise(activation, name), outputs_of(name, inputs))
-    function: Callable[..., Any] = _compiled().elementwise(activation, name, inputs)
+    function: Callable[..., Any] = _compiled().elementwise(activation, name, inputs, dtype)
     return function
 
 
@@ -126,7 +127,7 @@ def normal(name: str, size: int, dtype: str) -> Callable[..., Any]:
     """The function `name` of OF_NORMAL, on arrays of one dtype that broadcast to `size` elements."""
     if by_numpy(Entry(name, NOTHING, 3, dtype), size):
         return LikeUfunc(on_numpy.normal(name), outputs_of(name, 3))
-    function: Callable[..., Any] = _compiled().normal(name)
+    function: Callable[..., Any] = _compiled().normal(name, dtype)
     return function
 
 
@@ -137,6 +138,7 @@ def ufunc(activation: str | None, name: str) -> np.ufunc:
     else:
         neurons, of = KINDS[name].neurons, activation
         inputs = FIXED[neurons] + neurons * len(PARAMETERS[row_of(activation).activation])
-    required(Entry(name, of, inputs, "float64"))
+    for dtype in DTYPES:
+        required(Entry(name, of, inputs, dtype))
     found: np.ufunc = _compiled().normal(name) if activation is None else _compiled().elementwise(activation, name)
     return found

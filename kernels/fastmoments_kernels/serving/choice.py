@@ -60,9 +60,8 @@ def _in_background(entry: Entry) -> bool:
 def compile_here(entry: Entry, told: bool = True) -> None:
     """Compile the entry in this process, or wait for the one that does; say so on standard error if `told`."""
     if told and sys.stderr is not None:
-        kept = f"kept in {marks.base()}" if marks.folder() else "kept nowhere, for no folder can be written"
         print(
-            f"fastmoments: compiling {entry.title}, about {seconds_to_compile(entry):.0f} s, {kept}; "
+            f"fastmoments: compiling {entry.title}, about {seconds_to_compile(entry):.0f} s, {where_kept()}; "
             f"`python -m fastmoments warm-up` does so ahead of time",
             file=sys.stderr,
             flush=True,
@@ -71,6 +70,12 @@ def compile_here(entry: Entry, told: bool = True) -> None:
         compile_entry(entry)
         marks.put(entry.text)
     _now_compiled(entry)
+
+
+def where_kept() -> str:
+    """Where what is compiled is kept, in words."""
+    folder = marks.folder()
+    return "for this process alone: no folder can be written" if folder is None else f"kept in {folder.parent}"
 
 
 def required(entry: Entry) -> None:
