@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ def _calls_of(activation: Any, dtypes: tuple[str, ...]) -> Calls:
         return _every(_named(activation), "", dtypes)
     if activation in OF_NORMAL:
         function = getattr(normal, activation)
-        return (lambda dtype=dtype: function(*np.zeros((3, 1), dtype)) for dtype in dtypes)
+        return (partial(function, *np.zeros((3, 1), dtype)) for dtype in dtypes)
     if activation in NAMED:
         return _every(NAMED[activation], "", dtypes)
     for name in sorted(NAMED, key=len, reverse=True):
@@ -144,7 +145,7 @@ def _every(activation: Any, function: str, dtypes: tuple[str, ...]) -> Calls:
 
 def _of_neurons(function: Callable[..., Any]) -> Callable[[Any, str], Calls]:
     def calls(activation: Any, dtype: str) -> Calls:
-        yield lambda: function(activation, np.zeros(1, dtype), np.ones(1, dtype))
+        yield partial(function, activation, np.zeros(1, dtype), np.ones(1, dtype))
 
     return calls
 
@@ -152,27 +153,27 @@ def _of_neurons(function: Callable[..., Any]) -> Callable[[Any, str], Calls]:
 def _of_pairs(function: Callable[..., Any]) -> Callable[[Any, str], Calls]:
     def calls(activation: Any, dtype: str) -> Calls:
         one = np.ones(1, dtype)
-        yield lambda: function(activation, one, one, one, one, 0 * one)
+        yield partial(function, activation, one, one, one, one, 0 * one)
 
     return calls
 
 
 def _moments(activation: Any, dtype: str) -> Calls:
     for n in (1, LARGE + 1):
-        yield lambda n=n: moments(activation, np.zeros(n, dtype), np.eye(n, dtype=dtype))
+        yield partial(moments, activation, np.zeros(n, dtype), np.eye(n, dtype=dtype))
 
 
 def _moments_vjp(activation: Any, dtype: str) -> Calls:
     x, matrix = np.ones(1, dtype), np.ones((1, 1), dtype)
     row = ROWS.get(activation if isinstance(activation, str | type) else type(activation))
-    yield lambda: moments_vjp(activation, x, matrix, x, matrix)
+    yield partial(moments_vjp, activation, x, matrix, x, matrix)
     if row is not None and PARAMETERS[row.activation]:
-        yield lambda: moments_vjp(activation, x, matrix, x, matrix, return_parameters=True)
+        yield partial(moments_vjp, activation, x, matrix, x, matrix, return_parameters=True)
 
 
 def _layers(activation: Any, dtype: str) -> Calls:
     x, weight = np.ones(1, dtype), np.ones((1, 1), dtype)
-    yield lambda: bayes_linear_marginals(x, x, weight, weight, activation=activation)
+    yield partial(bayes_linear_marginals, x, x, weight, weight, activation=activation)
 
 
 FUNCTIONS: dict[str, Callable[[Any, str], Calls]] = {

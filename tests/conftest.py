@@ -24,6 +24,7 @@ def shared_state():
     found |= {
         "folder": os.getcwd(),
         "kernels' threads": kernel_threads._threads,
+        "compilation": fm.compilation(),
         "NumPy's errors": np.geterr(),
         "NumPy's printing": np.get_printoptions(),
     }

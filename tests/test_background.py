@@ -85,7 +85,7 @@ def test_a_process_changes_over_while_it_runs(cache):
 
 @linux
 def test_it_ends_with_its_parent(cache):
-    """Killed, with a forked child left that has a copy of the pipe; before that it waits, small, and is no zombie."""
+    """Killed, with a forked child left that has a copy of the pipe; before that it waits, small and no zombie."""
     environment = {name: value for name, value in {**os.environ, **cache}.items() if value is not None}
     with subprocess.Popen(
         [sys.executable, "-c", PARENT], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
