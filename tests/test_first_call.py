@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from fastmoments import __main__ as command
 from fastmoments_kernels.background import marks, process, program
 from fastmoments_kernels.background.entries import LARGE, Entry, from_text
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.serving import choice
+from fastmoments_kernels.serving import choice, compilation
 from tests import test_matrices, test_parameters, truth
 from tests.test_inputs import gaussian
 
@@ -21,26 +22,38 @@ SETTING = "fastmoments_kernels.serving.compilation._chosen"
 ENTRY = Entry("mean", "relu", 2, "float64")
 
 
+@contextmanager
+def chosen(when):
+    """Another setting for a while."""
+    before, compiled, ufuncs = fm.compilation(), compilation.compiled.copy(), compilation.ufuncs.copy()
+    fm.set_compilation(when)
+    yield
+    fm.set_compilation(before)
+    compilation.compiled.update(compiled)
+    compilation.ufuncs.update(ufuncs)
+
+
 @pytest.fixture
-def never(monkeypatch):
-    monkeypatch.setattr(SETTING, "never")
+def never():
+    with chosen("never"):
+        yield
 
 
 @pytest.fixture
 def fresh(monkeypatch, tmp_path):
     """A process that knows nothing of what is compiled, with an empty cache; returns what it compiles."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    for state, value in (("_compiled", set()), ("_by_numpy", {}), ("_told", set())):
-        monkeypatch.setattr(choice, state, value)
+    for state in ("_by_numpy", "_told"):
+        monkeypatch.setattr(choice, state, type(getattr(choice, state))())
     compiled = []
     monkeypatch.setattr(choice, "compile_entry", compiled.append)
     monkeypatch.setattr(process, "give", lambda entry: True)
-    monkeypatch.setattr(SETTING, "background")
-    marks.folder.cache_clear()
-    marks._store.cache_clear()
-    yield compiled
-    marks.folder.cache_clear()
-    marks._store.cache_clear()
+    with chosen("background"):
+        for forget in (marks.folder.cache_clear, marks._store.cache_clear):
+            forget()
+        yield compiled
+    for forget in (marks.folder.cache_clear, marks._store.cache_clear):
+        forget()
 
 
 @pytest.mark.parametrize(
@@ -137,18 +150,18 @@ def test_options_of_ufuncs_by_numpy(never):
         _ = fm.ufuncs.relu_var
 
 
-def test_the_setting(monkeypatch):
-    monkeypatch.setattr(SETTING, None)
-    monkeypatch.delenv("FASTMOMENTS_COMPILE")
-    assert fm.compilation() == "background"
-    fm.set_compilation("never")
-    assert fm.compilation() == "never"
-    with pytest.raises(ValueError, match='when: expected "background", "wait" or "never", got \'always\''):
-        fm.set_compilation("always")
-    monkeypatch.setattr(SETTING, None)
-    monkeypatch.setenv("FASTMOMENTS_COMPILE", "soon")
-    with pytest.raises(ValueError, match="FASTMOMENTS_COMPILE: expected"):
-        fm.relu_mean(0.0, 1.0)
+def test_the_setting():
+    with chosen("never"), pytest.MonkeyPatch.context() as monkeypatch:
+        assert fm.compilation() == "never"
+        with pytest.raises(ValueError, match='when: expected "background", "wait" or "never", got \'always\''):
+            fm.set_compilation("always")
+        monkeypatch.setattr(SETTING, None)
+        monkeypatch.delenv("FASTMOMENTS_COMPILE")
+        assert fm.compilation() == "background"
+        monkeypatch.setattr(SETTING, None)
+        monkeypatch.setenv("FASTMOMENTS_COMPILE", "soon")
+        with pytest.raises(ValueError, match="FASTMOMENTS_COMPILE: expected"):
+            fm.relu_mean(0.0, 1.0)
 
 
 def test_what_is_small_is_answered_and_what_is_large_waits(fresh, capsys):
@@ -167,8 +180,8 @@ def test_many_small_calls_wait_in_the_end(fresh, capsys):
     assert 10 < calls < 30 and fresh == [ENTRY]
 
 
-def test_waiting_says_what_it_waits_for(fresh, monkeypatch, capsys):
-    monkeypatch.setattr(SETTING, "wait")
+def test_waiting_says_what_it_waits_for(fresh, capsys):
+    fm.set_compilation("wait")
     assert not choice.by_numpy(ENTRY, 1) and not choice.by_numpy(ENTRY, 1)
     assert fresh == [ENTRY] and capsys.readouterr().err.count("\n") == 1
 

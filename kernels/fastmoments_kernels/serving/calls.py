@@ -4,6 +4,7 @@ Each call is answered by one of both: what another process compiles meanwhile se
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastmoments_kernels.catalogue import PARAMETERS, row_of
 from fastmoments_kernels.eager import layers, matrices, on_numpy
 from fastmoments_kernels.kinds import FIXED, KINDS, outputs_of
 from fastmoments_kernels.serving.choice import by_numpy, required
+from fastmoments_kernels.serving.compilation import compiled, ufuncs
 from fastmoments_kernels.serving.like_ufunc import LikeUfunc
 
 Array = np.ndarray[Any, Any]
@@ -21,15 +23,17 @@ DTYPES = ("float32", "float64")
 NAMES = {np.dtype(name): name for name in DTYPES}  # dtype.name takes a microsecond
 
 
+@cache
 def _compiled() -> Any:
-    # the import of Numba takes half a second
-    from fastmoments_kernels import cpu
+    from fastmoments_kernels import cpu  # the import of Numba takes half a second
 
     return cpu
 
 
 def _kernels(function: str, activation: object, cov: Array, count: int) -> Any:
     """What answers a call on matrices (batch, rows, columns): the module `cpu` or `eager.matrices`."""
+    if (function, activation, count, NAMES[cov.dtype]) in compiled:
+        return _compiled()
     entry = Entry(function, row_of(activation).name, count, NAMES[cov.dtype])
     pairs = cov.size if function.startswith("block") else cov.size // 2
     return matrices if by_numpy(entry, pairs) else _compiled()
@@ -116,11 +120,13 @@ def elementwise(activation: object, name: str, inputs: int, size: int, dtype: st
 
     It takes `out=`, `where=` and `dtype=` as NumPy's ufuncs do, and has their number of outputs as `nout`.
     """
-    entry = Entry(name, row_of(activation).name, inputs, dtype)
-    if by_numpy(entry, size):
-        return LikeUfunc(on_numpy.elementwise(activation, name), outputs_of(name, inputs))
-    function: Callable[..., Any] = _compiled().elementwise(activation, name, inputs, dtype)
-    return function
+    key = activation, name, inputs, dtype
+    found: Callable[..., Any] | None = ufuncs.get(key)
+    if found is None:
+        if by_numpy(Entry(name, row_of(activation).name, inputs, dtype), size):
+            return LikeUfunc(on_numpy.elementwise(activation, name), outputs_of(name, inputs))
+        ufuncs[key] = found = _compiled().elementwise(activation, name, inputs, dtype)
+    return found
 
 
 def normal(name: str, size: int, dtype: str) -> Callable[..., Any]:

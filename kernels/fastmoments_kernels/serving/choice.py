@@ -14,7 +14,6 @@ from fastmoments_kernels.serving.costs import seconds_by_numpy
 PATIENCE = 2.0  # seconds that NumPy may take for a call
 IN_ALL = 20.0  # seconds that it may take for the calls of an entry: the process should have compiled it by then
 
-_compiled: set[Entry] = set()  # known to be on disk, or compiled by this process
 _by_numpy: dict[Entry, float] = {}  # seconds that NumPy took for entries that are not
 _told: set[Entry] = set()
 _listed: ContextVar[dict[Entry, None] | None] = ContextVar("entries of calls", default=None)
@@ -22,13 +21,9 @@ _listed: ContextVar[dict[Entry, None] | None] = ContextVar("entries of calls", d
 
 def by_numpy(entry: Entry, numbers: int) -> bool:
     """Whether NumPy answers a call that takes so many neurons, pairs or multiplications; else it is compiled."""
-    if entry in _compiled and setting.compilation() != setting.NEVER and _listed.get() is None:
+    if entry in setting.compiled:
         return False
-    return _decide(entry, seconds_by_numpy(entry, numbers))
-
-
-def _decide(entry: Entry, seconds: float) -> bool:
-    listed = _listed.get()
+    listed, seconds = _listed.get(), seconds_by_numpy(entry, numbers)
     if listed is not None:
         listed[entry] = None
         return True
@@ -80,7 +75,7 @@ def where_kept() -> str:
 
 def required(entry: Entry) -> None:
     """Compile the entry if it is not: only the compiled function can be returned."""
-    if entry in _compiled:
+    if entry in setting.compiled:
         return
     if setting.compilation() == setting.NEVER:
         raise RuntimeError(
@@ -95,11 +90,11 @@ def required(entry: Entry) -> None:
 
 def is_compiled(entry: Entry) -> bool:
     """Whether the entry is compiled and kept, or at hand."""
-    return entry in _compiled or marks.has(entry.text)
+    return entry in setting.compiled or marks.has(entry.text)
 
 
 def _now_compiled(entry: Entry) -> None:
-    _compiled.add(entry)
+    setting.compiled.add(entry)
     _by_numpy.pop(entry, None)
 
 
@@ -116,5 +111,5 @@ def listing() -> Iterator[dict[Entry, None]]:
 
 def routes() -> dict[str, str]:
     """By function and dtype, what answered the last call in this process: "compiled" or "numpy"."""
-    answered = {entry.title: "compiled" for entry in tuple(_compiled)}
+    answered = {Entry(*entry).title: "compiled" for entry in tuple(setting.compiled)}
     return answered | {entry.title: "numpy" for entry in tuple(_by_numpy)}

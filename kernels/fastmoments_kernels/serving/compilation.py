@@ -1,12 +1,16 @@
 """When kernels are compiled: chosen by the variable FASTMOMENTS_COMPILE or by `set_compilation`."""
 
 import os
+from typing import Any
 
 VARIABLE = "FASTMOMENTS_COMPILE"
 CHOICES = ("background", "wait", "never")
 BACKGROUND, WAIT, NEVER = CHOICES
 
 _chosen: str | None = None
+# What compiled kernels answer by this setting, entries and functions; looked up before anything else
+compiled: set[tuple[Any, ...]] = set()
+ufuncs: dict[tuple[Any, ...], Any] = {}
 
 
 def set_compilation(when: str) -> None:
@@ -34,6 +38,8 @@ def set_compilation(when: str) -> None:
     """
     global _chosen
     _chosen = _checked("when", when)
+    compiled.clear()
+    ufuncs.clear()
 
 
 def compilation() -> str:
