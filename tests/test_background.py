@@ -11,7 +11,7 @@ import pytest
 
 from tests.processes import ROOT, python
 
-HANGS = 300  # seconds: they bound a hang only
+HANGS = 600  # seconds: they bound a hang only
 SECONDS = 0.1  # between two looks
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are read from Linux's /proc")
 
