@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels.cpu.layout import TILE, aligned
 from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.packs import LANES, load_pack, load_packs, store_pack, store_packs
 from fastmoments_kernels.cpu.series import BASE, coefficients, log_remainders
-from fastmoments_kernels.cpu.tiles import TILE, aligned, filled
+from fastmoments_kernels.cpu.tiles import filled
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 
 Array = Any  # an array in code that Numba compiles
@@ -18,16 +19,6 @@ Array = Any  # an array in code that Numba compiles
 PARAMETERS: tuple[float, ...] = ()
 NEURON = (0.0, 0.0, 0.0)
 HAS_SERIES = True
-
-
-class Known(NamedTuple):
-    """Values per neuron that the kernels of pairs take, for a batch of matrices."""
-
-    variance: Array  # of f(X), (batch, n)
-    features: Array  # of formula.neuron, (batch, features, n)
-    inverse_sd: Array  # 1 / sd, filled up with 0 to whole lines; 0 without variance, so that rho is 0
-    table: Array  # Hermite coefficients, (batch, tiles, BASE + 2, columns of a tile)
-    remainders: Array  # `series.log_remainders` of every tile, (batch, tiles, BASE + 1)
 
 
 def measure(inputs: Array, results: Array) -> None:
@@ -45,7 +36,7 @@ measure_packs: Callable[[Array, Array], None] = measure  # bound to packs, while
 
 
 def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, tuple[Array, ...]]:
-    """The mean of f(X), (batch, n), and the fields of Known, for mu and var (batch, n)."""
+    """The mean of f(X), (batch, n), and the fields of `layout.Known`, for mu and var (batch, n)."""
     batch, n = mu.shape
     count, tiles = batch * n, (n + TILE - 1) // TILE
     whole = (count + LANES - 1) // LANES * LANES

@@ -1,0 +1,73 @@
+"""Processor levels: sets of instructions that a library of object code is compiled for.
+
+FASTMOMENTS_LEVEL chooses a lower level than the processor's, or "none", so that everything is compiled here.
+"""
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
+
+FOLDER = Path(__file__).parent / "libraries"
+VARIABLE = "FASTMOMENTS_LEVEL"
+
+
+class Level(NamedTuple):
+    """A level of one kind of machine: NumPy's names of what it takes, LLVM's, and the bytes of a vector."""
+
+    machine: str
+    needs: tuple[str, ...]
+    features: str
+    vector: int
+
+
+# x86-64-v3 and v4 are those of the x86-64 psABI; NumPy names no BMI, LZCNT and MOVBE, which every processor with
+# AVX2 and FMA3 has
+_V3 = (
+    "+cx16,+sahf,+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2,+crc32,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
+)
+LEVELS = {
+    "x86-64-v4": Level(
+        "x86_64",
+        ("AVX2", "FMA3", "AVX512F", "AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL"),
+        f"{_V3},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl",
+        64,
+    ),
+    "x86-64-v3": Level("x86_64", ("AVX2", "FMA3"), _V3, 32),
+    "armv8-a": Level("aarch64", ("ASIMD",), "+neon,+fp-armv8", 32),
+}
+
+
+@cache
+def level() -> str | None:
+    """The highest level that has a library here and that the processor can run; None if there is none.
+
+    Raises
+    ------
+    ValueError : FASTMOMENTS_LEVEL names a level that cannot be had here.
+    """
+    usable = [name for name in LEVELS if (FOLDER / f"{name}.so").exists() and _runs(LEVELS[name])]
+    asked = os.environ.get(VARIABLE, "")
+    if asked == "none":
+        return None
+    if asked and asked not in usable:
+        raise ValueError(
+            f'{VARIABLE}: expected "none" or one of {usable}, the levels to be had here, got {asked!r}'
+        )
+    return asked or next(iter(usable), None)
+
+
+def vector() -> int:
+    """Bytes of the vectors of the library that serves."""
+    name = level()
+    assert name is not None
+    return LEVELS[name].vector
+
+
+def _runs(level: Level) -> bool:
+    return platform.machine() == level.machine and all(
+        _multiarray_umath.__cpu_features__.get(name) for name in level.needs
+    )

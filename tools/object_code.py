@@ -1,0 +1,297 @@
+"""Compile the loops of a processor level ahead of time, into the library that a wheel brings.
+
+Numba compiles each loop as it would for its own use, for that level; a few lines around it take NumPy's arrays and
+return its status. Linker and C compiler are those of the `ziglang` package, so the system needs none.
+
+usage: NUMBA_CPU_NAME=LEVEL NUMBA_CPU_FEATURES=... python tools/object_code.py LEVEL FOLDER [activation ...]
+
+tools/wheel.py sets the variables, which Numba reads once. All activations but mixtures if none is given.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import llvmlite.ir as ir
+import numpy as np
+from numba import types
+from numba.core import cgutils
+
+from fastmoments_kernels.ahead.levels import LEVELS
+from fastmoments_kernels.ahead.library import NO_MEMORY, UNFIT
+from fastmoments_kernels.catalogue import CATALOGUE, row_of
+from fastmoments_kernels.cpu import entries
+from fastmoments_kernels.cpu.layers import labels as layer_labels
+from fastmoments_kernels.cpu.machine import TARGET
+from fastmoments_kernels.kinds import FIXED, KINDS, OF_NORMAL, outputs_of
+
+RUNTIME = Path(__file__).parent / "runtime.c"
+TARGETS = {"x86_64": "x86_64-linux-gnu.2.17", "aarch64": "aarch64-linux-gnu.2.17"}  # those of manylinux2014
+DTYPES = ("float32", "float64")
+I8, I32, I64, F64 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
+POINTER = I8.as_pointer()
+# PyArrayObject_fields and PyArray_Descr, in bytes after a Python object's header (numpy/ndarraytypes.h)
+DATA, NDIM, SHAPE, DESCRIPTION, FLAGS = 0, 8, 16, 40, 48
+BYTE_ORDER, TYPE_NUMBER = 10, 12
+NATIVE = ord("=")
+CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
+
+
+# What is compiled
+
+
+def loops(activations: list[str]) -> Iterator[tuple[str, Any]]:
+    """Every loop of activations, and those of none, by label."""
+    for name in activations:
+        parameters = len(fields(row_of(name).activation))
+        yield from _matrices(name, parameters)
+        yield from _layers(name, parameters)
+        yield from _ufuncs(name, parameters)
+    yield from _layers(None, 0)
+    for real in DTYPES:
+        for vectors in (1, 2):
+            label = layer_labels(None, 0, real, vectors)[0]
+            yield label, entries.panels(label, real, vectors)
+        for kind in OF_NORMAL:
+            label = f"{kind}_{FIXED[0]}_{real}"
+            yield label, entries.normal(label, kind, real)
+
+
+def _matrices(name: str, parameters: int) -> Iterator[tuple[str, Any]]:
+    kinds = ["pairs", "pair_gradients", *(["parameter_gradients"] if parameters else [])]
+    for kind, real in [("neurons", "float64"), *((kind, real) for kind in kinds for real in DTYPES)]:
+        dtype = np.dtype(real)
+        yield entries.matrix_label(kind, name, parameters, dtype), entries.matrix(kind, name, parameters, dtype)
+    for real in DTYPES:
+        dtype = np.dtype(real)
+        yield entries.matrix_label("whole", name, parameters, dtype), entries.whole(name, parameters, dtype)
+
+
+def _layers(name: str | None, parameters: int) -> Iterator[tuple[str, Any]]:
+    for real in DTYPES:
+        for vectors in (1, 2):
+            label = layer_labels(name, parameters, real, vectors)[1]
+            yield label, entries.layer(label, name, parameters, real, vectors)
+
+
+def _ufuncs(name: str, parameters: int) -> Iterator[tuple[str, Any]]:
+    for kind, of in KINDS.items():
+        inputs = FIXED[of.neurons] + of.neurons * parameters
+        if outputs_of(kind, inputs):
+            for real in DTYPES:
+                label = f"{name}_{kind}_{inputs}_{real}"
+                yield label, entries.elementwise(label, name, kind, inputs, real)
+
+
+# The functions around the loops
+
+
+def exported(label: str, loop: Any) -> llvm.ModuleRef:
+    """The module of a compiled loop with a function `label` that C can call; all else in it is private."""
+    is_ufunc = hasattr(loop, "_library")
+    if is_ufunc:
+        library = loop._library
+    else:
+        compiled = loop.overloads[loop.signatures[0]]
+        library = compiled.library
+    module = library._get_module_for_linking().clone()
+    around = ir.Module(label)
+    around.triple, around.data_layout = module.triple, module.data_layout
+    if is_ufunc:
+        _ufunc_around(around, label, _entry_of(module, label))
+    else:
+        _entry_around(around, label, compiled)
+    module.link_in(llvm.parse_assembly(str(around)))
+    for value in (*module.functions, *module.global_variables):
+        if not value.is_declaration and value.name not in (label, f"{label}.signature", "header", "ndarray"):
+            value.linkage = "internal"
+    _drop_unused(module)
+    return module
+
+
+def _entry_of(module: llvm.ModuleRef, label: str) -> str:
+    """The name of a ufunc's loop itself: its C function, Numba's, would wait for the GIL to print an error."""
+    defined = [f.name for f in module.functions if not f.is_declaration]
+    (name,) = [name for name in defined if name.startswith("_ZN") and f"{len(label)}{label}" in name]
+    return name
+
+
+def _ufunc_around(module: ir.Module, label: str, name: str) -> None:
+    """void(char **, intp *, intp *, void *): Numba's function with room for a result and an exception."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 4), label)
+    callee = ir.Function(module, ir.FunctionType(I32, [POINTER.as_pointer()] * 2 + [POINTER] * 4), name)
+    builder = ir.IRBuilder(function.append_basic_block())
+    status = builder.call(callee, [builder.alloca(POINTER), builder.alloca(POINTER), *function.args])
+    with builder.if_then(builder.icmp_signed("!=", status, I32(0)), likely=False):
+        builder.call(ir.Function(module, ir.FunctionType(ir.VoidType(), []), "loop_failed"), [])
+    builder.ret_void()
+
+
+def _entry_around(module: ir.Module, label: str, compiled: Any) -> None:
+    """int(arguments ...): what `ahead.library` calls, and the string that says what it takes.
+
+    It returns a truth value or 0; a negative number says what is wrong. Room for arrays that are returned comes
+    before the arguments.
+    """
+    context, described = compiled.target_context, compiled.fndesc
+    flat = [kind for argument in described.argtypes for kind in _flat(argument)]
+    kinds = ["array" if isinstance(kind, types.Array) else str(kind) for kind in flat]
+    numbers = [F64 if kind == "float64" else I64 for kind in kinds]
+    room = [I64.as_pointer()] if _described(described.restype) not in (None, "bool") else []
+    function = ir.Function(module, ir.FunctionType(I32, [*room, *numbers]), label)
+    given = function.args[len(room) :]
+    builder = ir.IRBuilder(function.append_basic_block())
+    common = [builder.load(ir.GlobalVariable(module, I64, name)) for name in ("header", "ndarray")]
+    values = [
+        _array(context, builder, kind, value, *common, -UNFIT - i) if isinstance(kind, types.Array) else value
+        for i, (kind, value) in enumerate(zip(flat, given, strict=True))
+    ]
+    passed = iter(values)
+    arguments = [_gathered(context, builder, kind, passed) for kind in described.argtypes]
+    kind = context.call_conv.get_function_type(described.restype, described.argtypes)
+    callee = ir.Function(module, kind, described.llvm_func_name)
+    status, value = context.call_conv.call_function(
+        builder, callee, described.restype, described.argtypes, arguments
+    )
+    with builder.if_then(status.is_error, likely=False):
+        builder.ret(I32(-NO_MEMORY))
+    for i, field in enumerate(_fields(context, builder, described.restype, value)):
+        builder.store(field, builder.gep(function.args[0], [I64(i)]))
+    builder.ret(builder.zext(value, I32) if described.restype == types.boolean else I32(0))
+    has_tuple = isinstance(described.argtypes[0], types.BaseTuple)
+    said = {"arguments": kinds, "tuple": has_tuple, "result": _described(described.restype)}
+    text = json.dumps(said).encode() + b"\0"
+    constant = ir.Constant(ir.ArrayType(I8, len(text)), bytearray(text))
+    cgutils.global_constant(module, f"{label}.signature", constant).linkage = ""
+
+
+def _flat(kind: Any) -> list[Any]:
+    """The type's own, or those in a tuple, in order."""
+    return [part for inner in kind.types for part in _flat(inner)] if isinstance(kind, types.BaseTuple) else [kind]
+
+
+def _gathered(context: Any, builder: ir.IRBuilder, kind: Any, values: Iterator[Any]) -> Any:
+    """The next value, or a tuple of the next values."""
+    if not isinstance(kind, types.BaseTuple):
+        return next(values)
+    return context.make_tuple(builder, kind, [_gathered(context, builder, part, values) for part in kind.types])
+
+
+def _array(
+    context: Any, builder: ir.IRBuilder, kind: Any, array: Any, header: Any, ndarray: Any, unfit: int
+) -> Any:
+    """Numba's view of a NumPy array; the function returns `unfit` unless it is of this type."""
+    base = builder.add(array, header)
+
+    def field(place: Any, offset: int, of: ir.Type) -> Any:
+        return builder.load(builder.inttoptr(builder.add(place, I64(offset)), of.as_pointer()))
+
+    # the header ends with the object's type
+    with builder.if_then(builder.icmp_signed("!=", field(base, -8, I64), ndarray), likely=False):
+        builder.ret(I32(unfit))
+    wanted = CONTIGUOUS | ALIGNED | (WRITEABLE if kind.mutable else 0)
+    description = builder.add(field(base, DESCRIPTION, I64), header)
+    tests = [
+        builder.icmp_signed("==", field(base, NDIM, I32), I32(kind.ndim)),
+        builder.icmp_signed("==", builder.and_(field(base, FLAGS, I32), I32(wanted)), I32(wanted)),
+        builder.icmp_signed("==", field(description, TYPE_NUMBER, I32), I32(np.dtype(str(kind.dtype)).num)),
+        builder.icmp_signed("==", field(description, BYTE_ORDER, I8), I8(NATIVE)),
+    ]
+    fits = tests[0]
+    for test in tests[1:]:
+        fits = builder.and_(fits, test)
+    with builder.if_then(builder.not_(fits), likely=False):
+        builder.ret(I32(unfit))
+    shape = builder.inttoptr(field(base, SHAPE, I64), I64.as_pointer())
+    lengths = [builder.load(builder.gep(shape, [I64(k)])) for k in range(kind.ndim)]
+    step, strides, count = I64(np.dtype(str(kind.dtype)).itemsize), [], I64(1)
+    itemsize = step
+    for length in reversed(lengths):
+        strides.insert(0, step)
+        step, count = builder.mul(step, length), builder.mul(count, length)
+    view = context.make_array(kind)(context, builder)
+    data = builder.inttoptr(field(base, DATA, I64), view.data.type)
+    view.data, view.itemsize, view.nitems = data, itemsize, count
+    view.shape, view.strides = cgutils.pack_array(builder, lengths), cgutils.pack_array(builder, strides)
+    view.meminfo, view.parent = (cgutils.get_null_value(x.type) for x in (view.meminfo, view.parent))
+    return view._getvalue()
+
+
+def _fields(context: Any, builder: ir.IRBuilder, kind: Any, value: Any) -> list[Any]:
+    """The integers that describe a result, in the order in which `ahead.library` reads them."""
+    if kind in (types.none, types.boolean):
+        return []
+    if isinstance(kind, types.BaseTuple):
+        parts = [(part, builder.extract_value(value, i)) for i, part in enumerate(kind.types)]
+        return [field for part, inner in parts for field in _fields(context, builder, part, inner)]
+    view = context.make_array(kind)(context, builder, value)
+    pointers = [builder.ptrtoint(x, I64) for x in (view.meminfo, view.data)]
+    return [*pointers, *cgutils.unpack_tuple(builder, view.shape, kind.ndim)]
+
+
+def _described(kind: Any) -> Any:
+    if kind == types.none:
+        return None
+    if kind == types.boolean:
+        return "bool"
+    if isinstance(kind, types.BaseTuple):
+        return [_described(part) for part in kind.types]
+    assert (kind.dtype, kind.layout) == (types.float64, "C"), kind
+    return kind.ndim
+
+
+def _drop_unused(module: llvm.ModuleRef) -> None:
+    """Remove Numba's functions for Python, which nothing calls; what is left stays as it was optimised."""
+    manager = llvm.create_new_module_pass_manager()
+    manager.add_global_dead_code_eliminate_pass()
+    manager.run(module, llvm.create_pass_builder(_machine(), llvm.create_pipeline_tuning_options(speed_level=0)))
+
+
+def _machine() -> Any:
+    """Numba's target but for code that may stand at any address."""
+    triple, name, features = TARGET
+    options = {"opt": 3, "cpu": name, "features": features, "reloc": "pic", "codemodel": "default"}
+    return llvm.Target.from_triple(triple).create_target_machine(**options)
+
+
+# The library
+
+
+def link(objects: list[Path], labels: list[str], library: Path) -> None:
+    """Link objects and the run time to a library from which `labels` are seen."""
+    seen = library.with_suffix(".map")
+    names = "".join(f"{name}; " for name in labels)
+    seen.write_text(f"{{ global: header; ndarray; release; *.signature; {names} local: *; }};\n")
+    options = ["-shared", "-O2", "-fPIC", "-s", "-Wl,--gc-sections", "-Wl,-z,defs", f"-Wl,--version-script={seen}"]
+    target = TARGETS[LEVELS[library.stem].machine]
+    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", target]
+    subprocess.run([*compiler, *options, "-o", library, RUNTIME, *objects, "-lm"], check=True)
+
+
+def main(level: str, folder: Path, *activations: str) -> None:
+    """Compile and link the library of one level."""
+    if TARGET[1:] != (level, LEVELS[level].features):
+        raise SystemExit(f"Numba compiles for {TARGET}, not for {level}: set NUMBA_CPU_NAME and NUMBA_CPU_FEATURES")
+    names = list(activations) or [row.name for row in CATALOGUE if not row.components]
+    objects_in = folder / "objects" / level
+    objects_in.mkdir(parents=True, exist_ok=True)
+    objects, labels = [], []
+    for label, loop in loops(names):
+        path = objects_in / f"{label}.o"
+        path.write_bytes(_machine().emit_object(exported(label, loop)))
+        objects.append(path)
+        labels.append(label)
+        print(f"{level} {label}: {path.stat().st_size / 1e3:.0f} kB, {time.process_time():.0f} s", flush=True)
+    library = folder / f"{level}.so"
+    link(objects, labels, library)
+    print(f"{library}: {len(labels)} loops, {library.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
