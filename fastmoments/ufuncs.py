@@ -10,12 +10,11 @@ from typing import cast
 import numpy as np
 
 from fastmoments.scalars import names, parts_of
+from fastmoments_kernels import cpu
 
 
 def __getattr__(name: str) -> np.ufunc:
     activation, kind = parts_of(__name__, name)
-    from fastmoments_kernels import cpu
-
     return cast(np.ufunc, cpu.normal(kind) if activation is None else cpu.elementwise(activation, kind))
 
 

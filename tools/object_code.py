@@ -1,19 +1,15 @@
-"""Compile the loops of a processor level ahead of time, into the library that a wheel brings.
+"""Compile loops to object code ahead of time, for the processor level that NUMBA_CPU_NAME names.
 
-Numba compiles each loop as it would for its own use, for that level; a few lines around it take NumPy's arrays and
-return its status. Linker and C compiler are those of the `ziglang` package, so the system needs none.
+Numba compiles each loop as it would for its own use; a few lines around it take NumPy's arrays and return its
+status. `tools/wheel.py` runs this for every level and activation, and links what it writes.
 
-usage: NUMBA_CPU_NAME=LEVEL NUMBA_CPU_FEATURES=... python tools/object_code.py LEVEL FOLDER [activation ...]
-
-tools/wheel.py sets the variables, which Numba reads once. All activations but mixtures if none is given.
+usage: NUMBA_CPU_NAME=... NUMBA_CPU_FEATURES=... python tools/object_code.py FOLDER ACTIVATION ...
 """
 
-import json
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +19,13 @@ import numpy as np
 from numba import types
 from numba.core import cgutils
 
-from fastmoments_kernels.ahead.levels import LEVELS
 from fastmoments_kernels.ahead.library import NO_MEMORY, UNFIT
-from fastmoments_kernels.catalogue import CATALOGUE, row_of
+from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu import entries
 from fastmoments_kernels.cpu.layers import labels as layer_labels
 from fastmoments_kernels.cpu.machine import TARGET
 from fastmoments_kernels.kinds import FIXED, KINDS, OF_NORMAL, outputs_of
 
-RUNTIME = Path(__file__).parent / "runtime.c"
-TARGETS = {"x86_64": "x86_64-linux-gnu.2.17", "aarch64": "aarch64-linux-gnu.2.17"}  # those of manylinux2014
 DTYPES = ("float32", "float64")
 I8, I32, I64, F64 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
 POINTER = I8.as_pointer()
@@ -46,47 +39,55 @@ CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
 # What is compiled
 
 
-def loops(activations: list[str]) -> Iterator[tuple[str, Any]]:
-    """Every loop of activations, and those of none, by label."""
-    for name in activations:
-        parameters = len(fields(row_of(name).activation))
-        yield from _matrices(name, parameters)
-        yield from _layers(name, parameters)
-        yield from _ufuncs(name, parameters)
+def loops(name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Every loop of an activation, by label; "none" stands for those that belong to none."""
+    if name == "none":
+        yield from _of_none()
+        return
+    parameters = len(fields(row_of(name).activation))
+    yield from _matrices(name, parameters)
+    yield from _layers(name, parameters)
+    yield from _ufuncs(name, parameters)
+
+
+def _of_none() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield from _layers(None, 0)
     for real in DTYPES:
         for vectors in (1, 2):
             label = layer_labels(None, 0, real, vectors)[0]
-            yield label, entries.panels(label, real, vectors)
+            yield label, partial(entries.panels, label, real, vectors)
         for kind in OF_NORMAL:
             label = f"{kind}_{FIXED[0]}_{real}"
-            yield label, entries.normal(label, kind, real)
+            yield label, partial(entries.normal, label, kind, real)
 
 
-def _matrices(name: str, parameters: int) -> Iterator[tuple[str, Any]]:
+def _matrices(name: str, parameters: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     kinds = ["pairs", "pair_gradients", *(["parameter_gradients"] if parameters else [])]
     for kind, real in [("neurons", "float64"), *((kind, real) for kind in kinds for real in DTYPES)]:
         dtype = np.dtype(real)
-        yield entries.matrix_label(kind, name, parameters, dtype), entries.matrix(kind, name, parameters, dtype)
+        label = entries.matrix_label(kind, name, parameters, dtype)
+        yield label, partial(entries.matrix, kind, name, parameters, dtype)
     for real in DTYPES:
         dtype = np.dtype(real)
-        yield entries.matrix_label("whole", name, parameters, dtype), entries.whole(name, parameters, dtype)
+        yield (
+            entries.matrix_label("whole", name, parameters, dtype),
+            partial(entries.whole, name, parameters, dtype),
+        )
 
 
-def _layers(name: str | None, parameters: int) -> Iterator[tuple[str, Any]]:
+def _layers(name: str | None, parameters: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     for real in DTYPES:
         for vectors in (1, 2):
             label = layer_labels(name, parameters, real, vectors)[1]
-            yield label, entries.layer(label, name, parameters, real, vectors)
+            yield label, partial(entries.layer, label, name, parameters, real, vectors)
 
 
-def _ufuncs(name: str, parameters: int) -> Iterator[tuple[str, Any]]:
+def _ufuncs(name: str, parameters: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     for kind, of in KINDS.items():
         inputs = FIXED[of.neurons] + of.neurons * parameters
-        if outputs_of(kind, inputs):
-            for real in DTYPES:
-                label = f"{name}_{kind}_{inputs}_{real}"
-                yield label, entries.elementwise(label, name, kind, inputs, real)
+        for real in DTYPES if outputs_of(kind, inputs) else ():
+            label = f"{name}_{kind}_{inputs}_{real}"
+            yield label, partial(entries.elementwise, label, name, kind, inputs, real)
 
 
 # The functions around the loops
@@ -165,8 +166,7 @@ def _entry_around(module: ir.Module, label: str, compiled: Any) -> None:
         builder.store(field, builder.gep(function.args[0], [I64(i)]))
     builder.ret(builder.zext(value, I32) if described.restype == types.boolean else I32(0))
     has_tuple = isinstance(described.argtypes[0], types.BaseTuple)
-    said = {"arguments": kinds, "tuple": has_tuple, "result": _described(described.restype)}
-    text = json.dumps(said).encode() + b"\0"
+    text = repr((has_tuple, kinds, _described(described.restype))).encode() + b"\0"
     constant = ir.Constant(ir.ArrayType(I8, len(text)), bytearray(text))
     cgutils.global_constant(module, f"{label}.signature", constant).linkage = ""
 
@@ -241,7 +241,7 @@ def _described(kind: Any) -> Any:
     if kind == types.boolean:
         return "bool"
     if isinstance(kind, types.BaseTuple):
-        return [_described(part) for part in kind.types]
+        return tuple(_described(part) for part in kind.types)
     assert (kind.dtype, kind.layout) == (types.float64, "C"), kind
     return kind.ndim
 
@@ -260,38 +260,16 @@ def _machine() -> Any:
     return llvm.Target.from_triple(triple).create_target_machine(**options)
 
 
-# The library
-
-
-def link(objects: list[Path], labels: list[str], library: Path) -> None:
-    """Link objects and the run time to a library from which `labels` are seen."""
-    seen = library.with_suffix(".map")
-    names = "".join(f"{name}; " for name in labels)
-    seen.write_text(f"{{ global: header; ndarray; release; *.signature; {names} local: *; }};\n")
-    options = ["-shared", "-O2", "-fPIC", "-s", "-Wl,--gc-sections", "-Wl,-z,defs", f"-Wl,--version-script={seen}"]
-    target = TARGETS[LEVELS[library.stem].machine]
-    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", target]
-    subprocess.run([*compiler, *options, "-o", library, RUNTIME, *objects, "-lm"], check=True)
-
-
-def main(level: str, folder: Path, *activations: str) -> None:
-    """Compile and link the library of one level."""
-    if TARGET[1:] != (level, LEVELS[level].features):
-        raise SystemExit(f"Numba compiles for {TARGET}, not for {level}: set NUMBA_CPU_NAME and NUMBA_CPU_FEATURES")
-    names = list(activations) or [row.name for row in CATALOGUE if not row.components]
-    objects_in = folder / "objects" / level
-    objects_in.mkdir(parents=True, exist_ok=True)
-    objects, labels = [], []
-    for label, loop in loops(names):
-        path = objects_in / f"{label}.o"
-        path.write_bytes(_machine().emit_object(exported(label, loop)))
-        objects.append(path)
-        labels.append(label)
-        print(f"{level} {label}: {path.stat().st_size / 1e3:.0f} kB, {time.process_time():.0f} s", flush=True)
-    library = folder / f"{level}.so"
-    link(objects, labels, library)
-    print(f"{library}: {len(labels)} loops, {library.stat().st_size / 1e6:.1f} MB")
+def main(folder: Path, *names: str) -> None:
+    """Write the object code of all loops of some activations, "none" for those of none; keep what is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        for label, compiled in loops(name):
+            path = folder / f"{label}.o"
+            if not path.exists():
+                path.write_bytes(_machine().emit_object(exported(label, compiled())))
+                print(f"{TARGET[1]} {label}: {path.stat().st_size / 1e3:.0f} kB", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
+    main(Path(sys.argv[1]), *sys.argv[2:])

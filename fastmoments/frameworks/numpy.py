@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import products, shapes
 from fastmoments.frameworks.numpy_functions import function_of as function_of
 from fastmoments.results import Moments
-from fastmoments_kernels import custom
+from fastmoments_kernels import cpu, custom
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.kinds import slack_of
 
@@ -51,15 +50,11 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
 
 
 def _function(activation: Any, name: str, inputs: int) -> Any:
-    from fastmoments_kernels import cpu
-
     return cpu.normal(name) if activation is None else kernels_of(activation).elementwise(activation, name, inputs)
 
 
 def kernels_of(activation: Any) -> ModuleType:
     """Return the compiled kernels, or the series for an activation without a closed form."""
-    from fastmoments_kernels import cpu
-
     return custom if isinstance(activation, Custom) else cpu
 
 
@@ -200,7 +195,9 @@ def detached(x: Array) -> Array:
 
 def ndtri(u: Array) -> Array:
     """Return the quantiles of N(0, 1) at probabilities u in (0, 1)."""
-    return np.asarray(special.ndtri(u))
+    from scipy.special import ndtri as quantiles  # not imported by a first call that needs none
+
+    return np.asarray(quantiles(u))
 
 
 def plus_diagonal(full: Array, vector: Array) -> Array:
@@ -231,8 +228,6 @@ def linear_marginals(
 
     `inputs` are mean and variance (..., n) of X, `weights` mean and variance (m, n) of W, all of one dtype.
     """
-    from fastmoments_kernels import cpu
-
     (*lead, depth), columns, dtype = inputs[0].shape, len(weights[0]), inputs[0].dtype
     own = {name: np.asarray(value, dtype) for name, value in parameters.items()}
     shapes.check_parameters(own, (*lead, columns))

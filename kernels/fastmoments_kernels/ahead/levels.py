@@ -4,14 +4,12 @@ FASTMOMENTS_LEVEL chooses a lower level than the processor's, or "none", so that
 """
 
 import os
-import platform
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
-FOLDER = Path(__file__).parent / "libraries"
+FOLDER = os.path.join(os.path.dirname(__file__), "libraries")  # pathlib takes longer to import than all else here
 VARIABLE = "FASTMOMENTS_LEVEL"
 
 
@@ -41,6 +39,11 @@ LEVELS = {
 }
 
 
+def path_of(level: str) -> str:
+    """The file of a level's library."""
+    return os.path.join(FOLDER, f"{level}.so")
+
+
 @cache
 def level() -> str | None:
     """The highest level that has a library here and that the processor can run; None if there is none.
@@ -49,15 +52,22 @@ def level() -> str | None:
     ------
     ValueError : FASTMOMENTS_LEVEL names a level that cannot be had here.
     """
-    usable = [name for name in LEVELS if (FOLDER / f"{name}.so").exists() and _runs(LEVELS[name])]
-    asked = os.environ.get(VARIABLE, "")
+    found, asked = usable(), os.environ.get(VARIABLE, "")
     if asked == "none":
         return None
-    if asked and asked not in usable:
-        raise ValueError(
-            f'{VARIABLE}: expected "none" or one of {usable}, the levels to be had here, got {asked!r}'
-        )
-    return asked or next(iter(usable), None)
+    if asked and asked not in found:
+        raise ValueError(f'{VARIABLE}: expected "none" or one of {found}, the levels to be had here, got {asked!r}')
+    return asked or next(iter(found), None)
+
+
+def usable() -> list[str]:
+    """The levels that have a library here and that the processor can run, the highest first."""
+    features, machine = _features(), _machine()
+    return [
+        name
+        for name, of in LEVELS.items()
+        if os.path.exists(path_of(name)) and of.machine == machine and all(map(features.get, of.needs))
+    ]
 
 
 def vector() -> int:
@@ -67,7 +77,11 @@ def vector() -> int:
     return LEVELS[name].vector
 
 
-def _runs(level: Level) -> bool:
-    return platform.machine() == level.machine and all(
-        _multiarray_umath.__cpu_features__.get(name) for name in level.needs
-    )
+def _features() -> dict[str, bool]:
+    """What the processor can do, by NumPy's names; the operating system has to keep the registers."""
+    found: dict[str, bool] = _multiarray_umath.__cpu_features__
+    return found
+
+
+def _machine() -> str:
+    return os.uname().machine if hasattr(os, "uname") else ""

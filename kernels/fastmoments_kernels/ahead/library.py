@@ -5,8 +5,8 @@ A loop of NumPy's is its address. An entry takes arrays as NumPy's own objects, 
 the compiled loop. It says what it takes and returns in a string of the library.
 """
 
+import ast
 import ctypes
-import json
 import math
 from collections.abc import Callable
 from functools import cache, partial
@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments_kernels.ahead.levels import FOLDER, level
+from fastmoments_kernels.ahead.levels import level, path_of
 
 HEADER = object.__basicsize__  # bytes of a Python object before NumPy's fields
 NO_MEMORY = 1  # less than 0: a loop raised, and none does but for want of memory
 UNFIT = 1000  # less than 0, and the number of an argument, which is not the array expected
-NUMBERS = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
+KINDS = {"array": ctypes.py_object, "int64": ctypes.c_int64, "float64": ctypes.c_double}
 
 
 @cache
@@ -27,7 +27,7 @@ def _library() -> ctypes.CDLL | None:
     name = level()
     if name is None:
         return None
-    library = ctypes.CDLL(str(FOLDER / f"{name}.so"))
+    library = ctypes.CDLL(path_of(name))
     for variable, value in (("header", HEADER), ("ndarray", id(np.ndarray))):
         ctypes.c_int64.in_dll(library, variable).value = value
     library.release.argtypes, library.release.restype = (ctypes.c_void_p,), None
@@ -64,15 +64,14 @@ def entry(label: str) -> Callable[..., Any] | None:
     if library is None or not hasattr(library, label):
         return None
     text = ctypes.c_char.in_dll(library, f"{label}.signature")
-    signature = json.loads(ctypes.string_at(ctypes.addressof(text)))
-    kinds, result = signature["arguments"], signature["result"]
+    has_tuple, kinds, result = ast.literal_eval(ctypes.string_at(ctypes.addressof(text)).decode())
     function: Any = library[label]
     count = _fields(result)
     room = [ctypes.POINTER(ctypes.c_int64)] if count else []
-    function.argtypes = (*room, *(NUMBERS.get(kind, ctypes.py_object) for kind in kinds))
+    function.argtypes = (*room, *(KINDS[kind] for kind in kinds))
     function.restype, function.errcheck = ctypes.c_int32, partial(_checked, label, len(room))
     call = _with_results(function, ctypes.c_int64 * count, result, library.release) if count else function
-    return _with_tuple(call) if signature["tuple"] else call
+    return _with_tuple(call) if has_tuple else call
 
 
 def _checked(label: str, before: int, status: int, function: Any, arguments: tuple[Any, ...]) -> bool:
@@ -102,14 +101,14 @@ def _with_results(call: Callable[..., Any], fields: Any, result: Any, release: A
 
 def _fields(result: Any) -> int:
     """The number of integers that describe a result: of an array its owner, its address and its shape."""
-    if isinstance(result, list):
+    if isinstance(result, tuple):
         return sum(map(_fields, result))
     return 2 + result if isinstance(result, int) else 0
 
 
 def _value(result: Any, fields: Any, release: Any) -> Any:
     """The (tuples of) float64 arrays that `fields` describe."""
-    if isinstance(result, list):
+    if isinstance(result, tuple):
         return tuple(_value(part, fields, release) for part in result)
     owner, address, *shape = (next(fields) for _ in range(2 + result))
     memory: Any = (ctypes.c_double * math.prod(shape)).from_address(address)
