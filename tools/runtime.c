@@ -11,31 +11,58 @@ typedef struct {
     size_t count;
     void (*destructor)(void *, size_t, void *);
     void *destructor_info, *data;
-    size_t size;
-    void *external;
+    size_t size, room; /* room: bytes from here on; Numba's run time has another field of this length there */
 } MemInfo;
 
+/* Buffers of loops that have ended, for those to come: the C library would give them back to the system, which clears
+   every page again, in five times the time that a small matrix takes. At most KEPT of at most MOST bytes stay. */
+enum { KEPT = 16, LEAST = 1 << 15, MOST = 1 << 21 };
+static MemInfo *kept[KEPT];
+static unsigned next;
+
+static MemInfo *take(size_t room) {
+    for (int i = 0; i < KEPT; i++) {
+        MemInfo *found = __atomic_exchange_n(&kept[i], NULL, __ATOMIC_ACQ_REL), *none = NULL;
+        if (!found) continue;
+        if (found->room >= room && found->room / 2 <= room) return found;
+        if (!__atomic_compare_exchange_n(&kept[i], &none, found, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) free(found);
+    }
+    return NULL;
+}
+
+static void give(MemInfo *info) {
+    if (info->room >= LEAST && info->room <= MOST) {
+        unsigned i = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % KEPT;
+        info = __atomic_exchange_n(&kept[i], info, __ATOMIC_ACQ_REL);
+    }
+    free(info);
+}
+
 void *NRT_MemInfo_alloc_aligned(size_t size, unsigned align) {
-    size_t room = sizeof(MemInfo) + align;
-    char *base = size > SIZE_MAX - room ? NULL : malloc(size + room);
-    if (!base) return NULL;
-    MemInfo *info = (MemInfo *)base;
-    uintptr_t data = ((uintptr_t)(base + sizeof(MemInfo)) + align - 1) / align * align;
-    *info = (MemInfo){1, NULL, NULL, (void *)data, size, NULL};
+    size_t beside = sizeof(MemInfo) + align, room = size + beside;
+    if (size > SIZE_MAX - beside) return NULL;
+    MemInfo *info = room >= LEAST && room <= MOST ? take(room) : NULL;
+    if (!info) {
+        info = malloc(room);
+        if (!info) return NULL;
+        info->room = room;
+    }
+    uintptr_t data = ((uintptr_t)(info + 1) + align - 1) / align * align;
+    *info = (MemInfo){1, NULL, NULL, (void *)data, size, info->room};
     return info;
 }
 
 void *NRT_MemInfo_alloc(size_t size) { return NRT_MemInfo_alloc_aligned(size, 64); }
 
 /* The compiled code counts by itself and calls this at the end. */
-void NRT_MemInfo_call_dtor(MemInfo *info) { free(info); }
+void NRT_MemInfo_call_dtor(MemInfo *info) { give(info); }
 
 void *NRT_Allocate(size_t size) { return malloc(size); }
 void NRT_Free(void *pointer) { free(pointer); }
 
 /* For the caller of a loop that returns arrays; two of them may share their memory. */
 __attribute__((visibility("default"))) void release(MemInfo *info) {
-    if (__atomic_sub_fetch(&info->count, 1, __ATOMIC_ACQ_REL) == 0) free(info);
+    if (__atomic_sub_fetch(&info->count, 1, __ATOMIC_ACQ_REL) == 0) give(info);
 }
 
 /* A ufunc's loop returns no status; Numba would print the same. */

@@ -1,6 +1,6 @@
 """Install the newest wheel of `dist` into a clean environment without Numba, and test it at every level.
 
-The levels are those that this machine runs; a lower one is asked for by FASTMOMENTS_LEVEL. The checkout's tests judge
+The levels are those that this machine runs; FASTMOMENTS_LEVEL asks for a lower one. The checkout's tests judge
 the tables of accuracy of some activations, their matrices, gradients and layers. The bits have to be those of what
 Numba compiles for the same level, in the environment that runs this.
 
