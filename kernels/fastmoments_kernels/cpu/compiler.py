@@ -15,4 +15,4 @@ def compiler(name: str = "entries") -> ModuleType:
             "Numba has to compile this function: there is no object code of it for this processor. "
             'python -m pip install "fastmoments[numba]"',
             name=error.name,
-        ) from error
+        ) from None
