@@ -136,18 +136,6 @@ def test_an_output_that_may_not_be_written_is_refused():
 
 
 @of_a_wheel
-def test_memory_that_a_loop_allocated_lives_as_long_as_its_arrays():
-    neurons = ahead.entry("relu_neurons_0_float64")
-    mean, known = neurons(np.zeros((1, 70)), np.ones((1, 70)), np.empty((0, 1, 70)))
-    view = mean[0, 1:]
-    expected = view.copy()
-    del mean, known
-    for _ in range(100):
-        neurons(np.ones((1, 70)), np.ones((1, 70)), np.empty((0, 1, 70)))
-    assert np.array_equal(view, expected)
-
-
-@of_a_wheel
 def test_loops_give_their_memory_back():
     resource = pytest.importorskip("resource")
     mu, cov = np.zeros((64, 64)), np.broadcast_to(np.eye(64), (64, 64, 64))

@@ -137,21 +137,18 @@ def _ufunc_around(module: ir.Module, label: str, name: str) -> None:
 def _entry_around(module: ir.Module, label: str, compiled: Any) -> None:
     """int(arguments ...): what `ahead.library` calls, and the string that says what it takes.
 
-    It returns a truth value or 0; a negative number says what is wrong. Room for arrays that are returned comes
-    before the arguments.
+    It returns a truth value or 0; a negative number says what is wrong.
     """
     context, described = compiled.target_context, compiled.fndesc
     flat = [kind for argument in described.argtypes for kind in _flat(argument)]
     kinds = ["array" if isinstance(kind, types.Array) else str(kind) for kind in flat]
     numbers = [F64 if kind == "float64" else I64 for kind in kinds]
-    room = [I64.as_pointer()] if _described(described.restype) not in (None, "bool") else []
-    function = ir.Function(module, ir.FunctionType(I32, [*room, *numbers]), label)
-    given = function.args[len(room) :]
+    function = ir.Function(module, ir.FunctionType(I32, numbers), label)
     builder = ir.IRBuilder(function.append_basic_block())
     common = [builder.load(ir.GlobalVariable(module, I64, name)) for name in ("header", "ndarray")]
     values = [
         _array(context, builder, kind, value, *common, -UNFIT - i) if isinstance(kind, types.Array) else value
-        for i, (kind, value) in enumerate(zip(flat, given, strict=True))
+        for i, (kind, value) in enumerate(zip(flat, function.args, strict=True))
     ]
     passed = iter(values)
     arguments = [_gathered(context, builder, kind, passed) for kind in described.argtypes]
@@ -162,11 +159,10 @@ def _entry_around(module: ir.Module, label: str, compiled: Any) -> None:
     )
     with builder.if_then(status.is_error, likely=False):
         builder.ret(I32(-NO_MEMORY))
-    for i, field in enumerate(_fields(context, builder, described.restype, value)):
-        builder.store(field, builder.gep(function.args[0], [I64(i)]))
+    assert described.restype in (types.boolean, types.none), described.restype
     builder.ret(builder.zext(value, I32) if described.restype == types.boolean else I32(0))
-    has_tuple = isinstance(described.argtypes[0], types.BaseTuple)
-    text = repr((has_tuple, kinds, _described(described.restype))).encode() + b"\0"
+    first = "tuple" if isinstance(described.argtypes[0], types.BaseTuple) else "flat"
+    text = " ".join([first, *kinds]).encode() + b"\0"
     constant = ir.Constant(ir.ArrayType(I8, len(text)), bytearray(text))
     cgutils.global_constant(module, f"{label}.signature", constant).linkage = ""
 
@@ -221,29 +217,6 @@ def _array(
     view.shape, view.strides = cgutils.pack_array(builder, lengths), cgutils.pack_array(builder, strides)
     view.meminfo, view.parent = (cgutils.get_null_value(x.type) for x in (view.meminfo, view.parent))
     return view._getvalue()
-
-
-def _fields(context: Any, builder: ir.IRBuilder, kind: Any, value: Any) -> list[Any]:
-    """The integers that describe a result, in the order in which `ahead.library` reads them."""
-    if kind in (types.none, types.boolean):
-        return []
-    if isinstance(kind, types.BaseTuple):
-        parts = [(part, builder.extract_value(value, i)) for i, part in enumerate(kind.types)]
-        return [field for part, inner in parts for field in _fields(context, builder, part, inner)]
-    view = context.make_array(kind)(context, builder, value)
-    pointers = [builder.ptrtoint(x, I64) for x in (view.meminfo, view.data)]
-    return [*pointers, *cgutils.unpack_tuple(builder, view.shape, kind.ndim)]
-
-
-def _described(kind: Any) -> Any:
-    if kind == types.none:
-        return None
-    if kind == types.boolean:
-        return "bool"
-    if isinstance(kind, types.BaseTuple):
-        return tuple(_described(part) for part in kind.types)
-    assert (kind.dtype, kind.layout) == (types.float64, "C"), kind
-    return kind.ndim
 
 
 def _drop_unused(module: llvm.ModuleRef) -> None:

@@ -52,18 +52,10 @@ void *NRT_MemInfo_alloc_aligned(size_t size, unsigned align) {
     return info;
 }
 
-void *NRT_MemInfo_alloc(size_t size) { return NRT_MemInfo_alloc_aligned(size, 64); }
+void *NRT_MemInfo_data_fast(MemInfo *info) { return info->data; }
 
 /* The compiled code counts by itself and calls this at the end. */
 void NRT_MemInfo_call_dtor(MemInfo *info) { give(info); }
-
-void *NRT_Allocate(size_t size) { return malloc(size); }
-void NRT_Free(void *pointer) { free(pointer); }
-
-/* For the caller of a loop that returns arrays; two of them may share their memory. */
-__attribute__((visibility("default"))) void release(MemInfo *info) {
-    if (__atomic_sub_fetch(&info->count, 1, __ATOMIC_ACQ_REL) == 0) give(info);
-}
 
 /* A ufunc's loop returns no status; Numba would print the same. */
 void loop_failed(void) { fputs("MemoryError ignored in a loop of fastmoments: its results are not valid\n", stderr); }
@@ -77,11 +69,3 @@ int numba_attempt_nocopy_reshape(intptr_t ndim, const intptr_t *dims, const intp
     for (intptr_t k = newndim - 1, step = itemsize; k >= 0; step *= newdims[k--]) newstrides[k] = step;
     return 1;
 }
-
-/* Numba makes the texts of its errors with these; a loop's status is all that is returned of one. */
-void *PyExc_RuntimeError = NULL;
-void PyErr_SetString(void *type, const char *text) {}
-void *PyUnicode_FromKindAndData(int kind, const void *text, intptr_t length) { return NULL; }
-intptr_t PyObject_Hash(void *object) { return -1; }
-void *PyTuple_Pack(intptr_t count, ...) { return NULL; }
-void *numba_unpickle(void *data, int length, void *hash) { return NULL; }

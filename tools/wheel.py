@@ -60,7 +60,7 @@ def linked(level: str, folder: Path) -> Path:
     library, seen = BUILD / f"{level}.so", BUILD / f"{level}.map"
     loops = sorted(folder.glob("*.o"))
     names = "".join(f"{path.stem}; " for path in loops)
-    seen.write_text(f"{{ global: header; ndarray; release; *.signature; {names} local: *; }};\n")
+    seen.write_text(f"{{ global: header; ndarray; *.signature; {names} local: *; }};\n")
     machine = LEVELS[level].machine
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-gnu.{GLIBC}"]
     options = ["-shared", "-O2", "-fPIC", "-s", "-Wl,--gc-sections", "-Wl,-z,defs", f"-Wl,--version-script={seen}"]

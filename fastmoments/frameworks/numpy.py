@@ -26,7 +26,8 @@ may_be_covariance = products.looks_like_covariance
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
     """Call the function `name` of an activation; None stands for the bivariate normal."""
-    function = _function(activation, name, len(arguments))
+    # `dtype` may ask for the loop of another dtype than the arrays'
+    function = _function(activation, name, len(arguments), None if "dtype" in given else plan.compute)
     arrays = {key: as_array(value, plan.compute) for key, value in arguments.items()}
     shapes.broadcast({key: array.shape for key, array in arrays.items()})
     # before variances are checked: a covariance matrix may have negative entries
@@ -49,8 +50,12 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     return values.astype(plan.result, copy=False)
 
 
-def _function(activation: Any, name: str, inputs: int) -> Any:
-    return cpu.normal(name) if activation is None else kernels_of(activation).elementwise(activation, name, inputs)
+def _function(activation: Any, name: str, inputs: int, dtype: str | None) -> Any:
+    if activation is None:
+        return cpu.normal(name, dtype)
+    if isinstance(activation, Custom):
+        return custom.elementwise(activation, name, inputs)
+    return cpu.elementwise(activation, name, inputs, dtype)
 
 
 def kernels_of(activation: Any) -> ModuleType:

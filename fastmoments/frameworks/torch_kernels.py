@@ -52,8 +52,11 @@ def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor,
         return as_tuple(on_torch.function(activation, kind, arguments[0].dtype)(*arguments))
     if backend == "meta":
         return tuple(torch.empty_like(arguments[0]) for _ in range(outputs_of(kind, len(arguments))))
-    module = _module(backend)
-    function = module.normal(kind) if activation is None else module.elementwise(activation, kind, len(arguments))
+    module, dtype = _module(backend), (str(arguments[0].dtype).removeprefix("torch."),) if backend == "cpu" else ()
+    if activation is None:
+        function = module.normal(kind, *dtype)
+    else:
+        function = module.elementwise(activation, kind, len(arguments), *dtype)
     if backend == "gpu":
         return as_tuple(function(*arguments))
     if backend == "custom":

@@ -5,9 +5,8 @@ FASTMOMENTS_LEVEL chooses a lower level than the processor's, or "none", so that
 
 import os
 from functools import cache
+from importlib import import_module
 from typing import NamedTuple
-
-from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
 FOLDER = os.path.join(os.path.dirname(__file__), "libraries")  # pathlib takes longer to import than all else here
 VARIABLE = "FASTMOMENTS_LEVEL"
@@ -79,7 +78,7 @@ def vector() -> int:
 
 def _features() -> dict[str, bool]:
     """What the processor can do, by NumPy's names; the operating system has to keep the registers."""
-    found: dict[str, bool] = _multiarray_umath.__cpu_features__
+    found: dict[str, bool] = import_module("numpy._core._multiarray_umath").__cpu_features__
     return found
 
 

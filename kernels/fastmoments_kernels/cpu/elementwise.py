@@ -15,15 +15,17 @@ from fastmoments_kernels.cpu.numpy_ufunc import make_ufunc
 from fastmoments_kernels.cpu.wide import MOST, Wide
 from fastmoments_kernels.kinds import FIXED, KINDS, OF_NORMAL, outputs_of
 
+DTYPES = ("float32", "float64")
 
-def _loops(of: str, compiled: Callable[[str, str], Any]) -> dict[str, Any]:
+
+def _loops(of: str, dtypes: tuple[str, ...], compiled: Callable[[str, str], Any]) -> dict[str, Any]:
     """The inner loops by dtype: object code, or what compiled(label, dtype) returns."""
-    labels = {dtype: f"{of}_{dtype}" for dtype in ("float32", "float64")}
+    labels = {dtype: f"{of}_{dtype}" for dtype in dtypes}
     return {dtype: ahead.loop(label) or compiled(label, dtype) for dtype, label in labels.items()}
 
 
 @cache
-def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc | Wide:
+def _of_row(row_name: str, name: str, inputs: int, dtypes: tuple[str, ...]) -> np.ufunc | Wide:
     kind = KINDS[name]
     fixed, outputs = FIXED[kind.neurons], outputs_of(name, inputs)
     is_wide = inputs + outputs > MOST
@@ -33,24 +35,31 @@ def _of_row(row_name: str, name: str, inputs: int) -> np.ufunc | Wide:
     def compiled(label: str, dtype: str) -> Any:
         return compiler().elementwise(label, row_name, name, whole, dtype)
 
-    loops = _loops(f"{of}_{whole}", compiled)
+    loops = _loops(f"{of}_{whole}", dtypes, compiled)
     if is_wide:
         return Wide(row_name, kind.neurons, fixed, outputs, loops)
     return make_ufunc(of, kind.doc, loops, inputs, outputs)
 
 
-def elementwise(activation: object, name: str, inputs: int | None = None) -> np.ufunc | Wide:
+def elementwise(
+    activation: object, name: str, inputs: int | None = None, dtype: str | None = None
+) -> np.ufunc | Wide:
     """The ufunc `name` of KINDS for an activation.
 
     The activation's parameters are inputs. Each is one number, unless `inputs`, the number of inputs, says that a
-    mixture's have several.
+    mixture's have several. With `dtype`, one of DTYPES, it is compiled for that dtype only, and takes no other.
     """
     row, neurons = row_of(activation), KINDS[name].neurons
-    return _of_row(row.name, name, inputs or FIXED[neurons] + neurons * len(fields(row.activation)))
+    count = inputs or FIXED[neurons] + neurons * len(fields(row.activation))
+    return _of_row(row.name, name, count, (dtype,) if dtype else DTYPES)
+
+
+def normal(name: str, dtype: str | None = None) -> np.ufunc:
+    """The ufunc `name` of OF_NORMAL, for one dtype or for all."""
+    return _of_normal(name, (dtype,) if dtype else DTYPES)
 
 
 @cache
-def normal(name: str) -> np.ufunc:
-    """The ufunc `name` of OF_NORMAL."""
-    loops = _loops(f"{name}_{FIXED[0]}", lambda label, dtype: compiler().normal(label, name, dtype))
+def _of_normal(name: str, dtypes: tuple[str, ...]) -> np.ufunc:
+    loops = _loops(f"{name}_{FIXED[0]}", dtypes, lambda label, dtype: compiler().normal(label, name, dtype))
     return make_ufunc(name, OF_NORMAL[name].doc, loops, FIXED[0], outputs_of(name, FIXED[0]))

@@ -4,7 +4,6 @@ A label says everything that a loop depends on: the activation, the loop, the nu
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,15 +39,19 @@ def _known(table: Any) -> Any:
     return types.Tuple((*before, _array(table, 4), _array(double, 3)))
 
 
-@cache
 def matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
     """The loop `name` for matrices of one dtype; everything per neuron is float64."""
+    return entry(*_matrix(name, row_name, parameters, dtype))
+
+
+def _matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> tuple[Any, Binding, str, Any]:
+    """What `entry` takes for it: its template, binding, label and signature."""
     double, real = types.float64, getattr(types, dtype.name)
     neuron, given, result = _input(double, 2), _input(real, 3), _array(real, 3)
     parameters_in, gradients = _input(double, 3), _array(double, 3)
     parts, options, task = _array(double, 4), (types.int64, double, double), (types.int64, types.int64)
     signatures = {
-        "neurons": (neuron, neuron, parameters_in),
+        "neurons": (_known(double), neuron, neuron, parameters_in, _array(double, 2)),
         "pairs": (_known(real), given, result, *options, *task),
         "pair_gradients": (_known(double), neuron, given, given, result, parts, *options, *task),
         "parameter_gradients": (_input(double, 3), given, given, gradients, double, *task),
@@ -60,17 +63,20 @@ def matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> A
         measured = pack_binding(formula, parameters)(neurons.measure)
         bound = Binding({**bound.names, "measure_packs": measured}, bound.compile, bound.constant)
     label = matrix_label(name, row_name, parameters, dtype)
-    return entry(getattr(module, name), bound, label, signatures[name])
+    return getattr(module, name), bound, label, signatures[name]
 
 
 def whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
-    """The compiled `neurons` and `pairs` in one call."""
+    """The loops `neurons` and `pairs` in one call."""
     double, real = types.float64, getattr(types, dtype.name)
-    inputs, results = (_input(real, 2), _input(real, 3), _input(double, 3)), (_array(real, 2), _array(real, 3))
     kernels = (("neurons", np.dtype(np.float64)), ("pairs", dtype))
-    bound = Binding({name: matrix(name, row_name, parameters, of) for name, of in kernels})
+    loops = {name: _matrix(name, row_name, parameters, of) for name, of in kernels}
+    # not as entries, which would be compiled once more by themselves
+    inner = {key: jit(bound.copy(template, f"{name}_inner")) for key, (template, bound, name, _) in loops.items()}
+    names = {**inner, "NEURON": formula_binding(row_of(row_name).formula, parameters).names["NEURON"]}
+    inputs, results = (_input(real, 2), _input(real, 3), _input(double, 3)), (_array(real, 2), _array(real, 3))
     label = matrix_label("whole", row_name, parameters, dtype)
-    return entry(serial.whole, bound, label, (*inputs, *results, double, double))
+    return entry(serial.whole, Binding(names, jit), label, (*inputs, *results, double, double))
 
 
 def _shape(real: str, vectors: int) -> dict[str, int]:

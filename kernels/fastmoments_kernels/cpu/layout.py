@@ -8,6 +8,8 @@ Array = np.ndarray[Any, Any]
 
 LINE = 64  # bytes of a line of the caches
 TILE = 64  # rows and columns: 64 x 64 float64 of scratch stay in the second cache level
+BASE = 48  # orders that are tabulated for every neuron, enough for most patches
+SINGLES = LINE // 4  # float32 in a line; scratch has whole lines, filled up with zeros
 
 
 class Known(NamedTuple):
@@ -38,6 +40,24 @@ def aligned(shape: tuple[int, ...], like: Array) -> Array:
     raw = np.zeros(size + LINE // like.itemsize, like.dtype)
     offset = (-raw.ctypes.data) % LINE // like.itemsize
     return raw[offset : offset + size].reshape(shape)
+
+
+def filled(n: int) -> int:
+    """n columns, rounded up to whole lines."""
+    return (n + SINGLES - 1) // SINGLES * SINGLES
+
+
+def room_of(mu: Array, features: int) -> tuple[Array, Array, Array, Array, Array]:
+    """Arrays for the fields of Known, for mu (batch, n) in float64."""
+    batch, n = mu.shape
+    tiles = (n + TILE - 1) // TILE
+    variance, of_formula, inverse_sd = (
+        np.empty((batch, n)),
+        np.empty((batch, features, n)),
+        np.zeros((batch, filled(n))),
+    )
+    table = aligned((batch, tiles, BASE + 2, min(TILE, filled(n))), mu)
+    return variance, of_formula, inverse_sd, table, np.empty((batch, tiles, BASE + 1))
 
 
 def matrix_label(loop: str, activation: str, parameters: int, dtype: np.dtype[Any]) -> str:

@@ -15,7 +15,7 @@ from fastmoments_kernels.cautions import warn_of_pairs
 from fastmoments_kernels.cpu.compiler import compiler
 from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
-from fastmoments_kernels.cpu.layout import TILE, Known, matrix_label
+from fastmoments_kernels.cpu.layout import TILE, Known, matrix_label, room_of
 from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
@@ -61,8 +61,16 @@ def prepare(name: str, mu: Array, var: Array, parameters: tuple[Array, ...]) -> 
     """`neurons.neurons` of mu, var and parameters (batch, n) in any dtype."""
     mu, var = mu.astype(np.float64, copy=False), var.astype(np.float64)
     stacked = _stacked(parameters, mu.shape)
-    mean, known = _kernel("neurons", name, len(parameters), mu.dtype)(mu, var, stacked)
+    mean, known = np.empty(mu.shape), room_of(mu, _features(name, len(parameters)))
+    _kernel("neurons", name, len(parameters), mu.dtype)(known, mu, var, stacked, mean)
     return _Neurons((mu, var, *stacked), mean, Known(*known))
+
+
+@cache
+def _features(name: str, parameters: int) -> int:
+    """The number of an activation's features."""
+    one = np.ones(1)
+    return len(row_of(name).formula.neuron(one, one, (one,) * parameters))
 
 
 def _stacked(parameters: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
@@ -75,7 +83,7 @@ def _stacked(parameters: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
 
 def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
     """The function `kind` of every neuron."""
-    return elementwise(name, kind, len(neurons.arguments))(*neurons.arguments)
+    return elementwise(name, kind, len(neurons.arguments), "float64")(*neurons.arguments)
 
 
 @cache
@@ -225,7 +233,7 @@ def parameter_vjp(
     kernel = _kernel("parameter_gradients", name, count, cov.dtype)
     run(kernel, (neurons.known.features, cov, cov_bar, gradients, slack), _tasks(batch, n, n))
     with np.errstate(all="ignore"):
-        ufuncs = (elementwise(name, kind, 2 + count) for kind in ("mean_dparameters", "var_dparameters"))
+        ufuncs = (elementwise(name, kind, 2 + count, "float64") for kind in ("mean_dparameters", "var_dparameters"))
         of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)
         gradients += weigh(mean_bar, of_mean) + weigh(bar, of_var)
     return kept(name, list(gradients.astype(mu.dtype)), unpadded)

@@ -8,7 +8,6 @@ from fastmoments_kernels.cpu.patches import HEIGHT, load, store, store_transpose
 
 Array = Any  # an array in code that Numba compiles
 
-SINGLES = LINE // 4  # float32 in a line; scratch has whole lines, filled up with zeros
 PADDING = 16  # more columns: rows a multiple of 512 bytes apart compete for few lines of the first cache level
 
 
@@ -29,11 +28,6 @@ class Tile(NamedTuple):
 def tile_at(matrix: Array, i: int, j: int, start: int) -> Any:
     """The tile at matrix[i, j], where column 0 is neuron `start`."""
     return Tile(i, j, start + j, min(TILE, matrix.shape[0] - i), min(TILE, matrix.shape[1] - j))
-
-
-def filled(n: int) -> int:
-    """n columns, rounded up to whole lines."""
-    return (n + SINGLES - 1) // SINGLES * SINGLES
 
 
 def prepared(matrix: Array, tile: Tile, inverse_sd: Array, out: Array) -> None:
