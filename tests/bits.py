@@ -1,4 +1,4 @@
-"""Print a digest of what each function of some activations returns, bit by bit.
+"""Print a digest of what each function of some activations returns, bit by bit, and those of the bivariate normal.
 
 usage: python tests/bits.py activation ...
 """
@@ -9,7 +9,8 @@ import sys
 import numpy as np
 
 import fastmoments as fm
-from fastmoments_kernels.catalogue import PARAMETERS, row_of
+from fastmoments_kernels import cpu
+from fastmoments_kernels.kinds import OF_NORMAL
 
 SIZES = (1, 8, 70, 130)  # alone, small, more than a tile, more than is computed in one call
 
@@ -36,13 +37,28 @@ def results(name, dtype):
                 yield function(name, mu, np.diag(cov))
 
 
+def of_the_bivariate_normal(dtype):
+    """Everything that is returned."""
+    rng = np.random.default_rng(1)
+    h, k, rho = rng.normal(size=(3, 1000)).astype(dtype)
+    for name in OF_NORMAL:
+        function = cpu.normal(name, dtype)
+        values = function(h, k, np.tanh(2 * rho))
+        yield from values if isinstance(values, tuple) else (values,)
+
+
 def main(*names):
-    for name in names:
-        for dtype in ("float32", "float64"):
-            digest = hashlib.sha256()
-            for array in results(name, dtype):
-                digest.update(np.ascontiguousarray(array).tobytes())
-            print(name, len(PARAMETERS[row_of(name).activation]), dtype, digest.hexdigest()[:16])
+    for dtype in ("float32", "float64"):
+        shown("bivariate_normal", dtype, of_the_bivariate_normal(dtype))
+        for name in names:
+            shown(name, dtype, results(name, dtype))
+
+
+def shown(name, dtype, arrays):
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    print(name, dtype, digest.hexdigest()[:16])
 
 
 if __name__ == "__main__":

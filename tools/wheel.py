@@ -34,7 +34,7 @@ LIMIT = 25e6  # bytes of a wheel
 def objects(level: str, names: list[str]) -> Path:
     """Compile the loops of activations for a level, an activation at a time on each processor; the folder."""
     folder = BUILD / f"objects-{_digest()}" / level
-    settings = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": LEVELS[level].features, "NUMBA_NUM_THREADS": "1"}
+    settings = {"NUMBA_CPU_NAME": LEVELS[level].processor, "NUMBA_CPU_FEATURES": LEVELS[level].features}
     settings |= {"NUMBA_CACHE_DIR": str(BUILD / "cache"), "FASTMOMENTS_LEVEL": "none"}
 
     def compiled(name: str) -> None:

@@ -20,7 +20,13 @@ from fastmoments_kernels.ahead.levels import LEVELS
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("pytest", "mpmath", "hypothesis", "tqdm")  # by the tests that run here
 PYTEST = ("-m", "pytest", "-q", "-m", "slow or not slow")
+FOUND = "from importlib.util import find_spec; print(find_spec('numba'), find_spec('llvmlite'))"
 USABLE = "from fastmoments_kernels.ahead.levels import usable; print(*usable())"
+NOT_RUN = """
+import os
+from fastmoments_kernels.ahead.levels import FOLDER, usable
+print(*({name.removesuffix(".so") for name in os.listdir(FOLDER)} - set(usable())))
+"""
 
 
 def main(*names: str) -> None:
@@ -36,6 +42,9 @@ def main(*names: str) -> None:
         for level in _installed([python, "-c", USABLE], folder, "").split():
             print(f"{wheels[-1].name} at {level}", flush=True)
             _judge(python, folder, level, chosen)
+        left = _installed([python, "-c", NOT_RUN], folder, "").split()
+    if left:
+        raise SystemExit(f"not run, because this processor cannot: {', '.join(left)}")
 
 
 def _environment(folder: Path, wheel: Path) -> Path:
@@ -44,6 +53,8 @@ def _environment(folder: Path, wheel: Path) -> Path:
     python = folder / "bin" / "python"
     install = [python, "-m", "pip", "install", "--disable-pip-version-check", "-q", "-c", ROOT / "constraints.txt"]
     subprocess.run([*install, wheel, *NEEDED], check=True)
+    # what passes here might need them
+    assert _installed([python, "-c", FOUND], folder, "") == "None None\n"
     return python
 
 
@@ -64,7 +75,8 @@ def _installed(command: list[object], folder: Path, level: str) -> str:
 
 def _compiled(command: list[str], level: str) -> str:
     """Run the checkout's package, compiled by Numba for a level; what it prints."""
-    settings = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": LEVELS[level].features, "FASTMOMENTS_LEVEL": "none"}
+    of = LEVELS[level]
+    settings = {"NUMBA_CPU_NAME": of.processor, "NUMBA_CPU_FEATURES": of.features, "FASTMOMENTS_LEVEL": "none"}
     return _printed([sys.executable, *command], ROOT, os.environ | settings)
 
 

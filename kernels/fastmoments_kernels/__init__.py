@@ -12,6 +12,7 @@ where, gauss_legendre, ...) in place of those of `vocabulary`, and the backend's
     tables, expansions     constants: of the formulas, written by tools/make_tables.py; of exp, log and sin
 
     cpu/                   Numba, for NumPy arrays and CPU tensors; `threads` has its pool of threads
+    ahead/                 its loops from object code that a wheel brings, without Numba
     gpu/                   Triton, for CUDA tensors
     xla/                   JAX
     eager/                 NumPy and PyTorch, operation by operation

@@ -9,6 +9,6 @@ whose loops depend on the number of components.
 """
 
 from fastmoments_kernels.ahead.levels import level, vector
-from fastmoments_kernels.ahead.library import Loop, entry, loop
+from fastmoments_kernels.ahead.library import Loop, entry, holds, loop
 
-__all__ = ["Loop", "entry", "level", "loop", "vector"]
+__all__ = ["Loop", "entry", "holds", "level", "loop", "vector"]

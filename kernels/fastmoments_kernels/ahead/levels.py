@@ -13,10 +13,14 @@ VARIABLE = "FASTMOMENTS_LEVEL"
 
 
 class Level(NamedTuple):
-    """A level of one kind of machine: NumPy's names of what it takes, LLVM's, and the bytes of a vector."""
+    """A level of one kind of machine: what it takes in NumPy's names, a processor and features in LLVM's.
+
+    `vector` is the number of bytes of a vector, that of `cpu.machine` when Numba compiles for the level.
+    """
 
     machine: str
     needs: tuple[str, ...]
+    processor: str
     features: str
     vector: int
 
@@ -30,11 +34,12 @@ LEVELS = {
     "x86-64-v4": Level(
         "x86_64",
         ("AVX2", "FMA3", "AVX512F", "AVX512CD", "AVX512BW", "AVX512DQ", "AVX512VL"),
+        "x86-64-v4",
         f"{_V3},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl",
         64,
     ),
-    "x86-64-v3": Level("x86_64", ("AVX2", "FMA3"), _V3, 32),
-    "armv8-a": Level("aarch64", ("ASIMD",), "+neon,+fp-armv8", 32),
+    "x86-64-v3": Level("x86_64", ("AVX2", "FMA3"), "x86-64-v3", _V3, 32),
+    "armv8-a": Level("aarch64", ("ASIMD",), "generic", "+neon,+fp-armv8", 32),
 }
 
 

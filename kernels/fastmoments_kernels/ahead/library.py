@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmoments_kernels.ahead.levels import level, path_of
+from fastmoments_kernels.catalogue import PARAMETERS, row_of
 
 HEADER = object.__basicsize__  # bytes of a Python object before NumPy's fields
 NO_MEMORY = 1  # less than 0: a loop raised, and none does but for want of memory
@@ -29,6 +30,16 @@ def _library() -> ctypes.CDLL | None:
     for variable, value in (("header", HEADER), ("ndarray", id(np.ndarray))):
         ctypes.c_int64.in_dll(library, variable).value = value
     return library
+
+
+def holds(activation: str | None) -> bool:
+    """Whether the library that serves has all loops of an activation, or those of the bivariate normal and of layers
+    without an activation, for None.
+    """
+    label = "alone_linear_0_1_float64"
+    if activation is not None:
+        label = f"{activation}_gain_{2 + len(PARAMETERS[row_of(activation).activation])}_float64"
+    return hasattr(_library(), label)
 
 
 class Loop(NamedTuple):
