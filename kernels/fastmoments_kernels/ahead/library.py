@@ -33,9 +33,7 @@ def _library() -> ctypes.CDLL | None:
 
 
 def holds(activation: str | None) -> bool:
-    """Whether the library that serves has all loops of an activation, or those of the bivariate normal and of layers
-    without an activation, for None.
-    """
+    """Whether the library that serves has all loops of an activation; None stands for those of none."""
     label = "alone_linear_0_1_float64"
     if activation is not None:
         label = f"{activation}_gain_{2 + len(PARAMETERS[row_of(activation).activation])}_float64"
