@@ -3,9 +3,12 @@ BIN := .venv/bin
 OLDEST := .venv-oldest/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
+# compiled kernels answer all calls, so that results and timings are theirs
+export FASTMOMENTS_COMPILE ?= wait
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full test-oldest gpu-check gpu-check-one gpu-registers activation accuracy closures \
-	frameworks bench bench-peers gpu-bench experiments wheel wheel-test docs lint clean
+	frameworks bench bench-peers first-call gpu-bench experiments wheel wheel-test docs lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -23,6 +26,7 @@ help:
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make bench-peers error and time beside SciPy, the published quadrature and approximations: docs/peers.md"
+	@echo "make first-call what first calls take, each in a process and a cache of its own; names=\"relu readme\" chooses"
 	@echo "make gpu-bench  timings on a CUDA card beside a copy, torch.compile, the published quadrature and a product"
 	@echo "make experiments what is missing of docs/experiments: the papers' experiments and the limits;"
 	@echo "                names=\"stress limits --again\" chooses, --fast does little of everything"
@@ -107,6 +111,9 @@ bench: .venv/.installed-bench
 
 bench-peers: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.peers
+
+first-call: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.first_call $(names)
 
 gpu-bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.gpu

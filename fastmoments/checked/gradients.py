@@ -37,9 +37,9 @@ def forgetful(framework: str, function: Any) -> Any:
     """Return the function of arrays that keeps nothing for derivatives and computes it again for them."""
     if framework == "jax":
         return sys.modules["jax"].checkpoint(function)
-    from torch.utils.checkpoint import checkpoint
+    from fastmoments.checked import torch_memory
 
-    return lambda *arrays: checkpoint(function, *arrays, use_reentrant=False)
+    return torch_memory.forgetful(function)
 
 
 def with_value(words: Words[Any], value: Any, tracked: Any) -> Any:

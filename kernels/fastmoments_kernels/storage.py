@@ -114,6 +114,13 @@ class Store:
                 RuntimeWarning,
             )
 
+    def writable(self) -> Path | None:
+        """The first folder that can be written; None if there is none."""
+        for folder in self._made():
+            with suppress(OSError), tempfile.TemporaryFile(dir=folder):
+                return folder
+        return None
+
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:
         """Wait until no other process makes the file of this name, as far as the file system has locks."""
