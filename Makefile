@@ -8,7 +8,7 @@ export FASTMOMENTS_COMPILE ?= wait
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full test-oldest gpu-check gpu-check-one gpu-registers activation accuracy closures \
-	frameworks bench bench-peers first-call gpu-bench experiments docs lint clean
+	frameworks bench bench-peers first-call gpu-bench experiments wheel wheel-test docs lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -30,6 +30,9 @@ help:
 	@echo "make gpu-bench  timings on a CUDA card beside a copy, torch.compile, the published quadrature and a product"
 	@echo "make experiments what is missing of docs/experiments: the papers' experiments and the limits;"
 	@echo "                names=\"stress limits --again\" chooses, --fast does little of everything"
+	@echo "make wheel      a wheel for this platform in dist: object code for every level of its processors, no Numba needed;"
+	@echo "                an hour of processor time; names=relu chooses activations"
+	@echo "make wheel-test installs it into a clean environment and tests it at every level that this machine runs"
 	@echo "make docs       the documentation site: docs/_build/index.html"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make clean      remove .venv and what the tools left behind"
@@ -117,6 +120,12 @@ gpu-bench: .venv/.installed-bench
 
 experiments: .venv/.installed-test
 	$(BIN)/python -m experiments $(names)
+
+wheel: .venv/.installed-wheel
+	$(BIN)/python tools/wheel.py $(names)
+
+wheel-test: .venv/.installed-wheel
+	$(BIN)/python tools/wheel_test.py $(names)
 
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmoments.dtypes import LARGEST, REAL, dtype_of, is_weak
+from fastmoments_kernels import ahead
 from fastmoments_kernels.serving import choice, compilation
 
 PRECISIONS = ("float32", "float64")
@@ -14,7 +15,7 @@ MAIN, DEVICE, MANAGED = 1, 2, 13  # DLPack's numbers for main memory, CUDA memor
 CUDA = (DEVICE, MANAGED)
 KERNELS = {"cpu": "cpu", "cuda": "gpu", "meta": "meta"}  # by kind of device; all others have "eager"
 WHY = {
-    "cpu": "arrays in main memory are read and written in place by compiled Numba kernels",
+    "cpu": "arrays in main memory are read and written in place by compiled kernels",
     "gpu": "arrays on a CUDA device are read and written in place by Triton kernels",
     "eager": "there are no kernels for this device (as for AMD's), so the formulas run as torch operations",
     "meta": "tensors without values, so there is nothing to compute but shapes and dtypes",
@@ -67,7 +68,9 @@ class Plan(NamedTuple):
         what = f"computed in {self.compute}, returned in {self.result}"
         lines = [f"{where}, {what}", f"{self.backend}: {self.why[0]}", f"{self.compute}: {self.why[1]}"]
         if self.backend == "cpu":
-            when = compilation.compilation()
+            when, level = compilation.compilation(), ahead.level()
+            if level:
+                lines.append(f"{level}: compiled before it was installed, all but mixtures (FASTMOMENTS_LEVEL)")
             lines.append(f"{when}: {WHEN[when]} (fm.set_compilation)")
             answered = self.routes
             for route, told in (("numpy", "answered by NumPy so far"), ("compiled", "compiled")):
@@ -99,7 +102,7 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
     >>> import numpy as np, fastmoments as fm
     >>> print(fm.plan(np.zeros(3), np.eye(3)))
     numpy arrays on cpu -> cpu kernels, computed in float64, returned in float64
-      cpu: arrays in main memory are read and written in place by compiled Numba kernels
+      cpu: arrays in main memory are read and written in place by compiled kernels
       float64: the dtype of the arrays, or what stands for integers and Python's numbers
       background: NumPy answers small calls until a process has compiled their kernels (fm.set_compilation)
     """

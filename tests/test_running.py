@@ -222,7 +222,7 @@ def test_plan_says_what_runs():
     assert (plan.framework, plan.backend, plan.result, plan.compute) == ("numpy", "cpu", "float16", "float64")
     what, kernels, arithmetic, when = str(plan).splitlines()[:4]
     assert what == "numpy arrays on cpu -> cpu kernels, computed in float64, returned in float16"
-    assert kernels == "  cpu: arrays in main memory are read and written in place by compiled Numba kernels"
+    assert kernels == "  cpu: arrays in main memory are read and written in place by compiled kernels"
     assert arithmetic == "  float64: precision= asks for it"
     assert when == "  wait: kernels are compiled at their first call (fm.set_compilation)"
     assert fm.plan(np.zeros(3, np.float16)).why[1] == "float16 is computed in float32 and rounded once"

@@ -14,6 +14,7 @@ where, gauss_legendre, ...) in place of those of `vocabulary`, and the backend's
     serving/               for NumPy arrays and CPU tensors: cpu/ once it is compiled, eager/ until then
     background/            the process that compiles meanwhile
     cpu/                   Numba, for arrays in main memory; `threads` has its pool of threads
+    ahead/                 its loops from object code that a wheel brings, without Numba
     gpu/                   Triton, for CUDA tensors
     xla/                   JAX
     eager/                 NumPy and PyTorch, operation by operation

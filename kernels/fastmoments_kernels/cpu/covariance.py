@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.machine import LINE
+from fastmoments_kernels.cpu.layout import BASE, LINE, TILE, aligned, filled
 from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.patch_series import series
 from fastmoments_kernels.cpu.patches import (
@@ -28,13 +28,10 @@ from fastmoments_kernels.cpu.patches import (
     to_read,
     to_write,
 )
-from fastmoments_kernels.cpu.series import BASE, TERMS, cheapest, coefficients, neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.series import TERMS, cheapest, coefficients, neuron_at, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
     PADDING,
-    TILE,
     Tile,
-    aligned,
-    filled,
     place,
     place_image,
     prepared,
@@ -59,7 +56,7 @@ def pairs(
 ) -> bool:
     """Compute tiles first, first + step, ... of all matrices; return whether a pair `is_beyond`.
 
-    `known` are the fields of `neurons.Known`. `start` is the number of the columns' first neuron. If it is 0 the
+    `known` are the fields of `layout.Known`. `start` is the number of the columns' first neuron. If it is 0 the
     columns' neurons are the rows', and the upper triangle is read and mirrored; otherwise it is that of the first
     whole tile after the rows' neurons, and the matrix is a block off the diagonal.
     """

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmoments_kernels.cpu.covariance import hard_patches, is_beyond, most_terms
+from fastmoments_kernels.cpu.layout import BASE, TILE, aligned, filled
 from fastmoments_kernels.cpu.patch_series import gradients
 from fastmoments_kernels.cpu.patches import (
     HEIGHT,
@@ -23,15 +24,12 @@ from fastmoments_kernels.cpu.patches import (
     store,
     store_transposed,
 )
-from fastmoments_kernels.cpu.series import BASE, TERMS, coefficients, derivatives, neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.series import TERMS, coefficients, derivatives, neuron_at, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
     PADDING,
-    TILE,
     Tile,
     ahead,
-    aligned,
     both_sides,
-    filled,
     place_made,
     prepared,
     tile_at,

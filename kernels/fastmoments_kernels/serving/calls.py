@@ -4,11 +4,11 @@ Each call is answered by one of both: what another process compiles meanwhile se
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels import cpu
 from fastmoments_kernels.background.entries import LARGE, NOTHING, Entry
 from fastmoments_kernels.catalogue import PARAMETERS, row_of
 from fastmoments_kernels.eager import layers, matrices, on_numpy
@@ -23,20 +23,13 @@ DTYPES = ("float32", "float64")
 NAMES = {np.dtype(name): name for name in DTYPES}  # dtype.name takes a microsecond
 
 
-@cache
-def _compiled() -> Any:
-    from fastmoments_kernels import cpu  # the import of Numba takes half a second
-
-    return cpu
-
-
 def _kernels(function: str, activation: object, cov: Array, count: int) -> Any:
     """What answers a call on matrices (batch, rows, columns): the module `cpu` or `eager.matrices`."""
     if (function, activation, count, NAMES[cov.dtype]) in compiled:
-        return _compiled()
+        return cpu
     entry = Entry(function, row_of(activation).name, count, NAMES[cov.dtype])
     pairs = cov.size if function.startswith("block") else cov.size // 2
-    return matrices if by_numpy(entry, pairs) else _compiled()
+    return matrices if by_numpy(entry, pairs) else cpu
 
 
 def moments(
@@ -110,7 +103,7 @@ def linear_marginals(
     """
     name = NOTHING if activation is None else row_of(activation).name
     entry = Entry("linear_marginals", name, len(parameters), NAMES[weights[0].dtype])
-    kernels = layers if by_numpy(entry, len(inputs[0]) * weights[0].size) else _compiled()
+    kernels = layers if by_numpy(entry, len(inputs[0]) * weights[0].size) else cpu
     negative: int = kernels.linear_marginals(activation, inputs, weights, biases, outputs, parameters)
     return negative
 
@@ -125,7 +118,7 @@ def elementwise(activation: object, name: str, inputs: int, size: int, dtype: st
     if found is None:
         if by_numpy(Entry(name, row_of(activation).name, inputs, dtype), size):
             return LikeUfunc(on_numpy.elementwise(activation, name), outputs_of(name, inputs))
-        ufuncs[key] = found = _compiled().elementwise(activation, name, inputs, dtype)
+        ufuncs[key] = found = cpu.elementwise(activation, name, inputs, dtype)
     return found
 
 
@@ -133,7 +126,7 @@ def normal(name: str, size: int, dtype: str) -> Callable[..., Any]:
     """The function `name` of OF_NORMAL, on arrays of one dtype that broadcast to `size` elements."""
     if by_numpy(Entry(name, NOTHING, 3, dtype), size):
         return LikeUfunc(on_numpy.normal(name), outputs_of(name, 3))
-    function: Callable[..., Any] = _compiled().normal(name, dtype)
+    function: Callable[..., Any] = cpu.normal(name, dtype)
     return function
 
 
@@ -146,5 +139,5 @@ def ufunc(activation: str | None, name: str) -> np.ufunc:
         inputs = FIXED[neurons] + neurons * len(PARAMETERS[row_of(activation).activation])
     for dtype in DTYPES:
         required(Entry(name, of, inputs, dtype))
-    found: np.ufunc = _compiled().normal(name) if activation is None else _compiled().elementwise(activation, name)
+    found: np.ufunc = cpu.normal(name) if activation is None else cpu.elementwise(activation, name)
     return found

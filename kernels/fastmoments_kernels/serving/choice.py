@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from fastmoments_kernels import ahead
 from fastmoments_kernels.background import marks, process
-from fastmoments_kernels.background.entries import Entry, compile_entry, seconds_to_compile
+from fastmoments_kernels.background.entries import NOTHING, Entry, compile_entry, seconds_to_compile
 from fastmoments_kernels.cautions import warn
+from fastmoments_kernels.cpu.compiler import check_installed
 from fastmoments_kernels.serving import compilation as setting
 from fastmoments_kernels.serving.costs import seconds_by_numpy
 
@@ -28,9 +30,11 @@ def by_numpy(entry: Entry, numbers: int) -> bool:
         listed[entry] = None
         return True
     when = setting.compilation()
-    if when != setting.NEVER and marks.has(entry.text):
+    if _is_ahead(entry) or (when != setting.NEVER and marks.has(entry.text)):
         _now_compiled(entry)
         return False
+    if when != setting.NEVER:
+        check_installed()
     spent = _by_numpy.get(entry, 0.0) + seconds
     if when == setting.NEVER or (
         when == setting.BACKGROUND and seconds <= PATIENCE and spent <= IN_ALL and _in_background(entry)
@@ -75,7 +79,7 @@ def where_kept() -> str:
 
 def required(entry: Entry) -> None:
     """Compile the entry if it is not: only the compiled function can be returned."""
-    if entry in setting.compiled:
+    if entry in setting.compiled or _is_ahead(entry):
         return
     if setting.compilation() == setting.NEVER:
         raise RuntimeError(
@@ -90,7 +94,12 @@ def required(entry: Entry) -> None:
 
 def is_compiled(entry: Entry) -> bool:
     """Whether the entry is compiled and kept, or at hand."""
-    return entry in setting.compiled or marks.has(entry.text)
+    return entry in setting.compiled or _is_ahead(entry) or marks.has(entry.text)
+
+
+def _is_ahead(entry: Entry) -> bool:
+    """Whether there is object code of the entry: then nothing is compiled, whatever the setting."""
+    return ahead.holds(None if entry.activation == NOTHING else entry.activation)
 
 
 def _now_compiled(entry: Entry) -> None:
