@@ -64,7 +64,7 @@ class Recorder(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # else PyTorch imports its compiler when the first operation is recorded, which takes longer than all the rest
+        # else PyTorch imports its compiler when the first operation is recorded, which takes longer than the rest
         return False
 
     def __init__(self, names: dict[int, str], known: set[str], earlier: Earlier | None = None) -> None:

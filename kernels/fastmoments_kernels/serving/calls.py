@@ -139,5 +139,7 @@ def ufunc(activation: str | None, name: str) -> np.ufunc:
         inputs = FIXED[neurons] + neurons * len(PARAMETERS[row_of(activation).activation])
     for dtype in DTYPES:
         required(Entry(name, of, inputs, dtype))
-    found: np.ufunc = cpu.normal(name) if activation is None else cpu.elementwise(activation, name)
+    # of activations without components, for which there is a ufunc
+    function: Any = cpu.normal(name) if activation is None else cpu.elementwise(activation, name)
+    found: np.ufunc = function
     return found
