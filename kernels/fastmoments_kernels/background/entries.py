@@ -86,15 +86,15 @@ def _matrix(cpu: Any, entry: Entry, n: int) -> None:
 
 # seconds that compiling takes, about: functions with series and formulas of pairs, or of neurons alone
 SECONDS = {
-    "moments": 10.0,
-    "large_moments": 9.0,
+    "moments": 9.0,
+    "large_moments": 7.0,
     "block": 9.0,
-    "moments_vjp": 16.0,
+    "moments_vjp": 14.0,
     "block_vjp": 16.0,
     "parameter_vjp": 8.0,
-    "linear_marginals": 6.0,
+    "linear_marginals": 3.0,
 }
-OF_NEURON, OF_PAIR = 2.0, 5.0
+OF_NEURON, OF_PAIR = 1.0, 4.0
 SLOW = {"gelu": 2.0, "gaussian_mixture": 1.5}  # times as long
 
 
