@@ -96,7 +96,7 @@ def test_a_layer_that_is_dead_or_certain() -> None:
         np.testing.assert_array_equal(found.cov, np.zeros((2, 2)))
 
 
-@pytest.mark.parametrize("var", [0.0])
+@pytest.mark.parametrize("var", [0.0, 1e-8])
 def test_derivatives_of_what_hardly_varies_are_those_of_the_closure(var: float) -> None:
     """Corrections are of the order of var^2; the covariance has rank one, and a neuron has no variance."""
     torch = pytest.importorskip("torch")

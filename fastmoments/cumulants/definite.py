@@ -42,13 +42,14 @@ def _without_negative(words: Words[Any], matrix: Array) -> Array:
     """Replace negative eigenvalues by 0.
 
     The eigenvectors u are constants. Derivatives are those of first order in u^T matrix u all the same, by divided
-    differences (Daleckii & Krein, 1965). Eigenvalues that are 0 but for rounding are positive there.
+    differences (Daleckii & Krein, 1965). Eigenvalues that are 0 but for the rounding of corrections in float32 are
+    positive there.
     """
     xp = words.xp
     values, vectors = xp.linalg.eigh(words.detached(matrix))
     one, none = 1.0 + 0.0 * values, 0.0 * values
     positive = xp.where(values > 0.0, values, none)
-    rounding = values.shape[-1] * float(xp.finfo(values.dtype).eps) * positive.sum(-1)
+    rounding = values.shape[-1] * float(xp.finfo(xp.float32).eps) * positive.sum(-1)
     kept = values >= -rounding[..., None]
     gap = values[..., :, None] - values[..., None, :]
     is_apart = kept[..., :, None] != kept[..., None, :]
