@@ -199,11 +199,13 @@ def test_float32() -> None:
     np.testing.assert_allclose(two.cov, one.cov, atol=5e-5 * np.trace(one.cov))
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "heaviside"])
-def test_gradients_of_torch(activation: str) -> None:
+@pytest.mark.parametrize(
+    ("activation", "skip"), [("relu", False), ("tanh", False), ("tanh", True), ("heaviside", True)]
+)
+def test_gradients_of_torch(activation: str, skip: bool) -> None:
     """Along mean and covariance, against differences; the second layer has to be made positive semidefinite."""
     torch = pytest.importorskip("torch")
-    layers = network(activation, 4, 6, 3, 10)
+    layers = network(activation, 4, 6, 3, 10, skip=skip)
     mu, cov = np.full(4, 0.2), 0.5 * np.eye(4) + 0.5
     weights = np.random.default_rng(1).normal(size=(4, 4))
     weights = weights + weights.T

@@ -94,3 +94,18 @@ def test_a_layer_that_is_dead_or_certain() -> None:
         found = fm.propagate(layers, np.zeros(4), np.eye(4), cumulants=True)
         assert found.small
         np.testing.assert_array_equal(found.cov, np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("var", [0.0, 1e-8])
+def test_derivatives_of_what_hardly_varies_are_those_of_the_closure(var: float) -> None:
+    """Corrections are of the order of var^2; the covariance has rank one, and a neuron has no variance."""
+    torch = pytest.importorskip("torch")
+    layers = network("tanh", 4, 6, 3, 10)
+    layers[0].A[2] = 0.0
+    layers = [type(x)(*(torch.tensor(y) if hasattr(y, "astype") else y for y in x)) for x in layers]
+    cov = torch.full((4, 4), var, dtype=torch.float64, requires_grad=True)
+    found = fm.propagate(layers, torch.full((4,), 0.2, dtype=torch.float64), cov, cumulants=True)
+    wanted, got = (
+        torch.autograd.grad(x.sum(), cov, retain_graph=True)[0].numpy() for x in (found.closure.cov, found.cov)
+    )
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())

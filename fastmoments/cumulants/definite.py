@@ -31,24 +31,30 @@ def semidefinite(words: Words[Any], full: Array) -> Array:
     eye = words.eye(full.shape[-1], full)
     changed = _without_negative(words, xp.where(known, full, eye))
     sd, changed_sd = (root(xp, diagonal(xp, x)) for x in (full, changed))
-    scale = sd * inverse(xp, changed_sd)
-    return xp.where(known, changed * outer(scale, scale), full)
+    varies = (sd > 0.0) & (changed_sd > 0.0)
+    scale = xp.where(varies, sd, 1.0 + 0.0 * sd) / xp.where(varies, changed_sd, 1.0 + 0.0 * sd)
+    # what does not vary has nothing to mend, and keeps its derivatives
+    mended = known & varies[..., :, None] & varies[..., None, :]
+    return xp.where(mended, changed * outer(scale, scale), full)
 
 
 def _without_negative(words: Words[Any], matrix: Array) -> Array:
     """Replace negative eigenvalues by 0.
 
     The eigenvectors u are constants. Derivatives are those of first order in u^T matrix u all the same, by divided
-    differences (Daleckii & Krein, 1965).
+    differences (Daleckii & Krein, 1965). Eigenvalues that are 0 but for the rounding of corrections in float32 are
+    positive there.
     """
     xp = words.xp
     values, vectors = xp.linalg.eigh(words.detached(matrix))
-    positive = xp.where(values > 0.0, values, 0.0 * values)
+    one, none = 1.0 + 0.0 * values, 0.0 * values
+    positive = xp.where(values > 0.0, values, none)
+    rounding = values.shape[-1] * float(xp.finfo(xp.float32).eps) * positive.sum(-1)
+    kept = values >= -rounding[..., None]
     gap = values[..., :, None] - values[..., None, :]
-    is_apart = (values[..., :, None] > 0.0) != (values[..., None, :] > 0.0)
+    is_apart = kept[..., :, None] != kept[..., None, :]
     quotient = (positive[..., :, None] - positive[..., None, :]) / xp.where(is_apart, gap, 1.0 + 0.0 * gap)
-    both = xp.where(values > 0.0, 1.0 + 0.0 * values, 0.0 * values)
-    slopes = xp.where(is_apart, quotient, both[..., :, None] + 0.0 * gap)
+    slopes = xp.where(is_apart, quotient, xp.where(kept, one, none)[..., :, None] + 0.0 * gap)
     eye = words.eye(matrix.shape[-1], matrix)
     turned = vectors.mT @ matrix @ vectors
     changed = slopes * (turned - eye * values[..., None, :]) + eye * positive[..., None, :]

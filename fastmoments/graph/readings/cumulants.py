@@ -207,7 +207,7 @@ class _Joint:
                 given = [x[:, part] for x in (self.mu, self.var, self.means, scale)]
                 moments = hermite_moments(words, node.rule.activation, *given)
             else:
-                moments = _of_identity(xp, self.var[:, part])
+                moments = _of_identity(xp, root(xp, self.var[:, part]) / scale[:, part])
             share = self.share[:, part]
             found.append([share**p * xp.clip(x, -HUGE, HUGE) for p, x in enumerate(moments, 1)])
         if len(found) == 1:
@@ -221,11 +221,10 @@ class _Joint:
         return self.reading.words.detached(1.0 / (1.0 + (noise * of_f) ** 2 + (noise * of_input) ** 2))
 
 
-def _of_identity(xp: Any, var: Array) -> list[Array]:
-    """E Z^p He_k(Z), 0 for a variance of 0."""
+def _of_identity(xp: Any, sd: Array) -> list[Array]:
+    """E (sd Z)^p He_k(Z)."""
     table = ((0, 1, 0, 0, 0, 0, 0), (1, 0, 2, 0, 0), (0, 3, 0, 6, 0), (3, 0, 12, 0, 24))
-    one = xp.where(var > 0.0, 1.0 + 0.0 * var, 0.0 * var)
-    return [xp.stack([float(x) * one for x in row]) for row in table]
+    return [xp.stack([float(x) * sd**p for x in row]) for p, row in enumerate(table, 1)]
 
 
 class Correction(NamedTuple):
