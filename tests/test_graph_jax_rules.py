@@ -8,8 +8,10 @@ import pytest
 jax = pytest.importorskip("jax")
 
 import fastmoments as fm  # noqa: E402
+from fastmoments.graph.inputs import inputs_of  # noqa: E402
+from fastmoments.graph.models import graph_of  # noqa: E402
 from fastmoments.graph.nodes import Activation, Affine  # noqa: E402
-from fastmoments.graph.propagate import graph_of, inputs_of, rewrite  # noqa: E402
+from fastmoments.graph.rewrite import rewrite  # noqa: E402
 from fastmoments_kernels.catalogue import GELU, LeakyReLU, ReLU  # noqa: E402
 from tests.test_graph_jax import A, B, given  # noqa: E402
 
