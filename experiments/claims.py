@@ -1,4 +1,4 @@
-"""What checked answers claim, held against the truth; the errors and costs of networks by seed."""
+"""Holds the claims of checked answers against the truth, and measures errors and costs of networks by seed."""
 
 from collections.abc import Callable
 from functools import partial

@@ -65,7 +65,7 @@ def measure(activation: str, depth: int, inputs: int, size: dict[str, Any]) -> A
 
 
 def in_time(problem: Problem, ms: float, seed: int) -> tuple[int, Any]:
-    """As many points of a scrambled Sobol sequence as there is time for, at least a few, and their moments."""
+    """Return how many points of a scrambled Sobol sequence fit a time, at least a few, and their moments."""
     count, answer = FEWEST, sobol(problem, FEWEST, seed)
     while True:
         more, own = timed(partial(sobol, problem, 2 * count, seed))

@@ -85,7 +85,7 @@ SAMPLED: dict[str, Callable[[Problem, int, int], Any]] = {"Sobol": sobol, "Monte
 
 
 def timed(run: Callable[[], Any], least: int = 2) -> tuple[Any, float]:
-    """What a call returns, and its milliseconds of processor time: the shortest of some rounds.
+    """Return a call's result and its milliseconds of processor time, the shortest of some rounds.
 
     At least two, because the first may compile; `least=1` for what has nothing left to compile.
     """

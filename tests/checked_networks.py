@@ -1,6 +1,9 @@
-"""Small random networks, and their moments by many points of another code."""
+"""Small random networks, their answers, and their moments by many points of another code."""
+
+import warnings
 
 import numpy as np
+import pytest
 
 import fastmoments as fm
 from fastmoments.compare import Affine, Residual
@@ -39,3 +42,16 @@ def errors(found, truth):
     by_sd = np.sqrt(np.diag(found.cov))[kept] / sd[kept] - 1.0
     by_cov = np.linalg.norm(found.cov - truth.cov) / np.linalg.norm(truth.cov)
     return np.array([np.sqrt(np.mean(by_mean**2)), np.sqrt(np.mean(by_sd**2)), by_cov])
+
+
+def unmet(*args, **options):
+    """The answer, whose warning that `tol` is not met is asserted."""
+    with pytest.warns(fm.AccuracyWarning, match="is not met"):
+        return fm.propagate(*args, **options)
+
+
+def quiet(*args, **options):
+    """The answer, met or not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fm.AccuracyWarning)
+        return fm.propagate(*args, **options)

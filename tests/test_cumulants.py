@@ -14,6 +14,7 @@ from fastmoments.checked.result import AccuracyWarning
 from fastmoments.compare import Affine, Residual
 from fastmoments.compare.networks import steps, value
 from fastmoments.cumulants.definite import semidefinite
+from fastmoments.cumulants.distance import are_near
 from fastmoments.frameworks import numpy as numpy_words
 
 Layers = list[Any]
@@ -280,3 +281,14 @@ def test_jax_has_the_same_moments_and_gradients(jax_double_precision: Any) -> No
     wanted = fm.propagate(layers, mu, cov, cumulants=True)
     np.testing.assert_allclose(found[0], wanted.mean, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(found[1], wanted.cov, rtol=1e-5, atol=1e-6)
+
+
+def test_one_output_that_moves_far_is_enough() -> None:
+    """The first output's mean is one sd off; the root mean square over all 100 would be a tenth."""
+    mean, cov = np.zeros((1, 100)), np.eye(100)[None]
+    moved = mean + np.eye(1, 100)
+    assert are_near(np, (mean, cov), (mean, cov), 0.5).all()
+    assert not are_near(np, (moved, cov), (mean, cov), 0.5).any()
+    assert not are_near(np, (np.nan * moved, cov), (mean, cov), 0.5).any()
+    wide = cov + 8.0 * np.eye(100)[:, :1] * np.eye(100)[:1]
+    assert not are_near(np, (mean, wide), (mean, cov), 0.5).any()

@@ -9,7 +9,7 @@ from fastmoments.checked.arrays import on_host
 from fastmoments.checked.result import AccuracyWarning, Corrected
 from fastmoments.frameworks import Words
 from fastmoments.graph.inputs import Inputs
-from fastmoments.graph.nodes import Graph
+from fastmoments.graph.nodes import Graph, parted
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.cumulants import corrected
 from fastmoments.results import Moments
@@ -32,11 +32,7 @@ def read_corrected(graph: Graph, steps: list[Step], inputs: Inputs, words: Words
         )
 
     def rebuilt(mean: Any) -> Any:
-        parts, at = [], 0
-        for node in graph.outputs:
-            parts.append(mean[:, at : at + node.size].reshape(len(mean), *node.shape))
-            at += node.size
-        return graph.rebuild(parts, inputs.single)
+        return graph.rebuild(parted(mean, (node.shape for node in graph.outputs)), inputs.single)
 
     closure = Moments(rebuilt(found.closure_mean), inputs.of_all_rows(words, found.closure_cov))
     cov, small = (inputs.of_all_rows(words, x) for x in (found.cov, found.small))

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class _Silent:
-    """What stands for a bar without tqdm."""
+    """A bar that shows nothing."""
 
     def update(self, count: int = 1) -> None:
         """Show nothing."""

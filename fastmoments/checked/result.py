@@ -1,4 +1,4 @@
-"""What `propagate` returns with `cumulants` and with `tol`."""
+"""The results of `propagate` with `cumulants` and with `tol`."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from fastmoments.dispatch import Plan
 from fastmoments.frameworks import Words, words_of
 from fastmoments.graph.frontends.own_rules import Rule
 from fastmoments.graph.inputs import Inputs
-from fastmoments.graph.nodes import Graph, Shape
+from fastmoments.graph.nodes import Graph, Shape, parted
 
 Array = Any  # of the model's library
 Batch = Callable[[list[Array], Array | None], list[Array]]  # of one batch and its uniform numbers
@@ -30,7 +30,7 @@ WIDER = 16  # times the inputs and outputs: what is guessed of values inside
 
 
 class Runs(NamedTuple):
-    """What runs one batch, the shapes of its outputs' rows, and what makes the model's structure of such arrays."""
+    """A function that runs one batch, the shapes of its outputs' rows, and one that makes the model's structure."""
 
     batch: Batch
     shapes: list[Shape]
@@ -74,12 +74,7 @@ class Runner:
 
     def rebuild(self, mean: Array, single: bool) -> Any:
         """Return (rows, m) in the structure that the model returns, without a batch for a `single` input."""
-        found, start = [], 0
-        for shape in self._runs.shapes:
-            size = math.prod(shape)
-            found.append(mean[:, start : start + size].reshape(len(mean), *shape))
-            start += size
-        return self._runs.rebuild(found, single)
+        return self._runs.rebuild(parted(mean, self._runs.shapes), single)
 
 
 def runner_of(model: Any, inputs: Inputs, graph: Graph | None, rules: Mapping[type, Rule]) -> Runner:

@@ -66,7 +66,7 @@ def _of_every_row(words: Words[Any], inputs: Inputs, cov: Any) -> Any:
 
 
 def _hosted(words: Words[Any], moments: Any, closure: Any, small: Any) -> list[Start | None]:
-    """What is known of every row's moments; a closure that stands uncorrected says nothing of its error."""
+    """Return every row's moments, with a guess at their error; that of an uncorrected closure is not known."""
     mean, cov = (on_host(words, x) for x in moments)
     if closure is not None:
         mean_0, cov_0, is_small = (on_host(words, x) for x in (*closure, small))

@@ -1,4 +1,4 @@
-"""What is asked for, and every input of the batch with its points."""
+"""The arguments of a checked answer, and every input of the batch with its points."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class _Trial(NamedTuple):
 
 
 def _called(model: Any, inputs: Inputs, rows: Sequence[Tensor]) -> Any:
-    """What the model returns. It gets copies, for it may write to them."""
+    """Call the model with copies of the rows, for it may write to them."""
     args, kwargs = inputs.arguments([x.clone() for x in rows])
     return model(*args, **kwargs)
 
@@ -164,7 +164,7 @@ def _row_by_row(model: Any, inputs: Inputs, rows: Sequence[Tensor]) -> list[Tens
 
 
 def _of_one(model: Any, inputs: Inputs, rows: Sequence[Tensor], k: int) -> Any:
-    """What the model returns for one of the inputs alone."""
+    """Call the model with one of the inputs alone."""
     try:
         return _called(model, inputs, [x[k : k + 1] for x in rows])
     except _NoiseError as error:

@@ -1,4 +1,4 @@
-"""What a PyTorch model may change while it runs, which is put back: generators' states and the tensors it keeps."""
+"""Generators' states and tensors that a PyTorch model may change while it runs, and that are put back."""
 
 from __future__ import annotations
 

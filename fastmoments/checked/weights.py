@@ -118,7 +118,7 @@ def _weights(scatters: list[_Scatter], start: Start | None) -> tuple[float, floa
 
 
 def _moves(found: Estimates, scales: _Scales) -> FloatArray:
-    """What a point moves the mean, the sds and the covariance by, relative to them, times the number of points.
+    """Return how far a point moves mean, sds and covariance, relative to them, times the number of points.
 
     It is one of those that make the variance: of a step that few points take, one behind the step.
     """
@@ -138,7 +138,7 @@ def apart(mean: FloatArray, cov: FloatArray, mean_0: FloatArray, cov_0: FloatArr
 
 
 class _Scatter(NamedTuple):
-    """What replicates, less the start, say of their average and of the start, squared.
+    """The squared errors of a start and of the replicates' average, as the replicates tell them.
 
     `bias` estimates the start's distance from what replicates are unbiased for, and `doubt` is twice the
     jackknife error of that; `spread` is the average's squared standard error. An average whose error has

@@ -65,9 +65,8 @@ class _Pairs:
             self.iij, self.iiij = slices.iij / 2.0, slices.iiij / 6.0
             self.twice = self.half + slices.iijj / 4.0
 
-    def cov(self, one: Any, two: Any) -> Array:
-        """Cov of a function of i and one of j, for i != j."""
-        a, b = one, two
+    def cov(self, a: Any, b: Any) -> Array:
+        """Compute Cov of a function of i and one of j, i != j, by their E f He_k: a[k] and b[k]."""
         if self.slices is None:
             return self.rho * outer(a[1], b[1]) + self.half * outer(a[2], b[2])
         of_1 = self.rho * a[1][..., None] + self.iij * a[2][..., None] + self.iiij * a[3][..., None]

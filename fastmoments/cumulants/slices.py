@@ -18,7 +18,7 @@ class Slices(NamedTuple):
 
     def limited(self, xp: Any) -> Slices:
         """Shrink every neuron's cumulants so that its own are no larger than they may be."""
-        third, fourth = (xp.abs(xp.einsum("bii->bi", x)) for x in (self.iij, self.iiij))
+        third, fourth = (xp.abs(diagonal(xp, x)) for x in (self.iij, self.iiij))
         a = (SKEWNESS / xp.where(third > SKEWNESS, third, SKEWNESS + 0.0 * third)) ** (1.0 / 3.0)
         b = (KURTOSIS / xp.where(fourth > KURTOSIS, fourth, KURTOSIS + 0.0 * fourth)) ** 0.25
         return self._scaled(a, b)

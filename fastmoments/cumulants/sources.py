@@ -10,8 +10,15 @@ from fastmoments.cumulants.own import Own
 Array = Any  # of the library whose functions are given
 
 
+class Vertices(NamedTuple):
+    """Of a step's neurons, (batch, n), what third cumulants are made of: bends q, and own kappa(i, i, i)."""
+
+    q: Array
+    iii: Array
+
+
 class Links(NamedTuple):
-    """What ties m values to n neurons of an earlier step, (batch, m, n) each.
+    """The ties of m values to n neurons of an earlier step, (batch, m, n) each.
 
     `response` is R, the values' derivative along the neurons f, `cov` G = Cov(value, z) with their standardised
     inputs, and `bent` H = R w^T for the neurons' own cumulants w = kappa(i, i, j).
@@ -22,12 +29,12 @@ class Links(NamedTuple):
     bent: Array
 
 
-def third_cumulants(sources: Sequence[tuple[Own, Links]]) -> Array:
+def third_cumulants(sources: Sequence[tuple[Vertices, Links]]) -> Array:
     """Compute kappa(i, i, j) of the values, (batch, m, m)."""
     terms = []
-    for own, (r, g, h) in sources:
-        bent, r2 = g * own.q[..., None, :], r * r
-        single = g * bent + 2.0 * r * h + r2 * own.iii[..., None, :]
+    for (q, iii), (r, g, h) in sources:
+        bent, r2 = g * q[..., None, :], r * r
+        single = g * bent + 2.0 * r * h + r2 * iii[..., None, :]
         terms.append((2.0 * r * bent) @ g.mT + r2 @ h.mT + single @ r.mT)
     return sum(terms[1:], terms[0])
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.frameworks import Words, words_of
+from fastmoments.graph.nodes import parted
 from fastmoments.layer_lists import arrays_of, is_list
 
 Array = Any
@@ -55,12 +56,7 @@ class Inputs(NamedTuple):
 
     def parts(self, rows: Array) -> list[Array]:
         """Return what `flattened` joins, of any number of rows."""
-        found, at = [], 0
-        for mean in self.means:
-            size = math.prod(mean.shape[1:])
-            found.append(rows[:, at : at + size].reshape(len(rows), *mean.shape[1:]))
-            at += size
-        return found
+        return parted(rows, (tuple(mean.shape[1:]) for mean in self.means))
 
 
 def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:

@@ -160,6 +160,16 @@ class Graph(NamedTuple):
     parts: Callable[[Any, int], list[Any]] | None = None
 
 
+def parted(rows: Array, shapes: Iterable[Shape]) -> list[Array]:
+    """Cut values flattened one behind the other, (rows, n), into arrays (rows, *shape)."""
+    found, at = [], 0
+    for shape in shapes:
+        size = math.prod(shape)
+        found.append(rows[:, at : at + size].reshape(len(rows), *shape))
+        at += size
+    return found
+
+
 def in_order(outputs: Iterable[Node], inputs: Iterable[Node] = ()) -> list[Node]:
     """Return all nodes that the outputs depend on, and the inputs, each behind what it reads."""
     order: dict[Node, None] = {}

@@ -1,4 +1,4 @@
-"""What the ways to compute powers' moments share: how many orders, Hermite polynomials, standardised distances."""
+"""Neurons, orders, Hermite polynomials: shared by all ways to compute powers' moments."""
 
 from __future__ import annotations
 

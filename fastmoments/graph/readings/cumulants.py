@@ -16,10 +16,10 @@ import numpy as np
 
 from fastmoments.cumulants.correction import Powers, covariance_changes, mean_changes, variance_changes
 from fastmoments.cumulants.definite import inverse, positive, semidefinite
-from fastmoments.cumulants.distance import distances
+from fastmoments.cumulants.distance import are_near
 from fastmoments.cumulants.own import Own, own_cumulants
 from fastmoments.cumulants.slices import Slices, both_sides, diagonal
-from fastmoments.cumulants.sources import Links, fourth_cumulants, third_cumulants
+from fastmoments.cumulants.sources import Links, Vertices, fourth_cumulants, third_cumulants
 from fastmoments.frameworks import Words
 from fastmoments.frameworks.products import root
 from fastmoments.graph.inputs import Inputs
@@ -30,21 +30,21 @@ from fastmoments.graph.readings.full import Full
 from fastmoments.graph.readings.reading import Array, flat
 from fastmoments.powers import hermite_moments
 
-LARGEST = 2.0 / 3.0  # distance of corrected moments from the closure: one covariance is three times the other
+LARGEST = 2.0 / 3.0  # of any distance to the closure: one standard deviation is three times the other
 HUGE = 1e9  # kurtosis of a neuron that hardly ever fires: products with larger ones leave float32
 ROUNDING = 64  # of f and of its input, in eps
 TINY = 1e-8  # of the mean variance of a step: fourth powers of values over less have no place in float32
 
 
 class Source(NamedTuple):
-    """The neurons of one step: the nodes of their inputs z, `unit` = 1 / sd of z (batch, n), and own cumulants.
+    """The neurons of one step: the nodes of their inputs z, and `unit` = 1 / sd of z (batch, n).
 
     Covariances with `response` are responses to the neurons, and those with `bent` are to their own kappa(i, i, j).
     """
 
     inputs: Sequence[Node]
     unit: Array
-    own: Own
+    vertices: Vertices
     response: Node
     bent: Node
 
@@ -85,12 +85,12 @@ class Cumulants(Full):
         """Forget a value that nothing reads any more, but for what ties values ahead to the neurons behind it."""
         linked = self.linked
         if node not in linked:
-            return super().drop(node)
+            super().drop(node)
+            return
         behind = linked - self.kept
         self.covs = {
             pair: cov for pair, cov in self.covs.items() if node not in pair or not behind.issuperset(pair)
         }
-        return None
 
     def _take_activations(self, step: Step, read: set[Node]) -> None:
         neurons = [node for node in step if isinstance(node.rule, Activation)]
@@ -118,7 +118,7 @@ class Cumulants(Full):
             return self.words.single(found if unit is None else found * unit[..., None, :])
 
         sources = [
-            (source.own, Links(tie([source.response]), tie(source.inputs, source.unit), tie([source.bent])))
+            (source.vertices, Links(tie([source.response]), tie(source.inputs, source.unit), tie([source.bent])))
             for source in self.sources
         ]
         front = [self.sources[-1].response, *([self.beside] if self.beside else [])]
@@ -129,7 +129,7 @@ class Cumulants(Full):
     def _add_source(self, joint: _Joint, slices: Slices | None) -> None:
         own = joint.own_cumulants(slices)
         count, size = sum(node.size for node in joint.neurons), joint.mu.shape[-1]
-        neurons = Own(own.q[:, :count], own.iii[:, :count], own.iij, own.iiii, own.iijj, own.iiij)
+        vertices = Vertices(own.q[:, :count], own.iii[:, :count])
         response, bent = (Node(Input(), (), (count,), name) for name in ("response", "bent"))
         if self.beside:
             self._forget(self.beside)
@@ -141,7 +141,7 @@ class Cumulants(Full):
             if self.beside:
                 self.covs[node, self.beside] = scale * joint.eye[part, count:]
         inputs = [node.inputs[0] for node in joint.neurons]
-        self.sources.append(Source(inputs, joint.unit[:, :count], neurons, response, bent))
+        self.sources.append(Source(inputs, joint.unit[:, :count], vertices, response, bent))
         self.whole = own
 
     def _forget(self, node: Node) -> None:
@@ -244,7 +244,8 @@ def corrected(graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any]
     # what leaves the numbers of a dtype is not small
     with np.errstate(all="ignore"):
         mean, cov = _moments(Cumulants(words), graph, steps, inputs)
-        small = (distances(xp, *(words.detached(x) for x in (mean, cov, mean_0, cov_0))) <= LARGEST).all(-1)
+        found, closure = ((words.detached(x), words.detached(y)) for x, y in ((mean, cov), (mean_0, cov_0)))
+        small = are_near(xp, found, closure, LARGEST)
     mean, cov = xp.where(small[:, None], mean, mean_0), xp.where(small[:, None, None], cov, cov_0)
     return Correction(mean, cov, mean_0, cov_0, small)
 
