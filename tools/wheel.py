@@ -6,18 +6,17 @@ Numba. Linker and C compiler are those of the `ziglang` package: the system need
 usage: python tools/wheel.py [activation ...]       all activations but mixtures if none is given
 """
 
-import base64
 import hashlib
 import os
 import platform
 import subprocess
 import sys
-import zipfile
-from collections.abc import Iterator
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from instructions import check
+from packing import packed
 from tqdm import tqdm
 
 from fastmoments_kernels.ahead.levels import LEVELS
@@ -26,7 +25,6 @@ from fastmoments_kernels.catalogue import CATALOGUE
 ROOT = Path(__file__).resolve().parents[1]
 BUILD, DIST = ROOT / "build", ROOT / "dist"
 TOOLS = ROOT / "tools"
-INSIDE = "fastmoments_kernels/ahead/libraries"
 GLIBC = "2.17"  # that of manylinux2014
 LIMIT = 25e6  # bytes of a wheel
 
@@ -72,60 +70,11 @@ def linked(level: str, folder: Path) -> Path:
 
 def wheel(libraries: list[Path]) -> Path:
     """Write the package's wheel with libraries in it and without Numba among its requirements."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--disable-pip-version-check",
-        "-q",
-        "--no-deps",
-        "-w",
-        BUILD,
-        ROOT,
-    ]
-    subprocess.run(command, check=True)
-    (pure,) = BUILD.glob("fastmoments-*-py3-none-any.whl")
-    platform_tag = f"manylinux_{GLIBC.replace('.', '_')}_{platform.machine()}"
-    DIST.mkdir(exist_ok=True)
-    made = DIST / pure.name.replace("any", platform_tag)
-    record = []
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, data in [
-            *_contents(pure, platform_tag),
-            *((f"{INSIDE}/{x.name}", x.read_bytes()) for x in libraries),
-        ]:
-            if name.endswith("/RECORD"):
-                listed = name
-                continue
-            archive.writestr(name, data)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-            record.append(f"{name},sha256={digest},{len(data)}")
-        archive.writestr(listed, "\n".join([*record, f"{listed},,", ""]))
-    pure.unlink()
-    return made
-
-
-def _contents(pure: Path, platform_tag: str) -> Iterator[tuple[str, bytes]]:
-    """The files of the package's wheel, those changed that say what it is."""
-    with zipfile.ZipFile(pure) as archive:
-        for name in archive.namelist():
-            text = archive.read(name)
-            if name.endswith(".dist-info/WHEEL"):
-                tag = f"Tag: py3-none-{platform_tag}".encode()
-                text = text.replace(b"Root-Is-Purelib: true", b"Root-Is-Purelib: false")
-                text = text.replace(b"Tag: py3-none-any", tag)
-                assert tag in text and b"Purelib: false" in text
-            elif name.endswith(".dist-info/METADATA"):
-                lines = text.split(b"\n")
-                kept = [
-                    line
-                    for line in lines
-                    if not (line.startswith(b"Requires-Dist: numba") and b"extra" not in line)
-                ]
-                assert len(kept) == len(lines) - 1
-                text = b"\n".join(kept)
-            yield name, text
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "wheel", "--disable-pip-version-check", "-q", "--no-deps", "-w"]
+        subprocess.run([*command, folder, ROOT], check=True)
+        (pure,) = Path(folder).glob("fastmoments-*.whl")
+        return packed(pure, libraries, f"manylinux_{GLIBC.replace('.', '_')}_{platform.machine()}", DIST)
 
 
 def main(*names: str) -> None:
