@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,10 +19,10 @@ from typing import Any
 
 from fastmoments_kernels.cautions import warn
 
-try:
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 STALE = 30 * 86400.0  # seconds after which another version's machine code is removed
 PATIENCE = 120.0  # seconds that one process waits for another, which may be stopped; then both compile
@@ -122,21 +123,29 @@ class Store:
         return None
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
-        """Wait until no other process makes the file of this name, as far as the file system has locks."""
-        file = None
-        for folder in self._made() if fcntl else ():
-            with suppress(OSError):
-                file = (folder / f"{name}.lock").open("a")
+    def alone(self, name: str, patience: float = PATIENCE) -> Iterator[bool]:
+        """Hold the lock of a name; False if another process, or thread, still holds it after `patience` seconds.
+
+        The system releases the lock of a process that ends, however it ends. Where no folder can be written to, or
+        its file system has no locks, nobody is kept out: several may make the same file, which takes time only.
+        """
+        for folder in self._made():
+            with suppress(OSError):  # it may only be read
+                lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
                 break
-        if file is None:
-            yield
+        else:
+            yield True
             return
-        with file:
-            end = time.monotonic() + PATIENCE
-            while not _locked(file) and time.monotonic() < end:
+        _locks.add(lock)
+        try:
+            end = time.monotonic() + patience
+            while not (held := _locked(lock)) and time.monotonic() < end:
                 time.sleep(PAUSE)
-            yield
+            yield held
+        finally:
+            if lock in _locks:
+                _locks.remove(lock)
+                os.close(lock)
 
     def _made(self) -> Iterator[Path]:
         """The folders that are there or can be made."""
@@ -181,14 +190,31 @@ def _is_ours(folder: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
-def _locked(file: Any) -> bool:
+_locks: set[int] = set()  # the open files of this process's locks
+
+
+def _locked(lock: int) -> bool:
+    """Take the lock; False if it is taken."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if sys.platform == "win32":
+            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # the latter on Windows
         return False
     except OSError:  # a file system without locks
         return True
     return True
+
+
+def _let_go() -> None:
+    """In a forked child, which would hold the locks of its parent for as long as it runs."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _remove_stale(base: Path) -> None:
