@@ -29,19 +29,21 @@ GLIBC = "2.17"  # that of manylinux2014
 LIMIT = 25e6  # bytes of a wheel
 
 
-def objects(level: str, names: list[str]) -> Path:
-    """Compile the loops of activations for a level, an activation at a time on each processor; the folder."""
+def objects(level: str, names: list[str]) -> list[Path]:
+    """Compile the loops of activations for a level, an activation at a time on each processor; the files."""
     folder = BUILD / f"objects-{_digest()}" / level
     settings = {"NUMBA_CPU_NAME": LEVELS[level].processor, "NUMBA_CPU_FEATURES": LEVELS[level].features}
     settings |= {"NUMBA_CACHE_DIR": str(BUILD / "cache"), "FASTMOMENTS_LEVEL": "none"}
 
-    def compiled(name: str) -> None:
-        command = [sys.executable, TOOLS / "object_code.py", folder, name]
+    def compiled(name: str) -> list[Path]:
+        # by activation: what an interrupted run left of others is not linked
+        command = [sys.executable, TOOLS / "object_code.py", folder / name, name]
         subprocess.run(command, env=os.environ | settings, check=True, stdout=subprocess.DEVNULL)
+        return sorted((folder / name).glob("*.o"))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(tqdm(pool.map(compiled, names), desc=f"Compiling for {level}", unit="activation", total=len(names)))
-    return folder
+        found = tqdm(pool.map(compiled, names), desc=f"Compiling for {level}", unit="activation", total=len(names))
+        return [path for paths in found for path in paths]
 
 
 def _digest() -> str:
@@ -53,10 +55,9 @@ def _digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def linked(level: str, folder: Path) -> Path:
+def linked(level: str, loops: list[Path]) -> Path:
     """Link a level's objects and the run time to a library, and check its instructions."""
     library, seen = BUILD / f"{level}.so", BUILD / f"{level}.map"
-    loops = sorted(folder.glob("*.o"))
     names = "".join(f"{path.stem}; " for path in loops)
     seen.write_text(f"{{ global: header; ndarray; *.signature; {names} local: *; }};\n")
     machine = LEVELS[level].machine
@@ -79,13 +80,18 @@ def wheel(libraries: list[Path]) -> Path:
 
 def main(*names: str) -> None:
     """Compile, link and pack; fail if the wheel is larger than it may be."""
-    chosen = [*(names or (row.name for row in CATALOGUE if not row.components)), "none"]
+    every = [row.name for row in CATALOGUE if not row.components]
+    if unknown := set(names) - set(every):
+        raise SystemExit(f"no loops of {', '.join(sorted(unknown))}: expected some of {', '.join(every)}")
+    chosen = [*(names or every), "none"]
     levels = [level for level, of in LEVELS.items() if of.machine == platform.machine()]
     if not levels or sys.platform != "linux":
         raise SystemExit(f"there are no levels of {platform.machine()} on {sys.platform}: the source is its wheel")
     made = wheel([linked(level, objects(level, chosen)) for level in levels])
     size = made.stat().st_size
     print(f"{made}: {size / 1e6:.1f} MB")
+    if names:
+        print(f"to try, not to publish: it lacks {', '.join(name for name in every if name not in names)}")
     if size > LIMIT:
         raise SystemExit(f"larger than {LIMIT / 1e6:.0f} MB")
 
