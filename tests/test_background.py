@@ -78,8 +78,13 @@ def test_what_a_short_script_leaves_compiled_serves_the_next(cache):
     assert float(again.split()[0]) == pytest.approx(float(first.split()[0]), rel=8 * sys.float_info.epsilon)
 
 
-def test_a_process_changes_over_while_it_runs(cache):
+def test_a_process_changes_over_while_it_runs(cache, tmp_path, monkeypatch):
+    """Also where the cache's folder is given as seen from the working directory, in which nothing else is left."""
+    monkeypatch.setattr("tests.processes.ROOT", tmp_path)
+    cache |= {"NUMBA_CACHE_DIR": "cache", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     python("-c", SWITCH, **cache)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert {path.parents[1] for path in tmp_path.rglob("*.ready")} == {tmp_path / "cache"}
 
 
 @linux

@@ -60,7 +60,8 @@ class Store:
     ----------
     key : says what the files depend on; files of another key are in another folder, those of a key that nobody
         used for a month are removed.
-    chosen : the folder of these folders; default `fastmoments` in the user's cache folder.
+    chosen : the folder of these folders, `base`; default `fastmoments` in the user's cache folder, None for a user
+        without a home.
 
     Where that cannot be written, files go to a folder in the temporary directory that only the user may write to.
     What can be read is read.
@@ -68,14 +69,15 @@ class Store:
 
     def __init__(self, key: str, chosen: str = "") -> None:
         self._name = f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-        self._base = Path(chosen) if chosen else _of_user()
+        base = Path(chosen) if chosen else _of_user()
+        self.base = base and base.absolute()  # the program may change its working directory
         self._in_use: set[Path] = set()
         self._can_write = True
 
     @property
     def folders(self) -> list[Path]:
         """The folders that files may be in, the best first."""
-        bases = [self._base] if self._base else []
+        bases = [self.base] if self.base else []
         with suppress(OSError):  # no temporary directory either
             bases.append(_temporary())
         return [base / self._name for base in bases]
@@ -84,7 +86,7 @@ class Store:
         """What was written under this name, None if nothing was or the file is damaged."""
         for folder in self.folders:
             with suppress(OSError):
-                if folder.parent == self._base or _is_ours(folder.parent):
+                if folder.parent == self.base or _is_ours(folder.parent):
                     found = (folder / name).read_bytes()
                     content = memoryview(found)[CHECKSUM:]
                     if hashlib.sha256(content).digest() == found[:CHECKSUM]:
@@ -151,7 +153,7 @@ class Store:
         """The folders that are there or can be made."""
         for folder in self.folders:
             with suppress(OSError):
-                if folder.parent != self._base:
+                if folder.parent != self.base:
                     folder.parent.mkdir(mode=0o700, exist_ok=True)
                     if not _is_ours(folder.parent):
                         continue

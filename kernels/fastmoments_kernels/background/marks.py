@@ -32,6 +32,11 @@ def folder() -> Path | None:
     return _store().writable()
 
 
+def base() -> Path | None:
+    """The folder of such folders that is chosen; None for a user without a home."""
+    return _store().base
+
+
 def _numba() -> bytes:
     """Numba's version, without importing it."""
     found = find_spec("numba")
