@@ -1,13 +1,16 @@
 """Calls that nothing has compiled: which kernels answer, what is said, and compilation ahead of use."""
 
 import io
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import fastmoments as fm
 from fastmoments import __main__ as command
+from fastmoments_kernels import storage
 from fastmoments_kernels.background import marks, process, program
 from fastmoments_kernels.background.entries import LARGE, Entry, from_text
 from fastmoments_kernels.serving import choice
@@ -21,7 +24,7 @@ ENTRY = Entry("mean", "relu", 2, "float64")
 def fresh(monkeypatch, tmp_path):
     """A process that knows nothing of what is compiled, with an empty cache; returns what it compiles."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    for state in ("_by_numpy", "_told"):
+    for state in ("_by_numpy", "_told", "_said"):
         monkeypatch.setattr(choice, state, type(getattr(choice, state))())
     compiled = []
     monkeypatch.setattr(choice, "compile_entry", compiled.append)
@@ -72,6 +75,18 @@ def test_many_small_calls_wait_in_the_end(fresh, capsys):
 def test_waiting_says_what_it_waits_for(fresh, capsys):
     fm.set_compilation("wait")
     assert not choice.by_numpy(ENTRY, 1) and not choice.by_numpy(ENTRY, 1)
+    assert fresh == [ENTRY] and capsys.readouterr().err.count("\n") == 1
+
+
+def test_threads_that_wait_say_it_once(fresh, capsys):
+    """One compiles, and the others go on with what it compiled."""
+    fm.set_compilation("wait")
+    with ThreadPoolExecutor(4) as pool:
+        with marks.alone(ENTRY.text, wait=False):
+            answers = [pool.submit(choice.by_numpy, ENTRY, 1) for _ in range(4)]
+            time.sleep(4 * storage.PAUSE)
+            assert fresh == []
+    assert not any(answer.result() for answer in answers)
     assert fresh == [ENTRY] and capsys.readouterr().err.count("\n") == 1
 
 
@@ -193,13 +208,12 @@ def test_the_command(fresh, capsys):
     assert end.value.code == 2 and "did you mean" in capsys.readouterr().err
 
 
-def test_nobody_has_to_read_what_is_said(fresh, monkeypatch):
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_nobody_has_to_read_what_is_said(fresh, monkeypatch, is_closed):
     """Standard error that is closed, or that was never there."""
     closed = io.StringIO()
     closed.close()
-    for stream in (closed, None):
-        monkeypatch.setattr("sys.stderr", stream)
-        fm.warm_up("relu_mean", dtypes=np.float64)
-        choice.compile_here(ENTRY)
-        forget()
-    assert fresh == [ENTRY] * 3
+    monkeypatch.setattr("sys.stderr", closed if is_closed else None)
+    fm.warm_up("relu_mean", dtypes=np.float64)
+    choice.compile_here(ENTRY._replace(function="var"))
+    assert [entry.function for entry in fresh] == ["mean", "var"]

@@ -17,6 +17,7 @@ IN_ALL = 20.0  # seconds that it may take for the calls of an entry: the process
 
 _by_numpy: dict[Entry, float] = {}  # seconds that NumPy took for entries that are not
 _told: set[Entry] = set()  # that they cannot be compiled, which waiting for them would not change
+_said: set[Entry] = set()  # that they are compiled in this process, which many threads may wait for
 _listed: ContextVar[dict[Entry, None] | None] = ContextVar("entries of calls", default=None)
 
 
@@ -57,15 +58,17 @@ def _in_background(entry: Entry) -> bool:
 def compile_here(entry: Entry, told: bool = True) -> None:
     """Compile the entry in this process, or wait for the one that does; say so on standard error if `told`."""
     check_installed()
-    if told:
+    if told and entry not in _said:
+        _said.add(entry)
         say(
             f"fastmoments: compiling {entry.title}, about {seconds_to_compile(entry):.0f} s, {where_kept()}; "
             f"`python -m fastmoments warm-up` does so ahead of time"
         )
     with marks.alone(entry.text, wait=True):
-        compile_entry(entry)
-        marks.put(entry.text)
-    _now_compiled(entry)
+        if entry not in setting.compiled:  # by another thread meanwhile
+            compile_entry(entry)
+            marks.put(entry.text)
+            _now_compiled(entry)
 
 
 def where_kept() -> str:
