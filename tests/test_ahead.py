@@ -1,5 +1,7 @@
 """Object code that comes with a wheel, and what happens where there is none."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,13 @@ def machine(monkeypatch, tmp_path):
 )
 def test_the_highest_level_that_the_processor_runs_serves(machine, features, libraries, level):
     assert machine(features, libraries) == level
+
+
+def test_no_level_serves_another_python(monkeypatch):
+    """PyPy's objects have no memory that a library could read; the wheel's tag admits it."""
+    assert levels._machine() or sys.platform == "win32"
+    monkeypatch.setattr(sys.implementation, "name", "pypy")
+    assert levels._machine() == ""
 
 
 def test_a_lower_level_may_be_asked_for(machine):
