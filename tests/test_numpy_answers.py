@@ -1,6 +1,7 @@
 """NumPy in the place of compiled kernels: the same contract, arguments and options."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -113,3 +114,16 @@ def test_options_of_ufuncs_by_numpy():
         fm.relu_mean(mu, 1.0, out=np.broadcast_to(0.0, 3))
     with pytest.raises(RuntimeError, match=r"relu_var \(float32\): NumPy's ufuncs are compiled, but .* never"):
         _ = fm.ufuncs.relu_var
+
+
+@pytest.mark.parametrize("when", ["never", "wait"])
+@pytest.mark.parametrize("dtype", ["float16", "int32", "complex128", ">f8" if sys.byteorder == "little" else "<f8"])
+def test_other_dtypes_are_refused_before_anything_is_compiled(when, dtype, capsys):
+    with chosen(when), pytest.raises(TypeError, match="dtype: expected float32 or float64, got "):
+        fm.relu_mean(np.zeros(2), 1.0, dtype=dtype)
+    assert not capsys.readouterr().err
+
+
+def test_one_array_for_two_outputs():
+    with pytest.raises(TypeError, match="out: expected 2 arrays, got 1"):
+        fm.relu_marginals(np.zeros(2), 1.0, out=np.zeros(2))
