@@ -131,6 +131,34 @@ def test_waiting_compiles_at_once_with_a_line(cache):
     assert done.stderr.startswith("fastmoments: compiling relu_mean (float64)") and done.stderr.count("\n") == 1
 
 
+BROKEN = """
+import sys, time, fastmoments as fm
+sys.executable = sys.argv[1]
+start = time.monotonic()
+while time.monotonic() - start < 3.0:
+    fm.relu_mean(0.0, 1.0)
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a script with another program's name")
+def test_a_python_that_does_not_run_is_told_of_once(cache, tmp_path):
+    """It is tried twice; nothing of it is left open."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 3\n")
+    python.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", BROKEN, str(python)],
+        cwd=ROOT,
+        env={name: value for name, value in {**os.environ, **cache}.items() if value is not None},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.count("Warning") == 1
+    assert "relu_mean (float64) is answered by NumPy, slowly: it cannot be compiled: the process" in done.stderr
+
+
 def test_never_imports_no_compiler_and_starts_nothing(cache):
     cache["FASTMOMENTS_COMPILE"] = "never"
     program = CALL + "from fastmoments_kernels.background import process; print(process._child)"

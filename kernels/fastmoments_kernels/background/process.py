@@ -62,6 +62,7 @@ def give(entry: str) -> bool:
             return False
         try:
             if _child is None or not alive:
+                _leave()
                 _child = _start(entry)
             elif _child.stdin is not None:
                 _child.stdin.write(f"{entry}\n".encode())
