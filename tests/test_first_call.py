@@ -198,6 +198,13 @@ def test_warm_up_refuses_what_it_does_not_know(wrong, options, message, fresh):
     assert fresh == []
 
 
+def test_warm_up_does_not_change_the_setting(fresh):
+    """It compiles for other processes, and NumPy goes on in this one."""
+    fm.set_compilation("never")
+    fm.warm_up("relu_mean", dtypes="float64")
+    assert fresh == [ENTRY] and choice.by_numpy(ENTRY, 1) and marks.has(ENTRY.text)
+
+
 def test_the_command(fresh, capsys):
     assert command.main(["warm-up", "--dtypes", "float64", "relu_mean"]) == 0 and fresh == [ENTRY]
     forget()

@@ -68,7 +68,8 @@ def compile_here(entry: Entry, told: bool = True) -> None:
         if entry not in setting.compiled:  # by another thread meanwhile
             compile_entry(entry)
             marks.put(entry.text)
-            _now_compiled(entry)
+            if setting.compilation() != setting.NEVER:  # for other processes then
+                _now_compiled(entry)
 
 
 def where_kept() -> str:
