@@ -3,9 +3,8 @@
 import argparse
 import sys
 
+from fastmoments.dispatch import PRECISIONS
 from fastmoments.warming import warm_up
-
-DTYPES = ("float32", "float64")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,11 +13,13 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     warm = commands.add_parser("warm-up", help="compile CPU kernels ahead of use and keep them on disk")
     warm.add_argument("names", nargs="*", help="activations or functions, such as relu, relu_cov; default all")
-    warm.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="default both")
+    warm.add_argument(
+        "--dtypes", action="append", choices=PRECISIONS, metavar="DTYPE", help="one of them; default both"
+    )
     given = parser.parse_args(arguments)
     try:
-        warm_up(*given.names, dtypes=tuple(given.dtypes))
-    except ValueError as error:
+        warm_up(*given.names, dtypes=tuple(given.dtypes or PRECISIONS))
+    except (ImportError, ValueError) as error:
         parser.exit(2, f"{error}\n")
     return 0
 

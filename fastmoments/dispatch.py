@@ -1,12 +1,14 @@
 """The plan of a call: its arrays' framework, the kernels for their device, and the dtype of the arithmetic."""
 
 import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastmoments.dtypes import LARGEST, REAL, dtype_of, is_weak
 from fastmoments_kernels import ahead
+from fastmoments_kernels.cpu.compiler import check_installed
 from fastmoments_kernels.serving import choice, compilation
 
 PRECISIONS = ("float32", "float64")
@@ -68,15 +70,27 @@ class Plan(NamedTuple):
         what = f"computed in {self.compute}, returned in {self.result}"
         lines = [f"{where}, {what}", f"{self.backend}: {self.why[0]}", f"{self.compute}: {self.why[1]}"]
         if self.backend == "cpu":
-            when, level = compilation.compilation(), ahead.level()
-            if level:
-                lines.append(f"{level}: compiled before it was installed, all but mixtures (FASTMOMENTS_LEVEL)")
-            lines.append(f"{when}: {WHEN[when]} (fm.set_compilation)")
+            lines += _compilation()
             answered = self.routes
             for route, told in (("numpy", "answered by NumPy so far"), ("compiled", "compiled")):
                 names = sorted(name for name, answer in answered.items() if answer == route)
                 lines += [f"{told}: {', '.join(names)}"] if names else []
         return "\n  ".join(lines)
+
+
+def _compilation() -> Iterator[str]:
+    """Say when the kernels for arrays in main memory are compiled: those that no object code stands for."""
+    level, when, rest = ahead.level(), compilation.compilation(), ""
+    if level:
+        yield f"{level}: compiled before it was installed, all but mixtures (FASTMOMENTS_LEVEL)"
+        rest = "mixtures, "
+    try:
+        if when != "never":
+            check_installed()
+    except ModuleNotFoundError:
+        yield f'{rest or "all, "}which Numba has to compile: python -m pip install "fastmoments[numba]"'
+    else:
+        yield f"{rest}{when}: {WHEN[when]} (fm.set_compilation)"
 
 
 def plan(*arrays: Any, precision: str | None = None) -> Plan:

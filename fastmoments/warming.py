@@ -1,6 +1,5 @@
 """Compilation ahead of use."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
@@ -15,10 +14,13 @@ from fastmoments.composed.elu import CELU, ELU, SELU
 from fastmoments.composed.exp import Exp
 from fastmoments.composed.logistic import LogSigmoid, Sigmoid, SiLU, Softplus, Tanh
 from fastmoments.composed.piecewise import HardShrink, HardSigmoid, HardTanh, ReLU6, SoftShrink
+from fastmoments.dispatch import PRECISIONS
 from fastmoments.layers import bayes_linear_marginals
 from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
 from fastmoments_kernels.background.entries import LARGE, Entry, seconds_to_compile
 from fastmoments_kernels.catalogue import CATALOGUE, PARAMETERS, ROWS, row_of
+from fastmoments_kernels.cautions import say
+from fastmoments_kernels.cpu.compiler import check_installed
 from fastmoments_kernels.custom import READY, Custom
 from fastmoments_kernels.kinds import OF_NORMAL
 from fastmoments_kernels.serving import choice
@@ -27,7 +29,9 @@ COMPOSED: tuple[type[Composed], ...] = (
     *(Tanh, Sigmoid, SiLU, Softplus, LogSigmoid, ELU, SELU, CELU, Exp),
     *(HardShrink, HardSigmoid, HardTanh, ReLU6, SoftShrink),
 )
-NAMED: dict[str, Any] = {row.name: row.name for row in CATALOGUE} | READY | {of.name: of for of in COMPOSED}
+OF_ROWS = {row.name: row.name for row in CATALOGUE if not row.components}  # a mixture's parameters have no defaults
+NAMED: dict[str, Any] = OF_ROWS | READY | {of.name: of for of in COMPOSED}
+MIXTURE = "GaussianMixture(weights, taus)"
 MEMORY = "half a gigabyte"  # that compiling takes at most
 
 Calls = Iterator[Callable[[], Any]]
@@ -43,11 +47,11 @@ def warm_up(*activations: Any, dtypes: str | tuple[str, ...] = ("float32", "floa
     ----------
     *activations : objects such as ReLU(), names such as "relu" or "tanh", or names of single functions, such as
         "relu_cov" or "bivariate_normal_cdf"; default all activations but mixtures, and the bivariate normal.
-    dtypes : the dtypes of the arrays.
+    dtypes : the dtypes of the arrays: "float32", "float64" or both.
 
     Raises
     ------
-    ValueError : names that are neither an activation's nor a function's.
+    ValueError : names that are neither an activation's nor a function's, a mixture that is no object, other dtypes.
 
     Notes
     -----
@@ -57,19 +61,28 @@ def warm_up(*activations: Any, dtypes: str | tuple[str, ...] = ("float32", "floa
     Kernels are compiled for a number of components: each number up to 8 (up to 20 in functions of one neuron), then
     powers of two. Each component adds about half a second to the compilation.
     """
-    dtypes = (dtypes,) if isinstance(dtypes, str) else dtypes
-    chosen = activations or (*(name for name in NAMED if name != "gaussian_mixture"), *OF_NORMAL)
-    found = {_title(activation): _calls_of(activation, dtypes) for activation in chosen}
+    names = _checked(dtypes)
+    chosen = activations or (*NAMED, *OF_NORMAL)
+    found = [(_title(activation), _calls_of(activation, names)) for activation in chosen]
     known: set[Entry] = set()
-    missing = {title: _missing(calls, known) for title, calls in found.items()}
+    missing = [(title, _missing(calls, known)) for title, calls in found]
     seconds = sum(seconds_to_compile(entry) for entry in known)
     if not known:
-        _say(f"fastmoments: all of {', '.join(found)} is compiled")
+        say(f"fastmoments: all of {', '.join(title for title, _ in found)} is compiled")
         return
+    check_installed()
     count = f"{len(known)} function{'s' * (len(known) > 1)}"
-    _say(f"fastmoments: compiling {count}, about {seconds:.0f} s and {MEMORY}, {choice.where_kept()}")
-    for title, entries in missing.items():
+    say(f"fastmoments: compiling {count}, about {seconds:.0f} s and {MEMORY}, {choice.where_kept()}")
+    for title, entries in missing:
         _compile(title, entries)
+
+
+def _checked(dtypes: Any) -> tuple[str, ...]:
+    given = (dtypes,) if isinstance(dtypes, str | type | np.dtype) else dtypes
+    names = tuple(np.dtype(dtype).name for dtype in given)
+    if not names or not set(names) <= set(PRECISIONS):
+        raise ValueError(f'dtypes: expected "float32", "float64" or both, got {dtypes!r}')
+    return names
 
 
 def _missing(calls: Calls, known: set[Entry]) -> list[Entry]:
@@ -85,16 +98,11 @@ def _missing(calls: Calls, known: set[Entry]) -> list[Entry]:
 def _compile(title: str, entries: list[Entry]) -> None:
     """Compile the entries, with a line that grows by a dot for each."""
     start = time.perf_counter()
-    _say(f"  {title} ", end="")
+    say(f"  {title} ", end="")
     for entry in entries:
         choice.compile_here(entry, told=False)
-        _say(".", end="")
-    _say(f" {time.perf_counter() - start:.1f} s" if entries else "is compiled")
-
-
-def _say(text: str, end: str = "\n") -> None:
-    if sys.stderr is not None:
-        print(text, file=sys.stderr, end=end, flush=True)
+        say(".", end="")
+    say(f" {time.perf_counter() - start:.1f} s" if entries else "is compiled")
 
 
 def _title(activation: Any) -> str:
@@ -108,7 +116,9 @@ def _calls_of(activation: Any, dtypes: tuple[str, ...]) -> Calls:
     """Calls of an activation's functions, or of one function, that need all their kernels."""
     if not isinstance(activation, str):
         if not isinstance(activation, Custom | Composed) and not _is_composed(activation):
-            row_of(activation)  # raises for what is no activation
+            row = row_of(activation)  # raises for what is no activation
+            if isinstance(activation, type) and row.components:
+                raise ValueError(f"activation: expected an object, such as {MIXTURE}, got the class")
         return _every(_named(activation), "", dtypes)
     if activation in OF_NORMAL:
         function = getattr(normal, activation)
@@ -118,10 +128,13 @@ def _calls_of(activation: Any, dtypes: tuple[str, ...]) -> Calls:
     for name in sorted(NAMED, key=len, reverse=True):
         if activation.removeprefix(f"{name}_") in FUNCTIONS and activation.startswith(f"{name}_"):
             return _every(NAMED[name], activation.removeprefix(f"{name}_"), dtypes)
+    if activation in ROWS or activation.startswith("gaussian_mixture_"):
+        raise ValueError(f"activation: expected an object, such as {MIXTURE}, got {activation!r}")
     names = [*NAMED, *OF_NORMAL]
     near = get_close_matches(activation.lower(), names, 1)
     hint = f'; did you mean "{near[0]}"?' if near else ""
-    expected = f"{', '.join(names)}, or a function of one such as relu_cov"
+    functions = ", ".join(f"_{name}" for name in FUNCTIONS)
+    expected = f"{', '.join(names)}, or the name of one and {functions}"
     raise ValueError(f"activation: expected one of {expected}, got {activation!r}{hint}")
 
 

@@ -1,5 +1,7 @@
 """Object code that comes with a wheel, and what happens where there is none."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import fastmoments as fm
 from fastmoments_kernels import ahead
 from fastmoments_kernels.ahead import levels
 from tests.processes import python
+from tests.settings import chosen
 
 of_a_wheel = pytest.mark.skipif(ahead.level() is None, reason="a checkout has no object code: make wheel-test")
 of_a_checkout = pytest.mark.skipif(ahead.level() is not None, reason="object code serves")
@@ -67,6 +70,13 @@ def test_the_highest_level_that_the_processor_runs_serves(machine, features, lib
     assert machine(features, libraries) == level
 
 
+def test_no_level_serves_another_python(monkeypatch):
+    """PyPy's objects have no memory that a library could read; the wheel's tag admits it."""
+    assert levels._machine() or sys.platform == "win32"
+    monkeypatch.setattr(sys.implementation, "name", "pypy")
+    assert levels._machine() == ""
+
+
 def test_a_lower_level_may_be_asked_for(machine):
     both = ("x86-64-v3", "x86-64-v4")
     assert machine(V4, both, "x86-64-v3") == "x86-64-v3"
@@ -79,6 +89,23 @@ def test_a_lower_level_may_be_asked_for(machine):
 @pytest.mark.parametrize("call", ["relu_mean(0.0, 1.0)", "njit.relu_mean"])
 def test_without_numba_and_object_code_an_error_says_what_to_install(call):
     assert 'pip install "fastmoments[numba]"' in python("-c", WITHOUT_NUMBA.format(call=call))
+
+
+@pytest.mark.parametrize("when, installed", [("background", True), ("never", True), ("background", False)])
+def test_the_plan_says_what_a_wheel_brings_and_what_it_lacks(monkeypatch, when, installed):
+    def check():
+        if not installed:
+            raise ModuleNotFoundError
+
+    monkeypatch.setattr("fastmoments.dispatch.check_installed", check)
+    monkeypatch.setattr(ahead, "level", lambda: "x86-64-v3")
+    with chosen(when):
+        told, lacking = str(fm.plan(0.0)).splitlines()[3:5]
+    assert told == "  x86-64-v3: compiled before it was installed, all but mixtures (FASTMOMENTS_LEVEL)"
+    assert lacking.startswith(
+        f"  mixtures, {when}: NumPy answers" if installed else "  mixtures, which Numba has to"
+    )
+    assert installed or 'pip install "fastmoments[numba]"' in lacking
 
 
 def test_what_needs_no_kernels_needs_no_numba():

@@ -38,8 +38,9 @@ SWITCH = (
     CALL
     + """
 import time
-found = {fm.relu_mean(0.0, 1.0)}
+found, end = {fm.relu_mean(0.0, 1.0)}, time.monotonic() + 300.0
 while "compiled" not in fm.plan(0.0).routes.values():
+    assert time.monotonic() < end
     time.sleep(0.1)
     found.add(fm.relu_mean(0.0, 1.0))
 assert "numba" in sys.modules and max(found) - min(found) <= 8 * 2.3e-16
@@ -78,8 +79,13 @@ def test_what_a_short_script_leaves_compiled_serves_the_next(cache):
     assert float(again.split()[0]) == pytest.approx(float(first.split()[0]), rel=8 * sys.float_info.epsilon)
 
 
-def test_a_process_changes_over_while_it_runs(cache):
+def test_a_process_changes_over_while_it_runs(cache, tmp_path, monkeypatch):
+    """Also where the cache's folder is given as seen from the working directory, in which nothing else is left."""
+    monkeypatch.setattr("tests.processes.ROOT", tmp_path)
+    cache |= {"NUMBA_CACHE_DIR": "cache", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     python("-c", SWITCH, **cache)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert {path.parents[1] for path in tmp_path.rglob("*.ready")} == {tmp_path / "cache"}
 
 
 @linux
@@ -124,6 +130,34 @@ def test_waiting_compiles_at_once_with_a_line(cache):
     )
     assert done.stdout.split()[1:] == ["True", "compiled"]
     assert done.stderr.startswith("fastmoments: compiling relu_mean (float64)") and done.stderr.count("\n") == 1
+
+
+BROKEN = """
+import sys, time, fastmoments as fm
+sys.executable = sys.argv[1]
+start = time.monotonic()
+while time.monotonic() - start < 3.0:
+    fm.relu_mean(0.0, 1.0)
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a script with another program's name")
+def test_a_python_that_does_not_run_is_told_of_once(cache, tmp_path):
+    """It is tried twice; nothing of it is left open."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 3\n")
+    python.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", BROKEN, str(python)],
+        cwd=ROOT,
+        env={name: value for name, value in {**os.environ, **cache}.items() if value is not None},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.count("Warning") == 1
+    assert "relu_mean (float64) is answered by NumPy, slowly: it cannot be compiled: the process" in done.stderr
 
 
 def test_never_imports_no_compiler_and_starts_nothing(cache):

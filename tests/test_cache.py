@@ -67,7 +67,6 @@ def test_installations_share_a_cache_and_compile_at_once(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
 def test_eight_processes_at_once_compile_once(tmp_path):
     found, compiled = means([installation(tmp_path / "one")] * 8, tmp_path / "cache")
     assert found == [close_to()] * 8 and sum(compiled) == 1

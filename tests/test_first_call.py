@@ -1,49 +1,30 @@
-"""Calls that nothing has compiled: what NumPy answers, which kernels answer, and the setting."""
+"""Calls that nothing has compiled: which kernels answer, what is said, and compilation ahead of use."""
 
-import math
+import io
+import time
 import warnings
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import fastmoments as fm
 from fastmoments import __main__ as command
+from fastmoments_kernels import storage
 from fastmoments_kernels.background import marks, process, program
 from fastmoments_kernels.background.entries import LARGE, Entry, from_text
-from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.serving import choice, compilation
-from tests import test_matrices, test_parameters, truth
-from tests.test_inputs import gaussian
+from fastmoments_kernels.serving import choice
+from tests.settings import chosen
 
-AT_ZERO = 1.0 / math.sqrt(2.0 * math.pi)  # the mean of relu at N(0, 1)
-EPS = np.finfo(np.float64).eps
 SETTING = "fastmoments_kernels.serving.compilation._chosen"
 ENTRY = Entry("mean", "relu", 2, "float64")
-
-
-@contextmanager
-def chosen(when):
-    """Another setting for a while."""
-    before, compiled, ufuncs = fm.compilation(), compilation.compiled.copy(), compilation.ufuncs.copy()
-    fm.set_compilation(when)
-    yield
-    fm.set_compilation(before)
-    compilation.compiled.update(compiled)
-    compilation.ufuncs.update(ufuncs)
-
-
-@pytest.fixture
-def never():
-    with chosen("never"):
-        yield
 
 
 @pytest.fixture
 def fresh(monkeypatch, tmp_path):
     """A process that knows nothing of what is compiled, with an empty cache; returns what it compiles."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    for state in ("_by_numpy", "_told"):
+    for state in ("_by_numpy", "_told", "_said"):
         monkeypatch.setattr(choice, state, type(getattr(choice, state))())
     compiled = []
     monkeypatch.setattr(choice, "compile_entry", compiled.append)
@@ -56,98 +37,9 @@ def fresh(monkeypatch, tmp_path):
         forget()
 
 
-@pytest.mark.parametrize(
-    "name, kind", [("relu", "typical"), ("relu", "zero_variance"), ("npn", "typical"), ("gelu", "tails")]
-)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_numpy_keeps_the_contract_of_matrices(name, kind, dtype, never):
-    test_matrices.judge(row_of(name), kind, 5, dtype, count=1)
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_numpy_keeps_the_contract_of_gradients(dtype, never):
-    test_matrices.test_gradient(row_of("relu"), "typical", 5, dtype)
-
-
-def test_chunks_of_pairs_are_the_whole(never, monkeypatch):
-    """Some pairs at a time, in place, of a batch: the bits of all at once."""
-    mu, cov = (np.stack(x) for x in zip(gaussian(20), gaussian(20, seed=3), strict=True))
-    bars = gaussian(20, seed=1)
-    expected = *fm.gelu_moments(mu, cov), *fm.gelu_moments_vjp(mu, cov, *(np.stack([x, x]) for x in bars))
-    monkeypatch.setattr("fastmoments_kernels.eager.matrices.CHUNK", 100)
-    found = *fm.gelu_moments(mu, cov), *fm.gelu_moments_vjp(mu, cov, *(np.stack([x, x]) for x in bars))
-    assert all(np.array_equal(a, b) for a, b in zip(expected[:2], found[:2], strict=True))
-    for a, b in zip(expected[2:], found[2:], strict=True):  # sums in another order
-        assert np.allclose(a, b, rtol=64 * EPS, atol=64 * EPS)
-    out = mu.copy(), cov.copy()
-    fm.gelu_moments(*out, out=out)
-    assert all(np.array_equal(a, b) for a, b in zip(expected, out, strict=False))
-
-
-def test_numpy_takes_any_layout(never):
-    mu, cov = gaussian(6)
-    wide = np.zeros((12, 12))
-    wide[::2, ::2] = cov
-    strided = wide[::2, ::2]
-    strided.setflags(write=False)
-    assert np.array_equal(fm.relu_moments(mu, strided).cov, fm.relu_moments(mu, cov).cov)
-    assert fm.relu_moments(np.zeros(0), np.zeros((0, 0))).cov.shape == (0, 0)
-    assert fm.relu_mean(np.zeros((0, 3)), 1.0).shape == (0, 3)
-    one = np.ones((2, 1)), np.ones((2, 1, 1))
-    assert fm.relu_moments_vjp(*one, *one).mu_bar.shape == (2, 1)
-
-
-def test_a_layer_by_numpy(never):
-    """Against sums in extended precision and integrals of relu."""
-    mu, var, weight, weight_var = (
-        np.array([0.5, -1.0]),
-        np.array([0.3, 2.0]),
-        np.array([[1.0, 0.7]]),
-        np.full((1, 2), 0.1),
-    )
-    mean, spread = (mu @ weight.T)[0], (var @ (weight**2 + weight_var).T + mu**2 @ weight_var.T)[0]
-    found = fm.bayes_linear_marginals(mu, var, weight, weight_var)
-    assert np.allclose(found, [[mean], [spread]], rtol=4 * EPS, atol=0)
-    want = truth.neuron_truth(truth.activation(row_of("relu")), found.mean[0], found.var[0])
-    found = fm.bayes_linear_marginals(mu, var, weight, weight_var, activation="relu")
-    for got, name in zip(found, ("mean", "var"), strict=True):
-        assert float(got[0]) == pytest.approx(float(want[name].value), rel=16 * EPS, abs=0)
-
-
-def test_gradients_along_parameters_by_numpy(never):
-    test_parameters.test_vjp_along_parameters(row_of("gaussian"), "float64")
-
-
-def test_blocks_by_numpy(never, synchronous):
-    """Dask's blocks, on and off the diagonal, are parts of the matrix that is judged above."""
-    dask = pytest.importorskip("dask.array")
-    mu, cov = gaussian(7)
-    mean_bar, cov_bar = gaussian(7, seed=1)
-    lazy = [dask.from_array(x, chunks=3) for x in (mu, cov, mean_bar, cov_bar)]
-    assert np.allclose(
-        fm.relu_moments(*lazy[:2]).cov.compute(), fm.relu_moments(mu, cov).cov, rtol=8 * EPS, atol=EPS
-    )
-    want = fm.relu_moments_vjp(mu, cov, mean_bar, cov_bar)
-    for got, of in zip(fm.relu_moments_vjp(*lazy), want, strict=True):
-        assert np.allclose(got.compute(), of, rtol=64 * EPS, atol=64 * EPS)
-
-
-def test_options_of_ufuncs_by_numpy(never):
-    mu, out = np.zeros(3), np.full(3, 7.0)
-    assert fm.relu_mean(mu, 1.0, out=out, where=[True, False, True]) is out
-    assert out == pytest.approx([AT_ZERO, 7.0, AT_ZERO], rel=8 * EPS)
-    pair = np.empty(3), np.empty(3)
-    assert fm.relu_marginals(mu, 1.0, out=pair).mean is pair[0]
-    assert pair[1] == pytest.approx(0.5 - 0.5 / math.pi, rel=8 * EPS)
-    assert fm.relu_mean(mu, 1.0, dtype="float32").dtype == np.float32
-    wider = fm.relu_mean(np.zeros(2, np.float32), np.float32(1.0), dtype="float64")
-    assert wider.dtype == np.float64 and wider == pytest.approx(AT_ZERO, rel=8 * EPS)
-    with pytest.raises(TypeError):
-        fm.relu_mean(mu, 1.0, out=np.zeros(3, int))
-    with pytest.raises(ValueError, match="read-only"):
-        fm.relu_mean(mu, 1.0, out=np.broadcast_to(0.0, 3))
-    with pytest.raises(RuntimeError, match=r"relu_var \(float32\): NumPy's ufuncs are compiled, but .* never"):
-        _ = fm.ufuncs.relu_var
+def forget():
+    """As another process, which knows marks on disk alone: nothing was compiled but by name."""
+    fm.set_compilation("background")
 
 
 def test_the_setting():
@@ -186,6 +78,18 @@ def test_waiting_says_what_it_waits_for(fresh, capsys):
     assert fresh == [ENTRY] and capsys.readouterr().err.count("\n") == 1
 
 
+def test_threads_that_wait_say_it_once(fresh, capsys):
+    """One compiles, and the others go on with what it compiled."""
+    fm.set_compilation("wait")
+    with ThreadPoolExecutor(4) as pool:
+        with marks.alone(ENTRY.text, wait=False):
+            answers = [pool.submit(choice.by_numpy, ENTRY, 1) for _ in range(4)]
+            time.sleep(4 * storage.PAUSE)
+            assert fresh == []
+    assert not any(answer.result() for answer in answers)
+    assert fresh == [ENTRY] and capsys.readouterr().err.count("\n") == 1
+
+
 def test_without_another_process_calls_wait(fresh, monkeypatch, capsys):
     monkeypatch.setattr(process, "give", lambda entry: False)
     assert not choice.by_numpy(ENTRY, 1) and fresh == [ENTRY]
@@ -201,6 +105,8 @@ def test_what_cannot_be_compiled_is_said_once(fresh, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert choice.by_numpy(ENTRY, 1)
+        # nor does waiting help: a program that runs goes on
+        assert all(choice.by_numpy(ENTRY, 10**7) for _ in range(30)) and fresh == []
 
 
 def test_one_process_compiles_an_entry(fresh, monkeypatch):
@@ -263,14 +169,58 @@ def test_warm_up_knows_every_function(names, wanted, fresh, capsys):
     assert {entry.text for entry in fresh} >= wanted
     first, *lines = capsys.readouterr().err.splitlines()
     assert "compiling" in first and " s and half a gigabyte, kept in " in first and len(lines) == len(names)
+    forget()
     fm.warm_up(*names, dtypes="float64")
     assert capsys.readouterr().err.endswith(" is compiled\n")
 
 
-def test_warm_up_refuses_what_it_does_not_know(fresh, capsys):
-    with pytest.raises(ValueError, match="got 'rellu'; did you mean \"relu\""):
-        fm.warm_up("rellu")
-    assert command.main(["warm-up", "relu_mean", "--dtypes", "float64"]) == 0 and fresh == [ENTRY]
+def test_warm_up_compiles_mixtures_of_every_size(fresh):
+    fm.warm_up(*(fm.GaussianMixture([1.0] * k, [1.0] * k) for k in (1, 2)), dtypes="float64")
+    assert {entry.given for entry in fresh if entry.function == "moments"} == {3, 6}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "options", "message"),
+    [
+        ("rellu", {}, "got 'rellu'; did you mean \"relu\""),
+        ("relu_mean_of", {}, "or the name of one and _moments, .*got 'relu_mean_of'"),
+        ("gaussian_mixture", {}, r"an object, such as GaussianMixture\(weights, taus\), got 'gaussian_mixture'"),
+        ("gaussian_mixture_cov", {}, "an object, such as GaussianMixture"),
+        (fm.GaussianMixture, {}, "an object, such as GaussianMixture"),
+        (np.tanh, {}, 'did you mean "tanh"'),
+        ("relu", {"dtypes": "float16"}, 'dtypes: expected "float32", "float64" or both, got \'float16\''),
+        ("relu", {"dtypes": ()}, "dtypes: expected"),
+    ],
+)
+def test_warm_up_refuses_what_it_does_not_know(wrong, options, message, fresh):
+    with pytest.raises(ValueError, match=message):
+        fm.warm_up(wrong, **options)
+    assert fresh == []
+
+
+def test_warm_up_does_not_change_the_setting(fresh):
+    """It compiles for other processes, and NumPy goes on in this one."""
+    fm.set_compilation("never")
+    fm.warm_up("relu_mean", dtypes="float64")
+    assert fresh == [ENTRY] and choice.by_numpy(ENTRY, 1) and marks.has(ENTRY.text)
+
+
+def test_the_command(fresh, capsys):
+    assert command.main(["warm-up", "--dtypes", "float64", "relu_mean"]) == 0 and fresh == [ENTRY]
+    forget()
+    assert command.main(["warm-up", "relu_mean", "--dtypes", "float32", "--dtypes", "float64"]) == 0
+    assert fresh == [ENTRY, ENTRY._replace(dtype="float32")]
     with pytest.raises(SystemExit) as end:
         command.main(["warm-up", "rellu"])
     assert end.value.code == 2 and "did you mean" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_nobody_has_to_read_what_is_said(fresh, monkeypatch, is_closed):
+    """Standard error that is closed, or that was never there."""
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed if is_closed else None)
+    fm.warm_up("relu_mean", dtypes=np.float64)
+    choice.compile_here(ENTRY._replace(function="var"))
+    assert [entry.function for entry in fresh] == ["mean", "var"]

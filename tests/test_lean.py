@@ -31,8 +31,9 @@ def test_other_versions_of_numba_compile_as_usual(tmp_path):
     assert tested[1] == another[1]
 
 
-lean = pytest.importorskip("fastmoments_kernels.cpu.lean") if numba.__version__ in compiled.TESTED else None
-only_tested = pytest.mark.skipif(lean is None, reason="not tested with this version of Numba")
+if numba.__version__ in compiled.TESTED:
+    from fastmoments_kernels.cpu import lean
+only_tested = pytest.mark.skipif(numba.__version__ not in compiled.TESTED, reason="not tested with this Numba")
 
 
 def _square(x):

@@ -1,14 +1,19 @@
 """Where machine code is kept on disk: damaged files, folders that cannot be written or are not ours, and locks."""
 
+import errno
 import os
+import signal
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from fastmoments_kernels import storage
 from fastmoments_kernels.storage import Store
+from tests.processes import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -137,29 +142,86 @@ def test_a_failed_write_leaves_nothing(tmp_path, temporary, monkeypatch):
     assert not [path for path in tmp_path.rglob("*.part")]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
 def test_one_at_a_time(tmp_path):
     """The second waits until the first is done; another file's maker does not."""
     done = []
 
     def second():
-        with Store("key", str(tmp_path)).alone("name"):
-            done.append("second")
+        with Store("key", str(tmp_path)).alone("name") as held:
+            done.append(("second", held))
 
-    with Store("key", str(tmp_path)).alone("name"), Store("key", str(tmp_path)).alone("other"):
+    with Store("key", str(tmp_path)).alone("name") as held, Store("key", str(tmp_path)).alone("other"):
         thread = threading.Thread(target=second)
         thread.start()
         thread.join(4 * storage.PAUSE)
-        done.append("first")
+        done.append(("first", held))
     thread.join()
-    assert done == ["first", "second"]
+    assert done == [("first", True), ("second", True)]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
-def test_patience_with_a_process_that_is_stopped_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "PATIENCE", 3 * storage.PAUSE)
-    with Store("key", str(tmp_path)).alone("name"), Store("key", str(tmp_path)).alone("name"):
-        pass
+def test_patience_with_a_process_that_is_stopped_ends(tmp_path):
+    with Store("key", str(tmp_path)).alone("name"):
+        for patience in (0.0, 3 * storage.PAUSE):
+            start = time.monotonic()
+            with Store("key", str(tmp_path)).alone("name", patience) as held:
+                assert not held and patience <= time.monotonic() - start < patience + 1.0
+
+
+def test_locks_in_a_folder_that_may_only_be_read(tmp_path, temporary, monkeypatch):
+    """The lock is where files are written to."""
+    Store("key", str(tmp_path)).write("name", b"code")
+    create = os.open
+
+    def refuse(path, *others):
+        if Path(path).parents[1] == tmp_path:
+            raise PermissionError("read-only")
+        return create(path, *others)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with Store("key", str(tmp_path)).alone("name") as one, Store("key", str(tmp_path)).alone("name", 0.0) as two:
+        assert (one, two) == (True, False) and kept(temporary, "name.lock")
+
+
+def test_a_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    for module, function in (("fcntl", "flock"), ("msvcrt", "locking")):
+        if hasattr(storage, module):
+            monkeypatch.setattr(getattr(storage, module), function, refuse)
+    with Store("key", str(tmp_path)).alone("name") as one, Store("key", str(tmp_path)).alone("name", 0.0) as two:
+        assert one and two
+
+
+# takes a lock, leaves a forked child behind that lives on, and waits to be killed
+HOLDER = """
+import os, sys, time
+from fastmoments_kernels.storage import Store
+from tests.processes import ROOT
+with Store("key", sys.argv[1]).alone("name"):
+    child = os.fork()
+    print(child, flush=True) if child else None
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_holder_that_is_killed_holds_nobody(tmp_path):
+    """Nor does its forked child, which has its open files."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as holder:
+        child = int(holder.stdout.readline())
+        try:
+            with Store("key", str(tmp_path)).alone("name", 0.0) as held:
+                assert not held
+            holder.kill()
+            holder.wait()
+            with Store("key", str(tmp_path)).alone("name") as held:
+                assert held
+        finally:
+            holder.kill()
+            os.kill(child, signal.SIGKILL)
 
 
 def test_what_is_in_use_is_not_stale(tmp_path):

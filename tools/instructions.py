@@ -1,4 +1,12 @@
-"""What a library of object code is made of: a processor without AVX-512 must meet none of its instructions."""
+"""What a library of object code is made of: a processor without AVX-512 must meet none of its instructions.
+
+Executable sections are read from their first byte to their last, one instruction after the other. Compilers put
+jump tables and constants into sections of their own, and fill the room between functions with instructions. Data in
+between would be read as instructions: where they are none, that is an error; where they happen to be some, the few
+instructions behind them may be misread too, and the numbers are off by so many.
+
+usage: python tools/instructions.py LIBRARY ...         exit 1 if one is not what its name, that of a level, says
+"""
 
 import sys
 from collections.abc import Iterator
@@ -6,7 +14,8 @@ from pathlib import Path
 
 import capstone
 
-EVEX = 0x62  # the first byte of every instruction of AVX-512, after prefixes of segments
+EVEX = b"\x62"  # begins every instruction of AVX-512 but those of masks alone, k...
+PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x67"  # that may come before it: of segments, of addresses
 
 
 def code_of(library: Path) -> Iterator[tuple[int, bytes]]:
@@ -24,14 +33,15 @@ def code_of(library: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def count(library: Path) -> tuple[int, int]:
-    """The number of instructions, and of those encoded by EVEX; ValueError for bytes that are no instruction."""
+    """The number of instructions, and of those of AVX-512; ValueError for bytes that are no instruction."""
     decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
     total = evex = 0
     for start, code in code_of(library):
         end = start
         for address, size, name, operands in decoder.disasm_lite(code, start):
             total, end = total + 1, address + size
-            evex += code[address - start] == EVEX or "zmm" in operands or name.startswith("k")
+            encoded = code[address - start : end - start].lstrip(PREFIXES)
+            evex += encoded.startswith(EVEX) or "zmm" in operands or name.startswith("k")
         if end != start + len(code):
             raise ValueError(f"{library}: no instruction at {end:#x}")
     return total, evex

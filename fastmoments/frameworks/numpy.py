@@ -23,6 +23,7 @@ Array = NDArray[Any]
 xp = np
 may_be_covariance = products.looks_like_covariance
 
+LOOPS = (np.dtype(np.float32), np.dtype(np.float64))
 OPERANDS = 64  # of a ufunc at most, NumPy's NPY_MAXARGS
 
 
@@ -42,8 +43,10 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     if isinstance(given.get("out"), tuple):
         check_apart(given["out"])
     # `dtype` may ask for the loop of another dtype than the arrays'
-    dtype = np.dtype(given["dtype"]).name if given.get("dtype") is not None else plan.compute
-    function = _function(activation, name, len(arrays), math.prod(shape), dtype)
+    dtype = np.dtype(plan.compute if given.get("dtype") is None else given["dtype"])
+    if dtype not in LOOPS:
+        raise TypeError(f"dtype: expected float32 or float64, got {dtype}")
+    function = _function(activation, name, len(arrays), math.prod(shape), dtype.name)
     with np.errstate(all="ignore"):
         values = function(*arrays.values(), **given)
     if "out" in given or "dtype" in given:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,10 +19,10 @@ from typing import Any
 
 from fastmoments_kernels.cautions import warn
 
-try:
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 STALE = 30 * 86400.0  # seconds after which another version's machine code is removed
 PATIENCE = 120.0  # seconds that one process waits for another, which may be stopped; then both compile
@@ -59,7 +60,8 @@ class Store:
     ----------
     key : says what the files depend on; files of another key are in another folder, those of a key that nobody
         used for a month are removed.
-    chosen : the folder of these folders; default `fastmoments` in the user's cache folder.
+    chosen : the folder of these folders, `base`; default `fastmoments` in the user's cache folder, None for a user
+        without a home.
 
     Where that cannot be written, files go to a folder in the temporary directory that only the user may write to.
     What can be read is read.
@@ -67,14 +69,15 @@ class Store:
 
     def __init__(self, key: str, chosen: str = "") -> None:
         self._name = f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-        self._base = Path(chosen) if chosen else _of_user()
+        base = Path(chosen) if chosen else _of_user()
+        self.base = base and base.absolute()  # the program may change its working directory
         self._in_use: set[Path] = set()
         self._can_write = True
 
     @property
     def folders(self) -> list[Path]:
         """The folders that files may be in, the best first."""
-        bases = [self._base] if self._base else []
+        bases = [self.base] if self.base else []
         with suppress(OSError):  # no temporary directory either
             bases.append(_temporary())
         return [base / self._name for base in bases]
@@ -83,7 +86,7 @@ class Store:
         """What was written under this name, None if nothing was or the file is damaged."""
         for folder in self.folders:
             with suppress(OSError):
-                if folder.parent == self._base or _is_ours(folder.parent):
+                if folder.parent == self.base or _is_ours(folder.parent):
                     found = (folder / name).read_bytes()
                     content = memoryview(found)[CHECKSUM:]
                     if hashlib.sha256(content).digest() == found[:CHECKSUM]:
@@ -122,27 +125,35 @@ class Store:
         return None
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
-        """Wait until no other process makes the file of this name, as far as the file system has locks."""
-        file = None
-        for folder in self._made() if fcntl else ():
-            with suppress(OSError):
-                file = (folder / f"{name}.lock").open("a")
+    def alone(self, name: str, patience: float = PATIENCE) -> Iterator[bool]:
+        """Hold the lock of a name; False if another process, or thread, still holds it after `patience` seconds.
+
+        The system releases the lock of a process that ends, however it ends. Where no folder can be written to, or
+        its file system has no locks, nobody is kept out: several may make the same file, which takes time only.
+        """
+        for folder in self._made():
+            with suppress(OSError):  # it may only be read
+                lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
                 break
-        if file is None:
-            yield
+        else:
+            yield True
             return
-        with file:
-            end = time.monotonic() + PATIENCE
-            while not _locked(file) and time.monotonic() < end:
+        _locks.add(lock)
+        try:
+            end = time.monotonic() + patience
+            while not (held := _locked(lock)) and time.monotonic() < end:
                 time.sleep(PAUSE)
-            yield
+            yield held
+        finally:
+            if lock in _locks:
+                _locks.remove(lock)
+                os.close(lock)
 
     def _made(self) -> Iterator[Path]:
         """The folders that are there or can be made."""
         for folder in self.folders:
             with suppress(OSError):
-                if folder.parent != self._base:
+                if folder.parent != self.base:
                     folder.parent.mkdir(mode=0o700, exist_ok=True)
                     if not _is_ours(folder.parent):
                         continue
@@ -181,14 +192,31 @@ def _is_ours(folder: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
-def _locked(file: Any) -> bool:
+_locks: set[int] = set()  # the open files of this process's locks
+
+
+def _locked(lock: int) -> bool:
+    """Take the lock; False if it is taken."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if sys.platform == "win32":
+            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # the latter on Windows
         return False
     except OSError:  # a file system without locks
         return True
     return True
+
+
+def _let_go() -> None:
+    """In a forked child, which would hold the locks of its parent for as long as it runs."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _remove_stale(base: Path) -> None:

@@ -4,6 +4,7 @@ FASTMOMENTS_LEVEL chooses a lower level than the processor's, or "none", so that
 """
 
 import os
+import sys
 from functools import cache
 from importlib import import_module
 from typing import NamedTuple
@@ -88,4 +89,5 @@ def _features() -> dict[str, bool]:
 
 
 def _machine() -> str:
-    return os.uname().machine if hasattr(os, "uname") else ""
+    """The kind of machine; none for a Python whose objects are not where `library` looks for NumPy's."""
+    return os.uname().machine if hasattr(os, "uname") and sys.implementation.name == "cpython" else ""

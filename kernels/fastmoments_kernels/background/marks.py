@@ -7,23 +7,15 @@ yet, the import of Numba. They are hints: without the machine code behind a mark
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from fastmoments_kernels.storage import Store, digest
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from fastmoments_kernels.storage import PATIENCE, Store, digest
 
 # what Numba reads to choose the processor that it compiles for, and how
 OF_NUMBA = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX", "NUMBA_OPT")
-PAUSE = 0.2  # seconds between two looks at a lock
 
 
 @cache
@@ -38,6 +30,11 @@ def _store() -> Store:
 def folder() -> Path | None:
     """The folder that marks are written to; None where none can be written."""
     return _store().writable()
+
+
+def base() -> Path | None:
+    """The folder of such folders that is chosen; None for a user without a home."""
+    return _store().base
 
 
 def _numba() -> bytes:
@@ -79,61 +76,6 @@ def failure(entry: str, since: float) -> str | None:
     return reason if when and float(when) >= since else None
 
 
-@contextmanager
-def alone(entry: str, wait: bool) -> Iterator[bool]:
-    """Hold the entry's lock; False if another process holds it and `wait` is.
-
-    The system releases the lock of a process that ends, however it ends. Without locks or a folder several
-    processes may compile the same entry, which takes time only.
-    """
-    path = folder()
-    if path is None:
-        yield True
-        return
-    try:
-        file = (path / f"{entry}.lock").open("a")
-    except OSError:
-        yield True
-        return
-    with file:
-        taken = _take(file, wait)
-        try:
-            yield taken
-        finally:
-            if taken:
-                _release(file)
-
-
-def _take(file: Any, wait: bool) -> bool:
-    while True:
-        try:
-            _lock(file)
-            return True
-        except (BlockingIOError, PermissionError):  # Windows' word for a lock that is held
-            if not wait:
-                return False
-            time.sleep(PAUSE)
-        except OSError:  # a file system without locks
-            return True
-
-
-def _lock(file: Any) -> None:
-    if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
-        import msvcrt
-
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-
-def _release(file: Any) -> None:
-    # by itself, not by closing the file: a child that was forked meanwhile has it open too
-    with suppress(OSError):
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_UN)
-        else:
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+def alone(entry: str, wait: bool) -> AbstractContextManager[bool]:
+    """Hold the entry's lock; False if another process holds it, after some patience if `wait`."""
+    return _store().alone(entry, PATIENCE if wait else 0.0)

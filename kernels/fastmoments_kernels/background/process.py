@@ -62,6 +62,7 @@ def give(entry: str) -> bool:
             return False
         try:
             if _child is None or not alive:
+                _leave()
                 _child = _start(entry)
             elif _child.stdin is not None:
                 _child.stdin.write(f"{entry}\n".encode())
@@ -73,6 +74,8 @@ def give(entry: str) -> bool:
 
 def _start(entry: str) -> subprocess.Popen[bytes]:
     path = "\n".join(os.path.abspath(place) for place in sys.path)
+    base = marks.base()  # not as this process was told, perhaps relative to its working directory
+    chosen = {} if base is None else {"NUMBA_CACHE_DIR": str(base)}
     flags = ("BELOW_NORMAL_PRIORITY_CLASS", "CREATE_NO_WINDOW", "CREATE_NEW_PROCESS_GROUP")  # Windows
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, path, entry],
@@ -81,6 +84,7 @@ def _start(entry: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=marks.folder(),
+        env=os.environ | chosen,
         creationflags=sum(getattr(subprocess, flag, 0) for flag in flags),
     )
 

@@ -17,7 +17,7 @@ NICE = 5  # what else the user runs goes first; much lower, a busy machine would
 
 def main(entry: str) -> None:
     """Compile the entry if it is not empty, then what standard input names."""
-    for name in ("SIGINT", "SIGHUP"):  # of the parent's terminal
+    for name in ("SIGINT", "SIGHUP", "SIGTSTP"):  # of the parent's terminal; stopped, it would keep a lock
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     with suppress(AttributeError, OSError):

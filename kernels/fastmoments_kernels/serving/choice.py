@@ -1,6 +1,5 @@
 """Which kernels answer a call: compiled ones, or NumPy's while those are not compiled."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -8,7 +7,7 @@ from contextvars import ContextVar
 from fastmoments_kernels import ahead
 from fastmoments_kernels.background import marks, process
 from fastmoments_kernels.background.entries import NOTHING, Entry, compile_entry, seconds_to_compile
-from fastmoments_kernels.cautions import warn
+from fastmoments_kernels.cautions import say, warn
 from fastmoments_kernels.cpu.compiler import check_installed
 from fastmoments_kernels.serving import compilation as setting
 from fastmoments_kernels.serving.costs import seconds_by_numpy
@@ -17,7 +16,8 @@ PATIENCE = 2.0  # seconds that NumPy may take for a call
 IN_ALL = 20.0  # seconds that it may take for the calls of an entry: the process should have compiled it by then
 
 _by_numpy: dict[Entry, float] = {}  # seconds that NumPy took for entries that are not
-_told: set[Entry] = set()
+_told: set[Entry] = set()  # that they cannot be compiled, which waiting for them would not change
+_said: set[Entry] = set()  # that they are compiled in this process, which many threads may wait for
 _listed: ContextVar[dict[Entry, None] | None] = ContextVar("entries of calls", default=None)
 
 
@@ -36,9 +36,8 @@ def by_numpy(entry: Entry, numbers: int) -> bool:
     if when != setting.NEVER:
         check_installed()
     spent = _by_numpy.get(entry, 0.0) + seconds
-    if when == setting.NEVER or (
-        when == setting.BACKGROUND and seconds <= PATIENCE and spent <= IN_ALL and _in_background(entry)
-    ):
+    in_time = seconds <= PATIENCE and (spent <= IN_ALL or entry in _told)
+    if when == setting.NEVER or (when == setting.BACKGROUND and in_time and _in_background(entry)):
         _by_numpy[entry] = spent
         return True
     compile_here(entry)
@@ -58,17 +57,19 @@ def _in_background(entry: Entry) -> bool:
 
 def compile_here(entry: Entry, told: bool = True) -> None:
     """Compile the entry in this process, or wait for the one that does; say so on standard error if `told`."""
-    if told and sys.stderr is not None:
-        print(
+    check_installed()
+    if told and entry not in _said:
+        _said.add(entry)
+        say(
             f"fastmoments: compiling {entry.title}, about {seconds_to_compile(entry):.0f} s, {where_kept()}; "
-            f"`python -m fastmoments warm-up` does so ahead of time",
-            file=sys.stderr,
-            flush=True,
+            f"`python -m fastmoments warm-up` does so ahead of time"
         )
     with marks.alone(entry.text, wait=True):
-        compile_entry(entry)
-        marks.put(entry.text)
-    _now_compiled(entry)
+        if entry not in setting.compiled:  # by another thread meanwhile
+            compile_entry(entry)
+            marks.put(entry.text)
+            if setting.compilation() != setting.NEVER:  # for other processes then
+                _now_compiled(entry)
 
 
 def where_kept() -> str:

@@ -33,8 +33,9 @@ def set_compilation(when: str) -> None:
     Notes
     -----
     The variable FASTMOMENTS_COMPILE chooses for processes that do not call this function. Compiled kernels are kept
-    on disk, and no setting but "never" changes what happens where they are: they are used. JAX and CUDA do not
-    depend on it.
+    on disk, and no setting but "never" changes what happens where they are: they are used. So are those of a wheel
+    that brings them compiled, at any setting; FASTMOMENTS_LEVEL=none leaves them out. JAX and CUDA do not depend on
+    it.
     """
     global _chosen
     _chosen = _checked("when", when)

@@ -7,8 +7,6 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-
 
 class LikeUfunc:
     """`function`, with the options out, where and dtype of NumPy's ufuncs, and the number of outputs, `nout`."""
@@ -20,10 +18,9 @@ class LikeUfunc:
         """Return the outputs, or `out` filled with them where `where` holds."""
         given = (None,) * self.nout if out is None else out if isinstance(out, tuple) else (out,)
         if len(given) != self.nout:
-            raise ValueError(f"out: expected {self.nout} arrays, got {len(given)}")
+            wrong = ValueError if isinstance(out, tuple) else TypeError  # NumPy's
+            raise wrong(f"out: expected {self.nout} arrays, got {len(given)}")
         if dtype is not None:
-            if np.dtype(dtype) not in DTYPES:
-                raise TypeError(f"dtype: expected float32 or float64, got {np.dtype(dtype)}")
             inputs = tuple(np.asarray(x).astype(dtype, casting="same_kind") for x in inputs)
         found = self._function(*inputs)
         values = found if isinstance(found, tuple) else (found,)
