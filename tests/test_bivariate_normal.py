@@ -38,6 +38,18 @@ def test_limits_of_perfect_correlation():
     assert opposite[1] == opposite[2] == 0.0
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beyond", [0.0, 1.0, 40.0, 1e4])
+def test_next_to_perfect_negative_correlation(dtype, beyond):
+    """P is Phi(k) - Phi(-h) to all digits, although exponents there are rounded to whole powers of e."""
+    h, k = np.array([[4.5, 1.0, 20.0, -1e3, -3.0], [3.0, 0.5, 1.0, -2e3, -2.0]], dtype)
+    rho = np.dtype(dtype).type(-1) + np.dtype(dtype).type(beyond + 1.0) * np.finfo(dtype).epsneg
+    for h_i, k_i, got in zip(map(float, h), map(float, k), fm.bivariate_normal_cdf(h, k, rho), strict=True):
+        exact = mp.quad(mp.npdf, [-h_i, k_i]) if k_i > -h_i else mpf(0)
+        # what the other tail adds is less than exp(-1 / (1 + rho))
+        assert error(got, exact, 1 + min(h_i, k_i) ** 2, dtype) <= BOUND, (h_i, k_i, rho)
+
+
 def test_infinite_limits_leave_the_marginal():
     inf = np.inf
     h = np.array([inf, -inf, 0.5, 0.5])
