@@ -240,7 +240,9 @@ def main(folder: Path, *names: str) -> None:
         for label, compiled in loops(name):
             path = folder / f"{label}.o"
             if not path.exists():
-                path.write_bytes(_machine().emit_object(exported(label, compiled())))
+                part = path.with_suffix(".part")  # whole or not at all
+                part.write_bytes(_machine().emit_object(exported(label, compiled())))
+                part.replace(path)
                 print(f"{TARGET[1]} {label}: {path.stat().st_size / 1e3:.0f} kB", flush=True)
 
 
