@@ -17,7 +17,8 @@ def check_installed() -> None:
     """Raise, with the command that installs it, where Numba is not."""
     if find_spec("numba") is None:
         raise ModuleNotFoundError(
-            "Numba has to compile this function: no object code of it serves this processor, or FASTMOMENTS_LEVEL chooses none. "
+            "Numba has to compile this function: no object code of it serves this processor, or FASTMOMENTS_LEVEL "
+            "chooses none. "
             'python -m pip install "fastmoments[numba]"',
             name="numba",
         )
