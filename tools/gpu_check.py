@@ -33,6 +33,7 @@ from fastmoments_kernels.gpu.elementwise import arrays_of as elementwise_arrays
 from fastmoments_kernels.gpu.launch import Variant, elementwise_variant, normal_variant
 from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, shape_of, skip_variant
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
+from fastmoments_kernels.gpu.matrices_vjp import MATRIX_VJP_KERNELS, matrix_vjp_variant
 from fastmoments_kernels.kinds import OF_NORMAL
 
 ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
@@ -109,7 +110,8 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
         return linear_variant(own, dtype, shape, precision)
     if name in LAUNCHED:
         return elementwise_variant(activation, name, dtype)
-    return matrix_variant(activation, name, dtype, parameters_of(activation))
+    variant = matrix_variant if name in MATRIX_KERNELS else matrix_vjp_variant
+    return variant(activation, name, dtype, parameters_of(activation))
 
 
 def arrays_of(activation: str, name: str) -> dict[str, int]:
@@ -131,7 +133,7 @@ def kernels_of(activation: str) -> list[tuple[str, str]]:
         return [*product((*OF_NORMAL, "skip"), DTYPES), *LINEAR]
     has_parameters = parameters_of(activation) > 0
     plain = [name for name, kind in LAUNCHED.items() if kind.neurons and (has_parameters or kind.outputs)]
-    return [*product((*plain, *MATRIX_KERNELS), DTYPES), *LINEAR]
+    return [*product((*plain, *MATRIX_KERNELS, *MATRIX_VJP_KERNELS), DTYPES), *LINEAR]
 
 
 def sizes_of(name: str, wanted: list[str]) -> list[str]:

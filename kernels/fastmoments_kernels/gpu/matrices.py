@@ -1,4 +1,4 @@
-"""Moments of whole vectors of neurons, and their vjp: buffers, grids and constants around the kernels.
+"""Moments of whole vectors of neurons: buffers, grids and constants around the kernels.
 
 Tensors are (batch, n) and (batch, n, n), float32 or float64, contiguous; callers check them.
 """
@@ -13,14 +13,11 @@ from torch import Tensor
 
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import has_series
-from fastmoments_kernels.gpu.compiled import device_function, kernel
+from fastmoments_kernels.gpu.compiled import kernel
 from fastmoments_kernels.gpu.covariance import neurons, pairs_beyond, pairs_edges, pairs_whole
-from fastmoments_kernels.gpu.covariance_vjp import along_cov, along_neuron, collect, pair_10, pair_20
 from fastmoments_kernels.gpu.launch import ELEMENTS, Variant, dtype_name, on_device_of
 from fastmoments_kernels.kinds import slack_of
 
-BLOCK = 128  # neurons of a program
-BACKWARD = 1e-3  # the series of derivatives converge later: their tolerance is smaller by this factor
 SWEEP = 8  # the number of a series' terms is a multiple of it
 
 
@@ -34,26 +31,15 @@ class Layout(NamedTuple):
     tile: int
     warps: int
     registers: int
-    tile_vjp: int
-    warps_vjp: int
     terms: int
 
 
-LAYOUTS = {"float32": Layout(64, 4, 128, 16, 4, 64), "float64": Layout(32, 8, 64, 16, 8, 128)}
+LAYOUTS = {"float32": Layout(64, 4, 128, 64), "float64": Layout(32, 8, 64, 128)}
 SHARE = 4  # a segment of the list has room for one in so many pairs of a tile
 GROUP = 32  # tiles whose pairs beyond the series follow each other
 PROGRAMS = 2048  # that work the list off: several for each of a card's multiprocessors
-PER_NEURON = {"neurons": neurons, "neurons_vjp": neurons, "collect": collect}
-PER_TILE = {
-    "pairs_whole": pairs_whole,
-    "pairs_edges": pairs_edges,
-    "along_cov": along_cov,
-    "along_mu": along_neuron,
-    "along_var": along_neuron,
-}
-FORWARD = ("neurons", "pairs_whole", "pairs_edges")
-RAISED = {"along_mu": (pair_10, 1), "along_var": (pair_20, 2)}
-MATRIX_KERNELS = (*PER_NEURON, *PER_TILE, "pairs_beyond")
+PER_TILE = {"pairs_whole": pairs_whole, "pairs_edges": pairs_edges}
+MATRIX_KERNELS = ("neurons", *PER_TILE, "pairs_beyond")
 
 
 def features_of(name: str, parameters: int) -> int:
@@ -62,9 +48,9 @@ def features_of(name: str, parameters: int) -> int:
     return len(row_of(name).formula.neuron(one, one, (one,) * parameters))
 
 
-def log_tolerance(name: str, dtype: str) -> float:
-    """log of the share that a kernel's series may leave out: half an eps of the matrix's scale, or less."""
-    return math.log(0.5 * float(np.finfo(dtype).eps) * (1.0 if name in FORWARD else BACKWARD))
+def log_tolerance(dtype: str, factor: float = 1.0) -> float:
+    """log of the share that a kernel's series may leave out: half an eps of the matrix's scale times `factor`."""
+    return math.log(0.5 * float(np.finfo(dtype).eps) * factor)
 
 
 def terms_of(activation: str, dtype: str, n: int) -> int:
@@ -78,22 +64,16 @@ def terms_of(activation: str, dtype: str, n: int) -> int:
 def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) -> Variant:
     """The kernel `name` of MATRIX_KERNELS for matrices of a dtype; everything per neuron is float64."""
     layout = LAYOUTS[dtype]
-    constants: dict[str, Any] = {"PARAMETERS": parameters, "BLOCK": BLOCK}
-    if name == "collect":
-        return Variant(kernel(collect, activation, "float64"), constants, warps=4)
-    constants = {"FEATURES": features_of(activation, parameters)}
+    constants: dict[str, Any] = {"FEATURES": features_of(activation, parameters)}
     if name == "pairs_beyond":
         constants |= {"TILE": layout.tile, "GROUP": GROUP, "BLOCK": ELEMENTS}
         return Variant(kernel(pairs_beyond, activation, dtype), constants, warps=4)
-    tile, warps, registers = layout[:3] if name in FORWARD else (layout.tile_vjp, layout.warps_vjp, 255)
-    if name in PER_NEURON:
-        constants |= {"PARAMETERS": parameters, "SWEEP": SWEEP, "MOST": layout.terms, "BLOCK": tile}
-        return Variant(kernel(neurons, activation, "float64"), constants, warps=max(tile // 32, 1))
-    constants |= {"LOG_TOLERANCE": log_tolerance(name, dtype), "SWEEP": SWEEP, "MOST": layout.terms, "TILE": tile}
-    if name in RAISED:
-        function, order = RAISED[name]
-        constants |= {"BODY": device_function(function, activation, dtype), "ORDER": order}
-    return Variant(kernel(PER_TILE[name], activation, dtype), constants, warps, registers)
+    constants |= {"SWEEP": SWEEP, "MOST": layout.terms}
+    if name == "neurons":
+        constants |= {"PARAMETERS": parameters, "BLOCK": layout.tile}
+        return Variant(kernel(neurons, activation, "float64"), constants, warps=max(layout.tile // 32, 1))
+    constants |= {"LOG_TOLERANCE": log_tolerance(dtype), "TILE": layout.tile}
+    return Variant(kernel(PER_TILE[name], activation, dtype), constants, layout.warps, layout.registers)
 
 
 class Beyond(NamedTuple):
@@ -117,7 +97,7 @@ def beyond_of(cov: Tensor, tile: int) -> Beyond:
     return Beyond(positions, cov.new_empty(count, dtype=torch.int32), segment, groups * shares)
 
 
-class _Prepared(NamedTuple):
+class Prepared(NamedTuple):
     """Arguments that the kernels of one call share: buffers per neuron, tiles of a side, and constants."""
 
     parameters: Tensor
@@ -129,17 +109,16 @@ class _Prepared(NamedTuple):
     slack: float
 
 
-def _prepare(
+def prepare(
     activation: str,
-    name: str,
     arrays: tuple[Tensor, Tensor],
     parameters: tuple[Tensor, ...],
     outputs: tuple[Tensor, Tensor],
-) -> _Prepared:
+) -> Prepared:
     """Launch `neurons` for (mu, cov); the marginals go to `outputs`."""
     mu, cov = arrays
     (batch, n), dtype = mu.shape, dtype_name(cov)
-    variant = matrix_variant(activation, name, dtype, len(parameters))
+    variant = matrix_variant(activation, "neurons", dtype, len(parameters))
     # without parameters any array stands for them
     rows = torch.stack([p.expand(batch, n) for p in parameters], 1).contiguous() if parameters else mu
     tiles, terms = -(-n // variant.constants["BLOCK"]), terms_of(activation, dtype, n)
@@ -148,9 +127,7 @@ def _prepare(
     coefficients = mu.new_empty((batch, terms + 2, stride))
     remainders = mu.new_empty((batch, tiles, max(terms // SWEEP, 1)))
     variant(batch * tiles, mu, cov, rows, *outputs, features, coefficients, remainders, n, tiles, terms)
-    return _Prepared(
-        rows, features, coefficients, remainders, tiles, terms, slack_of(n, torch.finfo(cov.dtype).eps)
-    )
+    return Prepared(rows, features, coefficients, remainders, tiles, terms, slack_of(n, torch.finfo(cov.dtype).eps))
 
 
 def moments(
@@ -164,7 +141,7 @@ def moments(
     """Write mean and covariance of f(X) to mean_out and cov_out, which are not mu and cov."""
     name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
     with on_device_of(cov):
-        _, *buffers, tiles, terms, slack = _prepare(name, "neurons", (mu, cov), parameters, (mean_out, cov_out))
+        _, *buffers, tiles, terms, slack = prepare(name, (mu, cov), parameters, (mean_out, cov_out))
         positions, counts, segment, programs = beyond_of(cov, LAYOUTS[dtype].tile)
         inside = n // LAYOUTS[dtype].tile
         whole = inside * (inside - 1) // 2
@@ -176,31 +153,3 @@ def moments(
         arrays = (buffers[0], positions, counts, cov, cov_out)
         variant = matrix_variant(name, "pairs_beyond", dtype, count)
         variant(programs, *arrays, n, tiles, len(counts), segment, slack)
-
-
-def moments_vjp(
-    activation: object,
-    mu: Tensor,
-    cov: Tensor,
-    mean_bar: Tensor,
-    cov_bar: Tensor,
-    parameters: tuple[Tensor, ...] = (),
-) -> tuple[Tensor, Tensor]:
-    """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov."""
-    name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
-    mu_grad, cov_grad = torch.empty_like(mu), torch.empty_like(cov)
-    with on_device_of(cov):
-        # the marginals are written where `collect` will write the gradients
-        rows, *buffers, tiles, terms, slack = _prepare(
-            name, "neurons_vjp", (mu, cov), parameters, (mu_grad, cov_grad)
-        )
-        mu_parts, var_parts = mu.new_empty((2, batch, tiles, n))
-        outputs = {"along_cov": cov_grad, "along_mu": mu_parts, "along_var": var_parts}
-        for kind, out in outputs.items():
-            programs = batch * (tiles * (tiles + 1) // 2 if kind == "along_cov" else tiles * tiles)
-            variant = matrix_variant(name, kind, dtype, count)
-            variant(programs, *buffers, cov, cov_bar, out, n, tiles, terms, slack)
-        arrays = (mu, cov, rows, mean_bar, cov_bar, mu_parts, var_parts, mu_grad, cov_grad)
-        blocks = -(-n // BLOCK)
-        matrix_variant(name, "collect", dtype, count)(batch * blocks, *arrays, n, blocks, tiles)
-    return mu_grad, cov_grad
