@@ -33,7 +33,7 @@ from fastmoments_kernels.gpu.elementwise import arrays_of as elementwise_arrays
 from fastmoments_kernels.gpu.launch import Variant, elementwise_variant, normal_variant
 from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, shape_of, skip_variant
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
-from fastmoments_kernels.gpu.matrices_vjp import MATRIX_VJP_KERNELS, matrix_vjp_variant
+from fastmoments_kernels.gpu.matrices_vjp import MATRIX_VJP_KERNELS, PARAMETER_KERNELS, matrix_vjp_variant
 from fastmoments_kernels.kinds import OF_NORMAL
 
 ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
@@ -117,7 +117,8 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
 def arrays_of(activation: str, name: str) -> dict[str, int]:
     """The numbers of arrays of parameters and of outputs that kernel `name` takes as tuples."""
     parameters = 0 if activation == NO_ACTIVATION else parameters_of(activation)
-    given, outputs = elementwise_arrays(name, parameters) if name in LAUNCHED else (parameters, 0)
+    # a matrix's kernel has such outputs only along the parameters
+    given, outputs = elementwise_arrays(name, parameters) if name in LAUNCHED else (parameters, parameters)
     return {"parameter_ptrs": given, "out_ptrs": outputs}
 
 
@@ -133,7 +134,8 @@ def kernels_of(activation: str) -> list[tuple[str, str]]:
         return [*product((*OF_NORMAL, "skip"), DTYPES), *LINEAR]
     has_parameters = parameters_of(activation) > 0
     plain = [name for name, kind in LAUNCHED.items() if kind.neurons and (has_parameters or kind.outputs)]
-    return [*product((*plain, *MATRIX_KERNELS, *MATRIX_VJP_KERNELS), DTYPES), *LINEAR]
+    of_matrices = *MATRIX_KERNELS, *MATRIX_VJP_KERNELS, *(PARAMETER_KERNELS if has_parameters else ())
+    return [*product((*plain, *of_matrices), DTYPES), *LINEAR]
 
 
 def sizes_of(name: str, wanted: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ Tensors are those of matrices.py.
 from functools import cache
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from fastmoments_kernels.catalogue import row_of
@@ -19,7 +20,7 @@ from fastmoments_kernels.gpu.beyond_vjp import (
 )
 from fastmoments_kernels.gpu.compiled import device_function, kernel
 from fastmoments_kernels.gpu.covariance_vjp import collect, derivatives, pairs_vjp
-from fastmoments_kernels.gpu.launch import ELEMENTS, Variant, dtype_name, on_device_of
+from fastmoments_kernels.gpu.launch import ELEMENTS, Variant, dtype_name, elementwise, on_device_of
 from fastmoments_kernels.gpu.matrices import (
     GROUP,
     LAYOUTS,
@@ -32,6 +33,8 @@ from fastmoments_kernels.gpu.matrices import (
     log_tolerance,
     prepare,
 )
+from fastmoments_kernels.gpu.parameters_vjp import pairs_dparameters
+from fastmoments_kernels.kinds import slack_of
 
 TOLERANCE = 1e-3  # the series of derivatives converge later: they may leave out less by this factor
 BLOCK = 128  # neurons of a program
@@ -68,6 +71,8 @@ MATRIX_VJP_KERNELS = (
     "add_beyond",
     "collect",
 )
+# of an activation that has parameters
+PARAMETER_KERNELS = ("pairs_dparameters",)
 
 
 @cache
@@ -83,6 +88,9 @@ def matrix_vjp_variant(activation: str, name: str, dtype: str, parameters: int =
         return Variant(kernel(derivatives, activation, "float64"), constants, warps=4)
     if name == "add_beyond":
         return Variant(kernel(add_beyond, activation, dtype), {"TILE": tile, "BLOCK": LISTED}, warps=4)
+    if name == "pairs_dparameters":
+        constants = {"BLOCK": ELEMENTS}
+        return Variant(kernel(pairs_dparameters, activation, dtype), constants, warps=4)
     constants = {"FEATURES": features, "TILE": tile}
     if name.startswith("pairs_vjp"):
         of_series = {"LOG_TOLERANCE": log_tolerance(dtype, TOLERANCE), "SWEEP": SWEEP, "MOST": LAYOUTS[dtype].terms}
@@ -125,6 +133,39 @@ def moments_vjp(
         arrays = (mu, cov, prepared.parameters, mean_bar, cov_bar, *shares, mu_grad, cov_grad)
         call.launch("collect", batch * blocks, *arrays, n, blocks, tiles)
     return mu_grad, cov_grad
+
+
+def parameter_vjp(
+    activation: object,
+    mu: Tensor,
+    cov: Tensor,
+    mean_bar: Tensor,
+    cov_bar: Tensor,
+    parameters: tuple[Tensor, ...],
+) -> tuple[Tensor, ...]:
+    """Gradients of the sum of `moments_vjp` with respect to each neuron's parameters, (batch, n) each.
+
+    Memory beside the arguments and results: per neuron a few numbers, and for each parameter n / ELEMENTS.
+    """
+    name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
+    parameters = tuple(p.expand(batch, n).contiguous() for p in parameters)
+    blocks = -(-n // ELEMENTS)
+    shares = tuple(mu.new_empty((batch, blocks, n)) for _ in parameters)
+    with on_device_of(cov):
+        slack = slack_of(n, torch.finfo(cov.dtype).eps)
+        variant = matrix_vjp_variant(name, "pairs_dparameters", dtype, count)
+        variant(batch * blocks * n, mu, cov, parameters, cov_bar, shares, n, blocks, slack)
+    var, bar = (matrix.diagonal(0, 1, 2).contiguous() for matrix in (cov, cov_bar))
+    own = [elementwise(name, kind)(mu, var, *parameters) for kind in ("mean_dparameters", "var_dparameters")]
+    return tuple(
+        share.sum(1, dtype=torch.float64).to(mu.dtype) + _weighed(mean_bar, of_mean) + _weighed(bar, of_var)
+        for share, of_mean, of_var in zip(shares, *own, strict=True)
+    )
+
+
+def _weighed(bar: Tensor, slope: Tensor) -> Tensor:
+    """Return bar * slope, and 0 where bar is 0 and the slope infinite or nan."""
+    return torch.where(bar == 0.0, 0.0, bar * slope)
 
 
 class _Call(NamedTuple):
