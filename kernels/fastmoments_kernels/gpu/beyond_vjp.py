@@ -43,12 +43,13 @@ def cov_beyond(
     """Write the gradients along the listed pairs' covariances; `count` is the number of tiles of all matrices."""
     groups = tl.cdiv(count, GROUP)
     group = tl.program_id(0) % groups
-    ends = load_ends(counts_ptr, group, groups, count, segment, GROUP, TILE * TILE)
+    listing = positions_ptr, counts_ptr, segment
+    ends = load_ends(listing, group, groups, count, GROUP, TILE * TILE)
     total = tl.max(ends, 0)
     first, step = tl.program_id(0) // groups * BLOCK, tl.num_programs(0) // groups * BLOCK
     for block in tl.range(first, total, step, num_stages=1):
         number = block + tl.arange(0, BLOCK)
-        tile, row, column = listed(positions_ptr, counts_ptr, ends, number, group, groups, segment, TILE)
+        tile, row, column = listed(listing, ends, number, group, groups, TILE)
         m, tile_i, tile_j = place_of(tile, tiles)
         i, j = tile_i * TILE + row, tile_j * TILE + column
         inside = (number < total) & (i < j) & (j < n)
@@ -84,13 +85,14 @@ def neurons_beyond(
     groups = tl.cdiv(count, GROUP)
     exchanged, program = tl.program_id(0) % 2, tl.program_id(0) // 2
     group = program % groups
-    ends = load_ends(counts_ptr, group, groups, count, segment, GROUP, 0)
+    listing = positions_ptr, counts_ptr, segment
+    ends = load_ends(listing, group, groups, count, GROUP, 0)
     total = tl.max(ends, 0)
     first, step = program // groups * BLOCK, tl.num_programs(0) // 2 // groups * BLOCK
     products_ptr += exchanged.to(tl.int64) * count * segment
     for block in tl.range(first, total, step, num_stages=1):
         number = block + tl.arange(0, BLOCK)
-        tile, row, column = listed(positions_ptr, counts_ptr, ends, number, group, groups, segment, TILE)
+        tile, row, column = listed(listing, ends, number, group, groups, TILE)
         m, tile_i, tile_j = place_of(tile, tiles)
         i, j = tile_i * TILE + row, tile_j * TILE + column
         inside = number < total

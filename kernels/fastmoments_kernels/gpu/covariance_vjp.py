@@ -9,12 +9,10 @@ bits do not depend on the order of programs. beyond_vjp.py has the pairs that th
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
-from fastmoments_kernels.gpu.beyond import append
+from fastmoments_kernels.gpu.beyond import list_beyond, list_none
 from fastmoments_kernels.gpu.covariance import load_neuron
 from fastmoments_kernels.gpu.series import load_remainders, load_row, reach, terms_for
 from fastmoments_kernels.gpu.tiles import (
-    any_of,
-    is_above,
     largest_of,
     number_of,
     place_edge,
@@ -100,36 +98,35 @@ def pairs_vjp(
         m, tile_i, tile_j = place_whole(n, TILE)
     c = tl.arange(0, TILE)
     i, j = tile_i * TILE + c, tile_j * TILE + c
-    above = is_above(i, j, n)
+    above = (i[:, None] < j[None, :]) & (j < n)[None, :]
     # within a tile and within its mirror image offsets are the same, and of 32 bits
     at = c[:, None] * n + c[None, :]
     straight = m * n * n + (tile_i.to(tl.int64) * n + tile_j) * TILE
     mirrored = m * n * n + (tile_j.to(tl.int64) * n + tile_i) * TILE
-    inverse_ptr = features_ptr + (m * (FEATURES + 2) + FEATURES) * row_stride(n)
-    inverse_1 = load_row(inverse_ptr, i, row_stride(n), EDGE)
-    inverse_2 = load_row(inverse_ptr, j, row_stride(n), EDGE)
+    stride, tile = row_stride(n), number_of(m, tile_i, tile_j, tiles)
+    inverse_ptr = features_ptr + (m * (FEATURES + 2) + FEATURES) * stride
+    inverse_1 = load_row(inverse_ptr, tile_i * TILE, c, stride, EDGE)
+    inverse_2 = load_row(inverse_ptr, tile_j * TILE, c, stride, EDGE)
     rho = load_where(cov_ptr + straight + at, above, EDGE) * (inverse_1[:, None] * inverse_2[None, :])
     remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
-    # nan is beyond
-    near = tl.abs(rho) < reach(remainders, LOG_TOLERANCE, SWEEP, MOST)
-    beyond = ~near
-    if EDGE:
-        beyond = beyond & above
-    tile = number_of(m, tile_i, tile_j, tiles)
-    if any_of(beyond):
-        append(positions_ptr, counts_ptr, tile, beyond, segment)
+    count = terms_for(largest_of(rho), remainders, LOG_TOLERANCE, SWEEP, MOST)
+    listing = positions_ptr, counts_ptr, segment
+    if count > MOST:
+        limit = reach(remainders, LOG_TOLERANCE, SWEEP, MOST)
+        corner_i, corner_j = tile_i * TILE, tile_j * TILE
+        list_beyond(listing, inverse_ptr, cov_ptr + m * n * n, tile, corner_i, corner_j, limit, n, TILE, TILE, EDGE)
+        # such a pair has no share, and its gradient along cov is written over
+        rho = tl.where(tl.abs(rho) < limit, rho, 0.0)
+        # the limit may be rounded up
+        count = tl.minimum(terms_for(largest_of(rho), remainders, LOG_TOLERANCE, SWEEP, MOST), terms)
     else:
-        tl.store(counts_ptr + tile, 0)
-    rho = tl.where(near, rho, 0.0)
-    count = terms_for(largest_of(rho), remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
+        list_none(listing, tile)
     bar = load_where(cov_bar_ptr + straight + at, above, EDGE)
     bar += tl.trans(load_where(cov_bar_ptr + mirrored + at, tl.trans(above), EDGE))
     tables_ptr += m * tiles * (terms + 1) * (3 * TILE)
     row_ptr = tables_ptr + tile_i * (terms + 1) * (3 * TILE) + c
     column_ptr = tables_ptr + tile_j * (terms + 1) * (3 * TILE) + c
-    slope, mu_1, var_1, mu_2, var_2 = gradients(
-        row_ptr, column_ptr, rho, tl.where(near, bar, 0.0), count, TILE, RUN, STRIDED, UNROLL
-    )
+    slope, mu_1, var_1, mu_2, var_2 = gradients(row_ptr, column_ptr, rho, bar, count, TILE, RUN, STRIDED, UNROLL)
     store_where(cov_grad_ptr + straight + at, slope, above, EDGE)
     store_where(cov_grad_ptr + mirrored + at, tl.trans(slope), tl.trans(above), EDGE)
     of_rows, of_columns = (m * tiles + tile_j) * n + i, (m * tiles + tile_i) * n + j

@@ -24,17 +24,20 @@ SWEEP = 8  # the number of a series' terms is a multiple of it
 class Layout(NamedTuple):
     """Of a dtype: sides of tiles, warps and registers of programs such that none spills, a series' most terms.
 
-    Forward, a tile is as large as the series' registers allow, because coefficients are loaded once per tile;
-    `registers` is so small that four programs of whole tiles run on a multiprocessor.
+    Forward, a tile is as large as the series' registers allow, because coefficients are loaded once per tile. Four
+    programs of whole tiles with aligned rows share a multiprocessor; masks, and stores of single numbers, take more
+    `registers_apart` and leave room for three.
     """
 
     tile: int
     warps: int
     registers: int
+    registers_apart: int
     terms: int
 
 
-LAYOUTS = {"float32": Layout(64, 4, 128, 64), "float64": Layout(32, 8, 64, 128)}
+LAYOUTS = {"float32": Layout(64, 4, 128, 168, 64), "float64": Layout(32, 8, 64, 80, 128)}
+WIDTHS = {True: 32, False: 16}  # `columns_of` tiles, by whether rows of the matrix are aligned
 SHARE = 4  # a segment of the list has room for one in so many pairs of a tile
 GROUP = 32  # tiles whose pairs beyond the series follow each other
 PROGRAMS = 2048  # that work the list off: several for each of a card's multiprocessors
@@ -61,8 +64,11 @@ def terms_of(activation: str, dtype: str, n: int) -> int:
 
 
 @cache
-def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) -> Variant:
-    """The kernel `name` of MATRIX_KERNELS for matrices of a dtype; everything per neuron is float64."""
+def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0, aligned: bool = False) -> Variant:
+    """The kernel `name` of MATRIX_KERNELS for a dtype; `aligned` if n is a multiple of 16.
+
+    Everything per neuron is float64.
+    """
     layout = LAYOUTS[dtype]
     constants: dict[str, Any] = {"FEATURES": features_of(activation, parameters)}
     if name == "pairs_beyond":
@@ -72,8 +78,9 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) 
     if name == "neurons":
         constants |= {"PARAMETERS": parameters, "BLOCK": layout.tile}
         return Variant(kernel(neurons, activation, "float64"), constants, warps=max(layout.tile // 32, 1))
-    constants |= {"LOG_TOLERANCE": log_tolerance(dtype), "TILE": layout.tile}
-    return Variant(kernel(PER_TILE[name], activation, dtype), constants, layout.warps, layout.registers)
+    constants |= {"LOG_TOLERANCE": log_tolerance(dtype), "TILE": layout.tile, "WIDTH": WIDTHS[aligned]}
+    registers = layout.registers if name == "pairs_whole" and aligned else layout.registers_apart
+    return Variant(kernel(PER_TILE[name], activation, dtype), constants, layout.warps, registers)
 
 
 class Beyond(NamedTuple):
@@ -147,7 +154,7 @@ def moments(
         whole = inside * (inside - 1) // 2
         for kind, number in (("pairs_whole", whole), ("pairs_edges", tiles * (tiles + 1) // 2 - whole)):
             if number:
-                variant = matrix_variant(name, kind, dtype, count)
+                variant = matrix_variant(name, kind, dtype, count, n % 16 == 0)
                 arrays = (*buffers, positions, counts, cov, cov_out)
                 variant(batch * number, *arrays, n, tiles, terms, segment)
         arrays = (buffers[0], positions, counts, cov, cov_out)

@@ -76,8 +76,13 @@ PARAMETER_KERNELS = ("pairs_dparameters",)
 
 
 @cache
-def matrix_vjp_variant(activation: str, name: str, dtype: str, parameters: int = 0) -> Variant:
-    """The kernel `name` of MATRIX_VJP_KERNELS for matrices of a dtype; what is per neuron is float64."""
+def matrix_vjp_variant(
+    activation: str, name: str, dtype: str, parameters: int = 0, aligned: bool = False
+) -> Variant:
+    """The kernel `name` of MATRIX_VJP_KERNELS for a dtype; `aligned` if n is a multiple of 16.
+
+    What is per neuron is float64.
+    """
     layout, tile, features = LAYOUTS_VJP[dtype], LAYOUTS[dtype].tile, features_of(activation, parameters)
     constants: dict[str, Any]
     if name == "collect":
@@ -96,8 +101,8 @@ def matrix_vjp_variant(activation: str, name: str, dtype: str, parameters: int =
         of_series = {"LOG_TOLERANCE": log_tolerance(dtype, TOLERANCE), "SWEEP": SWEEP, "MOST": LAYOUTS[dtype].terms}
         of_threads = {"RUN": layout.run, "STRIDED": layout.strided, "UNROLL": layout.unroll}
         constants |= {**of_series, **of_threads, "EDGE": int(name.endswith("edges"))}
-        # there are few edges, and masks need registers
-        registers = layout.registers if name.endswith("whole") else 255
+        # masks, of which there are few, and single numbers' addresses need registers
+        registers = layout.registers if name.endswith("whole") and aligned else 255
         return Variant(kernel(pairs_vjp, activation, dtype), constants, layout.warps, registers)
     of_list = {"GROUP": GROUP, "BLOCK": ELEMENTS}
     if name == "cov_beyond":
@@ -121,7 +126,7 @@ def moments_vjp(
     """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov."""
     name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
     mu_grad, cov_grad = mu.new_empty(mu.shape), cov.new_empty(cov.shape)
-    call = _Call(name, dtype, count)
+    call = _Call(name, dtype, count, n % 16 == 0)
     with on_device_of(cov):
         # the marginals are written where `collect` will write the gradients
         prepared = prepare(name, (mu, cov), parameters, (mu_grad, cov_grad))
@@ -174,11 +179,12 @@ class _Call(NamedTuple):
     activation: str
     dtype: str
     parameters: int
+    aligned: bool
 
     def launch(self, kind: str, programs: int, *arguments: Any) -> None:
         """Launch the kernel `kind` of MATRIX_VJP_KERNELS, if it has programs."""
         if programs:
-            matrix_vjp_variant(self.activation, kind, self.dtype, self.parameters)(programs, *arguments)
+            matrix_vjp_variant(self.activation, kind, *self[1:])(programs, *arguments)
 
 
 def _by_series(call: _Call, prepared: Prepared, matrices: tuple[Tensor, ...], shares: Tensor) -> Beyond:
