@@ -42,7 +42,8 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {"float32": Layout(64, 4, 128, 168, 16, 4, 64), "float64": Layout(32, 8, 64, 80, 16, 8, 128)}
-WIDTHS = {True: 32, False: 16}  # `columns_of` tiles, by whether rows of the matrix are aligned
+# Widths of `columns_of` tiles and terms loaded at a time, by whether rows of the matrix are aligned
+SHAPES = {True: (32, 8), False: (16, 4)}
 SHARE = 4  # a segment of the list has room for one in so many pairs of a tile
 GROUP = 32  # tiles whose pairs beyond the series follow each other
 PROGRAMS = 2048  # that work the list off: several for each of a card's multiprocessors
@@ -98,7 +99,7 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0, 
     constants |= {"LOG_TOLERANCE": log_tolerance(name, dtype), "SWEEP": SWEEP, "MOST": layout.terms, "TILE": tile}
     registers = 255
     if name in FORWARD:
-        constants |= {"WIDTH": WIDTHS[aligned]}
+        constants |= {"WIDTH": SHAPES[aligned][0], "UNROLL": SHAPES[aligned][1]}
         registers = layout.registers if name == "pairs_whole" and aligned else layout.registers_apart
     if name in RAISED:
         function, order = RAISED[name]
