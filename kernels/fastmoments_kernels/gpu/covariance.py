@@ -97,6 +97,7 @@ def pairs_whole(
     FEATURES: tl.constexpr,
     LOG_TOLERANCE: tl.constexpr,
     SWEEP: tl.constexpr,
+    UNROLL: tl.constexpr,
     MOST: tl.constexpr,
     TILE: tl.constexpr,
     WIDTH: tl.constexpr,
@@ -108,9 +109,8 @@ def pairs_whole(
     tables = features_ptr, coefficients_ptr, remainders_ptr, terms
     listing = positions_ptr, counts_ptr, segment
     place = place_whole(n, TILE)
-    write_tile(
-        tables, listing, cov_ptr, out_ptr, place, n, tiles, FEATURES, LOG_TOLERANCE, SWEEP, MOST, TILE, WIDTH, 0
-    )
+    arrays = cov_ptr, out_ptr, n
+    write_tile(tables, listing, arrays, place, tiles, FEATURES, LOG_TOLERANCE, SWEEP, UNROLL, MOST, TILE, WIDTH, 0)
 
 
 def pairs_edges(
@@ -128,6 +128,7 @@ def pairs_edges(
     FEATURES: tl.constexpr,
     LOG_TOLERANCE: tl.constexpr,
     SWEEP: tl.constexpr,
+    UNROLL: tl.constexpr,
     MOST: tl.constexpr,
     TILE: tl.constexpr,
     WIDTH: tl.constexpr,
@@ -136,22 +137,20 @@ def pairs_edges(
     tables = features_ptr, coefficients_ptr, remainders_ptr, terms
     listing = positions_ptr, counts_ptr, segment
     place = place_edge(n, TILE)
-    write_tile(
-        tables, listing, cov_ptr, out_ptr, place, n, tiles, FEATURES, LOG_TOLERANCE, SWEEP, MOST, TILE, WIDTH, 1
-    )
+    arrays = cov_ptr, out_ptr, n
+    write_tile(tables, listing, arrays, place, tiles, FEATURES, LOG_TOLERANCE, SWEEP, UNROLL, MOST, TILE, WIDTH, 1)
 
 
 def write_tile(
     tables: Reals,
     listing: Reals,
-    cov_ptr: Real,
-    out_ptr: Real,
+    arrays: Reals,
     place: Reals,
-    n: Real,
     tiles: Real,
     FEATURES: tl.constexpr,
     LOG_TOLERANCE: tl.constexpr,
     SWEEP: tl.constexpr,
+    UNROLL: tl.constexpr,
     MOST: tl.constexpr,
     TILE: tl.constexpr,
     WIDTH: tl.constexpr,
@@ -159,6 +158,7 @@ def write_tile(
 ) -> None:
     """Write the series of a tile's pairs, and list those that it does not reach."""
     features_ptr, coefficients_ptr, remainders_ptr, terms = tables
+    cov_ptr, out_ptr, n = arrays
     m, tile_i, tile_j = place
     stride, tile = row_stride(n), number_of(m, tile_i, tile_j, tiles)
     i, j, r, c = tile_i * TILE, tile_j * TILE, tl.arange(0, TILE), columns_of(TILE, WIDTH)
@@ -175,7 +175,7 @@ def write_tile(
         count = tl.minimum(terms_for(largest_of(rho), remainders, LOG_TOLERANCE, SWEEP, MOST), terms)
     else:
         list_none(listing, tile)
-    value = series(coefficients_ptr + m * (terms + 2) * stride, rho, i, j, r, c, stride, count, SWEEP, EDGE)
+    value = series(coefficients_ptr + m * (terms + 2) * stride, rho, i, j, r, c, stride, count, UNROLL, EDGE)
     # n, which the compiler does not know: it would keep addresses in registers while the series is summed
     side = n + (count >> 20) * 16
     store_both(out_ptr + m * n * n, value, i, j, r, c, side, EDGE)

@@ -127,6 +127,8 @@ def pairs_vjp(
     row_ptr = tables_ptr + tile_i * (terms + 1) * (3 * TILE) + c
     column_ptr = tables_ptr + tile_j * (terms + 1) * (3 * TILE) + c
     slope, mu_1, var_1, mu_2, var_2 = gradients(row_ptr, column_ptr, rho, bar, count, TILE, RUN, STRIDED, UNROLL)
+    # n, which the compiler does not know: it would keep offsets in registers while the series is summed
+    at = c[:, None] * (n + (count >> 20) * 16) + c[None, :]
     store_where(cov_grad_ptr + straight + at, slope, above, EDGE)
     store_where(cov_grad_ptr + mirrored + at, tl.trans(slope), tl.trans(above), EDGE)
     of_rows, of_columns = (m * tiles + tile_j) * n + i, (m * tiles + tile_i) * n + j

@@ -37,7 +37,8 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {"float32": Layout(64, 4, 128, 168, 64), "float64": Layout(32, 8, 64, 80, 128)}
-WIDTHS = {True: 32, False: 16}  # `columns_of` tiles, by whether rows of the matrix are aligned
+# Widths of `columns_of` tiles and terms loaded at a time, by whether rows of the matrix are aligned
+SHAPES = {True: (32, 8), False: (16, 4)}
 SHARE = 4  # a segment of the list has room for one in so many pairs of a tile
 GROUP = 32  # tiles whose pairs beyond the series follow each other
 PROGRAMS = 2048  # that work the list off: several for each of a card's multiprocessors
@@ -78,7 +79,8 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0, 
     if name == "neurons":
         constants |= {"PARAMETERS": parameters, "BLOCK": layout.tile}
         return Variant(kernel(neurons, activation, "float64"), constants, warps=max(layout.tile // 32, 1))
-    constants |= {"LOG_TOLERANCE": log_tolerance(dtype), "TILE": layout.tile, "WIDTH": WIDTHS[aligned]}
+    constants |= {"LOG_TOLERANCE": log_tolerance(dtype), "TILE": layout.tile}
+    constants |= {"WIDTH": SHAPES[aligned][0], "UNROLL": SHAPES[aligned][1]}
     registers = layout.registers if name == "pairs_whole" and aligned else layout.registers_apart
     return Variant(kernel(PER_TILE[name], activation, dtype), constants, layout.warps, registers)
 

@@ -95,14 +95,17 @@ def series(
     c: Real,
     stride: Real,
     terms: Real,
-    SWEEP: tl.constexpr,
+    UNROLL: tl.constexpr,
     EDGE: tl.constexpr,
 ) -> Real:
-    """sum over k = 1 .. terms of rho^k b_k b_k, by Horner's rule, for rows i + r and columns j + c."""
+    """sum over k = 1 .. terms of rho^k b_k b_k, by Horner's rule, for rows i + r and columns j + c.
+
+    The coefficients of UNROLL terms are loaded at a time.
+    """
     total = tl.zeros_like(rho)
     row_ptr = coefficients_ptr + (terms - 1) * stride
-    for _ in range(terms // SWEEP):
-        for _k in tl.static_range(SWEEP):
+    for _ in range(terms // UNROLL):
+        for _k in tl.static_range(UNROLL):
             b_1 = load_row(row_ptr, i, r, stride, EDGE)
             b_2 = load_row(row_ptr, j, c, stride, EDGE)
             total = tl.fma(total, rho, outer(b_1, b_2))

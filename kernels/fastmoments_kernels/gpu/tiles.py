@@ -72,7 +72,7 @@ def outer(rows: Real, columns: Real) -> Real:
 
 
 def corner(matrix_ptr: Real, i: Real, j: Real, n: Real) -> Real:
-    """The pointer to entry (i, j) of an n x n matrix."""
+    """The pointer to entry (i, j) of an n x n matrix, from which 32 bits reach every entry of a tile."""
     return matrix_ptr + i.to(tl.int64) * n + j
 
 
@@ -85,7 +85,7 @@ def load_correlations(
     inverse_ptr: Real, cov_ptr: Real, i: Real, j: Real, r: Real, c: Real, n: Real, EDGE: tl.constexpr
 ) -> Real:
     """The correlations of rows i + r and columns j + c; at an EDGE 0 on and below the diagonal and outside."""
-    at = corner(cov_ptr, i, j, n) + r.to(tl.int64)[None, :, None] * n + c[:, None, :]
+    at = corner(cov_ptr, i, j, n) + r[None, :, None] * n + c[:, None, :]
     if EDGE:
         inverse_1 = tl.load(inverse_ptr + i + r, mask=i + r < n, other=0.0)
         inverse_2 = tl.load(inverse_ptr + j + c, mask=j + c < n, other=0.0)
@@ -96,8 +96,8 @@ def load_correlations(
 
 def store_both(out_ptr: Real, value: Real, i: Real, j: Real, r: Real, c: Real, n: Real, EDGE: tl.constexpr) -> None:
     """Write entries and their mirror images; at an EDGE those above the diagonal and inside the matrix."""
-    straight = corner(out_ptr, i, j, n) + r.to(tl.int64)[None, :, None] * n + c[:, None, :]
-    mirrored = corner(out_ptr, j, i, n) + c.to(tl.int64)[:, :, None] * n + r[None, None, :]
+    straight = corner(out_ptr, i, j, n) + r[None, :, None] * n + c[:, None, :]
+    mirrored = corner(out_ptr, j, i, n) + c[:, :, None] * n + r[None, None, :]
     if EDGE:
         tl.store(straight, value, mask=is_above(i + r, j + c, n))
         mask = ((i + r)[None, None, :] < (j + c)[:, :, None]) & (j + c < n)[:, :, None]
