@@ -6,15 +6,12 @@ import torch
 
 import fastmoments as fm
 from fastmoments_kernels import gpu
-from fastmoments_kernels.catalogue import row_of
 from tests.card import DEVICE
 from tests.gpu_cases import dtypes, on_device
-from tests.matrices import REAL, alive_neurons, draw, single
+from tests.matrices import draw, single
 from tests.rows import numbers
-from tests.test_matrices import assert_within, gradient
+from tests.test_matrices import assert_within
 from tests.test_torch_panels import Allocations
-
-RELU = row_of("relu")
 
 
 @pytest.fixture
@@ -40,12 +37,11 @@ def drawn(kind, n):
 @pytest.mark.parametrize("kind, n", [("strong", 6), pytest.param("strong", 70, marks=pytest.mark.slow)])
 @dtypes
 def test_pairs_beyond_the_series(kind, n, dtype, new_memory_is_nan):
-    mu, cov, mean_bar, cov_bar = drawn(kind, n)
-    found = gpu.moments_vjp("relu", *(on_device(x, dtype) for x in (mu, cov, mean_bar, cov_bar)))
-    neurons = alive_neurons(RELU, kind, n)
-    want = gradient(neurons, cov, mean_bar.astype(REAL), cov_bar.astype(REAL))
-    for name, result, *expectation in zip(("mu_bar", "cov_bar"), found, *want, strict=True):
-        assert_within(result[0].cpu().numpy(), *expectation, dtype, name)
+    given = drawn(kind, n)
+    found = gpu.moments_vjp("relu", *(on_device(x, dtype) for x in given))
+    # the CPU's, which the tables judge: sums of n terms, each right to a few eps of the largest
+    for name, result, want in zip(("mu_bar", "cov_bar"), found, fm.relu_moments_vjp(*given), strict=True):
+        assert_within(result[0].cpu().numpy(), want, np.full(want.shape, n * np.abs(want).max()), dtype, name)
 
 
 @dtypes

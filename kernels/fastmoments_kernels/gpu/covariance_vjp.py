@@ -83,7 +83,6 @@ def pairs_vjp(
     TILE: tl.constexpr,
     RUN: tl.constexpr,
     STRIDED: tl.constexpr,
-    UNROLL: tl.constexpr,
     EDGE: tl.constexpr,
 ) -> None:
     """Write the gradient along a tile of cov and its mirror image, and the tile's shares of those of mu and var.
@@ -126,7 +125,7 @@ def pairs_vjp(
     tables_ptr += m * tiles * (terms + 1) * (3 * TILE)
     row_ptr = tables_ptr + tile_i * (terms + 1) * (3 * TILE) + c
     column_ptr = tables_ptr + tile_j * (terms + 1) * (3 * TILE) + c
-    slope, mu_1, var_1, mu_2, var_2 = gradients(row_ptr, column_ptr, rho, bar, count, TILE, RUN, STRIDED, UNROLL)
+    slope, mu_1, var_1, mu_2, var_2 = gradients(row_ptr, column_ptr, rho, bar, count, TILE, RUN, STRIDED)
     # n, which the compiler does not know: it would keep offsets in registers while the series is summed
     at = c[:, None] * (n + (count >> 20) * 16) + c[None, :]
     store_where(cov_grad_ptr + straight + at, slope, above, EDGE)
@@ -157,7 +156,6 @@ def gradients(
     TILE: tl.constexpr,
     RUN: tl.constexpr,
     STRIDED: tl.constexpr,
-    UNROLL: tl.constexpr,
 ) -> Reals:
     """The gradient along a tile's covariances, and the sums of those of mu and var over its rows and its columns.
 
@@ -171,20 +169,19 @@ def gradients(
     slope = weigh(weight, gain_1[:, None] * gain_2[None, :])
     mu_1, var_1 = tl.zeros(columns, rho.dtype), tl.zeros(columns, rho.dtype)
     mu_2, var_2 = tl.zeros(rows, rho.dtype), tl.zeros(rows, rho.dtype)
-    for _ in range(terms // UNROLL):
-        for _k in tl.static_range(UNROLL):
-            row_ptr += 3 * TILE
-            column_ptr += 3 * TILE
-            b_1, slope_1, bend_1 = tl.load(row_ptr), tl.load(row_ptr + TILE), tl.load(row_ptr + 2 * TILE)
-            b_2, slope_2, bend_2 = tl.load(column_ptr), tl.load(column_ptr + TILE), tl.load(column_ptr + 2 * TILE)
-            power *= rho
-            slope = tl.fma(power, slope_1[:, None] * slope_2[None, :], slope)
-            across = tl.sum(tl.reshape(power * b_2[None, :], (TILE, STRIDED, TILE // STRIDED)), 1)
-            mu_1 = tl.fma(across, tl.broadcast_to(slope_1[:, None], columns), mu_1)
-            var_1 = tl.fma(across, tl.broadcast_to(bend_1[:, None], columns), var_1)
-            down = tl.sum(tl.reshape(power * b_1[:, None], (TILE // RUN, RUN, TILE)), 1)
-            mu_2 = tl.fma(down, tl.broadcast_to(slope_2[None, :], rows), mu_2)
-            var_2 = tl.fma(down, tl.broadcast_to(bend_2[None, :], rows), var_2)
+    for _ in range(terms):
+        row_ptr += 3 * TILE
+        column_ptr += 3 * TILE
+        b_1, slope_1, bend_1 = tl.load(row_ptr), tl.load(row_ptr + TILE), tl.load(row_ptr + 2 * TILE)
+        b_2, slope_2, bend_2 = tl.load(column_ptr), tl.load(column_ptr + TILE), tl.load(column_ptr + 2 * TILE)
+        power *= rho
+        slope = tl.fma(power, slope_1[:, None] * slope_2[None, :], slope)
+        across = tl.sum(tl.reshape(power * b_2[None, :], (TILE, STRIDED, TILE // STRIDED)), 1)
+        mu_1 = tl.fma(across, tl.broadcast_to(slope_1[:, None], columns), mu_1)
+        var_1 = tl.fma(across, tl.broadcast_to(bend_1[:, None], columns), var_1)
+        down = tl.sum(tl.reshape(power * b_1[:, None], (TILE // RUN, RUN, TILE)), 1)
+        mu_2 = tl.fma(down, tl.broadcast_to(slope_2[None, :], rows), mu_2)
+        var_2 = tl.fma(down, tl.broadcast_to(bend_2[None, :], rows), var_2)
     # an entry and its mirror image share the gradient
     return 0.5 * slope, tl.sum(mu_1, 1), tl.sum(var_1, 1), tl.sum(mu_2, 0), tl.sum(var_2, 0)
 

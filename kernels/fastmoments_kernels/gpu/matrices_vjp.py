@@ -46,21 +46,19 @@ class Layout(NamedTuple):
     """Of a dtype: warps and registers of the tiles' programs such that none spills, and how a tile is dealt out.
 
     A thread has `run` rows next to each other, as many as 16 bytes hold, and `strided` columns: that is how Triton
-    deals out a tile that it transposes, and other numbers would only make sums slower. `unroll` orders of the
-    series are written out. By the formula a program computes `part` x `part` pairs at a time, with `warps_part`
-    warps.
+    deals out a tile that it transposes, and other numbers would only make sums slower. By the formula a program
+    computes `part` x `part` pairs at a time, with `warps_part` warps.
     """
 
     warps: int
     registers: int
     run: int
     strided: int
-    unroll: int
     part: int
     warps_part: int
 
 
-LAYOUTS_VJP = {"float32": Layout(8, 128, 4, 4, 4, 16, 4), "float64": Layout(4, 128, 2, 4, 1, 16, 8)}
+LAYOUTS_VJP = {"float32": Layout(8, 128, 4, 4, 16, 4), "float64": Layout(4, 128, 2, 4, 16, 8)}
 BODIES = {"mu": along_mu, "var": along_var}
 MATRIX_VJP_KERNELS = (
     "derivatives",
@@ -99,7 +97,7 @@ def matrix_vjp_variant(
     constants = {"FEATURES": features, "TILE": tile}
     if name.startswith("pairs_vjp"):
         of_series = {"LOG_TOLERANCE": log_tolerance(dtype, TOLERANCE), "SWEEP": SWEEP, "MOST": LAYOUTS[dtype].terms}
-        of_threads = {"RUN": layout.run, "STRIDED": layout.strided, "UNROLL": layout.unroll}
+        of_threads = {"RUN": layout.run, "STRIDED": layout.strided}
         constants |= {**of_series, **of_threads, "EDGE": int(name.endswith("edges"))}
         # masks, of which there are few, and single numbers' addresses need registers
         registers = layout.registers if name.endswith("whole") and aligned else 255
