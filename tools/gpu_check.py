@@ -30,12 +30,14 @@ from triton.compiler import ASTSource
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.elementwise import LAUNCHED
 from fastmoments_kernels.gpu.elementwise import arrays_of as elementwise_arrays
-from fastmoments_kernels.gpu.launch import OPTIONS, Variant, elementwise_variant, normal_variant
+from fastmoments_kernels.gpu.launch import Variant, elementwise_variant, normal_variant
 from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, shape_of, skip_variant
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
+from fastmoments_kernels.gpu.matrices_vjp import MATRIX_VJP_KERNELS, PARAMETER_KERNELS, matrix_vjp_variant
 from fastmoments_kernels.kinds import OF_NORMAL
 
 ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
+OF_LIST = {"positions_ptr": "*i16", "counts_ptr": "*i32"}
 DTYPES = ("float32", "float64")
 # of the linear layer: the precision of products, and whether rows begin at multiples of 16 elements
 LINEAR = [
@@ -85,10 +87,9 @@ def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usa
 
 def compile_for(target: int, activation: str, name: str, dtype: str, size: str = "any") -> Any:
     """The kernel `name` compiled by Triton; `asm` has its machine code and the earlier stages."""
-    variant = variant_of(target, activation, name, dtype)
-    options = {**OPTIONS, "num_warps": variant.warps}
+    variant = variant_of(target, activation, name, dtype, size)
     source = _source(variant, dtype, arrays_of(activation, name), _known(name, size))
-    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=variant.options)
 
 
 def approximations(ptx: str) -> list[str]:
@@ -96,7 +97,7 @@ def approximations(ptx: str) -> list[str]:
     return re.findall(r"\b[a-z]\w*(?:\.\w+)*\.(?:approx|full)\b[.\w]*", ptx)
 
 
-def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
+def variant_of(target: int, activation: str, name: str, dtype: str, size: str = "any") -> Variant:
     """The Variant that launches kernel `name` for an activation and a dtype."""
     if name in OF_NORMAL:
         return normal_variant(name, dtype)
@@ -109,13 +110,15 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
         return linear_variant(own, dtype, shape, precision)
     if name in LAUNCHED:
         return elementwise_variant(activation, name, dtype)
-    return matrix_variant(activation, name, dtype, parameters_of(activation))
+    variant = matrix_variant if name in MATRIX_KERNELS else matrix_vjp_variant
+    return variant(activation, name, dtype, parameters_of(activation), size == "16")
 
 
 def arrays_of(activation: str, name: str) -> dict[str, int]:
     """The numbers of arrays of parameters and of outputs that kernel `name` takes as tuples."""
     parameters = 0 if activation == NO_ACTIVATION else parameters_of(activation)
-    given, outputs = elementwise_arrays(name, parameters) if name in LAUNCHED else (parameters, 0)
+    # a matrix's kernel has such outputs only along the parameters
+    given, outputs = elementwise_arrays(name, parameters) if name in LAUNCHED else (parameters, parameters)
     return {"parameter_ptrs": given, "out_ptrs": outputs}
 
 
@@ -131,7 +134,8 @@ def kernels_of(activation: str) -> list[tuple[str, str]]:
         return [*product((*OF_NORMAL, "skip"), DTYPES), *LINEAR]
     has_parameters = parameters_of(activation) > 0
     plain = [name for name, kind in LAUNCHED.items() if kind.neurons and (has_parameters or kind.outputs)]
-    return [*product((*plain, *MATRIX_KERNELS), DTYPES), *LINEAR]
+    of_matrices = *MATRIX_KERNELS, *MATRIX_VJP_KERNELS, *(PARAMETER_KERNELS if has_parameters else ())
+    return [*product((*plain, *of_matrices), DTYPES), *LINEAR]
 
 
 def sizes_of(name: str, wanted: list[str]) -> list[str]:
@@ -155,7 +159,7 @@ def _source(variant: Variant, dtype: str, arrays: dict[str, int], known: dict[st
     signature: dict[str, Any] = {}
     constants, aligned = {}, {}
     for position, name in enumerate(variant.kernel.arg_names):
-        pointer = f"*{ELEMENTS[elements.get(name, dtype)]}"
+        pointer = OF_LIST.get(name, f"*{ELEMENTS[elements.get(name, dtype)]}")
         if name in variant.constants or known.get(name) == "1":
             signature[name], constants[position,] = "constexpr", variant.constants.get(name, 1)
         elif name.endswith("_ptrs"):

@@ -106,10 +106,10 @@ def parameter_vjp(activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
     backend = kernels_for(activation, mu)
     if backend == "meta":
         return tuple(map(torch.zeros_like, parameters))
-    if backend != "cpu" or not mu.numel():
+    if backend not in ("cpu", "gpu") or not mu.numel():
         return torch_formulas.moments_vjp_of(activation, mu)(*tensors)[2:]
-    found = serving.parameter_vjp(activation, *_laid_out(backend, tensors[:4], parameters))
-    return tuple(torch.from_numpy(x).reshape(mu.shape) for x in found)
+    found = _module(backend).parameter_vjp(activation, *_laid_out(backend, tensors[:4], parameters))
+    return tuple(torch.as_tensor(x).reshape(mu.shape) for x in found)
 
 
 def _empty(like: Tensor) -> Tensor:

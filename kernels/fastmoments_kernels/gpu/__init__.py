@@ -18,7 +18,8 @@ A block, in Triton's sense, is what one program computes: elements of a flat arr
 
 from fastmoments_kernels.gpu.launch import elementwise, laid_out, normal
 from fastmoments_kernels.gpu.layers import add_skip, linear_marginals
-from fastmoments_kernels.gpu.matrices import moments, moments_vjp
+from fastmoments_kernels.gpu.matrices import moments
+from fastmoments_kernels.gpu.matrices_vjp import moments_vjp, parameter_vjp
 from fastmoments_kernels.gpu.scalars import normal_scalar, scalar
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "moments_vjp",
     "normal",
     "normal_scalar",
+    "parameter_vjp",
     "scalar",
 ]

@@ -26,22 +26,31 @@ from fastmoments_kernels.gpu.elementwise import (
 from fastmoments_kernels.kinds import FIXED, slack_of
 
 # Products and sums are fused only where a formula says fma: the interpreter then has the card's bits, and a pair
-# those of its mirror image. Without a limit of registers the assembler sets one of its own for occupancy, and
-# spills.
-OPTIONS = {"enable_fp_fusion": False, "maxnreg": 255}
+# those of its mirror image.
+OPTIONS = {"enable_fp_fusion": False}
 ELEMENTS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time grows with programs, not elements
 
 
 class Variant(NamedTuple):
-    """A kernel for one activation and one dtype, to launch or to compile ahead of time."""
+    """A kernel for one activation and one dtype, to launch or to compile ahead of time.
+
+    `registers` is the most that a thread may take. Without a limit the assembler sets one of its own for occupancy,
+    and spills.
+    """
 
     kernel: Any
     constants: dict[str, Any]
     warps: int
+    registers: int = 255
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the compiler is told besides."""
+        return {**OPTIONS, "num_warps": self.warps, "maxnreg": self.registers}
 
     def __call__(self, programs: int, *arguments: Any) -> None:
         """Launch the kernel on a grid of `programs` programs."""
-        self.kernel[(programs,)](*arguments, **self.constants, num_warps=self.warps, **OPTIONS)
+        self.kernel[(programs,)](*arguments, **self.constants, **self.options)
 
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager[Any]:

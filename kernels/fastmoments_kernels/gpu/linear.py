@@ -6,8 +6,8 @@ They are written against the identity and bound to an activation.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
-from fastmoments_kernels.gpu.covariance import is_above, place, store_both
 from fastmoments_kernels.gpu.elementary import IS_INTERPRETED
+from fastmoments_kernels.gpu.tiles import place
 from fastmoments_kernels.vocabulary import Real, Reals
 
 
@@ -151,7 +151,7 @@ def skip(
     i = tile_i * TILE + tl.arange(0, TILE)
     j = tile_j * TILE + tl.arange(0, TILE)
     square = m * n * n
-    mask = is_above(i, j, n) | ((i[:, None] == j[None, :]) & (j < n)[None, :])
+    mask = (i[:, None] <= j[None, :]) & (j < n)[None, :]
     straight = square + i.to(tl.int64)[:, None] * n + j[None, :]
     mirrored = square + j.to(tl.int64)[:, None] * n + i[None, :]
     gain_1 = tl.load(gain_ptr + m * n + i, mask=i < n, other=0.0)
@@ -161,4 +161,5 @@ def skip(
     cross = gain_1[:, None] * mixed + gain_2[None, :] * mixed_mirrored
     value = tl.load(out_ptr + straight, mask=mask, other=0.0) + cross
     value += tl.load(skipped_ptr + straight, mask=mask, other=0.0)
-    store_both(out_ptr + square, value, mask, i, j, n)
+    tl.store(out_ptr + straight, value, mask=mask)
+    tl.store(out_ptr + mirrored, tl.trans(value), mask=tl.trans(mask))
