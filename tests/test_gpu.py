@@ -14,7 +14,7 @@ from tests.rows import activations
 pytest.importorskip("torch")
 pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 
-LAYERS = "tests/gpu_layer_cases.py"
+LAYERS, ELEMENTWISE = "tests/gpu_layer_cases.py", "tests/gpu_elementwise_cases.py"
 # one test of matrices, whose pairs take series and formula, and the tests that depend on no activation
 SOME = (
     "test_moments[relu-float32-strong-5]",
@@ -39,7 +39,7 @@ def run_cases(row, interpret):
 
 
 def test_layers_and_a_matrix_interpreted():
-    run(INTERPRETED, LAYERS, *(f"tests/gpu_cases.py::{name}" for name in SOME))
+    run(INTERPRETED, LAYERS, ELEMENTWISE, *(f"tests/gpu_cases.py::{name}" for name in SOME))
 
 
 @pytest.mark.slow  # the interpreter takes minutes an activation
@@ -127,4 +127,4 @@ def test_on_a_card(row, card):
 
 @pytest.mark.gpu
 def test_layers_on_a_card(card):
-    run(COMPILED, "-m", "slow or not slow", LAYERS)
+    run(COMPILED, "-m", "slow or not slow", LAYERS, ELEMENTWISE)

@@ -33,7 +33,8 @@ from fastmoments_kernels.gpu.elementwise import arrays_of as elementwise_arrays
 from fastmoments_kernels.gpu.launch import OPTIONS, Variant, elementwise_variant, normal_variant
 from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, shape_of, skip_variant
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
-from fastmoments_kernels.kinds import OF_NORMAL
+from fastmoments_kernels.gpu.strided import MOST
+from fastmoments_kernels.kinds import FIXED, OF_NORMAL
 
 ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
 DTYPES = ("float32", "float64")
@@ -113,10 +114,16 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
 
 
 def arrays_of(activation: str, name: str) -> dict[str, int]:
-    """The numbers of arrays of parameters and of outputs that kernel `name` takes as tuples."""
+    """The lengths of the tuples that kernel `name` takes: parameters and outputs, sizes and strides.
+
+    Elementwise kernels read by as many dimensions as they may, which needs most registers.
+    """
     parameters = 0 if activation == NO_ACTIVATION else parameters_of(activation)
-    given, outputs = elementwise_arrays(name, parameters) if name in LAUNCHED else (parameters, 0)
-    return {"parameter_ptrs": given, "out_ptrs": outputs}
+    if name not in LAUNCHED:
+        return {"parameter_ptrs": parameters, "out_ptrs": 0}
+    given, outputs = elementwise_arrays(name, parameters)
+    read = FIXED[LAUNCHED[name].neurons] + given
+    return {"parameter_ptrs": given, "out_ptrs": outputs, "sizes": MOST - 1, "strides": MOST * read}
 
 
 def parameters_of(activation: str) -> int:
@@ -158,6 +165,8 @@ def _source(variant: Variant, dtype: str, arrays: dict[str, int], known: dict[st
         pointer = f"*{ELEMENTS[elements.get(name, dtype)]}"
         if name in variant.constants or known.get(name) == "1":
             signature[name], constants[position,] = "constexpr", variant.constants.get(name, 1)
+        elif name in ("sizes", "strides"):
+            signature[name] = ("i32",) * arrays[name]
         elif name.endswith("_ptrs"):
             signature[name] = (pointer,) * arrays[name]
             aligned |= {(position, i): MULTIPLE_OF_16 for i in range(arrays[name])}

@@ -6,6 +6,7 @@ matrices that is `covariance.neurons` for everything per neuron, then `covarianc
 the upper triangle, by the series and, beyond its reach, by the formula. The backward pass is in `covariance_vjp`.
 
     launch, matrices, layers        tensors in, launches, tensors out; no kernel stands here
+    strided                         how arguments that broadcast are read without copies
     elementwise, covariance,        kernels, written against `formulas.identity` and bound to an activation
     covariance_vjp, linear
     series                          the Hermite series of a tile, and how many terms it takes
