@@ -31,7 +31,7 @@ from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.elementwise import LAUNCHED
 from fastmoments_kernels.gpu.elementwise import arrays_of as elementwise_arrays
 from fastmoments_kernels.gpu.launch import OPTIONS, Variant, elementwise_variant, normal_variant
-from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, shape_of, skip_variant
+from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, mirror_variant, shape_of, skip_variant
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
 from fastmoments_kernels.gpu.strided import MOST
 from fastmoments_kernels.kinds import FIXED, OF_NORMAL
@@ -103,6 +103,8 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
         return normal_variant(name, dtype)
     if name == "skip":
         return skip_variant(dtype)
+    if name == "mirror":
+        return mirror_variant(dtype)
     if name.startswith("linear"):
         _, precision, rows = name.split()
         own = None if activation == NO_ACTIVATION else activation
@@ -135,7 +137,7 @@ def parameters_of(activation: str) -> int:
 def kernels_of(activation: str) -> list[tuple[str, str]]:
     """(kernel, dtype) of every kernel of an activation, or, if that is None, of those that depend on none."""
     if activation == NO_ACTIVATION:
-        return [*product((*OF_NORMAL, "skip"), DTYPES), *LINEAR]
+        return [*product((*OF_NORMAL, "skip", "mirror"), DTYPES), *LINEAR]
     has_parameters = parameters_of(activation) > 0
     plain = [name for name, kind in LAUNCHED.items() if kind.neurons and (has_parameters or kind.outputs)]
     return [*product((*plain, *MATRIX_KERNELS), DTYPES), *LINEAR]

@@ -18,7 +18,7 @@ A block, in Triton's sense, is what one program computes: elements of a flat arr
 """
 
 from fastmoments_kernels.gpu.launch import elementwise, laid_out, normal
-from fastmoments_kernels.gpu.layers import add_skip, linear_marginals
+from fastmoments_kernels.gpu.layers import add_skip, linear_marginals, make_symmetric
 from fastmoments_kernels.gpu.matrices import moments, moments_vjp
 from fastmoments_kernels.gpu.scalars import normal_scalar, scalar
 
@@ -27,6 +27,7 @@ __all__ = [
     "elementwise",
     "laid_out",
     "linear_marginals",
+    "make_symmetric",
     "moments",
     "moments_vjp",
     "normal",
