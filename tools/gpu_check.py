@@ -31,7 +31,15 @@ from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.elementwise import LAUNCHED
 from fastmoments_kernels.gpu.elementwise import arrays_of as elementwise_arrays
 from fastmoments_kernels.gpu.launch import OPTIONS, Variant, elementwise_variant, normal_variant
-from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, mirror_variant, shape_of, skip_variant
+from fastmoments_kernels.gpu.layers import (
+    NARROW,
+    PRECISIONS,
+    SUMS,
+    linear_variant,
+    mirror_variant,
+    shape_of,
+    skip_variant,
+)
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
 from fastmoments_kernels.gpu.strided import MOST
 from fastmoments_kernels.kinds import FIXED, OF_NORMAL
