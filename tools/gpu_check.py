@@ -30,7 +30,7 @@ from triton.compiler import ASTSource
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.elementwise import LAUNCHED
 from fastmoments_kernels.gpu.elementwise import arrays_of as elementwise_arrays
-from fastmoments_kernels.gpu.launch import OPTIONS, Variant, elementwise_variant, normal_variant
+from fastmoments_kernels.gpu.launch import Variant, elementwise_variant, normal_variant
 from fastmoments_kernels.gpu.layers import (
     NARROW,
     PRECISIONS,
@@ -45,6 +45,7 @@ from fastmoments_kernels.gpu.strided import MOST
 from fastmoments_kernels.kinds import FIXED, OF_NORMAL
 
 ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
+OF_LIST = {"positions_ptr": "*i16", "counts_ptr": "*i32"}
 DTYPES = ("float32", "float64")
 # of the linear layer: the precision of products, and whether rows begin at multiples of 16 elements
 LINEAR = [
@@ -95,9 +96,8 @@ def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usa
 def compile_for(target: int, activation: str, name: str, dtype: str, size: str = "any") -> Any:
     """The kernel `name` compiled by Triton; `asm` has its machine code and the earlier stages."""
     variant = variant_of(target, activation, name, dtype)
-    options = {**OPTIONS, "num_warps": variant.warps}
     source = _source(variant, dtype, arrays_of(activation, name), _known(name, size))
-    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=variant.options)
 
 
 def approximations(ptx: str) -> list[str]:
@@ -172,7 +172,7 @@ def _source(variant: Variant, dtype: str, arrays: dict[str, int], known: dict[st
     signature: dict[str, Any] = {}
     constants, aligned = {}, {}
     for position, name in enumerate(variant.kernel.arg_names):
-        pointer = f"*{ELEMENTS[elements.get(name, dtype)]}"
+        pointer = OF_LIST.get(name, f"*{ELEMENTS[elements.get(name, dtype)]}")
         if name in variant.constants or known.get(name) == "1":
             signature[name], constants[position,] = "constexpr", variant.constants.get(name, 1)
         elif name in ("sizes", "strides"):

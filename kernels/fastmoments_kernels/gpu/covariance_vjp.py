@@ -8,8 +8,9 @@ the order of programs. One kernel with all derivatives of a pair would spill reg
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
-from fastmoments_kernels.gpu.covariance import correlations, largest_of, load_neuron, load_neurons, place
+from fastmoments_kernels.gpu.covariance import load_features, load_neuron
 from fastmoments_kernels.gpu.series import load_remainders, reach, terms_for
+from fastmoments_kernels.gpu.tiles import correlations, largest_of, place, row_stride
 from fastmoments_kernels.vocabulary import Real, sqrt, where
 
 
@@ -34,18 +35,18 @@ def along_cov(
     m, tile_i, tile_j = place(tiles)
     i = tile_i * TILE + tl.arange(0, TILE)
     j = tile_j * TILE + tl.arange(0, TILE)
-    features_ptr += m * (FEATURES + 2) * n
-    coefficients_ptr += m * (terms + 2) * n
+    features_ptr += m * (FEATURES + 2) * row_stride(n)
+    coefficients_ptr += m * (terms + 2) * row_stride(n)
     cov_12 = load_both(cov_ptr + m * n * n, i, j, n)
-    rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
+    rho = correlations(features_ptr + FEATURES * row_stride(n), cov_12, i, j, n)
     largest = largest_of(rho)
     remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
     if largest < reach(remainders, LOG_TOLERANCE, SWEEP, MOST):
         count = terms_for(largest, remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
-        value = series_11(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, count)
+        value = series_11(features_ptr + FEATURES * row_stride(n), coefficients_ptr, rho, i, j, n, count)
     else:
-        one = load_neurons(features_ptr, i, n, FEATURES, 1)
-        two = load_neurons(features_ptr, j, n, FEATURES, 0)
+        one = load_features(features_ptr + i[:, None], (i < n)[:, None], row_stride(n), FEATURES)
+        two = load_features(features_ptr + j[None, :], (j < n)[None, :], row_stride(n), FEATURES)
         value = formula.product_11(one, two, cov_12, slack)
     bar = load_weights(cov_bar_ptr + m * n * n, i, j, n)
     above = (i[:, None] < j[None, :]) & (j < n)[None, :]
@@ -79,20 +80,20 @@ def along_neuron(
     m = tl.program_id(0).to(tl.int64) // (tiles * tiles)
     i = tile // tiles * TILE + tl.arange(0, TILE)
     j = tile % tiles * TILE + tl.arange(0, TILE)
-    features_ptr += m * (FEATURES + 2) * n
-    coefficients_ptr += m * (terms + 2) * n
+    features_ptr += m * (FEATURES + 2) * row_stride(n)
+    coefficients_ptr += m * (terms + 2) * row_stride(n)
     cov_12 = load_both(cov_ptr + m * n * n, i, j, n)
-    rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
+    rho = correlations(features_ptr + FEATURES * row_stride(n), cov_12, i, j, n)
     largest = largest_of(rho)
     remainders = load_remainders(
         remainders_ptr + m * tiles * (terms // SWEEP), tile // tiles, tile % tiles, terms, SWEEP, MOST
     )
     if largest < reach(remainders, LOG_TOLERANCE, SWEEP, MOST):
         count = terms_for(largest, remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
-        value = raised_series(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, count, ORDER)
+        value = raised_series(features_ptr + FEATURES * row_stride(n), coefficients_ptr, rho, i, j, n, count, ORDER)
     else:
-        one = load_neurons(features_ptr, i, n, FEATURES, 1)
-        two = load_neurons(features_ptr, j, n, FEATURES, 0)
+        one = load_features(features_ptr + i[:, None], (i < n)[:, None], row_stride(n), FEATURES)
+        two = load_features(features_ptr + j[None, :], (j < n)[None, :], row_stride(n), FEATURES)
         value = BODY(one, two, cov_12, slack)
     if ORDER == 1:  # an entry has a mirror image; for var the factor 2 meets the 1/2 of d / d var
         value = 2.0 * value
@@ -134,19 +135,19 @@ def series_11(slopes_ptr: Real, coefficients_ptr: Real, rho: Real, i: Real, j: R
     """sum over k >= 0 of rho^k b'_k b'_k; the term k = 0 is the product of the gains."""
     inverse_1 = tl.load(slopes_ptr + i, mask=i < n, other=0.0)
     inverse_2 = tl.load(slopes_ptr + j, mask=j < n, other=0.0)
-    gain_1 = tl.load(slopes_ptr + n + i, mask=i < n, other=0.0)
-    gain_2 = tl.load(slopes_ptr + n + j, mask=j < n, other=0.0)
+    gain_1 = tl.load(slopes_ptr + row_stride(n) + i, mask=i < n, other=0.0)
+    gain_2 = tl.load(slopes_ptr + row_stride(n) + j, mask=j < n, other=0.0)
     total = tl.zeros_like(rho)
     order = terms.to(rho.dtype)
-    row_1_ptr = coefficients_ptr + terms * n + i
-    row_2_ptr = coefficients_ptr + terms * n + j
+    row_1_ptr = coefficients_ptr + terms * row_stride(n) + i
+    row_2_ptr = coefficients_ptr + terms * row_stride(n) + j
     for _ in range(terms):
         slope_1 = tl.load(row_1_ptr, mask=i < n, other=0.0) * inverse_1
         slope_2 = tl.load(row_2_ptr, mask=j < n, other=0.0) * inverse_2
         total = tl.fma(total, rho, (order + 1.0) * (slope_1[:, None] * slope_2[None, :]))
         order -= 1.0
-        row_1_ptr -= n
-        row_2_ptr -= n
+        row_1_ptr -= row_stride(n)
+        row_2_ptr -= row_stride(n)
     return tl.fma(total, rho, gain_1[:, None] * gain_2[None, :])
 
 
@@ -164,8 +165,8 @@ def raised_series(
     inverse = tl.load(slopes_ptr + i, mask=i < n, other=0.0)
     total = tl.zeros_like(rho)
     order = terms.to(rho.dtype)
-    row_1_ptr = coefficients_ptr + (terms - 1 + ORDER) * n + i
-    row_2_ptr = coefficients_ptr + (terms - 1) * n + j
+    row_1_ptr = coefficients_ptr + (terms - 1 + ORDER) * row_stride(n) + i
+    row_2_ptr = coefficients_ptr + (terms - 1) * row_stride(n) + j
     for _ in range(terms):
         raised = tl.load(row_1_ptr, mask=i < n, other=0.0) * (sqrt(order + 1.0) * inverse)
         if ORDER == 2:
@@ -173,8 +174,8 @@ def raised_series(
         b_2 = tl.load(row_2_ptr, mask=j < n, other=0.0)
         total = tl.fma(total, rho, raised[:, None] * b_2[None, :])
         order -= 1.0
-        row_1_ptr -= n
-        row_2_ptr -= n
+        row_1_ptr -= row_stride(n)
+        row_2_ptr -= row_stride(n)
     return total * rho
 
 

@@ -29,9 +29,8 @@ from fastmoments_kernels.gpu.strided import read
 from fastmoments_kernels.kinds import FIXED, slack_of
 
 # Products and sums are fused only where a formula says fma: the interpreter then has the card's bits, and a pair
-# those of its mirror image. Without a limit of registers the assembler sets one of its own for occupancy, and
-# spills.
-OPTIONS = {"enable_fp_fusion": False, "maxnreg": 255}
+# those of its mirror image.
+OPTIONS = {"enable_fp_fusion": False}
 ELEMENTS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time grows with programs, not elements
 
 
@@ -39,14 +38,21 @@ ELEMENTS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time 
 class Variant:
     """A kernel for one activation and one dtype, to launch or to compile ahead of time.
 
-    `launchers` holds what Triton compiled, by what it compiles anew for. To ask Triton takes ten times as long as
-    to launch: it compares every constant that the kernel reads with what it was.
+    `registers` is the most that a thread may take. Without a limit the assembler sets one of its own for occupancy,
+    and spills. `launchers` holds what Triton compiled, by what it compiles anew for. To ask Triton takes ten times as
+    long as to launch: it compares every constant that the kernel reads with what it was.
     """
 
     kernel: Any
     constants: dict[str, Any]
     warps: int
+    registers: int = 255
     launchers: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the compiler is told besides."""
+        return {**OPTIONS, "num_warps": self.warps, "maxnreg": self.registers}
 
     def __call__(self, programs: int, *arguments: Any) -> None:
         """Launch the kernel on a grid of `programs` programs, on the device of the first argument, a tensor.
@@ -68,7 +74,7 @@ class Variant:
         compiled[programs, 1, 1](*arguments, *constants)
 
     def _by_triton(self, programs: int, arguments: tuple[Any, ...]) -> Any:
-        return self.kernel[(programs,)](*arguments, **self.constants, num_warps=self.warps, **OPTIONS)
+        return self.kernel[(programs,)](*arguments, **self.constants, **self.options)
 
 
 def specialisation(arguments: tuple[Any, ...]) -> list[Any]:

@@ -6,8 +6,8 @@ They are written against the identity and bound to an activation.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
-from fastmoments_kernels.gpu.covariance import place
 from fastmoments_kernels.gpu.elementary import IS_INTERPRETED
+from fastmoments_kernels.gpu.tiles import place
 from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 
 

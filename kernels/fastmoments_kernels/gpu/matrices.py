@@ -14,9 +14,9 @@ from torch import Tensor
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import has_series
 from fastmoments_kernels.gpu.compiled import device_function, kernel
-from fastmoments_kernels.gpu.covariance import neurons, pairs
+from fastmoments_kernels.gpu.covariance import neurons, pairs_beyond, pairs_edges, pairs_whole
 from fastmoments_kernels.gpu.covariance_vjp import along_cov, along_neuron, collect, pair_10, pair_20
-from fastmoments_kernels.gpu.launch import Variant, dtype_name, on_device_of
+from fastmoments_kernels.gpu.launch import ELEMENTS, Variant, dtype_name, on_device_of
 from fastmoments_kernels.kinds import slack_of
 
 BLOCK = 128  # neurons of a program
@@ -25,25 +25,35 @@ SWEEP = 8  # the number of a series' terms is a multiple of it
 
 
 class Layout(NamedTuple):
-    """Sides and warps of a dtype's tiles, such that no variant spills registers, and the most terms of a series.
+    """Of a dtype: sides of tiles, warps and registers of programs such that none spills, a series' most terms.
 
-    Forward, a tile is as large as the series' registers allow, because coefficients are loaded once per tile.
+    Forward, a tile is as large as the series' registers allow, because coefficients are loaded once per tile;
+    `registers` is so small that four programs of whole tiles run on a multiprocessor.
     """
 
     tile: int
     warps: int
+    registers: int
     tile_vjp: int
     warps_vjp: int
     terms: int
 
 
-LAYOUTS = {"float32": Layout(64, 8, 16, 4, 64), "float64": Layout(32, 8, 16, 8, 128)}
-PART = 16  # the side of the part of a tile that the formula computes at a time
+LAYOUTS = {"float32": Layout(64, 4, 128, 16, 4, 64), "float64": Layout(32, 8, 64, 16, 8, 128)}
+SHARE = 4  # a segment of the list has room for one in so many pairs of a tile
+GROUP = 32  # tiles whose pairs beyond the series follow each other
+PROGRAMS = 2048  # that work the list off: several for each of a card's multiprocessors
 PER_NEURON = {"neurons": neurons, "neurons_vjp": neurons, "collect": collect}
-PER_TILE = {"pairs": pairs, "along_cov": along_cov, "along_mu": along_neuron, "along_var": along_neuron}
-FORWARD = ("neurons", "pairs")
+PER_TILE = {
+    "pairs_whole": pairs_whole,
+    "pairs_edges": pairs_edges,
+    "along_cov": along_cov,
+    "along_mu": along_neuron,
+    "along_var": along_neuron,
+}
+FORWARD = ("neurons", "pairs_whole", "pairs_edges")
 RAISED = {"along_mu": (pair_10, 1), "along_var": (pair_20, 2)}
-MATRIX_KERNELS = (*PER_NEURON, *PER_TILE)
+MATRIX_KERNELS = (*PER_NEURON, *PER_TILE, "pairs_beyond")
 
 
 def features_of(name: str, parameters: int) -> int:
@@ -68,21 +78,43 @@ def terms_of(activation: str, dtype: str, n: int) -> int:
 def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) -> Variant:
     """The kernel `name` of MATRIX_KERNELS for matrices of a dtype; everything per neuron is float64."""
     layout = LAYOUTS[dtype]
-    tile, warps = layout[:2] if name in FORWARD else layout[2:4]
     constants: dict[str, Any] = {"PARAMETERS": parameters, "BLOCK": BLOCK}
     if name == "collect":
         return Variant(kernel(collect, activation, "float64"), constants, warps=4)
-    constants = {"FEATURES": features_of(activation, parameters), "SWEEP": SWEEP}
+    constants = {"FEATURES": features_of(activation, parameters)}
+    if name == "pairs_beyond":
+        constants |= {"TILE": layout.tile, "GROUP": GROUP, "BLOCK": ELEMENTS}
+        return Variant(kernel(pairs_beyond, activation, dtype), constants, warps=4)
+    tile, warps, registers = layout[:3] if name in FORWARD else (layout.tile_vjp, layout.warps_vjp, 255)
     if name in PER_NEURON:
-        constants |= {"PARAMETERS": parameters, "BLOCK": tile}
+        constants |= {"PARAMETERS": parameters, "SWEEP": SWEEP, "MOST": layout.terms, "BLOCK": tile}
         return Variant(kernel(neurons, activation, "float64"), constants, warps=max(tile // 32, 1))
-    constants |= {"LOG_TOLERANCE": log_tolerance(name, dtype), "MOST": layout.terms, "TILE": tile}
-    if name == "pairs":
-        constants |= {"PART": PART}
+    constants |= {"LOG_TOLERANCE": log_tolerance(name, dtype), "SWEEP": SWEEP, "MOST": layout.terms, "TILE": tile}
     if name in RAISED:
         function, order = RAISED[name]
         constants |= {"BODY": device_function(function, activation, dtype), "ORDER": order}
-    return Variant(kernel(PER_TILE[name], activation, dtype), constants, warps)
+    return Variant(kernel(PER_TILE[name], activation, dtype), constants, warps, registers)
+
+
+class Beyond(NamedTuple):
+    """The list of beyond.py for the tiles of a call's matrices, unwritten."""
+
+    positions: Tensor
+    counts: Tensor
+    segment: int
+    programs: int
+
+
+def beyond_of(cov: Tensor, tile: int) -> Beyond:
+    """Room for the pairs beyond the series: a quarter of a tile's, or all of a smaller matrix."""
+    batch, n = cov.shape[:2]
+    tiles = -(-n // tile)
+    count, segment = batch * (tiles * (tiles + 1) // 2), min(tile * tile // SHARE, n * (n - 1) // 2)
+    positions = cov.new_empty((count, segment), dtype=torch.int16)
+    groups = -(-count // GROUP)
+    most = min(GROUP, count) * min(tile * tile, n * (n - 1) // 2)
+    shares = max(min(-(-most // ELEMENTS), -(-PROGRAMS // groups)), 1)
+    return Beyond(positions, cov.new_empty(count, dtype=torch.int32), segment, groups * shares)
 
 
 class _Prepared(NamedTuple):
@@ -111,8 +143,9 @@ def _prepare(
     # without parameters any array stands for them
     rows = torch.stack([p.expand(batch, n) for p in parameters], 1).contiguous() if parameters else mu
     tiles, terms = -(-n // variant.constants["BLOCK"]), terms_of(activation, dtype, n)
-    features = mu.new_empty((batch, variant.constants["FEATURES"] + 2, n))
-    coefficients = mu.new_empty((batch, terms + 2, n))
+    stride = -(-n // 16) * 16  # row_stride(n)
+    features = mu.new_empty((batch, variant.constants["FEATURES"] + 2, stride))
+    coefficients = mu.new_empty((batch, terms + 2, stride))
     remainders = mu.new_empty((batch, tiles, max(terms // SWEEP, 1)))
     variant(batch * tiles, mu, cov, rows, *outputs, features, coefficients, remainders, n, tiles, terms)
     return _Prepared(
@@ -129,11 +162,20 @@ def moments(
     parameters: tuple[Tensor, ...] = (),
 ) -> None:
     """Write mean and covariance of f(X) to mean_out and cov_out, which are not mu and cov."""
-    name, dtype, (batch, n) = row_of(activation).name, dtype_name(cov), mu.shape
+    name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
     with on_device_of(cov):
         _, *buffers, tiles, terms, slack = _prepare(name, "neurons", (mu, cov), parameters, (mean_out, cov_out))
-        variant = matrix_variant(name, "pairs", dtype, len(parameters))
-        variant(batch * (tiles * (tiles + 1) // 2), *buffers, cov, cov_out, n, tiles, terms, slack)
+        positions, counts, segment, programs = beyond_of(cov, LAYOUTS[dtype].tile)
+        inside = n // LAYOUTS[dtype].tile
+        whole = inside * (inside - 1) // 2
+        for kind, number in (("pairs_whole", whole), ("pairs_edges", tiles * (tiles + 1) // 2 - whole)):
+            if number:
+                variant = matrix_variant(name, kind, dtype, count)
+                arrays = (*buffers, positions, counts, cov, cov_out)
+                variant(batch * number, *arrays, n, tiles, terms, segment)
+        arrays = (buffers[0], positions, counts, cov, cov_out)
+        variant = matrix_variant(name, "pairs_beyond", dtype, count)
+        variant(programs, *arrays, n, tiles, len(counts), segment, slack)
 
 
 def moments_vjp(

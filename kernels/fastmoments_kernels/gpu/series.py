@@ -18,32 +18,39 @@ def store_coefficients(
     remainders_ptr: Real,
     neuron: Reals,
     spread: Real,
-    n: Real,
+    stride: Real,
     inside: Real,
+    in_row: Real,
     terms: Real,
     SWEEP: tl.constexpr,
+    MOST: tl.constexpr,
 ) -> None:
-    """Write b_1 .. b_(terms + 2) of a block's neurons and, every SWEEP orders, the log of its largest t(N)."""
+    """Write b_1 .. b_(terms + 2) of a block's neurons and, every SWEEP orders, the log of its largest t(N).
+
+    Orders are numbers of the code and not of the call, so that their roots and quotients are constants in it.
+    """
     alive = inside & (spread > 0.0)
     scale = 1.0 / where(alive, spread, 1.0)
     before, last, this = formula.series(neuron)
-    order = tl.full((), 1.0, tl.float64)
-    b = formula.coefficient(order, neuron, last, before, 0.0 * last)
-    tl.store(row_ptr, b, mask=inside)
-    share = b * b * scale
-    for k in range(1, terms + 2):
-        order += 1.0
-        b = formula.coefficient(order, neuron, this, last, before)
-        tl.store(row_ptr + k * n, b, mask=inside)
-        share += b * b * scale
-        if (k + 1) % SWEEP == 0:
-            if k < terms:
-                # a neuron that is nan does not change the others' number of terms
-                remainder = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
-                tl.store(remainders_ptr + k // SWEEP, 0.5 * log(maximum(remainder, ROUNDED)))
-        before = last
-        last = this
-        this = formula.series_step(order + 1.0, neuron, last, before)
+    share = tl.zeros_like(spread)
+    earlier = 0.0 * last
+    for sweep in tl.static_range(MOST // SWEEP):
+        if sweep * SWEEP < terms:
+            for k in tl.static_range(SWEEP):
+                # a_k, a_(k - 1), a_(k - 2) of k = sweep SWEEP + k + 1 are last, before, earlier
+                order = tl.full((), sweep * SWEEP + k + 1.0, tl.float64)
+                b = formula.coefficient(order, neuron, last, before, earlier)
+                tl.store(row_ptr, b, mask=in_row)
+                row_ptr += stride
+                share += b * b * scale
+                earlier, before, last = before, last, this
+                this = formula.series_step(order + 2.0, neuron, last, before)
+            # a neuron that is nan does not change the others' number of terms
+            remainder = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
+            tl.store(remainders_ptr + sweep, 0.5 * log(maximum(remainder, ROUNDED)))
+    order = terms.to(tl.float64)
+    tl.store(row_ptr, formula.coefficient(order + 1.0, neuron, last, before, earlier), mask=in_row)
+    tl.store(row_ptr + stride, formula.coefficient(order + 2.0, neuron, this, last, before), mask=in_row)
 
 
 def load_remainders(
@@ -79,15 +86,31 @@ def terms_for(
     return tl.min(tl.where(left_out <= LOG_TOLERANCE, order, terms), 0)
 
 
-def series(coefficients_ptr: Real, rho: Real, i: Real, j: Real, n: Real, terms: Real) -> Real:
-    """sum over k = 1 .. terms of rho^k b_k b_k, by Horner's rule."""
+def series(
+    coefficients_ptr: Real,
+    rho: Real,
+    i: Real,
+    j: Real,
+    stride: Real,
+    terms: Real,
+    SWEEP: tl.constexpr,
+    EDGE: tl.constexpr,
+) -> Real:
+    """sum over k = 1 .. terms of rho^k b_k b_k, by Horner's rule; at an EDGE neurons may be beyond the rows."""
     total = tl.zeros_like(rho)
-    row_1_ptr = coefficients_ptr + (terms - 1) * n + i
-    row_2_ptr = coefficients_ptr + (terms - 1) * n + j
-    for _ in range(terms):
-        b_1 = tl.load(row_1_ptr, mask=i < n, other=0.0)
-        b_2 = tl.load(row_2_ptr, mask=j < n, other=0.0)
-        total = tl.fma(total, rho, b_1[:, None] * b_2[None, :])
-        row_1_ptr -= n
-        row_2_ptr -= n
+    row_ptr = coefficients_ptr + (terms - 1) * stride
+    for _ in range(terms // SWEEP):
+        for _k in tl.static_range(SWEEP):
+            b_1 = load_row(row_ptr, i, stride, EDGE)
+            b_2 = load_row(row_ptr, j, stride, EDGE)
+            total = tl.fma(total, rho, b_1[:, None] * b_2[None, :])
+            row_ptr -= stride
     return total * rho
+
+
+def load_row(row_ptr: Real, i: Real, stride: Real, EDGE: tl.constexpr) -> Real:
+    """A row's numbers i; at an EDGE 0 beyond its end, which is a multiple of 16."""
+    if EDGE:
+        return tl.load(row_ptr + i, mask=i < stride, other=0.0)
+    else:
+        return tl.load(row_ptr + i)
