@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 
 LAYERS, ELEMENTWISE = "tests/gpu_layer_cases.py", "tests/gpu_elementwise_cases.py"
+LAUNCHES = "tests/gpu_launch_cases.py"
 # one test of matrices, whose pairs take series and formula, and the tests that depend on no activation
 SOME = (
     "test_moments[relu-float32-strong-5]",
@@ -40,6 +41,15 @@ def run_cases(row, interpret):
 
 def test_layers_and_a_matrix_interpreted():
     run(INTERPRETED, LAYERS, ELEMENTWISE, *(f"tests/gpu_cases.py::{name}" for name in SOME))
+
+
+def test_launches_without_a_card():
+    run(COMPILED, LAUNCHES)
+
+
+@pytest.mark.slow
+def test_launches_of_matrices_without_a_card():
+    run(COMPILED, LAUNCHES, "-m", "slow")
 
 
 @pytest.mark.slow  # the interpreter takes minutes an activation

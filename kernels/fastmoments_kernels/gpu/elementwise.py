@@ -176,18 +176,23 @@ def places(i: Real, sizes: Reals) -> Reals:
     """The places of elements i along every dimension, innermost first; `sizes` lacks the outermost."""
     found: Reals = ()
     for d in tl.static_range(len(sizes)):
-        outer = i // sizes[d]
-        found = found + (i - outer * sizes[d],)
+        outer = i // shown(sizes[d])
+        found = found + (i - outer * shown(sizes[d]),)
         i = outer
     return found + (i,)
 
 
 def offset(at: Reals, strides: Reals, ARGUMENT: tl.constexpr) -> Real:
     """Where an argument's elements at these places are, in int64: arrays may have more than 2^31 elements."""
-    total = at[0] * strides[ARGUMENT * len(at)]
+    total = at[0] * shown(strides[ARGUMENT * len(at)])
     for d in tl.static_range(1, len(at)):
-        total += at[d] * strides[ARGUMENT * len(at) + d]
+        total += at[d] * shown(strides[ARGUMENT * len(at) + d])
     return total
+
+
+def shown(number: Real) -> Real:
+    """The number that `strided.hidden` hides from Triton."""
+    return number >> 5
 
 
 def load_parameters(

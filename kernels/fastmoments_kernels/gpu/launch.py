@@ -78,17 +78,20 @@ class Variant:
 
 
 def specialisation(arguments: tuple[Any, ...]) -> list[Any]:
-    """What Triton compiles a kernel anew for: dtypes, addresses and numbers that are multiples of 16, numbers 1."""
+    """What Triton compiles a kernel anew for: dtypes, addresses and numbers that are multiples of 16, numbers 1.
+
+    It is compared where Triton's own key would take longer than the call, so it may tell apart more than Triton does,
+    and not less. Numbers with a point are float32 to Triton, whatever they are.
+    """
     key: list[Any] = []
     for argument in arguments:
-        if isinstance(argument, torch.Tensor):
-            key += argument.dtype, argument.data_ptr() % 16 == 0
-        elif isinstance(argument, tuple):
+        kind = type(argument)
+        if kind is int:
+            key.append(argument == 1 or (argument % 16 == 0, argument >> 31))
+        elif kind is tuple:
             key.append(tuple(specialisation(argument)))
-        elif isinstance(argument, int):
-            key += argument == 1, argument % 16 == 0, argument.bit_length() > 31
-        else:
-            key.append(type(argument))
+        elif kind is not float:
+            key.append((argument.dtype, argument.data_ptr() % 16))
     return key
 
 
@@ -137,7 +140,7 @@ def _of_either(function: Callable[..., Any], *arrays: Tensor) -> Any:
 
 def laid_out(tensor: Tensor) -> Tensor:
     """The tensor with contiguous numbers and without torch's bit that negates them lazily."""
-    return tensor.resolve_neg().contiguous()
+    return tensor if tensor.is_contiguous() and not tensor.is_neg() else tensor.resolve_neg().contiguous()
 
 
 def _on_tensors(activation: str, name: str, *inputs: Tensor) -> Any:

@@ -67,6 +67,7 @@ def log_tolerance(name: str, dtype: str) -> float:
     return math.log(0.5 * float(np.finfo(dtype).eps) * (1.0 if name in FORWARD else BACKWARD))
 
 
+@cache
 def terms_of(activation: str, dtype: str, n: int) -> int:
     """The number of coefficients per neuron, limited so that those of a small matrix take fewer bytes than it."""
     if not has_series(row_of(activation).formula):

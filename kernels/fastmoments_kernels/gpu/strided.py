@@ -12,7 +12,10 @@ MOST = 3
 
 
 class Read(NamedTuple):
-    """Arguments of one shape; sizes of the inner dimensions, innermost first; strides, argument by argument."""
+    """Arguments of one shape; sizes of the inner dimensions, innermost first; strides, argument by argument.
+
+    Sizes and strides are `hidden`.
+    """
 
     arguments: list[Tensor]
     sizes: tuple[int, ...]
@@ -29,7 +32,16 @@ def read(tensors: Sequence[Tensor]) -> Read:
     if len(sizes) > MOST:
         found = [tensor.contiguous() for tensor in found]
         sizes, strides = collapsed(found)
-    return Read(found, tuple(sizes[:-1]), tuple(step for steps in zip(*strides, strict=True) for step in steps))
+    steps = (step for of_argument in zip(*strides, strict=True) for step in of_argument)
+    return Read(found, tuple(map(hidden, sizes[:-1])), tuple(map(hidden, steps)))
+
+
+def hidden(number: int) -> int:
+    """A number from which kernels get the given one by `shown`, and which is neither 1 nor a multiple of 16.
+
+    For those Triton compiles a kernel anew, in tuples whatever it is told.
+    """
+    return 32 * number + 2
 
 
 def broadcast(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
