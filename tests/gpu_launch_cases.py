@@ -1,4 +1,4 @@
-"""How kernels are launched, by a driver that compiles and launches nothing; test_gpu.py runs this in another process.
+"""How kernels are launched, by a driver that launches nothing; test_gpu.py runs this file in another process.
 
 What a kernel would compute with the launched code is judged by the interpreted tests.
 """

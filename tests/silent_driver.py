@@ -45,7 +45,7 @@ class SilentDriver(DriverBase):
         return launch
 
     def load_binary(self, name: str, kernel: bytes, shared: int, device: int) -> tuple[int, int, int, int, int]:
-        """Return module, function, registers, spills and the most threads of a block; the function is its number."""
+        """Return module, function (the binary's number), registers, spills and the most threads of a block."""
         self.loaded.append((name, device))
         return 1, len(self.loaded) - 1, 0, 0, 1024
 

@@ -39,8 +39,8 @@ class Variant:
     """A kernel for one activation and one dtype, to launch or to compile ahead of time.
 
     `registers` is the most that a thread may take. Without a limit the assembler sets one of its own for occupancy,
-    and spills. `launchers` holds what Triton compiled, by what it compiles anew for. To ask Triton takes ten times as
-    long as to launch: it compares every constant that the kernel reads with what it was.
+    and spills. `launchers` holds what Triton compiled, by device and `specialisation`. To ask Triton takes several
+    times as long as to launch: it compares every constant that the kernel reads with what it was.
     """
 
     kernel: Any
@@ -80,8 +80,8 @@ class Variant:
 def specialisation(arguments: tuple[Any, ...]) -> list[Any]:
     """What Triton compiles a kernel anew for: dtypes, addresses and numbers that are multiples of 16, numbers 1.
 
-    It is compared where Triton's own key would take longer than the call, so it may tell apart more than Triton does,
-    and not less. Numbers with a point are float32 to Triton, whatever they are.
+    It may tell apart more than Triton does, and not less. Numbers with a point are float32 to Triton, whatever they
+    are.
     """
     key: list[Any] = []
     for argument in arguments:
