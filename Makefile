@@ -105,8 +105,9 @@ bench: .venv/.installed-bench
 bench-peers: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.peers
 
-gpu-bench: .venv/.installed-bench
-	$(BIN)/python -m benchmarks.gpu
+# It installs nothing: machines with a card may have no network. Without .venv it takes PYTHON, whose packages serve.
+gpu-bench:
+	PYTHONPATH=.:kernels $(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu
 
 experiments: .venv/.installed-test
 	$(BIN)/python -m experiments $(names)
