@@ -2,8 +2,8 @@
 
 usage: python -m benchmarks.launch
 
-Tensors are on the CPU and treated as on a card. What a card's driver, its allocator and torch's guard of the current
-device take comes on top. The minimum over many runs of ten calls, in processor time.
+Tensors are on the CPU and treated as on a card. What a card's driver, its allocator and torch's guard of the
+current device take comes on top. The minimum over many runs of ten calls, in processor time.
 """
 
 import time

@@ -2,8 +2,8 @@
 
 torch.export keeps them, and what AOTInductor compiles calls them: the process that loads it needs Python, and has
 to import fastmoments first. `torch.library.triton_op` would put Triton's kernels themselves into such a file.
-Inductor then writes out a kernel's source again, and ours are not their source alone: the names of formulas mean the
-functions of one activation and dtype, and divisions are exchanged for correctly rounded ones (see `Compiled` in
+Inductor then writes out a kernel's source again, and ours are not their source alone: the names of formulas mean
+the functions of one activation and dtype, and divisions are exchanged for correctly rounded ones (see `Compiled` in
 gpu/elementary.py). Torch 2.13 exports one of our kernels, and stops with a NameError where Inductor compiles it.
 """
 
