@@ -95,7 +95,7 @@ def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usa
 
 def compile_for(target: int, activation: str, name: str, dtype: str, size: str = "any") -> Any:
     """The kernel `name` compiled by Triton; `asm` has its machine code and the earlier stages."""
-    variant = variant_of(target, activation, name, dtype)
+    variant = variant_of(target, activation, name, dtype, size)
     source = _source(variant, dtype, arrays_of(activation, name), _known(name, size))
     return triton.compile(source, target=GPUTarget("cuda", target, 32), options=variant.options)
 
@@ -105,7 +105,7 @@ def approximations(ptx: str) -> list[str]:
     return re.findall(r"\b[a-z]\w*(?:\.\w+)*\.(?:approx|full)\b[.\w]*", ptx)
 
 
-def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
+def variant_of(target: int, activation: str, name: str, dtype: str, size: str = "any") -> Variant:
     """The Variant that launches kernel `name` for an activation and a dtype."""
     if name in OF_NORMAL:
         return normal_variant(name, dtype)
@@ -120,7 +120,7 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
         return linear_variant(own, dtype, shape, precision)
     if name in LAUNCHED:
         return elementwise_variant(activation, name, dtype)
-    return matrix_variant(activation, name, dtype, parameters_of(activation))
+    return matrix_variant(activation, name, dtype, parameters_of(activation), size == "16")
 
 
 def arrays_of(activation: str, name: str) -> dict[str, int]:

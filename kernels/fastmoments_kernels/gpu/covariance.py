@@ -8,13 +8,12 @@ more registers per pair than the series, and few pairs need it.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
-from fastmoments_kernels.gpu.beyond import append, listed, load_ends
+from fastmoments_kernels.gpu.beyond import list_beyond, list_none, listed, load_ends
 from fastmoments_kernels.gpu.series import load_remainders, reach, series, store_coefficients, terms_for
 from fastmoments_kernels.gpu.tiles import (
-    correlations,
-    is_above,
+    columns_of,
     largest_of,
-    load_above,
+    load_correlations,
     number_of,
     place_edge,
     place_of,
@@ -100,28 +99,18 @@ def pairs_whole(
     SWEEP: tl.constexpr,
     MOST: tl.constexpr,
     TILE: tl.constexpr,
+    WIDTH: tl.constexpr,
 ) -> None:
     """Write a tile wholly inside the matrix and above its diagonal, and its mirror image, by the series.
 
     Values of pairs beyond the series' reach mean nothing; they are listed in the tile's segment.
     """
-    m, tile_i, tile_j = place_whole(n, TILE)
-    i = tile_i * TILE + tl.arange(0, TILE)
-    j = tile_j * TILE + tl.arange(0, TILE)
-    stride = row_stride(n)
-    inverse_ptr = features_ptr + (m * (FEATURES + 2) + FEATURES) * stride
-    straight = m * n * n + i.to(tl.int64)[:, None] * n + j[None, :]
-    remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
-    rho = tl.load(cov_ptr + straight) * (tl.load(inverse_ptr + i)[:, None] * tl.load(inverse_ptr + j)[None, :])
-    # nan is beyond
-    near = tl.abs(rho) < reach(remainders, LOG_TOLERANCE, SWEEP, MOST)
-    rho = tl.where(near, rho, 0.0)
-    count = terms_for(largest_of(rho), remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
-    value = series(coefficients_ptr + m * (terms + 2) * stride, rho, i, j, stride, count, SWEEP, 0)
-    tl.store(out_ptr + straight, value)
-    mirrored = m * n * n + j.to(tl.int64)[:, None] * n + i[None, :]
-    tl.store(out_ptr + mirrored, tl.trans(value))
-    append(positions_ptr, counts_ptr, number_of(m, tile_i, tile_j, tiles), ~near, segment)
+    tables = features_ptr, coefficients_ptr, remainders_ptr, terms
+    listing = positions_ptr, counts_ptr, segment
+    place = place_whole(n, TILE)
+    write_tile(
+        tables, listing, cov_ptr, out_ptr, place, n, tiles, FEATURES, LOG_TOLERANCE, SWEEP, MOST, TILE, WIDTH, 0
+    )
 
 
 def pairs_edges(
@@ -141,23 +130,55 @@ def pairs_edges(
     SWEEP: tl.constexpr,
     MOST: tl.constexpr,
     TILE: tl.constexpr,
+    WIDTH: tl.constexpr,
 ) -> None:
-    """The same for the tiles on the diagonal and at the matrix's edge, of which a part is written."""
-    m, tile_i, tile_j = place_edge(n, TILE)
-    i = tile_i * TILE + tl.arange(0, TILE)
-    j = tile_j * TILE + tl.arange(0, TILE)
-    stride = row_stride(n)
-    cov_ptr += m * n * n
-    out_ptr += m * n * n
+    """The same for a tile on the diagonal or at the matrix's edge, of which it writes what is above and inside."""
+    tables = features_ptr, coefficients_ptr, remainders_ptr, terms
+    listing = positions_ptr, counts_ptr, segment
+    place = place_edge(n, TILE)
+    write_tile(
+        tables, listing, cov_ptr, out_ptr, place, n, tiles, FEATURES, LOG_TOLERANCE, SWEEP, MOST, TILE, WIDTH, 1
+    )
+
+
+def write_tile(
+    tables: Reals,
+    listing: Reals,
+    cov_ptr: Real,
+    out_ptr: Real,
+    place: Reals,
+    n: Real,
+    tiles: Real,
+    FEATURES: tl.constexpr,
+    LOG_TOLERANCE: tl.constexpr,
+    SWEEP: tl.constexpr,
+    MOST: tl.constexpr,
+    TILE: tl.constexpr,
+    WIDTH: tl.constexpr,
+    EDGE: tl.constexpr,
+) -> None:
+    """Write the series of a tile's pairs, and list those that it does not reach."""
+    features_ptr, coefficients_ptr, remainders_ptr, terms = tables
+    m, tile_i, tile_j = place
+    stride, tile = row_stride(n), number_of(m, tile_i, tile_j, tiles)
+    i, j, r, c = tile_i * TILE, tile_j * TILE, tl.arange(0, TILE), columns_of(TILE, WIDTH)
     inverse_ptr = features_ptr + (m * (FEATURES + 2) + FEATURES) * stride
-    remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
-    rho = correlations(inverse_ptr, load_above(cov_ptr, i, j, n), i, j, n)
-    near = tl.abs(rho) < reach(remainders, LOG_TOLERANCE, SWEEP, MOST)
-    rho = tl.where(near, rho, 0.0)
-    count = terms_for(largest_of(rho), remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
-    value = series(coefficients_ptr + m * (terms + 2) * stride, rho, i, j, stride, count, SWEEP, 1)
-    store_both(out_ptr, value, near & is_above(i, j, n), i, j, n)
-    append(positions_ptr, counts_ptr, number_of(m, tile_i, tile_j, tiles), is_above(i, j, n) & ~near, segment)
+    remainders_ptr += m * tiles * (terms // SWEEP)
+    remainders = load_remainders(remainders_ptr, tile_i, tile_j, terms, SWEEP, MOST)
+    rho = load_correlations(inverse_ptr, cov_ptr + m * n * n, i, j, r, c, n, EDGE)
+    count = terms_for(largest_of(rho), remainders, LOG_TOLERANCE, SWEEP, MOST)
+    if count > MOST:
+        limit = reach(remainders, LOG_TOLERANCE, SWEEP, MOST)
+        list_beyond(listing, inverse_ptr, cov_ptr + m * n * n, tile, i, j, limit, n, TILE, WIDTH, EDGE)
+        rho = tl.where(tl.abs(rho) < limit, rho, 0.0)
+        # the limit may be rounded up
+        count = tl.minimum(terms_for(largest_of(rho), remainders, LOG_TOLERANCE, SWEEP, MOST), terms)
+    else:
+        list_none(listing, tile)
+    value = series(coefficients_ptr + m * (terms + 2) * stride, rho, i, j, r, c, stride, count, SWEEP, EDGE)
+    # n, which the compiler does not know: it would keep addresses in registers while the series is summed
+    side = n + (count >> 20) * 16
+    store_both(out_ptr + m * n * n, value, i, j, r, c, side, EDGE)
 
 
 def pairs_beyond(
@@ -179,13 +200,14 @@ def pairs_beyond(
     """Write the listed pairs by the formula, a pair per thread; `count` is the number of tiles of all matrices."""
     groups = tl.cdiv(count, GROUP)
     group = tl.program_id(0) % groups
-    ends = load_ends(counts_ptr, group, groups, count, segment, GROUP, TILE * TILE)
+    listing = positions_ptr, counts_ptr, segment
+    ends = load_ends(listing, group, groups, count, GROUP, TILE * TILE)
     total = tl.max(ends, 0)
     stride = row_stride(n)
     first, step = tl.program_id(0) // groups * BLOCK, tl.num_programs(0) // groups * BLOCK
     for block in tl.range(first, total, step, num_stages=1):
         number = block + tl.arange(0, BLOCK)
-        tile, row, column = listed(positions_ptr, counts_ptr, ends, number, group, groups, segment, TILE)
+        tile, row, column = listed(listing, ends, number, group, groups, TILE)
         m, tile_i, tile_j = place_of(tile, tiles)
         i, j = tile_i * TILE + row, tile_j * TILE + column
         inside = (number < total) & (i < j) & (j < n)

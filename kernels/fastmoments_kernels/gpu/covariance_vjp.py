@@ -10,7 +10,7 @@ import triton.language as tl
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 from fastmoments_kernels.gpu.covariance import load_features, load_neuron
 from fastmoments_kernels.gpu.series import load_remainders, reach, terms_for
-from fastmoments_kernels.gpu.tiles import correlations, largest_of, place, row_stride
+from fastmoments_kernels.gpu.tiles import largest_of, place, row_stride
 from fastmoments_kernels.vocabulary import Real, sqrt, where
 
 
@@ -42,7 +42,7 @@ def along_cov(
     largest = largest_of(rho)
     remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
     if largest < reach(remainders, LOG_TOLERANCE, SWEEP, MOST):
-        count = terms_for(largest, remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
+        count = tl.minimum(terms_for(largest, remainders, LOG_TOLERANCE, SWEEP, MOST), terms)
         value = series_11(features_ptr + FEATURES * row_stride(n), coefficients_ptr, rho, i, j, n, count)
     else:
         one = load_features(features_ptr + i[:, None], (i < n)[:, None], row_stride(n), FEATURES)
@@ -89,7 +89,7 @@ def along_neuron(
         remainders_ptr + m * tiles * (terms // SWEEP), tile // tiles, tile % tiles, terms, SWEEP, MOST
     )
     if largest < reach(remainders, LOG_TOLERANCE, SWEEP, MOST):
-        count = terms_for(largest, remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
+        count = tl.minimum(terms_for(largest, remainders, LOG_TOLERANCE, SWEEP, MOST), terms)
         value = raised_series(features_ptr + FEATURES * row_stride(n), coefficients_ptr, rho, i, j, n, count, ORDER)
     else:
         one = load_features(features_ptr + i[:, None], (i < n)[:, None], row_stride(n), FEATURES)
@@ -109,6 +109,12 @@ def pair_10(one: Real, two: Real, cov_12: Real, slack: Real) -> Real:
 
 def pair_20(one: Real, two: Real, cov_12: Real, slack: Real) -> Real:
     return formula.cov_20(one, two, cov_12, slack)
+
+
+def correlations(inverse_ptr: Real, cov_12: Real, i: Real, j: Real, n: Real) -> Real:
+    inverse_1 = tl.load(inverse_ptr + i, mask=i < n, other=0.0)
+    inverse_2 = tl.load(inverse_ptr + j, mask=j < n, other=0.0)
+    return cov_12 * (inverse_1[:, None] * inverse_2[None, :])
 
 
 def load_both(cov_ptr: Real, i: Real, j: Real, n: Real) -> Real:

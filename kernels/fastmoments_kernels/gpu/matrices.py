@@ -27,19 +27,22 @@ SWEEP = 8  # the number of a series' terms is a multiple of it
 class Layout(NamedTuple):
     """Of a dtype: sides of tiles, warps and registers of programs such that none spills, a series' most terms.
 
-    Forward, a tile is as large as the series' registers allow, because coefficients are loaded once per tile;
-    `registers` is so small that four programs of whole tiles run on a multiprocessor.
+    Forward, a tile is as large as the series' registers allow, because coefficients are loaded once per tile. Four
+    programs of whole tiles with aligned rows share a multiprocessor; masks, and stores of single numbers, take more
+    `registers_apart` and leave room for three.
     """
 
     tile: int
     warps: int
     registers: int
+    registers_apart: int
     tile_vjp: int
     warps_vjp: int
     terms: int
 
 
-LAYOUTS = {"float32": Layout(64, 4, 128, 16, 4, 64), "float64": Layout(32, 8, 64, 16, 8, 128)}
+LAYOUTS = {"float32": Layout(64, 4, 128, 168, 16, 4, 64), "float64": Layout(32, 8, 64, 80, 16, 8, 128)}
+WIDTHS = {True: 32, False: 16}  # `columns_of` tiles, by whether rows of the matrix are aligned
 SHARE = 4  # a segment of the list has room for one in so many pairs of a tile
 GROUP = 32  # tiles whose pairs beyond the series follow each other
 PROGRAMS = 2048  # that work the list off: several for each of a card's multiprocessors
@@ -76,8 +79,11 @@ def terms_of(activation: str, dtype: str, n: int) -> int:
 
 
 @cache
-def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) -> Variant:
-    """The kernel `name` of MATRIX_KERNELS for matrices of a dtype; everything per neuron is float64."""
+def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0, aligned: bool = False) -> Variant:
+    """The kernel `name` of MATRIX_KERNELS for a dtype; `aligned` if n is a multiple of 16.
+
+    Everything per neuron is float64.
+    """
     layout = LAYOUTS[dtype]
     constants: dict[str, Any] = {"PARAMETERS": parameters, "BLOCK": BLOCK}
     if name == "collect":
@@ -86,11 +92,15 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0) 
     if name == "pairs_beyond":
         constants |= {"TILE": layout.tile, "GROUP": GROUP, "BLOCK": ELEMENTS}
         return Variant(kernel(pairs_beyond, activation, dtype), constants, warps=4)
-    tile, warps, registers = layout[:3] if name in FORWARD else (layout.tile_vjp, layout.warps_vjp, 255)
+    tile, warps = layout[:2] if name in FORWARD else (layout.tile_vjp, layout.warps_vjp)
     if name in PER_NEURON:
         constants |= {"PARAMETERS": parameters, "SWEEP": SWEEP, "MOST": layout.terms, "BLOCK": tile}
         return Variant(kernel(neurons, activation, "float64"), constants, warps=max(tile // 32, 1))
     constants |= {"LOG_TOLERANCE": log_tolerance(name, dtype), "SWEEP": SWEEP, "MOST": layout.terms, "TILE": tile}
+    registers = 255
+    if name in FORWARD:
+        constants |= {"WIDTH": WIDTHS[aligned]}
+        registers = layout.registers if name == "pairs_whole" and aligned else layout.registers_apart
     if name in RAISED:
         function, order = RAISED[name]
         constants |= {"BODY": device_function(function, activation, dtype), "ORDER": order}
@@ -171,7 +181,7 @@ def moments(
         whole = inside * (inside - 1) // 2
         for kind, number in (("pairs_whole", whole), ("pairs_edges", tiles * (tiles + 1) // 2 - whole)):
             if number:
-                variant = matrix_variant(name, kind, dtype, count)
+                variant = matrix_variant(name, kind, dtype, count, n % 16 == 0)
                 arrays = (*buffers, positions, counts, cov, cov_out)
                 variant(batch * number, *arrays, n, tiles, terms, segment)
         arrays = (buffers[0], positions, counts, cov, cov_out)

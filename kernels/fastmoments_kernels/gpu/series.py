@@ -8,6 +8,7 @@ coefficients fall fast, take few terms at any rho.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
+from fastmoments_kernels.gpu.tiles import outer
 from fastmoments_kernels.vocabulary import Real, Reals, exp, log, maximum, minimum, where
 
 ROUNDED = 1e-13  # rounding of t(N)^2
@@ -73,17 +74,16 @@ def reach(remainders: Real, LOG_TOLERANCE: tl.constexpr, SWEEP: tl.constexpr, MO
 
 
 def terms_for(
-    largest: Real,
-    remainders: Real,
-    terms: Real,
-    LOG_TOLERANCE: tl.constexpr,
-    SWEEP: tl.constexpr,
-    MOST: tl.constexpr,
+    largest: Real, remainders: Real, LOG_TOLERANCE: tl.constexpr, SWEEP: tl.constexpr, MOST: tl.constexpr
 ) -> Real:
-    """The least N, a multiple of SWEEP, that leaves out at most the tolerance up to |rho| = largest, in reach."""
+    """The least N, a multiple of SWEEP, that leaves out at most the tolerance up to |rho| = largest.
+
+    It is more than MOST if no tabulated N does, or if `largest` is 1 or more, or nan.
+    """
     order = SWEEP * (tl.arange(0, MOST // SWEEP) + 1)
-    left_out = (order + 1).to(remainders.dtype) * log(maximum(largest, 1e-30)) + remainders
-    return tl.min(tl.where(left_out <= LOG_TOLERANCE, order, terms), 0)
+    size = tl.where(largest < 1.0, log(maximum(largest, 1e-30)), float("inf"))
+    left_out = (order + 1).to(remainders.dtype) * size + remainders
+    return tl.min(tl.where(left_out <= LOG_TOLERANCE, order, MOST + SWEEP), 0)
 
 
 def series(
@@ -91,26 +91,28 @@ def series(
     rho: Real,
     i: Real,
     j: Real,
+    r: Real,
+    c: Real,
     stride: Real,
     terms: Real,
     SWEEP: tl.constexpr,
     EDGE: tl.constexpr,
 ) -> Real:
-    """sum over k = 1 .. terms of rho^k b_k b_k, by Horner's rule; at an EDGE neurons may be beyond the rows."""
+    """sum over k = 1 .. terms of rho^k b_k b_k, by Horner's rule, for rows i + r and columns j + c."""
     total = tl.zeros_like(rho)
     row_ptr = coefficients_ptr + (terms - 1) * stride
     for _ in range(terms // SWEEP):
         for _k in tl.static_range(SWEEP):
-            b_1 = load_row(row_ptr, i, stride, EDGE)
-            b_2 = load_row(row_ptr, j, stride, EDGE)
-            total = tl.fma(total, rho, b_1[:, None] * b_2[None, :])
+            b_1 = load_row(row_ptr, i, r, stride, EDGE)
+            b_2 = load_row(row_ptr, j, c, stride, EDGE)
+            total = tl.fma(total, rho, outer(b_1, b_2))
             row_ptr -= stride
     return total * rho
 
 
-def load_row(row_ptr: Real, i: Real, stride: Real, EDGE: tl.constexpr) -> Real:
-    """A row's numbers i; at an EDGE 0 beyond its end, which is a multiple of 16."""
+def load_row(row_ptr: Real, start: Real, offsets: Real, stride: Real, EDGE: tl.constexpr) -> Real:
+    """A row's numbers start + offsets; at an EDGE 0 beyond its end, which is a multiple of 16."""
     if EDGE:
-        return tl.load(row_ptr + i, mask=i < stride, other=0.0)
+        return tl.load(row_ptr + start + offsets, mask=start + offsets < stride, other=0.0)
     else:
-        return tl.load(row_ptr + i)
+        return tl.load(row_ptr + start + offsets)

@@ -57,32 +57,60 @@ def row_stride(n: Real) -> Real:
     return (n + 15) // 16 * 16
 
 
+def columns_of(TILE: tl.constexpr, WIDTH: tl.constexpr) -> Real:
+    """The numbers of a tile's columns, (TILE / WIDTH, WIDTH).
+
+    A tile of pairs is (TILE / WIDTH, TILE, WIDTH), rows in the middle. Triton then gives a thread a few rows and a
+    few columns, for whose pairs it loads few coefficients; with a WIDTH of TILE and scalar loads one column.
+    """
+    return tl.arange(0, TILE // WIDTH)[:, None] * WIDTH + tl.arange(0, WIDTH)[None, :]
+
+
+def outer(rows: Real, columns: Real) -> Real:
+    """The products of a tile's rows (TILE,) and columns (TILE / WIDTH, WIDTH)."""
+    return rows[None, :, None] * columns[:, None, :]
+
+
+def corner(matrix_ptr: Real, i: Real, j: Real, n: Real) -> Real:
+    """The pointer to entry (i, j) of an n x n matrix."""
+    return matrix_ptr + i.to(tl.int64) * n + j
+
+
 def is_above(i: Real, j: Real, n: Real) -> Real:
-    return (i[:, None] < j[None, :]) & (j < n)[None, :]
+    """Whether the pairs of a tile's rows i and columns j are above the diagonal and inside the matrix."""
+    return (i[None, :, None] < j[:, None, :]) & (j < n)[:, None, :]
 
 
-def any_of(condition: Real) -> Real:
-    return tl.max(tl.max(condition.to(tl.int32), 1), 0) > 0
+def load_correlations(
+    inverse_ptr: Real, cov_ptr: Real, i: Real, j: Real, r: Real, c: Real, n: Real, EDGE: tl.constexpr
+) -> Real:
+    """The correlations of rows i + r and columns j + c; at an EDGE 0 on and below the diagonal and outside."""
+    at = corner(cov_ptr, i, j, n) + r.to(tl.int64)[None, :, None] * n + c[:, None, :]
+    if EDGE:
+        inverse_1 = tl.load(inverse_ptr + i + r, mask=i + r < n, other=0.0)
+        inverse_2 = tl.load(inverse_ptr + j + c, mask=j + c < n, other=0.0)
+        return tl.load(at, mask=is_above(i + r, j + c, n), other=0.0) * outer(inverse_1, inverse_2)
+    else:
+        return tl.load(at) * outer(tl.load(inverse_ptr + i + r), tl.load(inverse_ptr + j + c))
 
 
-def load_above(cov_ptr: Real, i: Real, j: Real, n: Real) -> Real:
-    """The covariances of a tile, 0 on and below the diagonal and outside the matrix."""
-    return tl.load(cov_ptr + i.to(tl.int64)[:, None] * n + j[None, :], mask=is_above(i, j, n), other=0.0)
-
-
-def store_both(out_ptr: Real, value: Real, mask: Real, i: Real, j: Real, n: Real) -> None:
-    """Write entries and their mirror images."""
-    tl.store(out_ptr + i.to(tl.int64)[:, None] * n + j[None, :], value, mask=mask)
-    tl.store(out_ptr + j.to(tl.int64)[:, None] * n + i[None, :], tl.trans(value), mask=tl.trans(mask))
-
-
-def correlations(inverse_ptr: Real, cov_12: Real, i: Real, j: Real, n: Real) -> Real:
-    inverse_1 = tl.load(inverse_ptr + i, mask=i < n, other=0.0)
-    inverse_2 = tl.load(inverse_ptr + j, mask=j < n, other=0.0)
-    return cov_12 * (inverse_1[:, None] * inverse_2[None, :])
+def store_both(out_ptr: Real, value: Real, i: Real, j: Real, r: Real, c: Real, n: Real, EDGE: tl.constexpr) -> None:
+    """Write entries and their mirror images; at an EDGE those above the diagonal and inside the matrix."""
+    straight = corner(out_ptr, i, j, n) + r.to(tl.int64)[None, :, None] * n + c[:, None, :]
+    mirrored = corner(out_ptr, j, i, n) + c.to(tl.int64)[:, :, None] * n + r[None, None, :]
+    if EDGE:
+        tl.store(straight, value, mask=is_above(i + r, j + c, n))
+        mask = ((i + r)[None, None, :] < (j + c)[:, :, None]) & (j + c < n)[:, :, None]
+        tl.store(mirrored, tl.permute(value, (0, 2, 1)), mask=mask)
+    else:
+        tl.store(straight, value)
+        tl.store(mirrored, tl.permute(value, (0, 2, 1)))
 
 
 def largest_of(rho: Real) -> Real:
-    """The largest |rho| of a tile, without nan, which either route passes on."""
-    size = tl.where(rho == rho, tl.abs(rho), 0.0)
-    return tl.max(tl.max(size, 1), 0)
+    """The largest |rho| of a tile, nan if one is nan."""
+    # as integers, of which nan's are the largest, and for which one reduction is enough
+    if rho.dtype == tl.float64:
+        return tl.max(tl.abs(rho).to(tl.int64, bitcast=True)).to(tl.float64, bitcast=True)
+    else:
+        return tl.max(tl.abs(rho).to(tl.int32, bitcast=True)).to(tl.float32, bitcast=True)
