@@ -116,8 +116,9 @@ bench-peers: .venv/.installed-bench
 first-call: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.first_call $(names)
 
-gpu-bench: .venv/.installed-bench
-	$(BIN)/python -m benchmarks.gpu
+# It installs nothing: machines with a card may have no network. Without .venv it takes PYTHON, whose packages serve.
+gpu-bench:
+	PYTHONPATH=.:kernels $(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu
 
 experiments: .venv/.installed-test
 	$(BIN)/python -m experiments $(names)

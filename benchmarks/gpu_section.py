@@ -57,12 +57,13 @@ COUNTED = (
         "two multiplies and three additions per pair",
     ),
 )
-MEASURED = """{card}, {date}; {versions}. Medians after warm-up, both sides of a ratio in the same run.
+MEASURED = """{card} ({architecture}), {date}; {versions}. Medians after warm-up, both sides of a ratio
+in the same run.
 
 | what | ms | over | ms | **ratio** | to reach |
 |---|--:|---|--:|--:|--:|
 {rows}
-
+{failures}
 Worst error of the element-wise functions over the 50-digit tables, in eps (1 + cond):
 
 | activation | float32 | float64 |
@@ -85,13 +86,24 @@ def section(results: Path) -> str:
 
 def _measured(run: dict[str, Any]) -> str:
     lines = [
-        f"| {row['what']} | {row['ms']:.3g} | {row['reference']} | {row['reference_ms']:.3g} "
-        f"| **{row['ratio']:.3g}** | {row['goal']:g} |"
+        f"| {row['what']} | {_number(row, 'ms')} | {row['reference']} | {_number(row, 'reference_ms')} "
+        f"| **{_number(row, 'ratio')}** | {row['goal']:g} |"
         for row in run["rows"]
     ]
-    errors = [f"| {name} | {of['float32']:.3g} | {of['float64']:.3g} |" for name, of in run["accuracy"].items()]
-    parts = {"card": run["card"], "date": run["date"], "versions": _versions(run)}
-    return MEASURED.format(**parts, rows="\n".join(lines), errors="\n".join(errors))
+    errors = [
+        f"| {name} | {_number(of, 'float32')} | {_number(of, 'float64')} |" for name, of in run["accuracy"].items()
+    ]
+    parts = {"card": run["card"], "architecture": run["architecture"], "date": run["date"]}
+    failed = [*run["rows"], *({"what": name} | of for name, of in run["accuracy"].items())]
+    failures = [f"* {row['what']}: `{row['failed']}`" for row in failed if "failed" in row]
+    shown = "\n".join(["", "What failed:", "", *failures, ""]) if failures else ""
+    tables = {"rows": "\n".join(lines), "errors": "\n".join(errors), "failures": shown}
+    return MEASURED.format(**parts, **tables, versions=_versions(run))
+
+
+def _number(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    return "failed" if value is None else f"{value:.3g}"
 
 
 def _compiled(registers: dict[str, Any]) -> str:

@@ -31,10 +31,19 @@ from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.elementwise import LAUNCHED
 from fastmoments_kernels.gpu.elementwise import arrays_of as elementwise_arrays
 from fastmoments_kernels.gpu.launch import Variant, elementwise_variant, normal_variant
-from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, shape_of, skip_variant
+from fastmoments_kernels.gpu.layers import (
+    NARROW,
+    PRECISIONS,
+    SUMS,
+    linear_variant,
+    mirror_variant,
+    shape_of,
+    skip_variant,
+)
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
 from fastmoments_kernels.gpu.matrices_vjp import MATRIX_VJP_KERNELS, PARAMETER_KERNELS, matrix_vjp_variant
-from fastmoments_kernels.kinds import OF_NORMAL
+from fastmoments_kernels.gpu.strided import MOST
+from fastmoments_kernels.kinds import FIXED, OF_NORMAL
 
 ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
 OF_LIST = {"positions_ptr": "*i16", "counts_ptr": "*i32"}
@@ -103,6 +112,8 @@ def variant_of(target: int, activation: str, name: str, dtype: str, size: str = 
         return normal_variant(name, dtype)
     if name == "skip":
         return skip_variant(dtype)
+    if name == "mirror":
+        return mirror_variant(dtype)
     if name.startswith("linear"):
         _, precision, rows = name.split()
         own = None if activation == NO_ACTIVATION else activation
@@ -115,11 +126,16 @@ def variant_of(target: int, activation: str, name: str, dtype: str, size: str = 
 
 
 def arrays_of(activation: str, name: str) -> dict[str, int]:
-    """The numbers of arrays of parameters and of outputs that kernel `name` takes as tuples."""
+    """The lengths of the tuples that kernel `name` takes: parameters and outputs, sizes and strides.
+
+    Elementwise kernels read by as many dimensions as they may, which needs most registers.
+    """
     parameters = 0 if activation == NO_ACTIVATION else parameters_of(activation)
-    # a matrix's kernel has such outputs only along the parameters
-    given, outputs = elementwise_arrays(name, parameters) if name in LAUNCHED else (parameters, parameters)
-    return {"parameter_ptrs": given, "out_ptrs": outputs}
+    if name not in LAUNCHED:  # a matrix's kernel has such outputs only along the parameters
+        return {"parameter_ptrs": parameters, "out_ptrs": parameters}
+    given, outputs = elementwise_arrays(name, parameters)
+    read = FIXED[LAUNCHED[name].neurons] + given
+    return {"parameter_ptrs": given, "out_ptrs": outputs, "sizes": MOST - 1, "strides": MOST * read}
 
 
 def parameters_of(activation: str) -> int:
@@ -131,7 +147,7 @@ def parameters_of(activation: str) -> int:
 def kernels_of(activation: str) -> list[tuple[str, str]]:
     """(kernel, dtype) of every kernel of an activation, or, if that is None, of those that depend on none."""
     if activation == NO_ACTIVATION:
-        return [*product((*OF_NORMAL, "skip"), DTYPES), *LINEAR]
+        return [*product((*OF_NORMAL, "skip", "mirror"), DTYPES), *LINEAR]
     has_parameters = parameters_of(activation) > 0
     plain = [name for name, kind in LAUNCHED.items() if kind.neurons and (has_parameters or kind.outputs)]
     of_matrices = *MATRIX_KERNELS, *MATRIX_VJP_KERNELS, *(PARAMETER_KERNELS if has_parameters else ())
@@ -162,6 +178,8 @@ def _source(variant: Variant, dtype: str, arrays: dict[str, int], known: dict[st
         pointer = OF_LIST.get(name, f"*{ELEMENTS[elements.get(name, dtype)]}")
         if name in variant.constants or known.get(name) == "1":
             signature[name], constants[position,] = "constexpr", variant.constants.get(name, 1)
+        elif name in ("sizes", "strides"):
+            signature[name] = ("i32",) * arrays[name]
         elif name.endswith("_ptrs"):
             signature[name] = (pointer,) * arrays[name]
             aligned |= {(position, i): MULTIPLE_OF_16 for i in range(arrays[name])}

@@ -6,6 +6,7 @@ matrices that is `covariance.neurons` for everything per neuron, then `covarianc
 the upper triangle, by the series and, beyond its reach, by the formula. The backward pass is in `covariance_vjp`.
 
     launch, matrices, layers        tensors in, launches, tensors out; no kernel stands here
+    strided                         how arguments that broadcast are read without copies
     elementwise, covariance,        kernels, written against `formulas.identity` and bound to an activation
     covariance_vjp, linear
     series                          the Hermite series of a tile, and how many terms it takes
@@ -17,7 +18,7 @@ A block, in Triton's sense, is what one program computes: elements of a flat arr
 """
 
 from fastmoments_kernels.gpu.launch import elementwise, laid_out, normal
-from fastmoments_kernels.gpu.layers import add_skip, linear_marginals
+from fastmoments_kernels.gpu.layers import add_skip, linear_marginals, make_symmetric
 from fastmoments_kernels.gpu.matrices import moments
 from fastmoments_kernels.gpu.matrices_vjp import moments_vjp, parameter_vjp
 from fastmoments_kernels.gpu.scalars import normal_scalar, scalar
@@ -27,6 +28,7 @@ __all__ = [
     "elementwise",
     "laid_out",
     "linear_marginals",
+    "make_symmetric",
     "moments",
     "moments_vjp",
     "normal",

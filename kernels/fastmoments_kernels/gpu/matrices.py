@@ -57,6 +57,7 @@ def log_tolerance(dtype: str, factor: float = 1.0) -> float:
     return math.log(0.5 * float(np.finfo(dtype).eps) * factor)
 
 
+@cache
 def terms_of(activation: str, dtype: str, n: int) -> int:
     """The number of coefficients per neuron, limited so that those of a small matrix take fewer bytes than it."""
     if not has_series(row_of(activation).formula):
