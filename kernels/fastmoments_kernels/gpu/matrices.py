@@ -94,7 +94,7 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0, 
         return Variant(kernel(pairs_beyond, activation, dtype), constants, warps=4)
     tile, warps = layout[:2] if name in FORWARD else (layout.tile_vjp, layout.warps_vjp)
     if name in PER_NEURON:
-        constants |= {"PARAMETERS": parameters, "SWEEP": SWEEP, "MOST": layout.terms, "BLOCK": tile}
+        constants |= {"PARAMETERS": parameters, "SWEEP": SWEEP, "BLOCK": tile}
         return Variant(kernel(neurons, activation, "float64"), constants, warps=max(tile // 32, 1))
     constants |= {"LOG_TOLERANCE": log_tolerance(name, dtype), "SWEEP": SWEEP, "MOST": layout.terms, "TILE": tile}
     registers = 255
