@@ -41,6 +41,7 @@ from fastmoments.composed.polynomial import Polynomial as Polynomial
 from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan
+from fastmoments.dual import dual as dual
 from fastmoments.layers import affine_moments as affine_moments
 from fastmoments.layers import bayes_linear_marginals as bayes_linear_marginals
 from fastmoments.layers import bayes_linear_moments as bayes_linear_moments
@@ -60,6 +61,7 @@ from fastmoments.normal import log_bivariate_normal_cdf as log_bivariate_normal_
 from fastmoments.normal import log_bivariate_normal_cdf_partials as log_bivariate_normal_cdf_partials
 from fastmoments.results import CdfPartials as CdfPartials
 from fastmoments.results import CovPartials as CovPartials
+from fastmoments.results import Dual as Dual
 from fastmoments.results import Marginals as Marginals
 from fastmoments.results import Moments as Moments
 from fastmoments.results import MomentsBound as MomentsBound

@@ -8,7 +8,7 @@ import numpy as np
 from fastmoments.composed.base import Composed
 from fastmoments.composed.logistic import LOGISTIC
 from fastmoments.signatures import A
-from fastmoments_kernels.catalogue import parameters_of, row_of
+from fastmoments_kernels.catalogue import Heaviside, parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom
 
 
@@ -35,6 +35,15 @@ def kinks_of(activation: Any) -> tuple[float, ...]:
     """Return where an activation or its slope breaks."""
     whole = _whole(activation)
     return row_of(activation).kinks if whole is None else whole.kinks
+
+
+def jumps_of(activation: Any) -> tuple[tuple[float, float], ...]:
+    """Return the points where an activation jumps, each with the height, as far as they are known."""
+    whole = _whole(activation)
+    if isinstance(whole, Composed):
+        return whole.jumping
+    # the catalogue's only step
+    return ((0.0, 1.0),) if whole is None and row_of(activation).activation is Heaviside else ()
 
 
 def of_pairs(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:
