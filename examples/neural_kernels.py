@@ -35,23 +35,28 @@ def layer(before: Kernels, activation: Any, weight_var: float, bias_var: float) 
     return Kernels(nngp, nngp + weight_var * slope * before.ntk)
 
 
+def in_turn(step: Callable[..., Kernels], depth: int, start: Kernels) -> Kernels:
+    """Apply a step several times."""
+    for _ in range(depth):
+        start = step(start)
+    return start
+
+
 def kernels(
     x: Any,
     activation: Any = "relu",
     depth: int = DEPTH,
     weight_var: float = 2.0,
     bias_var: float = 0.0,
-    layer: Callable[..., Kernels] = layer,
+    repeated: Callable[..., Kernels] = in_turn,
 ) -> Kernels:
     """Return both kernels of the inputs x (n, features), an array of any library, for `depth` hidden layers.
 
     Weights have variance weight_var / width and biases bias_var, all trained (Jacot et al. 2018).
+    `repeated(step, depth, start)` applies a step depth times.
     """
     first = weight_var * (x @ x.T) / x.shape[-1] + bias_var
-    found = Kernels(first, first)
-    for _ in range(depth):
-        found = layer(found, activation, weight_var, bias_var)
-    return found
+    return repeated(lambda before: layer(before, activation, weight_var, bias_var), depth, Kernels(first, first))
 
 
 def on_torch() -> tuple[Any, Kernels, Any]:
@@ -66,15 +71,18 @@ def on_torch() -> tuple[Any, Kernels, Any]:
 
 
 def on_jax() -> tuple[Any, Kernels, Any]:
-    """Do the same on JAX, which compiles one layer for all."""
+    """Do the same on JAX, which compiles one layer for all of them."""
     import jax
     import jax.numpy as jnp
+
+    def scanned(step: Callable[..., Kernels], depth: int, start: Kernels) -> Kernels:
+        return jax.lax.scan(lambda before, _: (step(before), None), start, length=depth)[0]
 
     with jax.enable_x64(True):
         angles = jnp.linspace(0.0, math.pi, POINTS)
         x = jnp.stack([jnp.cos(angles), jnp.sin(angles)], -1)
-        once = jax.jit(layer, static_argnums=(1, 2, 3))
-        return x, kernels(x, layer=once), jax.grad(lambda x: kernels(x, layer=once).ntk.trace())(x)
+        found = kernels(x, repeated=scanned)
+        return x, found, jax.grad(lambda x: kernels(x, repeated=scanned).ntk.trace())(x)
 
 
 def main() -> None:

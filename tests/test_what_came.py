@@ -127,12 +127,14 @@ def test_modules_of_torch_are_told_the_name():
 
 
 def test_keywords_that_there_are_not():
-    signature = r"leaky_relu_moments\(mu, cov, \*, out=None, check=False, precision=None, negative_slope=0.01\)"
+    signature = (
+        r"leaky_relu_moments\(mu, cov=None, \*, out=None, check=False, precision=None, negative_slope=0.01\)"
+    )
     with pytest.raises(
         TypeError, match=f"leaky_relu_moments: .*unexpected keyword argument 'slope'; it is {signature}"
     ):
         fm.leaky_relu_moments([0.0], [[1.0]], slope=0.1)
-    with pytest.raises(TypeError, match="relu_moments: missing a required argument: 'cov'"):
+    with pytest.raises(TypeError, match="cov: expected the covariance of mu, or a normal distribution of torch"):
         fm.relu_moments([0.0])
     with pytest.raises(TypeError, match="relu_mean: too many positional arguments"):
         fm.relu_mean(0.0, 1.0, 2.0)
