@@ -70,8 +70,8 @@ def on_torch() -> tuple[Any, Kernels, Any]:
     return x.detach(), Kernels(*(k.detach() for k in found)), gradient
 
 
-def on_jax() -> tuple[Any, Kernels, Any]:
-    """Do the same on JAX, which compiles one layer for all of them."""
+def on_jax() -> tuple[Any, Kernels]:
+    """Points and their kernels on JAX, which compiles one layer for all; jax.grad does what autograd does above."""
     import jax
     import jax.numpy as jnp
 
@@ -81,22 +81,23 @@ def on_jax() -> tuple[Any, Kernels, Any]:
     with jax.enable_x64(True):
         angles = jnp.linspace(0.0, math.pi, POINTS)
         x = jnp.stack([jnp.cos(angles), jnp.sin(angles)], -1)
-        found = kernels(x, repeated=scanned)
-        return x, found, jax.grad(lambda x: kernels(x, repeated=scanned).ntk.trace())(x)
+        return x, kernels(x, repeated=scanned)
 
 
 def main() -> None:
-    """Print both kernels, and the gradient of the tangent kernel of every point beside itself."""
+    """Print both kernels and, on PyTorch, the gradient of the tangent kernel of every point beside itself."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--torch", action="store_true", help="on PyTorch instead of JAX")
-    x, found, gradient = on_torch() if parser.parse_args().torch else on_jax()
+    x, found, *gradient = on_torch() if parser.parse_args().torch else on_jax()
     for name, kernel in zip(("NNGP", "NTK"), found, strict=True):
         print(name)
         for row in kernel.tolist():
             print(" ".join(f"{k:8.5f}" for k in row))
-    print("point, gradient of its tangent kernel beside itself")
-    for row in zip(x.tolist(), gradient.tolist(), strict=True):
-        print("   ".join(" ".join(f"{v:8.5f}" for v in part) for part in row))
+    for row in zip(x.tolist(), gradient[0].tolist(), strict=True) if gradient else ():
+        print(
+            "point, gradient of its tangent kernel:",
+            "   ".join(" ".join(f"{v:8.5f}" for v in part) for part in row),
+        )
 
 
 if __name__ == "__main__":

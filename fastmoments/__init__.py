@@ -310,4 +310,6 @@ def __getattr__(name: str) -> _Any:
         return _import_module(f"fastmoments.{name}")
     if name in ("describe", "propagate"):
         return getattr(_import_module(f"fastmoments.graph.{name}"), name)
-    raise AttributeError(f"module 'fastmoments' has no attribute {name!r}")
+    from fastmoments.hints import no_attribute
+
+    raise no_attribute("fastmoments", name, [*globals(), "compare", "nn", "describe", "propagate"])

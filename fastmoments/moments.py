@@ -48,7 +48,7 @@ def moments(
 
     Parameters
     ----------
-    activation : an object such as ReLU(), or its name.
+    activation : an object such as ReLU(), its name, or the module or function of PyTorch, JAX or NumPy that it is.
     mu : array (..., n), the mean of X. A normal distribution stands for mu and cov: a MultivariateNormal or a
         Normal, whose numbers are independent, of torch.distributions or numpyro.distributions, and those of
         scipy.stats (multivariate_normal, norm, Normal).
