@@ -49,7 +49,7 @@ help:
 	$(PIP_INSTALL) -e ".[$*]"
 	@touch $@
 
-demo: .venv/.installed-demo
+demo: .venv/.installed-figures
 	$(BIN)/python examples/california_housing.py
 
 test: lint gpu-check-one
