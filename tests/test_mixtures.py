@@ -143,5 +143,5 @@ def test_padding_changes_none_that_was_given():
 
 
 def test_warm_up_takes_a_mixture_and_not_its_name():
-    with pytest.raises(TypeError, match="weights"):
+    with pytest.raises(ValueError, match="weights"):
         fm.warm_up("gaussian_mixture")
