@@ -1,6 +1,7 @@
 """`make gpu-bench` times what it says, at sizes that need no card, and shows a run's results."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -56,12 +57,9 @@ def test_a_run_is_shown_and_none_is_not_invented(tmp_path):
     (tmp_path / "gpu-registers.json").write_text(json.dumps(registers))
     counts = {"typical": 1379, "strong": 5705, "listing": 2419, "load": 16, "store": 4}
     row = used | {"registers": 99, "size": "16", "programs": 4, "counts": counts}
-    named = [
-        {"kernel": f"pairs_{kernel}", "dtype": f"float{bits}"}
-        for kernel in ("whole", "beyond")
-        for bits in (32, 64)
-    ]
-    counted = {"versions": {}, "rows": [row | names for names in named]}
+    named = product(("pairs_whole", "pairs_beyond"), ("float32", "float64"))
+    rows = [row | {"kernel": kernel, "dtype": dtype} for kernel, dtype in named]
+    counted = {"versions": {}, "rows": rows}
     (tmp_path / "gpu-counts.json").write_text(json.dumps(counted))
     before = gpu_section.section(tmp_path)
     assert "No card has run this yet" in before and "| 128 | 99 | 0 | 8 |" in before
