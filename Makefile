@@ -79,6 +79,7 @@ gpu-check: .venv/.installed-test
 gpu-registers: .venv/.installed-test
 	$(BIN)/python tools/gpu_check.py npn relu heaviside gelu none --targets 90 --sizes any \
 		--kernels linear,neurons,pairs,skip,along,collect --output benchmarks/results/gpu-registers.json
+	$(BIN)/python tools/gpu_check.py relu --kernels pairs --output benchmarks/results/gpu-counts.json
 	$(BIN)/python -m benchmarks.page
 
 activation: .venv/.installed-test

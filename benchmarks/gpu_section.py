@@ -1,4 +1,4 @@
-"""The page's part on cards: the times of a run, or without one the operations and registers of the kernels."""
+"""The page's part on cards: the times of a run, or without one what can be counted of the kernels."""
 
 import json
 from pathlib import Path
@@ -16,6 +16,23 @@ The counts are read from the kernels' code, in numbers of the arrays' dtype.
 |---|---|---|---|
 {counted}
 
+### Instructions
+
+`tools/gpu_counts.py` counts them in the machine code ({versions}), and says how: those that a warp issues for a
+tile of 64 x 64 pairs (float32) or 32 x 32 (float64), by 4 or 8 warps; in `pairs_beyond`, for 32 pairs. A tile takes
+8 terms of relu's series for the data "typical" at n = 8192 and 64 for "strong", in float64 16 and 128. To list the
+pairs beyond the series takes more instructions of the tiles that have any. Programs are those that share a
+multiprocessor, bytes those of most loads and stores of a thread. "n" is what is known when the kernel is compiled:
+that it is any number, a multiple of 16, or 1.
+
+Strong data in float32 have .9 % of their pairs beyond the series, in float64 1.4 %. On sm_90 and n a multiple of
+16, to list and compute them takes {float32} times the instructions of the series in float32, {float64} times in
+float64.
+
+| kernel | dtype | n | target | registers | programs | typical | strong | listing | bytes a load | a store |
+|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|
+{instructions}
+
 ### Compiled
 
 `tools/gpu_check.py` ({versions}) compiles the kernels, which needs no card. The table shows the registers per
@@ -25,6 +42,8 @@ thread, none of which may be spilled, and the bytes of shared memory per program
 |---|---|---|---|--:|--:|--:|--:|
 {compiled}
 """
+TILES = {"float32": 64, "float64": 32}
+BEYOND = {"float32": 0.009, "float64": 0.014}
 COUNTED = (
     (
         "neurons",
@@ -33,10 +52,16 @@ COUNTED = (
         "a step of the recurrence per coefficient, in float64; N = n / 2, at most 64 (float32) or 128 (float64)",
     ),
     (
-        "pairs",
+        "pairs_whole, pairs_edges",
         "an n x n matrix",
-        "n^2 / 2 and n^2",
-        "a multiply and a multiply-add per term and pair, 8 to N terms by the tile; else the formula",
+        "n^2 / 2 and n^2; a number of 2 bytes per pair beyond the series",
+        "a multiply and a multiply-add per term and pair, 8 to N terms by the tile",
+    ),
+    (
+        "pairs_beyond",
+        "the listed pairs",
+        "covariance and features of two neurons per pair; 2 per pair",
+        "the formula",
     ),
     (
         "along_cov, along_mu, along_var",
@@ -78,8 +103,14 @@ def section(results: Path) -> str:
     newest = {run["card"]: run for run in runs if "card" in run}
     measured = "\n\n".join(_measured(run) for run in newest.values()) or NO_CARD
     registers = json.loads((results / "gpu-registers.json").read_text())
+    instructions = json.loads((results / "gpu-counts.json").read_text())
     counted = "\n".join(f"| {' | '.join(row)} |" for row in COUNTED)
-    parts = {"versions": _versions(registers), "compiled": _compiled(registers)}
+    parts = {
+        "versions": _versions(registers),
+        "compiled": _compiled(registers),
+        "instructions": _instructions(instructions),
+    }
+    parts |= {dtype: f"{_beyond_over_series(instructions, dtype):.2f}" for dtype in BEYOND}
     return SECTION.format(measured=measured, counted=counted, **parts)
 
 
@@ -101,6 +132,28 @@ def _compiled(registers: dict[str, Any]) -> str:
         for row in registers["rows"]
     ]
     return "\n".join(lines)
+
+
+def _instructions(results: dict[str, Any]) -> str:
+    lines = []
+    for row in results["rows"]:
+        of, known = row["counts"], {"any": "any", "16": "16 k", "1": "1"}[row["size"]]
+        lines.append(
+            f"| {row['kernel']} | {row['dtype']} | {known} | {row['target']} | {row['registers']} "
+            f"| {row['programs']} | {of['typical']:,} | {of['strong']:,} | {of['listing']:,} "
+            f"| {of['load']} | {of['store']} |"
+        )
+    return "\n".join(lines)
+
+
+def _beyond_over_series(results: dict[str, Any], dtype: str) -> float:
+    """Instructions for the pairs beyond the series over those for the series, of a tile of strong data."""
+    wanted = {"target": "sm_90", "size": "16", "dtype": dtype}
+    rows = {row["kernel"]: row for row in results["rows"] if wanted.items() <= row.items()}
+    whole, beyond = rows["pairs_whole"], rows["pairs_beyond"]
+    pairs = BEYOND[dtype] * TILES[dtype] ** 2
+    listed = whole["warps"] * whole["counts"]["listing"] + pairs / 32 * beyond["counts"]["strong"]
+    return float(listed / (whole["warps"] * whole["counts"]["strong"]))
 
 
 def _versions(entry: dict[str, Any]) -> str:

@@ -15,9 +15,10 @@ pytest.importorskip("torch")
 pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 
 LAYERS, BACKWARD = "tests/gpu_layer_cases.py", "tests/gpu_vjp_cases.py"
-# one test of matrices, whose pairs take series and formula, and the tests that depend on no activation
+# two tests of matrices, whose pairs take series and formula, and the tests that depend on no activation
 SOME = (
     "test_moments[relu-float32-strong-5]",
+    "test_tiles_inside_the_matrix[relu-float32-strong]",
     "test_outputs_have_memory_of_their_own[relu]",
     "test_outputs_have_memory_of_their_own[npn]",
     "test_compiled_functions_of_several_outputs",

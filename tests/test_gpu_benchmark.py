@@ -1,6 +1,7 @@
 """`make gpu-bench` times what it says, at sizes that need no card, and shows a run's results."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -54,8 +55,15 @@ def test_a_run_is_shown_and_none_is_not_invented(tmp_path):
     used = {"target": "sm_90", "activation": "relu", "kernel": "pairs", "dtype": "float32", "warps": 4}
     registers = {"versions": {"triton": "3"}, "rows": [used | {"registers": 99, "spilled": 0, "shared": 8}]}
     (tmp_path / "gpu-registers.json").write_text(json.dumps(registers))
+    counts = {"typical": 1379, "strong": 5705, "listing": 2419, "load": 16, "store": 4}
+    row = used | {"registers": 99, "size": "16", "programs": 4, "counts": counts}
+    named = product(("pairs_whole", "pairs_beyond"), ("float32", "float64"))
+    rows = [row | {"kernel": kernel, "dtype": dtype} for kernel, dtype in named]
+    counted = {"versions": {}, "rows": rows}
+    (tmp_path / "gpu-counts.json").write_text(json.dumps(counted))
     before = gpu_section.section(tmp_path)
     assert "No card has run this yet" in before and "| 128 | 99 | 0 | 8 |" in before
+    assert "| 16 k | sm_90 | 99 | 4 | 1,379 | 5,705 | 2,419 | 16 | 4 |" in before
     row = {"what": "a", "reference": "b", "goal": 2.0, "ms": 3.0, "reference_ms": 1.5, "ratio": 2.0}
     run = {"card": "Card", "date": "2020-01-01", "versions": {"torch": "2"}, "rows": [row]}
     run["accuracy"] = {"relu": {"float32": np.float64(1.25), "float64": 0.5}}

@@ -1,4 +1,4 @@
-"""Compile every GPU kernel, without a card; fail if one spills registers or approximates.
+"""Compile every GPU kernel, without a card; fail if one spills registers or approximates; count (gpu_counts.py).
 
 Formulas need operations that round correctly, of which exp, log, sin and cos are made: no instruction is allowed
 whose result may be off by more. The linear layer chooses how tensor cores treat float32. Triton caches compiled
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import triton
+from gpu_counts import Counts, counts_of, programs
 from tqdm import tqdm
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas
@@ -57,7 +58,8 @@ NO_ACTIVATION = "none"
 class Usage(NamedTuple):
     """Resources of a compiled kernel: a thread's registers and spilled bytes, a block's bytes of shared memory.
 
-    `approximate` is the number of its instructions that approximate.
+    `approximate` is the number of its instructions that approximate, `programs` how many share a multiprocessor;
+    `counts` are of a kernel of pairs, else None.
     """
 
     target: str
@@ -70,6 +72,8 @@ class Usage(NamedTuple):
     shared: int
     warps: int
     approximate: int
+    programs: int
+    counts: Counts | None
 
 
 def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usage:
@@ -81,8 +85,19 @@ def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usa
     registers, stack, local = _resources(compiled.asm["cubin"])
     # spilled registers lie on the stack with other data: only the assembler distinguishes them
     spilled = _spilled(ptx, int(target)) if stack or local else 0
-    counts = registers, spilled, metadata.shared, metadata.num_warps, len(approximations(ptx))
-    return Usage(f"sm_{target}", *label, *counts)
+    shared, warps = metadata.shared, metadata.num_warps
+    constants = variant_of(int(target), activation, name, dtype, size).constants
+    return Usage(
+        f"sm_{target}",
+        *label,
+        registers,
+        spilled,
+        shared,
+        warps,
+        len(approximations(ptx)),
+        programs(int(target), registers, warps, shared),
+        counts_of(name, dtype, constants, compiled.asm["cubin"]),
+    )
 
 
 def compile_for(target: int, activation: str, name: str, dtype: str, size: str = "any") -> Any:
@@ -140,6 +155,8 @@ def kernels_of(activation: str) -> list[tuple[str, str]]:
 
 def sizes_of(name: str, wanted: list[str]) -> list[str]:
     """The wanted kinds of sides that a kernel's arrays may have; elementwise kernels have no sides."""
+    if name == "pairs_whole":  # of a matrix of several tiles
+        return [size for size in wanted if size != "1"]
     return ["any"] if name in LAUNCHED else wanted
 
 
@@ -196,10 +213,18 @@ def _spilled(ptx: str, architecture: int) -> int:
     return sum(map(int, re.findall(r"(\d+) bytes spill", report)))
 
 
+def said(counts: Counts | None) -> str:
+    """The counts as the report prints them."""
+    if counts is None:
+        return ""
+    strong = "" if counts.strong == counts.typical else f" (strong {counts.strong} and {counts.listing} to list)"
+    return f"; a warp {counts.typical} instructions{strong}, {counts.load} bytes a load, {counts.store} a store"
+
+
 def report(results: list[Usage]) -> str:
     """The numbers in the form that benchmarks.report reads."""
     versions = {name: version(name) for name in ("triton", "torch")}
-    rows = [result._asdict() for result in results]
+    rows = [result._asdict() | {"counts": result.counts and result.counts._asdict()} for result in results]
     return json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n"
 
 
@@ -240,7 +265,7 @@ def main() -> None:
     for result in results:
         label = f"{result.target} {result.activation:12} {result.kernel:21} {result.dtype:8} {result.size:3}"
         use = f"{result.registers:3} registers, {result.spilled} spill bytes, {result.shared} shared"
-        print(f"{label}  {use}, {result.approximate} approximate")
+        print(f"{label}  {use}, {result.approximate} approximate, {result.programs} programs{said(result.counts)}")
     if arguments.output:
         arguments.output.write_text(report(results))
     spilled, approximate = (

@@ -2,13 +2,17 @@
 
 A call arrives at `launch` (elementwise), `matrices` or `layers`. These choose tiles and constants by dtype, ask
 `compiled` for the kernel of an activation and a dtype, allocate buffers and launch the kernel on a grid. For
-matrices that is `covariance.neurons` for everything per neuron, then `covariance.pairs`: one program per tile of
-the upper triangle, by the series and, beyond its reach, by the formula. The backward pass is in `covariance_vjp`.
+matrices that is `covariance.neurons` for everything per neuron; then a program per tile of the upper triangle sums
+the series and lists the pairs that it does not reach: `pairs_whole` for tiles inside the matrix and above the
+diagonal, `pairs_edges` for the others. `pairs_beyond` works the list off by the formula, a pair per thread. The
+backward pass is in `covariance_vjp`.
 
     launch, matrices, layers        tensors in, launches, tensors out; no kernel stands here
     elementwise, covariance,        kernels, written against `formulas.identity` and bound to an activation
     covariance_vjp, linear
     series                          the Hermite series of a tile, and how many terms it takes
+    beyond                          the list of pairs that it does not reach
+    tiles                           where a tile is, what it loads and stores
     scalars                         the functions of numbers for users' own Triton kernels
     vocabulary, elementary          the formulas' words
     compiled                        binding a formula to the words, and compiling

@@ -27,6 +27,8 @@ import triton.language as tl
 from fastmoments_kernels.gpu.tiles import columns_of, is_above, load_correlations
 from fastmoments_kernels.vocabulary import Real, Reals
 
+PART = 1024  # pairs of a tile that are read at a time to list them
+
 
 def list_beyond(
     listing: Reals,
@@ -44,21 +46,21 @@ def list_beyond(
     """Write the positions of a tile's pairs with |rho| >= limit or nan to its segment, row by row, and the number.
 
     The tile begins at (i, j) of the matrix at `cov_ptr`. Only at an EDGE some of it is not above the diagonal and
-    inside. It is read again, 1024 pairs at a time: held in registers it would leave no room for a series.
+    inside. It is read again, PART pairs at a time: held in registers it would leave no room for a series.
     """
     positions_ptr, counts_ptr, segment = listing
     segment_ptr = positions_ptr + tile.to(tl.int64) * segment
-    r, c = tl.arange(0, 1024 // TILE), columns_of(TILE, WIDTH)
+    r, c = tl.arange(0, PART // TILE), columns_of(TILE, WIDTH)
     found = 0 * tile
-    for part in tl.range(TILE * TILE // 1024, disable_licm=True, num_stages=1):
-        start = i + part * (1024 // TILE)
+    for part in tl.range(TILE * TILE // PART, disable_licm=True, num_stages=1):
+        start = i + part * (PART // TILE)
         beyond = ~(tl.abs(load_correlations(inverse_ptr, cov_ptr, start, j, r, c, n, EDGE)) < limit)
         if EDGE:
             beyond = beyond & is_above(start + r, j + c, n)
-        one = tl.reshape(tl.permute(beyond.to(tl.int32), (1, 0, 2)), (1024,))
+        one = tl.reshape(tl.permute(beyond.to(tl.int32), (1, 0, 2)), (PART,))
         last = found + tl.cumsum(one, 0)
         slot = last - one
-        position = part * 1024 + tl.arange(0, 1024)
+        position = part * PART + tl.arange(0, PART)
         tl.store(segment_ptr + slot, position.to(tl.int16), mask=(one > 0) & (slot < segment))
         found = tl.max(last, 0)
     tl.store(counts_ptr + tile, found)

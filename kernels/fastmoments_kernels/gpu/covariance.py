@@ -39,7 +39,6 @@ def neurons(
     PARAMETERS: tl.constexpr,
     FEATURES: tl.constexpr,
     SWEEP: tl.constexpr,
-    MOST: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
     """Write means, and variances on the diagonal of `out`; and what pairs need, in blocks as long as tiles.
@@ -65,7 +64,7 @@ def neurons(
     tl.store(row_ptr + (FEATURES + 1) * stride, formula.gain(neuron), mask=in_row)
     row_ptr = coefficients_ptr + m * (terms + 2) * stride + i
     remainders_ptr += block * (terms // SWEEP)
-    store_coefficients(row_ptr, remainders_ptr, neuron, spread, stride, inside, in_row, terms, SWEEP, MOST)
+    store_coefficients(row_ptr, remainders_ptr, neuron, spread, stride, inside, in_row, terms, SWEEP)
 
 
 def load_neuron(

@@ -75,11 +75,11 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0, 
     if name == "pairs_beyond":
         constants |= {"TILE": layout.tile, "GROUP": GROUP, "BLOCK": ELEMENTS}
         return Variant(kernel(pairs_beyond, activation, dtype), constants, warps=4)
-    constants |= {"SWEEP": SWEEP, "MOST": layout.terms}
+    constants |= {"SWEEP": SWEEP}
     if name == "neurons":
         constants |= {"PARAMETERS": parameters, "BLOCK": layout.tile}
         return Variant(kernel(neurons, activation, "float64"), constants, warps=max(layout.tile // 32, 1))
-    constants |= {"LOG_TOLERANCE": log_tolerance(dtype), "TILE": layout.tile}
+    constants |= {"LOG_TOLERANCE": log_tolerance(dtype), "MOST": layout.terms, "TILE": layout.tile}
     constants |= {"WIDTH": SHAPES[aligned][0], "UNROLL": SHAPES[aligned][1]}
     registers = layout.registers if name == "pairs_whole" and aligned else layout.registers_apart
     return Variant(kernel(PER_TILE[name], activation, dtype), constants, layout.warps, registers)

@@ -24,34 +24,30 @@ def store_coefficients(
     in_row: Real,
     terms: Real,
     SWEEP: tl.constexpr,
-    MOST: tl.constexpr,
 ) -> None:
-    """Write b_1 .. b_(terms + 2) of a block's neurons and, every SWEEP orders, the log of its largest t(N).
-
-    Orders are numbers of the code and not of the call, so that their roots and quotients are constants in it.
-    """
+    """Write b_1 .. b_(terms + 2) of a block's neurons and, every SWEEP orders, the log of its largest t(N)."""
     alive = inside & (spread > 0.0)
     scale = 1.0 / where(alive, spread, 1.0)
     before, last, this = formula.series(neuron)
-    share = tl.zeros_like(spread)
-    earlier = 0.0 * last
-    for sweep in tl.static_range(MOST // SWEEP):
-        if sweep * SWEEP < terms:
-            for k in tl.static_range(SWEEP):
-                # a_k, a_(k - 1), a_(k - 2) of k = sweep SWEEP + k + 1 are last, before, earlier
-                order = tl.full((), sweep * SWEEP + k + 1.0, tl.float64)
-                b = formula.coefficient(order, neuron, last, before, earlier)
-                tl.store(row_ptr, b, mask=in_row)
-                row_ptr += stride
-                share += b * b * scale
-                earlier, before, last = before, last, this
-                this = formula.series_step(order + 2.0, neuron, last, before)
-            # a neuron that is nan does not change the others' number of terms
-            remainder = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
-            tl.store(remainders_ptr + sweep, 0.5 * log(maximum(remainder, ROUNDED)))
-    order = terms.to(tl.float64)
-    tl.store(row_ptr, formula.coefficient(order + 1.0, neuron, last, before, earlier), mask=in_row)
-    tl.store(row_ptr + stride, formula.coefficient(order + 2.0, neuron, this, last, before), mask=in_row)
+    share, earlier = tl.zeros_like(spread), 0.0 * last
+    order = tl.full((), 1.0, tl.float64)
+    for sweep in range(terms // SWEEP):
+        for _ in range(SWEEP):
+            # a_n, a_(n - 1), a_(n - 2) of n = order are last, before, earlier
+            b = formula.coefficient(order, neuron, last, before, earlier)
+            tl.store(row_ptr, b, mask=in_row)
+            row_ptr += stride
+            share += b * b * scale
+            earlier = before
+            before = last
+            last = this
+            this = formula.series_step(order + 2.0, neuron, last, before)
+            order += 1.0
+        # a neuron that is nan does not change the others' number of terms
+        remainder = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
+        tl.store(remainders_ptr + sweep, 0.5 * log(maximum(remainder, ROUNDED)))
+    tl.store(row_ptr, formula.coefficient(order, neuron, last, before, earlier), mask=in_row)
+    tl.store(row_ptr + stride, formula.coefficient(order + 1.0, neuron, this, last, before), mask=in_row)
 
 
 def load_remainders(
