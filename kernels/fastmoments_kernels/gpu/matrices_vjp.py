@@ -58,7 +58,7 @@ class Layout(NamedTuple):
     warps_part: int
 
 
-LAYOUTS_VJP = {"float32": Layout(8, 128, 4, 4, 16, 4), "float64": Layout(4, 128, 2, 4, 16, 8)}
+LAYOUTS_VJP = {"float32": Layout(8, 128, 4, 4, 16, 4), "float64": Layout(4, 168, 2, 4, 16, 8)}
 BODIES = {"mu": along_mu, "var": along_var}
 MATRIX_VJP_KERNELS = (
     "derivatives",
