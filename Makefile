@@ -3,9 +3,12 @@ BIN := .venv/bin
 OLDEST := .venv-oldest/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
+# compiled kernels answer all calls, so that results and timings are theirs
+export FASTMOMENTS_COMPILE ?= wait
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full test-oldest gpu-check gpu-check-one gpu-registers activation accuracy closures \
-	frameworks bench bench-peers gpu-bench experiments docs lint clean
+	frameworks bench bench-peers first-call gpu-bench experiments wheel wheel-test docs lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -23,9 +26,14 @@ help:
 	@echo "make frameworks what works in which framework: runs the tests of every cell of docs/frameworks.md and writes it"
 	@echo "make bench      timings beside the matrix products, SciPy and the published quadrature"
 	@echo "make bench-peers error and time beside SciPy, the published quadrature and approximations: docs/peers.md"
+	@echo "make first-call what first calls take, each in a process and a cache of its own; names=\"relu readme\" chooses"
 	@echo "make gpu-bench  timings on a CUDA card beside a copy, torch.compile, the published quadrature and a product"
 	@echo "make experiments what is missing of docs/experiments: the papers' experiments and the limits;"
 	@echo "                names=\"stress limits --again\" chooses, --fast does little of everything"
+	@echo "make wheel      a wheel for this platform in dist: object code for every level of its processors, no Numba needed;"
+	@echo "                an hour of processor time, again only what has changed; names=relu chooses activations, to try"
+	@echo "make wheel-test installs it into a clean environment and tests relu, gelu and npn at every level that this machine"
+	@echo "                runs; fails if it cannot run one; names=relu chooses activations"
 	@echo "make docs       the documentation site: docs/_build/index.html"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make clean      remove .venv and what the tools left behind"
@@ -105,11 +113,20 @@ bench: .venv/.installed-bench
 bench-peers: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.peers
 
+first-call: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.first_call $(names)
+
 gpu-bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.gpu
 
 experiments: .venv/.installed-test
 	$(BIN)/python -m experiments $(names)
+
+wheel: .venv/.installed-wheel
+	$(BIN)/python tools/wheel.py $(names)
+
+wheel-test: .venv/.installed-wheel
+	$(BIN)/python tools/wheel_test.py $(names)
 
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build

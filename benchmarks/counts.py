@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmoments_kernels.catalogue import parameters_of, row_of
 from fastmoments_kernels.cpu import covariance, matrices
-from fastmoments_kernels.cpu.machine import LINE
+from fastmoments_kernels.cpu.layout import LINE
 from fastmoments_kernels.cpu.patches import HEIGHT, load
 from fastmoments_kernels.cpu.vocabulary import binding, inline
 from fastmoments_kernels.formulas import bivariate, bivariate_normal

@@ -85,6 +85,8 @@ from fastmoments_kernels.catalogue import ReLU as ReLU
 from fastmoments_kernels.catalogue import Sin as Sin
 from fastmoments_kernels.custom import Custom as Custom
 from fastmoments_kernels.custom import ToleranceError as ToleranceError
+from fastmoments_kernels.serving.compilation import compilation as compilation
+from fastmoments_kernels.serving.compilation import set_compilation as set_compilation
 from fastmoments_kernels.threads import num_threads as num_threads
 from fastmoments_kernels.threads import set_num_threads as set_num_threads
 @overload

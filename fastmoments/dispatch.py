@@ -1,11 +1,15 @@
 """The plan of a call: its arrays' framework, the kernels for their device, and the dtype of the arithmetic."""
 
 import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastmoments.dtypes import LARGEST, REAL, dtype_of, is_weak
+from fastmoments_kernels import ahead
+from fastmoments_kernels.cpu.compiler import check_installed
+from fastmoments_kernels.serving import choice, compilation
 
 PRECISIONS = ("float32", "float64")
 FRAMEWORKS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax", "dask": "dask", "cupy": "cupy"}
@@ -13,12 +17,18 @@ MAIN, DEVICE, MANAGED = 1, 2, 13  # DLPack's numbers for main memory, CUDA memor
 CUDA = (DEVICE, MANAGED)
 KERNELS = {"cpu": "cpu", "cuda": "gpu", "meta": "meta"}  # by kind of device; all others have "eager"
 WHY = {
-    "cpu": "arrays in main memory are read and written in place by compiled Numba kernels",
+    "cpu": "arrays in main memory are read and written in place by compiled kernels",
     "gpu": "arrays on a CUDA device are read and written in place by Triton kernels",
     "eager": "there are no kernels for this device (as for AMD's), so the formulas run as torch operations",
     "meta": "tensors without values, so there is nothing to compute but shapes and dtypes",
     "dask": "every block goes through the compiled Numba kernels, when the result is computed",
     "xla": "JAX traces the formulas, so that jit, grad, vmap and sharding work on them",
+}
+
+WHEN = {
+    "background": "NumPy answers small calls until a process has compiled their kernels",
+    "wait": "kernels are compiled at their first call",
+    "never": "NumPy answers all calls, by the same formulas",
 }
 
 Named = dict[str, Any]  # a call's arguments by the names that errors give them
@@ -47,10 +57,40 @@ class Plan(NamedTuple):
             return kernels, f"{self.result} is computed in float32 and rounded once"
         return kernels, "precision= asks for it"
 
+    @property
+    def routes(self) -> dict[str, str]:
+        """What answered the last call of each function in this process, for arrays in main memory.
+
+        By function and dtype, such as "relu_moments (float64)": "compiled", or "numpy" while it is not compiled.
+        """
+        return choice.routes() if self.backend == "cpu" else {}
+
     def __str__(self) -> str:
         where = f"{self.framework} arrays on {self.device} -> {self.backend} kernels"
         what = f"computed in {self.compute}, returned in {self.result}"
-        return f"{where}, {what}\n  {self.backend}: {self.why[0]}\n  {self.compute}: {self.why[1]}"
+        lines = [f"{where}, {what}", f"{self.backend}: {self.why[0]}", f"{self.compute}: {self.why[1]}"]
+        if self.backend == "cpu":
+            lines += _compilation()
+            answered = self.routes
+            for route, told in (("numpy", "answered by NumPy so far"), ("compiled", "compiled")):
+                names = sorted(name for name, answer in answered.items() if answer == route)
+                lines += [f"{told}: {', '.join(names)}"] if names else []
+        return "\n  ".join(lines)
+
+
+def _compilation() -> Iterator[str]:
+    """Say when the kernels for arrays in main memory are compiled: those that no object code stands for."""
+    level, when, rest = ahead.level(), compilation.compilation(), ""
+    if level:
+        yield f"{level}: compiled before it was installed, all but mixtures (FASTMOMENTS_LEVEL)"
+        rest = "mixtures, "
+    try:
+        if when != "never":
+            check_installed()
+    except ModuleNotFoundError:
+        yield f'{rest or "all, "}which Numba has to compile: python -m pip install "fastmoments[numba]"'
+    else:
+        yield f"{rest}{when}: {WHEN[when]} (fm.set_compilation)"
 
 
 def plan(*arrays: Any, precision: str | None = None) -> Plan:
@@ -64,7 +104,8 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
     Returns
     -------
     Plan
-        Framework, device, backend and dtypes; printed, it also gives the reasons.
+        Framework, device, backend and dtypes; printed, it also gives the reasons, and for arrays in main memory
+        which functions compiled kernels have answered in this process, and which NumPy: `routes`.
 
     Raises
     ------
@@ -75,8 +116,9 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
     >>> import numpy as np, fastmoments as fm
     >>> print(fm.plan(np.zeros(3), np.eye(3)))
     numpy arrays on cpu -> cpu kernels, computed in float64, returned in float64
-      cpu: arrays in main memory are read and written in place by compiled Numba kernels
+      cpu: arrays in main memory are read and written in place by compiled kernels
       float64: the dtype of the arrays, or what stands for integers and Python's numbers
+      background: NumPy answers small calls until a process has compiled their kernels (fm.set_compilation)
     """
     return plan_of({f"argument {i + 1}": array for i, array in enumerate(arrays)}, precision)
 

@@ -34,8 +34,8 @@ def dtype_of(name: str, value: Any) -> str | None:
 
 def refuse(name: str, value: Any) -> None:
     """Raise for an array that is masked, sparse, quantized or otherwise without all its numbers."""
-    # a Dask array has an empty array of its blocks' type as _meta
-    if isinstance(getattr(value, "_meta", value), np.ma.MaskedArray):
+    # a Dask array has an empty array of its blocks' type as _meta; np.ma would be imported, in a first call's time
+    if isinstance(getattr(value, "_meta", value), getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())):
         raise TypeError(f"{name}: masks are not taken into account; pass {name}.filled(numpy.nan), or .data")
     got, remedy = "", None
     if not _is_tensor(value):

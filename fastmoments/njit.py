@@ -12,9 +12,10 @@ from fastmoments.scalars import names, parts_of
 
 def __getattr__(name: str) -> Any:
     activation, kind = parts_of(__name__, name)
-    from fastmoments_kernels import cpu
+    from fastmoments_kernels.cpu.compiler import compiler
 
-    return cpu.normal_scalar(kind) if activation is None else cpu.scalar(activation, kind)
+    scalars = compiler("scalars")
+    return scalars.normal_scalar(kind) if activation is None else scalars.scalar(activation, kind)
 
 
 def __dir__() -> list[str]:

@@ -12,6 +12,8 @@ from tests import features
 
 RESULTS = pytest.StashKey[dict[str, set[str]]]()
 
+# tests of compiled kernels, and of bits: not by NumPy until they are compiled. Before the first call reads it
+os.environ.setdefault("FASTMOMENTS_COMPILE", "wait")
 # variables that a shell sets for other programs and that frameworks read when they are imported
 os.environ.pop("JAX_ENABLE_X64", None)
 
@@ -22,6 +24,7 @@ def shared_state():
     found |= {
         "folder": os.getcwd(),
         "kernels' threads": kernel_threads._threads,
+        "compilation": fm.compilation(),
         "NumPy's errors": np.geterr(),
         "NumPy's printing": np.get_printoptions(),
     }

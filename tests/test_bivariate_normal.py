@@ -38,6 +38,25 @@ def test_limits_of_perfect_correlation():
     assert opposite[1] == opposite[2] == 0.0
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_next_to_perfect_negative_correlation(dtype):
+    """P(X_1 > 0, X_2 > 0) where the determinant is a rounding error: exponents round to many powers of e."""
+    rng = np.random.default_rng(5)
+    (mu_1, mu_2), (sd_1, sd_2) = (rng.normal(0.0, sd, (2, 1000)).astype(dtype) for sd in (2.0, 0.5))
+    var_1, var_2, cov = sd_1 * sd_1, sd_2 * sd_2, -abs(sd_1 * sd_2)
+    assert np.any(np.float64(var_1) * var_2 > np.float64(cov) * cov)
+    found = fm.relu_cov_partials(mu_1, mu_2, var_1, var_2, cov).d_cov_12
+    for i, got in enumerate(found):
+        h, k = (mpf(float(mu[i])) / mp.sqrt(mpf(float(var[i]))) for mu, var in ((mu_1, var_1), (mu_2, var_2)))
+        exact = max(mp.ncdf(k) - mp.ncdf(-h), mpf(0))
+        # rho is -1 to a few eps, of which P has a root at worst, where the limits meet
+        assert (
+            abs(got - exact)
+            <= 4 * np.sqrt(np.finfo(dtype).eps) * mp.npdf(max(abs(h), abs(k))) + 8 * np.finfo(dtype).eps
+        )
+    assert np.isfinite(found).all()
+
+
 def test_infinite_limits_leave_the_marginal():
     inf = np.inf
     h = np.array([inf, -inf, 0.5, 0.5])

@@ -226,7 +226,7 @@ def test_what_is_refused():
 @pytest.mark.feature("Dask", "fm.plan")
 def test_plan():
     plan = fm.plan(np.zeros(2), da.eye(2))
-    first, why, _ = str(plan).split("\n")
+    first, why, *_ = str(plan).split("\n")
     assert first == "dask arrays on cpu -> cpu kernels, computed in float64, returned in float64"
     assert "every block" in why
 

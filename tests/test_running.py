@@ -32,6 +32,20 @@ def test_the_number_of_threads_changes_no_bit(threads):
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+def test_networks_are_read_without_pytorchs_compiler():
+    """It takes longer to import than everything else of a first call."""
+    pytest.importorskip("torch")
+    program = """
+import sys, torch, fastmoments as fm
+model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.GELU())
+fm.set_compilation("never")
+fm.nn.propagate(model, torch.zeros(2), torch.eye(2))
+print([m for m in ("torch._dynamo", "numba", "scipy.stats") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_at_least_one_thread():
     with pytest.raises(ValueError, match="n: expected at least one thread"):
         fm.set_num_threads(0)
@@ -138,14 +152,14 @@ def test_warm_up_compiles_what_calls_use(tmp_path):
     """A process that starts afterwards finds everything on disk: its first call writes nothing."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     call = "import numpy as np, fastmoments as fm; fm.relu_moments(np.zeros(2), np.eye(2))"
-    for statement in ("import fastmoments as fm; fm.warm_up('relu', dtypes=('float64',))", call):
+    for statement in ("import fastmoments as fm; fm.warm_up('relu_moments', dtypes='float64')", call):
         before = {path: path.stat().st_mtime for path in tmp_path.rglob("*.nb*")}
         subprocess.run([sys.executable, "-c", statement], env=environment, check=True, capture_output=True)
     assert before and {path: path.stat().st_mtime for path in tmp_path.rglob("*.nb*")} == before
 
 
 def test_importing_brings_no_compiler_and_no_framework():
-    heavy = "numba", "torch", "jax", "triton", "scipy.stats", "matplotlib"
+    heavy = "numba", "torch", "jax", "triton", "scipy", "matplotlib"
     program = f"import sys, fastmoments; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -206,10 +220,11 @@ def test_ufuncs():
 def test_plan_says_what_runs():
     plan = fm.plan(np.zeros(3, np.float16), [1, 2], precision="float64")
     assert (plan.framework, plan.backend, plan.result, plan.compute) == ("numpy", "cpu", "float16", "float64")
-    what, kernels, arithmetic = str(plan).splitlines()
+    what, kernels, arithmetic, when = str(plan).splitlines()[:4]
     assert what == "numpy arrays on cpu -> cpu kernels, computed in float64, returned in float16"
-    assert kernels == "  cpu: arrays in main memory are read and written in place by compiled Numba kernels"
+    assert kernels == "  cpu: arrays in main memory are read and written in place by compiled kernels"
     assert arithmetic == "  float64: precision= asks for it"
+    assert when == "  wait: kernels are compiled at their first call (fm.set_compilation)"
     assert fm.plan(np.zeros(3, np.float16)).why[1] == "float16 is computed in float32 and rounded once"
     assert fm.plan(1, [2.0]).why[1].startswith("the dtype of the arrays")
 

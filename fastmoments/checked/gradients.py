@@ -39,9 +39,9 @@ def forgetful(framework: str, function: Any) -> Any:
     if framework == "jax":
         jax = sys.modules["jax"]
         return jax.jit(jax.checkpoint(function))  # one program for all chunks of one size
-    from torch.utils.checkpoint import checkpoint
+    from fastmoments.checked import torch_memory
 
-    return lambda *arrays: checkpoint(function, *arrays, use_reentrant=False)
+    return torch_memory.forgetful(function)
 
 
 def with_value(words: Words[Any], value: Any, tracked: Any) -> Any:

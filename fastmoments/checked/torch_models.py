@@ -208,6 +208,10 @@ def _without_noise(module: nn.Module, rule: Rule, name: str) -> Callable[..., An
 class _Looks(TorchDispatchMode):
     """Whether a run asks for values, on which all it does then may depend; hooks may look."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else PyTorch imports its compiler
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.looked = False

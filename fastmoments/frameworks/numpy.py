@@ -10,37 +10,43 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import products, shapes
 from fastmoments.frameworks.numpy_functions import function_of as function_of
 from fastmoments.results import Moments
-from fastmoments_kernels import custom
+from fastmoments_kernels import custom, serving
 from fastmoments_kernels.custom import Custom
-from fastmoments_kernels.kinds import slack_of
+from fastmoments_kernels.kinds import outputs_of, slack_of
 
 Array = NDArray[Any]
 xp = np
 may_be_covariance = products.looks_like_covariance
 
+LOOPS = (np.dtype(np.float32), np.dtype(np.float64))
+OPERANDS = 64  # of a ufunc at most, NumPy's NPY_MAXARGS
+
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
     """Call the function `name` of an activation; None stands for the bivariate normal."""
-    function = _function(activation, name, len(arguments))
     arrays = {key: as_array(value, plan.compute) for key, value in arguments.items()}
-    shapes.broadcast({key: array.shape for key, array in arrays.items()})
+    shape = shapes.broadcast({key: array.shape for key, array in arrays.items()})
     # before variances are checked: a covariance matrix may have negative entries
     shapes.doubt(activation, arrays, may_be_covariance)
     for argument, array in arrays.items():
         if argument.startswith("var"):
             check_variances(argument, array)
-    if given and not isinstance(function, np.ufunc):
+    if given and not _is_ufunc(activation, name, len(arrays)):
         is_custom = isinstance(activation, Custom)
         which = "activations without a closed form" if is_custom else "mixtures with this many components"
         raise TypeError(f"{next(iter(given))}: functions of {which} are no ufuncs; leave it out")
     if isinstance(given.get("out"), tuple):
         check_apart(given["out"])
+    # `dtype` may ask for the loop of another dtype than the arrays'
+    dtype = np.dtype(plan.compute if given.get("dtype") is None else given["dtype"])
+    if dtype not in LOOPS:
+        raise TypeError(f"dtype: expected float32 or float64, got {dtype}")
+    function = _function(activation, name, len(arrays), math.prod(shape), dtype.name)
     with np.errstate(all="ignore"):
         values = function(*arrays.values(), **given)
     if "out" in given or "dtype" in given:
@@ -50,17 +56,22 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     return values.astype(plan.result, copy=False)
 
 
-def _function(activation: Any, name: str, inputs: int) -> Any:
-    from fastmoments_kernels import cpu
+def _is_ufunc(activation: Any, name: str, inputs: int) -> bool:
+    """Whether the function is a ufunc: mixtures of many components have more operands than a ufunc may."""
+    return not isinstance(activation, Custom) and inputs + outputs_of(name, inputs) <= OPERANDS
 
-    return cpu.normal(name) if activation is None else kernels_of(activation).elementwise(activation, name, inputs)
+
+def _function(activation: Any, name: str, inputs: int, size: int, dtype: str) -> Any:
+    if activation is None:
+        return serving.normal(name, size, dtype)
+    if isinstance(activation, Custom):
+        return custom.elementwise(activation, name, inputs)
+    return serving.elementwise(activation, name, inputs, size, dtype)
 
 
 def kernels_of(activation: Any) -> ModuleType:
-    """Return the compiled kernels, or the series for an activation without a closed form."""
-    from fastmoments_kernels import cpu
-
-    return custom if isinstance(activation, Custom) else cpu
+    """Return the kernels of matrices, or the series for an activation without a closed form."""
+    return custom if isinstance(activation, Custom) else serving
 
 
 def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments[Array]:
@@ -200,7 +211,9 @@ def detached(x: Array) -> Array:
 
 def ndtri(u: Array) -> Array:
     """Return the quantiles of N(0, 1) at probabilities u in (0, 1)."""
-    return np.asarray(special.ndtri(u))
+    from scipy.special import ndtri  # which takes as long to import as fastmoments
+
+    return np.asarray(ndtri(u))
 
 
 def plus_diagonal(full: Array, vector: Array) -> Array:
@@ -231,8 +244,6 @@ def linear_marginals(
 
     `inputs` are mean and variance (..., n) of X, `weights` mean and variance (m, n) of W, all of one dtype.
     """
-    from fastmoments_kernels import cpu
-
     (*lead, depth), columns, dtype = inputs[0].shape, len(weights[0]), inputs[0].dtype
     own = {name: np.asarray(value, dtype) for name, value in parameters.items()}
     shapes.check_parameters(own, (*lead, columns))
@@ -240,7 +251,7 @@ def linear_marginals(
     mean, var = (np.empty((*lead, columns), dtype) for _ in range(2))
     outputs = tuple(x.reshape(math.prod(lead), columns) for x in (mean, var))
     vectors = tuple(np.broadcast_to(value, columns) for value in own.values())
-    if cpu.linear_marginals(activation, flat, weights, tuple(biases), outputs, vectors):
+    if serving.linear_marginals(activation, flat, weights, tuple(biases), outputs, vectors):
         check_variances("var", inputs[1])
     return mean, var
 

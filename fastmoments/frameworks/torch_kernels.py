@@ -13,7 +13,7 @@ from torch import Tensor
 from fastmoments import dispatch
 from fastmoments.frameworks import torch_formulas, triton_kernels
 from fastmoments.frameworks.torch_formulas import as_tuple
-from fastmoments_kernels import cpu, custom
+from fastmoments_kernels import custom, serving
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import Custom
@@ -36,7 +36,7 @@ def kernels_for(activation: Any, tensor: Tensor) -> str:
 
 def _module(backend: str) -> Any:
     if backend != "gpu":
-        return cpu if backend == "cpu" else custom
+        return serving if backend == "cpu" else custom
     return gpu_kernels()
 
 
@@ -52,8 +52,7 @@ def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor,
         return as_tuple(on_torch.function(activation, kind, arguments[0].dtype)(*arguments))
     if backend == "meta":
         return tuple(torch.empty_like(arguments[0]) for _ in range(outputs_of(kind, len(arguments))))
-    module = _module(backend)
-    function = module.normal(kind) if activation is None else module.elementwise(activation, kind, len(arguments))
+    function = _function(backend, activation, kind, arguments)
     if backend == "gpu":
         return as_tuple(function(*arguments))
     if backend == "custom":
@@ -63,6 +62,15 @@ def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor,
     with np.errstate(all="ignore"):
         function(*map(_array, arguments), out=tuple(map(_array, results)))
     return results
+
+
+def _function(backend: str, activation: Any, kind: str, arguments: tuple[Tensor, ...]) -> Any:
+    """Return the function `kind` of kernels, on tensors of one shape and dtype or on their arrays."""
+    module, like = _module(backend), arguments[0]
+    size = (like.numel(), str(like.dtype).removeprefix("torch.")) if backend == "cpu" else ()
+    if activation is None:
+        return module.normal(kind, *size)
+    return module.elementwise(activation, kind, len(arguments), *size)
 
 
 def moments(activation: str, mu: Tensor, cov: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +108,7 @@ def parameter_vjp(activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
         return tuple(map(torch.zeros_like, parameters))
     if backend != "cpu" or not mu.numel():
         return torch_formulas.moments_vjp_of(activation, mu)(*tensors)[2:]
-    found = cpu.parameter_vjp(activation, *_laid_out(backend, tensors[:4], parameters))
+    found = serving.parameter_vjp(activation, *_laid_out(backend, tensors[:4], parameters))
     return tuple(torch.from_numpy(x).reshape(mu.shape) for x in found)
 
 

@@ -11,8 +11,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import qmc
 
 from fastmoments.frameworks import Words
 from fastmoments.joint.masks import unmasked
@@ -36,6 +34,9 @@ class Sums(NamedTuple):
 @cache
 def _points(n: int) -> Any:
     """Standard normal points (PAIRS, n), scrambled once and for all."""
+    from scipy.special import ndtri
+    from scipy.stats import qmc  # half a second
+
     return ndtri(qmc.Sobol(n, seed=0).random(PAIRS).clip(1e-12, 1.0 - 1e-12))
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
 from fastmoments.dispatch import Plan, plan_of
@@ -82,6 +81,8 @@ def _largest(mean: Tensor, cov: Tensor) -> Tensor:
 
 
 def _of_samples(mean: Tensor, cov: Tensor, link: str, samples: int) -> Tensor:
+    from scipy.stats import qmc  # half a second
+
     k = mean.shape[-1]
     uniform = qmc.Sobol(k, seed=0).random(samples).clip(1e-12, 1 - 1e-12)
     normal = torch.special.ndtri(torch.as_tensor(uniform, dtype=torch.float64)).to(mean)

@@ -11,7 +11,10 @@ where, gauss_legendre, ...) in place of those of `vocabulary`, and the backend's
     kinds                  the elementwise functions: inputs, outputs, derivatives; slack of a determinant
     tables, expansions     constants: of the formulas, written by tools/make_tables.py; of exp, log and sin
 
-    cpu/                   Numba, for NumPy arrays and CPU tensors; `threads` has its pool of threads
+    serving/               for NumPy arrays and CPU tensors: cpu/ once it is compiled, eager/ until then
+    background/            the process that compiles meanwhile
+    cpu/                   Numba, for arrays in main memory; `threads` has its pool of threads
+    ahead/                 its loops from object code that a wheel brings, without Numba
     gpu/                   Triton, for CUDA tensors
     xla/                   JAX
     eager/                 NumPy and PyTorch, operation by operation

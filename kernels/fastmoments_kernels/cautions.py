@@ -1,7 +1,8 @@
-"""Warnings that point at the line of the user's code, from any depth of calls."""
+"""What users are told: warnings that point at the line of their code, from any depth of calls, and progress."""
 
 import sys
 import warnings
+from contextlib import suppress
 
 PACKAGES = ("fastmoments", "fastmoments_kernels")
 
@@ -22,3 +23,10 @@ def warn_of_pairs(beyond: bool) -> None:
             "moments(..., check=True) names the worst",
             RuntimeWarning,
         )
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Write to standard error, if there is one."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+            print(text, file=sys.stderr, end=end, flush=True)

@@ -62,6 +62,11 @@ class Recorder(TorchDispatchMode):
     a run whose products are taken over where rows are known not to meet.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # else PyTorch imports its compiler when the first operation is recorded, which takes longer than the rest
+        return False
+
     def __init__(self, names: dict[int, str], known: set[str], earlier: Earlier | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.names, self.known, self.earlier = names, known, earlier

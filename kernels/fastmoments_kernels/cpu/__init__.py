@@ -1,4 +1,4 @@
-"""Numba: formulas in machine code, and the loops over arrays in main memory. No activation is named here.
+"""Formulas in machine code, and the loops over arrays in main memory. No activation is named here.
 
 Elementwise: `elementwise` makes a NumPy ufunc of an activation's function, compiled on first use. NumPy calls the
 inner loop of `loops`, which brings a chunk of every input into the cache and calls a body of `elementwise` on it.
@@ -7,7 +7,9 @@ by tile of the upper triangle, patch by patch by the series or, where that needs
 formula. The backward pass is `covariance_vjp.pair_gradients`. Layers: `layers.linear_marginals` runs
 `linear.linear`.
 
-    elementwise, matrices, layers   what the package calls: compiled functions, threads, buffers
+    elementwise, matrices, layers   what the package calls: threads, buffers; loops of object code or compiled
+    layout                          what they and the loops agree on; none of these needs Numba
+    compiler, entries, bodies       the loops that they call: templates, bindings, signatures
     scalars                         the functions of numbers for users' own Numba code
     loops, neurons, covariance,     loops, compiled per activation and dtype; `serial` calls those of a small matrix
     covariance_vjp, linear, serial  at once
@@ -16,7 +18,8 @@ formula. The backward pass is `covariance_vjp.pair_gradients`. Layers: `layers.l
     wide, components                mixtures: more operands than a ufunc may have; few numbers of components
     vocabulary, elementary, packs   the formulas' words for numbers and for packs
     vectors, intrinsics, memory     single instructions, loads and stores
-    compiled, machine, numpy_ufunc  compiling and the disk cache; the processor; a ufunc from compiled loops
+    compiled, kept, lean            compiling; machine code on disk; what Numba need not do
+    machine, numpy_ufunc            the processor; a ufunc from compiled loops
 
 One word for one thing: a vector is LLVM's vector; a pack is a vector of LANES float64 that Numba takes for one
 number; a patch is HEIGHT vectors, the rows of a small part of a matrix; a tile is 64 x 64 elements of a matrix; a
@@ -26,7 +29,6 @@ chunk is the elements or rows that a loop does at a time; a block is a rectangul
 from fastmoments_kernels.cpu.elementwise import elementwise, normal
 from fastmoments_kernels.cpu.layers import linear_marginals
 from fastmoments_kernels.cpu.matrices import block, block_vjp, moments, moments_vjp, parameter_vjp
-from fastmoments_kernels.cpu.scalars import normal_scalar, scalar
 
 __all__ = [
     "block",
@@ -36,7 +38,5 @@ __all__ = [
     "moments",
     "moments_vjp",
     "normal",
-    "normal_scalar",
     "parameter_vjp",
-    "scalar",
 ]

@@ -1,30 +1,26 @@
 """Formulas and loops compiled by Numba, kept on disk until a kernel source changes."""
 
-import hashlib
 import os
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numba
 import numpy as np
 from numba import types
+from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
 from fastmoments_kernels.bind import Binding
-from fastmoments_kernels.cpu.machine import TARGET
+from fastmoments_kernels.cpu.kept import Kept, kernels, on_disk
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY, binding, inline
 from fastmoments_kernels.formulas.identity import has_series, interface_of
 
-STALE = 30 * 86400.0  # seconds after which another version's machine code is removed
+TESTED = ("0.68.1",)  # the versions of Numba whose internals `lean` was tested with; others compile as usual
 
 jit = numba.njit(error_model="numpy")
-
 
 COMPILED = {real: binding(real, words, jit) for real, words in VOCABULARY.items()}
 # functions of one neuron are always inlined, so that LLVM makes the loop over neurons one of vectors
@@ -66,71 +62,63 @@ def pack_binding(formula: ModuleType, parameters: int) -> Binding:
 
 
 def entry(template: Callable[..., Any], binding: Binding, name: str, signature: Any) -> Any:
-    """The loop `template` for one activation, as Python calls it: it releases the GIL and is cached by `name`."""
-    with disk_cache() as enabled:
-        decorate = numba.njit(signature, error_model="numpy", nogil=True, cache=enabled)
-        return decorate(binding.copy(template, name))
+    """The loop `template` for one activation, as Python calls it: it releases the GIL and is kept by `name`."""
+
+    def compile() -> Any:
+        loop = numba.njit(error_model="numpy", nogil=True)(binding.copy(template, name))
+        loop._cache = Kept(name)
+        loop.compile(signature)
+        loop.disable_compile()
+        return loop
+
+    return _made(name, compile)
 
 
 def ufunc_loop(template: Callable[..., Any], names: Mapping[str, Any], name: str) -> Any:
-    """A loop with NumPy's signature, void(char **args, intp *n, intp *steps, void *), cached like `entry`."""
-    pointer = types.CPointer(types.int64)
-    with disk_cache() as enabled:
-        signature = types.void(pointer, pointer, pointer, types.voidptr)
-        return numba.cfunc(signature, cache=enabled)(Binding(names, compile=jit).copy(template, name))
+    """A loop with NumPy's signature, void(char **args, intp *n, intp *steps, void *), kept like `entry`."""
+
+    def compile() -> Any:
+        pointer = types.CPointer(types.int64)
+        arguments = (pointer, pointer, pointer, types.voidptr)
+        loop: Any = CFunc(Binding(names, compile=jit).copy(template, name), (arguments, types.void), {}, {})
+        loop._cache = Kept(name)
+        loop.compile()
+        return loop
+
+    return _made(name, compile)
 
 
-@cache
-def _directory() -> Path:
-    """The cache's folder, one per digest of the kernel sources and of the processor; processes may share it.
-
-    Numba notices an edit of the file that a loop stands in, not of the formulas bound into it: an upgrade or an
-    edit needs another folder. So does another processor: two that write one of Numba's index files at once both
-    give their code the number 1, and each would load the other's.
-    """
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256(repr(TARGET).encode())
-    for source in sorted(package.rglob("*.py")):
-        digest.update(source.read_bytes())
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmoments"
-    base = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else default
-    return base / f"kernels-{digest.hexdigest()[:16]}"
+def _made(name: str, compile: Callable[[], Any]) -> Any:
+    """What `compile` returns, or reads from disk, while nobody else compiles the same."""
+    check_enabled()
+    # a thread that compiles holds this lock already
+    with global_compiler_lock, nullcontext() if on_disk(name) else kernels().alone(name), _compiling(name):
+        loop = compile()
+    _loaded.add(name)
+    return loop
 
 
-@contextmanager
-def disk_cache() -> Iterator[bool]:
-    """Point Numba's cache at our folder while a loop is decorated; False if it cannot be written."""
+def _compiling(name: str) -> AbstractContextManager[None]:
+    """How the entry is compiled."""
+    if numba.__version__ not in TESTED:
+        return nullcontext()
+    from fastmoments_kernels.cpu.lean import lean
+
+    return lean(name)
+
+
+def check_enabled() -> None:
+    """Raise if Numba is told not to compile."""
     if numba.config.DISABLE_JIT:
         raise RuntimeError(
             "NUMBA_DISABLE_JIT: the kernels for arrays in main memory exist only as code that Numba compiles; "
             "unset the variable, or set it to 0, before Numba is imported"
         )
-    # The setting is one for all threads. Numba's own lock guards it: a thread that compiles holds that lock already
-    with global_compiler_lock:
-        before, folder = numba.config.CACHE_DIR, _directory()
-        enabled = _made(folder)
-        numba.config.CACHE_DIR = str(folder) if enabled else before
-        try:
-            yield enabled
-        finally:
-            numba.config.CACHE_DIR = before
 
 
-def _made(folder: Path) -> bool:
-    """Make the folder, and remove folders that no process has used for long; whether it is there."""
-    try:
-        if folder.exists():
-            os.utime(folder)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            _remove_stale(folder.parent)
-    except OSError:
-        return False
-    return True
+def is_ready(name: str) -> bool:
+    """Whether the entry or loop of this name is compiled: in this process, or its object code is on disk."""
+    return name in _loaded or on_disk(name)
 
 
-def _remove_stale(base: Path) -> None:
-    for folder in base.glob("kernels-*"):
-        with suppress(OSError):  # another process may remove it at the same time
-            if time.time() - folder.stat().st_mtime > STALE:
-                shutil.rmtree(folder)
+_loaded: set[str] = set()  # the names of what this process has compiled or read

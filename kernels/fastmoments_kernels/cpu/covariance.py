@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.machine import LINE
+from fastmoments_kernels.cpu.layout import BASE, LINE, TILE, aligned, filled
 from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.patch_series import series
 from fastmoments_kernels.cpu.patches import (
@@ -28,13 +28,10 @@ from fastmoments_kernels.cpu.patches import (
     to_read,
     to_write,
 )
-from fastmoments_kernels.cpu.series import BASE, TERMS, cheapest, coefficients, neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.series import TERMS, cheapest, coefficients, neuron_at, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
     PADDING,
-    TILE,
     Tile,
-    aligned,
-    filled,
     place,
     place_image,
     prepared,
@@ -59,7 +56,7 @@ def pairs(
 ) -> bool:
     """Compute tiles first, first + step, ... of all matrices; return whether a pair `is_beyond`.
 
-    `known` are the fields of `neurons.Known`. `start` is the number of the columns' first neuron. If it is 0 the
+    `known` are the fields of `layout.Known`. `start` is the number of the columns' first neuron. If it is 0 the
     columns' neurons are the rows', and the upper triangle is read and mirrored; otherwise it is that of the first
     whole tile after the rows' neurons, and the matrix is a block off the diagonal.
     """
@@ -77,7 +74,8 @@ def pairs(
                     continue
                 tile = tile_at(matrix, i, j, start)
                 of_rows, of_columns = table[m, i // TILE], table[m, tile.k // TILE]
-                left_out[:] = remainders[m, i // TILE] + remainders[m, tile.k // TILE]
+                for order in range(BASE + 1):
+                    left_out[order] = remainders[m, i // TILE, order] + remainders[m, tile.k // TILE, order]
                 reaches(left_out, log_tolerance, reach)
                 stays = may_stay(per_sd, tile)
                 if stays:

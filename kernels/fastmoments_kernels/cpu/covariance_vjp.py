@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmoments_kernels.cpu.covariance import hard_patches, is_beyond, most_terms
+from fastmoments_kernels.cpu.layout import BASE, TILE, aligned, filled
 from fastmoments_kernels.cpu.patch_series import gradients
 from fastmoments_kernels.cpu.patches import (
     HEIGHT,
@@ -23,15 +24,12 @@ from fastmoments_kernels.cpu.patches import (
     store,
     store_transposed,
 )
-from fastmoments_kernels.cpu.series import BASE, TERMS, coefficients, derivatives, neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.series import TERMS, coefficients, derivatives, neuron_at, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
     PADDING,
-    TILE,
     Tile,
     ahead,
-    aligned,
     both_sides,
-    filled,
     place_made,
     prepared,
     tile_at,
@@ -87,12 +85,14 @@ def pair_gradients(
                 if (task - 1) % step != first:
                     continue
                 tile = tile_at(matrix, i, j, start)
-                left_out[:] = remainders[m, i // TILE] + remainders[m, tile.k // TILE]
+                for order in range(BASE + 1):
+                    left_out[order] = remainders[m, i // TILE, order] + remainders[m, tile.k // TILE, order]
                 reaches(left_out, log_tolerance, reach)
                 ahead(matrix, i, j, tile.height, tile.width)
                 both_sides(cov_bar[m], tile, image, weight)
                 prepared(matrix, tile, per_sd, tile_cov)
-                results.by_row[:], results.by_column[:] = 0.0, 0.0
+                results.by_row.fill(0.0)
+                results.by_column.fill(0.0)
                 count = tabulated(tile_cov, weight, tile, per_sd, gain, tables, reach, hard, results)
                 if count > 0:
                     if len(longer) < TERMS:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels.cpu.layout import aligned
 from fastmoments_kernels.cpu.products import add_products, copy
-from fastmoments_kernels.cpu.tiles import aligned
 
 Array = Any  # an array in code that Numba compiles
 

@@ -9,4 +9,3 @@ from numba.core.registry import cpu_target
 TARGET: tuple[str, str, str] = cpu_target.target_context.codegen().magic_tuple()
 AVX512 = "+avx512f" in TARGET[2].split(",")
 VECTOR = 64 if AVX512 else 32  # bytes of the widest vector register
-LINE = 64  # bytes of a line of the caches

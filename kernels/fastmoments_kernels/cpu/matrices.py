@@ -1,4 +1,4 @@
-"""Moments of whole vectors of neurons, and their vjp: threads, buffers and compiled kernels.
+"""Moments of whole vectors of neurons, and their vjp: threads, buffers and loops, compiled or of object code.
 
 Arrays are (batch, n) and (batch, n, n), float32 or float64, C-contiguous; callers check them.
 """
@@ -8,15 +8,14 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
 
-from fastmoments_kernels.bind import Binding
+from fastmoments_kernels import ahead
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cautions import warn_of_pairs
-from fastmoments_kernels.cpu import covariance, covariance_vjp, neurons, serial, tiles
-from fastmoments_kernels.cpu.compiled import entry, formula_binding, pack_binding
+from fastmoments_kernels.cpu.compiler import compiler
 from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
+from fastmoments_kernels.cpu.layout import TILE, Known, matrix_label, room_of
 from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
@@ -27,52 +26,22 @@ SMALL = 128  # rows of all matrices that take less time than the start of a seco
 Array = np.ndarray[Any, Any]
 
 
-def _input(real: Any, ndim: int) -> Any:
-    return types.Array(real, ndim, "C", readonly=True)  # writable arrays convert to it, so one signature serves all
-
-
-def _known(table: Any) -> Any:
-    """The type of the fields of `neurons.Known`, the table in one dtype."""
-    double = types.float64
-    before = (types.Array(double, 2, "C"), types.Array(double, 3, "C"), types.Array(double, 2, "C"))
-    return types.Tuple((*before, types.Array(table, 4, "C"), types.Array(double, 3, "C")))
-
-
 @cache
 def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
-    """The compiled loop `name` for matrices of one dtype; everything per neuron is float64."""
-    double, real = types.float64, types.float32 if dtype == np.float32 else types.float64
-    neuron, matrix, result = _input(double, 2), _input(real, 3), types.Array(real, 3, "C")
-    parameters_in, gradients = _input(double, 3), types.Array(double, 3, "C")
-    parts, options, task = types.Array(double, 4, "C"), (types.int64, double, double), (types.int64, types.int64)
-    signatures = {
-        "neurons": (neuron, neuron, parameters_in),
-        "pairs": (_known(real), matrix, result, *options, *task),
-        "pair_gradients": (_known(double), neuron, matrix, matrix, result, parts, *options, *task),
-        "parameter_gradients": (_input(double, 3), matrix, matrix, gradients, double, *task),
-    }
-    module = {"neurons": neurons, "pairs": covariance}.get(name, covariance_vjp)
-    formula = row_of(row_name).formula
-    binding = formula_binding(formula, parameters)
-    if module is neurons:
-        measured = pack_binding(formula, parameters)(neurons.measure)
-        binding = Binding({**binding.names, "measure_packs": measured}, binding.compile, binding.constant)
-    return entry(getattr(module, name), binding, f"{row_name}_{name}_{parameters}_{dtype.name}", signatures[name])
+    """The loop `name` for matrices of one dtype: object code, or compiled."""
+    label = matrix_label(name, row_name, parameters, dtype)
+    return ahead.entry(label) or compiler().matrix(name, row_name, parameters, dtype)
 
 
 @cache
 def _whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
-    """The compiled `neurons` and `pairs` in one call."""
-    double, real = types.float64, types.float32 if dtype == np.float32 else types.float64
-    kernels = (("neurons", np.dtype(np.float64)), ("pairs", dtype))
-    binding = Binding({name: _kernel(name, row_name, parameters, of) for name, of in kernels})
-    inputs, results = (_input(real, 2), _input(real, 3), _input(double, 3)), (2, 3)
-    signature = (*inputs, *(types.Array(real, ndim, "C") for ndim in results), double, double)
-    return entry(serial.whole, binding, f"{row_name}_whole_{parameters}_{dtype.name}", signature)
+    """`neurons` and `pairs` in one call."""
+    label = matrix_label("whole", row_name, parameters, dtype)
+    return ahead.entry(label) or compiler().whole(row_name, parameters, dtype)
 
 
 def _tiles(n: int) -> int:
-    return -(-n // tiles.TILE)
+    return -(-n // TILE)
 
 
 def _tasks(batch: int, rows: int, columns: int) -> int:
@@ -81,19 +50,27 @@ def _tasks(batch: int, rows: int, columns: int) -> int:
 
 
 class _Neurons(NamedTuple):
-    """Every neuron in float64: (mu, var, *parameters), (batch, n) each, the mean of f(X), and neurons.Known."""
+    """Every neuron in float64: (mu, var, *parameters), (batch, n) each, the mean of f(X), and layout.Known."""
 
     arguments: tuple[Array, ...]
     mean: Array
-    known: neurons.Known
+    known: Known
 
 
 def prepare(name: str, mu: Array, var: Array, parameters: tuple[Array, ...]) -> _Neurons:
     """`neurons.neurons` of mu, var and parameters (batch, n) in any dtype."""
     mu, var = mu.astype(np.float64, copy=False), var.astype(np.float64)
     stacked = _stacked(parameters, mu.shape)
-    mean, known = _kernel("neurons", name, len(parameters), mu.dtype)(mu, var, stacked)
-    return _Neurons((mu, var, *stacked), mean, neurons.Known(*known))
+    mean, known = np.empty(mu.shape), room_of(mu, _features(name, len(parameters)))
+    _kernel("neurons", name, len(parameters), mu.dtype)(known, mu, var, stacked, mean)
+    return _Neurons((mu, var, *stacked), mean, Known(*known))
+
+
+@cache
+def _features(name: str, parameters: int) -> int:
+    """The number of an activation's features."""
+    one = np.ones(1)
+    return len(row_of(name).formula.neuron(one, one, (one,) * parameters))
 
 
 def _stacked(parameters: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
@@ -106,7 +83,7 @@ def _stacked(parameters: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
 
 def _of_neurons(name: str, kind: str, neurons: _Neurons) -> Any:
     """The function `kind` of every neuron."""
-    return elementwise(name, kind, len(neurons.arguments))(*neurons.arguments)
+    return elementwise(name, kind, len(neurons.arguments), "float64")(*neurons.arguments)
 
 
 @cache
@@ -161,12 +138,12 @@ def block(
 
 def _start(cov: Array) -> int:
     """The number of the first neuron of a block's columns: that of the first whole tile after the rows' neurons."""
-    return _tiles(cov.shape[1]) * tiles.TILE
+    return _tiles(cov.shape[1]) * TILE
 
 
 def _abreast(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> list[Array]:
     """The rows' neurons and the columns' in one array; the last of the rows' is repeated until a tile is full."""
-    missing = -rows[0].shape[1] % tiles.TILE
+    missing = -rows[0].shape[1] % TILE
     return [
         np.concatenate([x, np.repeat(x[:, -1:], missing, axis=1), y], axis=1)
         for x, y in zip(rows, columns, strict=True)
@@ -256,7 +233,7 @@ def parameter_vjp(
     kernel = _kernel("parameter_gradients", name, count, cov.dtype)
     run(kernel, (neurons.known.features, cov, cov_bar, gradients, slack), _tasks(batch, n, n))
     with np.errstate(all="ignore"):
-        ufuncs = (elementwise(name, kind, 2 + count) for kind in ("mean_dparameters", "var_dparameters"))
+        ufuncs = (elementwise(name, kind, 2 + count, "float64") for kind in ("mean_dparameters", "var_dparameters"))
         of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)
         gradients += weigh(mean_bar, of_mean) + weigh(bar, of_var)
     return kept(name, list(gradients.astype(mu.dtype)), unpadded)

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels.cpu.layout import BASE, TILE
 from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.packs import LANES, load_pack, load_packs, store_pack, store_packs
-from fastmoments_kernels.cpu.series import BASE, coefficients, log_remainders
-from fastmoments_kernels.cpu.tiles import TILE, aligned, filled
+from fastmoments_kernels.cpu.series import coefficients, log_remainders
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 
 Array = Any  # an array in code that Numba compiles
@@ -18,16 +18,6 @@ Array = Any  # an array in code that Numba compiles
 PARAMETERS: tuple[float, ...] = ()
 NEURON = (0.0, 0.0, 0.0)
 HAS_SERIES = True
-
-
-class Known(NamedTuple):
-    """Values per neuron that the kernels of pairs take, for a batch of matrices."""
-
-    variance: Array  # of f(X), (batch, n)
-    features: Array  # of formula.neuron, (batch, features, n)
-    inverse_sd: Array  # 1 / sd, filled up with 0 to whole lines; 0 without variance, so that rho is 0
-    table: Array  # Hermite coefficients, (batch, tiles, BASE + 2, columns of a tile)
-    remainders: Array  # `series.log_remainders` of every tile, (batch, tiles, BASE + 1)
 
 
 def measure(inputs: Array, results: Array) -> None:
@@ -44,25 +34,28 @@ def measure(inputs: Array, results: Array) -> None:
 measure_packs: Callable[[Array, Array], None] = measure  # bound to packs, while `neurons` is bound to numbers
 
 
-def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, tuple[Array, ...]]:
-    """The mean of f(X), (batch, n), and the fields of Known, for mu and var (batch, n)."""
+def neurons(known: tuple[Array, ...], mu: Array, var: Array, parameters: Array, mean: Array) -> None:
+    """Fill `known`, the arrays of `layout.room_of`, and the mean of f(X), (batch, n), for mu and var (batch, n)."""
+    variance, features, inverse_sd, table, remainders = known
     batch, n = mu.shape
     count, tiles = batch * n, (n + TILE - 1) // TILE
     whole = (count + LANES - 1) // LANES * LANES
     inputs, results = np.empty((2 + len(PARAMETERS), whole)), np.empty((2 + len(NEURON), whole))
-    inputs[0, :count], inputs[1, :count] = mu.reshape(count), var.reshape(count)
-    for k in range(len(PARAMETERS)):
-        inputs[2 + k, :count] = parameters[k].reshape(count)
-    for i in range(count, whole):
-        inputs[:, i] = inputs[:, count - 1]
-    measure_packs(inputs, results)
-    mean, variance = results[0, :count].reshape(batch, n), results[1, :count].reshape(batch, n)
-    inverse_sd, remainders = np.zeros((batch, filled(n))), np.empty((batch, tiles, BASE + 1))
-    features = np.empty((batch, len(NEURON), n))
-    table = aligned((batch, tiles, BASE + 2, min(TILE, filled(n))), mu)
+    # loops, not slices: for the error of an assignment that does not fit Numba compiles some forty functions
     for m in range(batch):
-        for f in range(len(NEURON)):
-            features[m, f] = results[2 + f, m * n : (m + 1) * n]
+        for i in range(n):
+            inputs[0, m * n + i], inputs[1, m * n + i] = at(mu, (m, i)), at(var, (m, i))
+            for k in range(len(PARAMETERS)):
+                inputs[2 + k, m * n + i] = at(parameters, (k, m, i))
+    for i in range(count, whole):
+        for k in range(2 + len(PARAMETERS)):
+            inputs[k, i] = inputs[k, count - 1]
+    measure_packs(inputs, results)
+    for m in range(batch):
+        for i in range(n):
+            mean[m, i], variance[m, i] = results[0, m * n + i], results[1, m * n + i]
+            for f in range(len(NEURON)):
+                features[m, f, i] = results[2 + f, m * n + i]
         for i in range(n):
             var_i = at(var, (m, i))
             scale = 0.0 if var_i == 0.0 else 1.0 / math.sqrt(var_i)
@@ -73,5 +66,5 @@ def neurons(mu: Array, var: Array, parameters: Array) -> tuple[Array, tuple[Arra
                 coefficients(features[m], t * TILE, BASE, table[m, t])
                 log_remainders(table[m, t], variance[m], t * TILE, remainders[m, t])
             else:
-                remainders[m, t] = math.inf
-    return mean, (variance, features, inverse_sd, table, remainders)
+                for order in range(BASE + 1):
+                    remainders[m, t, order] = math.inf

@@ -11,7 +11,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from fastmoments_kernels.cpu.machine import AVX512, LINE
+from fastmoments_kernels.cpu.layout import LINE
+from fastmoments_kernels.cpu.machine import AVX512
 from fastmoments_kernels.cpu.memory import element
 from fastmoments_kernels.cpu.vectors import (
     load_vector,

@@ -7,22 +7,18 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastmoments_kernels.cpu.machine import AVX512, VECTOR
+from fastmoments_kernels.cpu.layout import lanes, sums
+from fastmoments_kernels.cpu.machine import VECTOR
 from fastmoments_kernels.cpu.vectors import splat, vector_function, vector_type
 
-SUMS = 12 if AVX512 else 4  # vectors of means, and of variances, that fit into registers beside those of weights
-
-
-def lanes(real: str) -> int:
-    """Numbers in a vector of VECTOR bytes."""
-    return VECTOR * 8 // int(getattr(types, real).bitwidth)
+SUMS = sums(VECTOR)
 
 
 class _Vectors:
     """Consecutive vectors of a number type in memory, in a function that is being built."""
 
     def __init__(self, builder: Any, real: Any) -> None:
-        self.builder, self.size, self.lanes = builder, real.bitwidth // 8, lanes(str(real))
+        self.builder, self.size, self.lanes = builder, real.bitwidth // 8, lanes(str(real), VECTOR)
         self.type = vector_type(real, self.lanes)
 
     def _address(self, base: Any, k: int) -> Any:
@@ -92,8 +88,8 @@ def add_products(
                     total = vectors.fma(variance_in, factor_k[1][v], builder.load(variance))
                     builder.store(vectors.fma(squared, factor_k[2][v], total), variance)
         second = builder.gep(of_out.data, [builder.extract_value(of_out.shape, 1)])
-        for sums, base in ((means, of_out.data), (variances, second)):
-            for place, total in enumerate(sums):
+        for totals, base in ((means, of_out.data), (variances, second)):
+            for place, total in enumerate(totals):
                 vectors.store(builder.load(total), base, place)
         return lowering.get_dummy_value()
 

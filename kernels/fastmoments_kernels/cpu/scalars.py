@@ -16,7 +16,8 @@ from numba.extending import intrinsic
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu.compiled import compiled_formula, disk_cache, formula_binding, jit
+from fastmoments_kernels.cpu.compiled import check_enabled, compiled_formula, formula_binding, jit
+from fastmoments_kernels.cpu.kept import Kept
 from fastmoments_kernels.formulas.bivariate_normal import NORMAL
 from fastmoments_kernels.formulas.scalars import SCALARS
 from fastmoments_kernels.kinds import is_of_pair, slack_of
@@ -83,8 +84,10 @@ def _of_normal(h: float, k: float, rho: float) -> Any:
 
 
 def _callable(template: Callable[..., Any], names: Mapping[str, Any], name: str) -> Any:
-    with disk_cache() as enabled:
-        return numba.njit(error_model="numpy", cache=enabled)(Binding(names, compile=jit).copy(template, name))
+    check_enabled()
+    function = numba.njit(error_model="numpy")(Binding(names, compile=jit).copy(template, name))
+    function._cache = Kept(name, by_types=True)
+    return function
 
 
 @cache

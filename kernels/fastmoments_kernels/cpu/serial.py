@@ -5,9 +5,12 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels.cpu.covariance import pairs
+from fastmoments_kernels.cpu.layout import room_of
 from fastmoments_kernels.cpu.neurons import neurons
 
 Array = np.ndarray[Any, Any]
+
+NEURON = (0.0, 0.0, 0.0)  # bound per activation: as long as formula.neuron's tuple
 
 
 def whole(
@@ -24,7 +27,9 @@ def whole(
     for m in range(len(mu)):
         for i in range(mu.shape[1]):
             wide[m, i], var[m, i] = mu[m, i], cov[m, i, i]
-    mean, (variance, features, inverse_sd, table, remainders) = neurons(wide, var, parameters)
+    mean, made = np.empty(mu.shape), room_of(wide, len(NEURON))
+    neurons(made, wide, var, parameters, mean)
+    variance, features, inverse_sd, table, remainders = made
     known = variance, features, inverse_sd, table.astype(cov.dtype), remainders
     beyond: bool = pairs(known, cov, cov_out, 0, slack, log_tolerance, 0, 1)
     for m in range(len(mu)):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels.cpu.intrinsics import as_float, as_integer, where
+from fastmoments_kernels.cpu.layout import BASE
 from fastmoments_kernels.cpu.memory import at, column, put
 from fastmoments_kernels.cpu.patches import how_many_below
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
@@ -20,7 +21,6 @@ Array = Any  # an array in code that Numba compiles
 
 exp, log, minimum = (VOCABULARY["float64"][word] for word in ("exp", "log", "minimum"))
 
-BASE = 48  # orders that are tabulated for every neuron, enough for most patches
 TERMS = 512  # the longest series
 ROUNDED = 1e-13  # rounding of t(N)^2, relative to the variance
 ROOT = np.sqrt(np.arange(TERMS + 4.0))

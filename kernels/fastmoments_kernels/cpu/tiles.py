@@ -2,16 +2,12 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from fastmoments_kernels.cpu.machine import LINE
+from fastmoments_kernels.cpu.layout import LINE, TILE
 from fastmoments_kernels.cpu.memory import at, put
 from fastmoments_kernels.cpu.patches import HEIGHT, load, store, store_transposed, to_read, to_write
 
 Array = Any  # an array in code that Numba compiles
 
-TILE = 64  # rows and columns: 64 x 64 float64 of scratch stay in the second cache level
-SINGLES = LINE // 4  # float32 in a line; scratch has whole lines, filled up with zeros
 PADDING = 16  # more columns: rows a multiple of 512 bytes apart compete for few lines of the first cache level
 
 
@@ -32,21 +28,6 @@ class Tile(NamedTuple):
 def tile_at(matrix: Array, i: int, j: int, start: int) -> Any:
     """The tile at matrix[i, j], where column 0 is neuron `start`."""
     return Tile(i, j, start + j, min(TILE, matrix.shape[0] - i), min(TILE, matrix.shape[1] - j))
-
-
-def aligned(shape: tuple[int, ...], like: Array) -> Array:
-    """Zeros of the dtype of `like` that begin at a line."""
-    size = 1
-    for length in shape:
-        size *= length
-    raw = np.zeros(size + LINE // like.itemsize, like.dtype)
-    offset = (-raw.ctypes.data) % LINE // like.itemsize
-    return raw[offset : offset + size].reshape(shape)
-
-
-def filled(n: int) -> int:
-    """n columns, rounded up to whole lines."""
-    return (n + SINGLES - 1) // SINGLES * SINGLES
 
 
 def prepared(matrix: Array, tile: Tile, inverse_sd: Array, out: Array) -> None:

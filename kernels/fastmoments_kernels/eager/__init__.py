@@ -4,6 +4,8 @@
 files supply the words, the functions of matrices and the derivative rule.
 
     on_numpy    float64; a reader can step through it, and tests compare backends with it
+    matrices    covariance matrices and their vjp on NumPy arrays, some pairs at a time
+    layers      layers of Gaussian weights on NumPy arrays
     on_torch    any device, any number of derivatives, in the tensors' dtype
 """
 

@@ -33,6 +33,7 @@ RAMP_REACHES = (0.24, 0.59, 0.97, 1.33, 1.96, 2.39, 2.72)
 # beyond it exp(-x^2 / 2) may underflow
 MILD = 200.0
 LEAST = 1e-30  # replaces eta = 0, which is not mild
+STEEP = 1e4  # exp(-x^2 / 2) is 0 from here on; a larger x^2 would round by so much that exp of the error overflows
 PEAK = -2.0  # an interior peak splits the interval if x at e = 1 is below this
 LONGEST = SYMMETRIC[-1]
 BELL = 0.8493218002880191  # sqrt(1 / (2 ln 2)): exp(-x^2 / 2) = 2^(-(BELL x)^2)
@@ -115,11 +116,12 @@ def tail_integral(h: Real, k: Real, eta: Real, rest: Real) -> Reals:
     a, b = half_distances(h, k)
     # the value for other x is not used, but derivatives are taken through it
     a, x = maximum(a, eta * (1.0 + b * eta)), maximum(at_eta(h, k, eta, rest), 1.0)
-    lower, gap = fall(a, b, eta, x)
+    near = minimum(x, STEEP)
+    lower, gap = fall(a, b, eta, near)
     low, high = sqrt(lower), sqrt(eta)
     root, end = low * high, gap / ((low + high) * (low + high))
     square = root * root
-    level = (BELL * x) * (BELL * x)
+    level = (BELL * near) * (BELL * near)
     share = 1.0 / (1.0 + square)
     panel = _about((), eta, root, end, (1.0 - square) * share, a / root, b * root, level)
     return x, 4.0 * end * root * share * gauss_legendre(LONGEST, _at_both, panel)

@@ -1,0 +1,65 @@
+"""What callers and compiled loops agree on: sizes, and the arrays of a batch of neurons. It needs no compiler."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+LINE = 64  # bytes of a line of the caches
+TILE = 64  # rows and columns: 64 x 64 float64 of scratch stay in the second cache level
+BASE = 48  # orders that are tabulated for every neuron, enough for most patches
+SINGLES = LINE // 4  # float32 in a line; scratch has whole lines, filled up with zeros
+
+
+class Known(NamedTuple):
+    """Values per neuron that the kernels of pairs take, for a batch of matrices."""
+
+    variance: Array  # of f(X), (batch, n)
+    features: Array  # of formula.neuron, (batch, features, n)
+    inverse_sd: Array  # 1 / sd, filled up with 0 to whole lines; 0 without variance, so that rho is 0
+    table: Array  # Hermite coefficients, (batch, tiles, BASE + 2, columns of a tile)
+    remainders: Array  # `series.log_remainders` of every tile, (batch, tiles, BASE + 1)
+
+
+def lanes(real: str, vector: int) -> int:
+    """Numbers in a vector of `vector` bytes."""
+    return vector // np.dtype(real).itemsize
+
+
+def sums(vector: int) -> int:
+    """Vectors of means, and of variances, that fit into registers beside those of weights."""
+    return 12 if vector == 64 else 4
+
+
+def aligned(shape: tuple[int, ...], like: Array) -> Array:
+    """Zeros of the dtype of `like` that begin at a line."""
+    size = 1
+    for length in shape:
+        size *= length
+    raw = np.zeros(size + LINE // like.itemsize, like.dtype)
+    offset = (-raw.ctypes.data) % LINE // like.itemsize
+    return raw[offset : offset + size].reshape(shape)
+
+
+def filled(n: int) -> int:
+    """n columns, rounded up to whole lines."""
+    return (n + SINGLES - 1) // SINGLES * SINGLES
+
+
+def room_of(mu: Array, features: int) -> tuple[Array, Array, Array, Array, Array]:
+    """Arrays for the fields of Known, for mu (batch, n) in float64."""
+    batch, n = mu.shape
+    tiles = (n + TILE - 1) // TILE
+    variance, of_formula, inverse_sd = (
+        np.empty((batch, n)),
+        np.empty((batch, features, n)),
+        np.zeros((batch, filled(n))),
+    )
+    table = aligned((batch, tiles, BASE + 2, min(TILE, filled(n))), mu)
+    return variance, of_formula, inverse_sd, table, np.empty((batch, tiles, BASE + 1))
+
+
+def matrix_label(loop: str, activation: str, parameters: int, dtype: np.dtype[Any]) -> str:
+    """The name of a loop of matrices: everything that it depends on."""
+    return f"{activation}_{loop}_{parameters}_{dtype.name}"
