@@ -27,7 +27,7 @@ def used(*kernels):
 
 @pytest.fixture(scope="module")
 def float32():
-    return used("pairs_whole float32 16", "pairs_beyond float32 16")
+    return used(*(f"{name} float32 16" for name in ("pairs_whole", "pairs_beyond", "pairs_vjp_whole")))
 
 
 def test_whole_tiles_leave_room_for_four_programs(float32):
@@ -49,16 +49,26 @@ def test_instructions_of_a_tile(float32):
 
 
 def test_pairs_beyond_cost_less_than_twice_the_series(float32):
-    whole, beyond = (row["counts"] for row in float32)
+    whole, beyond = (row["counts"] for row in float32[:2])
     series = 4 * whole["strong"]
     listed = 4 * whole["listing"] + BEYOND * 64 * 64 / 32 * beyond["strong"]
     assert listed <= 2 * series
 
 
+@pytest.mark.parametrize("data", ("typical", "strong"))
+def test_backward_within_four_forwards(float32, data):
+    """Instructions of a tile by the series; bytes are those of cov and its gradient, and twice half of cov_bar."""
+    forward, _, backward = float32
+    assert backward["spilled"] == 0 and backward["approximate"] == 0
+    assert backward["counts"]["load"] == 16 and backward["counts"]["store"] == 16
+    assert backward["warps"] * backward["counts"][data] <= 4 * forward["warps"] * forward["counts"][data]
+
+
 @pytest.mark.slow  # a dozen kernels to compile
 @pytest.mark.parametrize("size", ("16", "any", "1"))
 def test_no_kernel_of_pairs_spills(size):
-    names = ("pairs_whole", "pairs_edges") if size != "1" else ("pairs_edges",)
+    names = ("pairs_whole", "pairs_edges", "pairs_vjp_whole", "pairs_vjp_edges")
+    names = names if size != "1" else names[1::2]
     for row in used(*(f"{name} {dtype} {size}" for name in names for dtype in ("float32", "float64"))):
         assert row["spilled"] == 0 and row["approximate"] == 0 and row["programs"] >= 3, row
 

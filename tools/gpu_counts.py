@@ -27,7 +27,7 @@ SHARED = {80: 164, 90: 228, 100: 228}  # kibibytes of a multiprocessor, by archi
 TERMS = {
     "float32": (8, 64),
     "float64": (16, 128),
-}  # of relu's series for a tile of the data typical, strong; n = 8192
+}  # of relu's series for a tile of the data typical, strong; n = 8192; backward one tile in forty takes 8 more
 BEYOND = {"float32": 0.009, "float64": 0.014}  # the share of pairs beyond the series in the data strong
 SLOW = 16  # instructions at most in a branch around a call
 WIDTHS = {"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16}  # bytes, by an access's suffix; else 4
@@ -71,10 +71,10 @@ def passes_of(name: str, constants: dict[str, Any], terms: int) -> tuple[int, ..
     """
     if name == "pairs_beyond":
         return (1,)
-    if name not in ("pairs_whole", "pairs_edges"):
+    if name not in ("pairs_whole", "pairs_edges", "pairs_vjp_whole", "pairs_vjp_edges"):
         return None
     parts = constants["TILE"] ** 2 // PART
-    return (*([parts] if parts > 1 else []), terms // constants["UNROLL"])
+    return (*([parts] if parts > 1 else []), terms // constants.get("UNROLL", 1))
 
 
 def counts_of(name: str, dtype: str, constants: dict[str, Any], cubin: bytes) -> Counts | None:
