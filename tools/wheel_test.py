@@ -19,7 +19,7 @@ from pathlib import Path
 from fastmoments_kernels.ahead.levels import LEVELS
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDED = ("pytest", "mpmath", "hypothesis", "tqdm")  # by the tests that run here
+NEEDED = ("pytest", "pytest-xdist", "mpmath", "hypothesis", "tqdm")  # by the tests that run here
 PYTEST = ("-m", "pytest", "-q", "-m", "slow or not slow")
 FOUND = "from importlib.util import find_spec; print(find_spec('numba'), find_spec('llvmlite'))"
 USABLE = "from fastmoments_kernels.ahead.levels import usable; print(*usable())"
@@ -66,9 +66,11 @@ def _judge(python: Path, folder: Path, level: str, names: tuple[str, ...]) -> No
     tables = [f"tests/test_conformance.py::test_conformance[{name}-cpu]" for name in (*names, "bivariate_normal")]
     _installed([python, *PYTEST, "tests/test_ahead.py", *tables], folder, level)
     files = "tests/test_matrices.py", "tests/test_linear.py"
-    listed = _installed([python, *PYTEST, "--collect-only", *files], folder, level, shown=False).split()
+    collected = [python, "-m", "pytest", "-q", "--collect-only", *files]
+    listed = _installed(collected, folder, level, shown=False).split()
     of_names = re.compile(rf"[\[-]({'|'.join(names)})[\]-]")
-    _installed([python, *PYTEST, *filter(of_names.search, listed)], folder, level)
+    # without the slow ones: they test schedules, which the bits above have compared with Numba's already
+    _installed([python, "-m", "pytest", "-q", "-n", "2", *filter(of_names.search, listed)], folder, level)
 
 
 def _installed(command: list[object], folder: Path, level: str, shown: bool = True) -> str:
