@@ -63,9 +63,9 @@ COUNTED = (
         "the formula",
     ),
     (
-        "along_cov, along_mu, along_var",
+        "pairs_vjp_whole, pairs_vjp_edges",
         "its gradient",
-        "cov and the gradient by both triangles; n^2, and n per tile of a row",
+        "n^2 / 2 of cov and n^2 of cov_bar; n^2, and n per tile of a row and of a column",
         "two to five operations per term and pair",
     ),
     (

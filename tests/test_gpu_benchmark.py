@@ -51,16 +51,21 @@ def test_both_sides_of_a_ratio_run(figure):
         call()
 
 
-def test_a_run_is_shown_and_none_is_not_invented(tmp_path):
+def write_counts(folder):
+    """What gpu-check found of four kernels."""
     used = {"target": "sm_90", "activation": "relu", "kernel": "pairs", "dtype": "float32", "warps": 4}
     registers = {"versions": {"triton": "3"}, "rows": [used | {"registers": 99, "spilled": 0, "shared": 8}]}
-    (tmp_path / "gpu-registers.json").write_text(json.dumps(registers))
+    (folder / "gpu-registers.json").write_text(json.dumps(registers))
     counts = {"typical": 1379, "strong": 5705, "listing": 2419, "load": 16, "store": 4}
     row = used | {"registers": 99, "size": "16", "programs": 4, "counts": counts}
     named = product(("pairs_whole", "pairs_beyond"), ("float32", "float64"))
     rows = [row | {"kernel": kernel, "dtype": dtype} for kernel, dtype in named]
     counted = {"versions": {}, "rows": rows}
-    (tmp_path / "gpu-counts.json").write_text(json.dumps(counted))
+    (folder / "gpu-counts.json").write_text(json.dumps(counted))
+
+
+def test_a_run_is_shown_and_none_is_not_invented(tmp_path):
+    write_counts(tmp_path)
     before = gpu_section.section(tmp_path)
     assert "No card has run this yet" in before and "| 128 | 99 | 0 | 8 |" in before
     assert "| 16 k | sm_90 | 99 | 4 | 1,379 | 5,705 | 2,419 | 16 | 4 |" in before
@@ -74,7 +79,7 @@ def test_a_run_is_shown_and_none_is_not_invented(tmp_path):
 
 
 def test_failures_are_shown_in_place_of_numbers(tmp_path):
-    (tmp_path / "gpu-registers.json").write_text(json.dumps({"versions": {}, "rows": []}))
+    write_counts(tmp_path)
     row = {"what": "a", "reference": "b", "goal": 2.0, "ms": 3.0, "reference_ms": None, "failed": "b: no compiler"}
     run = {"card": "Card", "architecture": "sm_90", "date": "2020-01-01", "versions": {}, "rows": [row]}
     run["accuracy"] = {"relu": {"failed": "no tables"}}

@@ -5,12 +5,15 @@ A call arrives at `launch` (elementwise), `matrices` or `layers`. These choose t
 matrices that is `covariance.neurons` for everything per neuron; then a program per tile of the upper triangle sums
 the series and lists the pairs that it does not reach: `pairs_whole` for tiles inside the matrix and above the
 diagonal, `pairs_edges` for the others. `pairs_beyond` works the list off by the formula, a pair per thread. The
-backward pass is in `covariance_vjp`.
+backward pass is in `covariance_vjp`, its part of the list in `beyond_vjp`, gradients of parameters in
+`parameters_vjp`; `matrices_vjp` launches these.
 
-    launch, matrices, layers        tensors in, launches, tensors out; no kernel stands here
+    launch, matrices, matrices_vjp, tensors in, launches, tensors out; no kernel stands here
+    layers
     strided                         how arguments that broadcast are read without copies
     elementwise, covariance,        kernels, written against `formulas.identity` and bound to an activation
-    covariance_vjp, linear
+    covariance_vjp, beyond_vjp,
+    parameters_vjp, linear
     series                          the Hermite series of a tile, and how many terms it takes
     beyond                          the list of pairs that it does not reach
     tiles                           where a tile is, what it loads and stores
