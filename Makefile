@@ -77,7 +77,7 @@ lint: .venv/.installed-test
 
 # A representative of the GPU kernels.
 gpu-check-one: .venv/.installed-test
-	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any,16 relu --kernels neurons,pairs,along,collect,cov,product
+	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any,16 relu --kernels neurons,pairs,derivatives,collect,cov,product
 	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any npn --kernels "linear tf32x3"
 
 gpu-check: .venv/.installed-test
