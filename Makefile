@@ -49,7 +49,7 @@ help:
 	$(PIP_INSTALL) -e ".[$*]"
 	@touch $@
 
-demo: .venv/.installed-demo
+demo: .venv/.installed-figures
 	$(BIN)/python examples/california_housing.py
 
 test: lint gpu-check-one
@@ -77,7 +77,7 @@ lint: .venv/.installed-test
 
 # A representative of the GPU kernels.
 gpu-check-one: .venv/.installed-test
-	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any,16 relu --kernels neurons,pairs,along,collect,cov,product
+	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any,16 relu --kernels neurons,pairs,derivatives,collect,cov,product
 	$(BIN)/python tools/gpu_check.py --targets 90 --sizes any npn --kernels "linear tf32x3"
 
 gpu-check: .venv/.installed-test
@@ -87,6 +87,7 @@ gpu-check: .venv/.installed-test
 gpu-registers: .venv/.installed-test
 	$(BIN)/python tools/gpu_check.py npn relu heaviside gelu none --targets 90 --sizes any \
 		--kernels linear,neurons,pairs,skip,along,collect --output benchmarks/results/gpu-registers.json
+	$(BIN)/python tools/gpu_check.py relu --kernels pairs --output benchmarks/results/gpu-counts.json
 	$(BIN)/python -m benchmarks.page
 
 activation: .venv/.installed-test
@@ -116,8 +117,9 @@ bench-peers: .venv/.installed-bench
 first-call: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.first_call $(names)
 
-gpu-bench: .venv/.installed-bench
-	$(BIN)/python -m benchmarks.gpu
+# It installs nothing: machines with a card may have no network. Without .venv it takes PYTHON, whose packages serve.
+gpu-bench:
+	PYTHONPATH=.:kernels $(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu
 
 experiments: .venv/.installed-test
 	$(BIN)/python -m experiments $(names)

@@ -1,26 +1,32 @@
 """The figures to reach on a card: ratios of two timings of one run, and the accuracy of the timed functions.
 
-usage: python -m benchmarks.gpu       writes benchmarks/results/<card>-<date>.json and docs/performance.md
+usage: python -m benchmarks.gpu       writes benchmarks/results/<card>-<date>.json, and docs/performance.md from it
+       python -m benchmarks.gpu --into FOLDER       writes FOLDER/<card>-<date>.json alone
 """
 
+import argparse
 import datetime
 import json
 import re
 import sys
 from collections.abc import Callable
-from importlib import import_module
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 import fastmoments as fm
-from benchmarks import baselines, page
+from benchmarks import baselines
+from benchmarks.gpu_parts import ROOT, attempted, in_process, write
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.eager import on_torch
 
 Tensor = Any
 Call = Callable[[], Any]
+
+RESULTS = ROOT / "benchmarks" / "results"
 
 ACCURATE = ("relu", "heaviside", "gelu", "npn")  # the activations whose errors stand beside the timings
 
@@ -31,6 +37,9 @@ class Sizes(NamedTuple):
     matrix: int = 8192
     batch: tuple[int, int] = (8192, 64)
     layer: tuple[int, int] = (8192, 4096)
+
+
+SIZES = Sizes()
 
 
 class Figure(NamedTuple):
@@ -126,15 +135,21 @@ def compiler() -> str:
 
 def over_published(sizes: Sizes, device: str) -> tuple[Call, Call]:
     mu, cov = typical(sizes.matrix, torch.float32, device)
-    library = compiler()
-    jitted = quadrature(library)
-    if library == "torch":
-        return lambda: fm.relu_moments(mu, cov), lambda: jitted(mu, cov)
-    import jax
 
-    arrays = [jax.numpy.from_dlpack(x) for x in (mu, cov)]
-    # events are torch's: the host waits for jax
-    return lambda: fm.relu_moments(mu, cov), lambda: jax.block_until_ready(jitted(*arrays))
+    # in the call's first run, which is not timed: where it fails, ours is still measured
+    @cache
+    def prepared() -> Call:
+        library = compiler()
+        jitted = quadrature(library)
+        if library == "torch":
+            return lambda: jitted(mu, cov)
+        import jax
+
+        arrays = [jax.numpy.from_dlpack(x) for x in (mu, cov)]
+        # events are torch's: the host waits for jax
+        return lambda: jax.block_until_ready(jitted(*arrays))
+
+    return lambda: fm.relu_moments(mu, cov), lambda: prepared()()
 
 
 def over_product(dtype: torch.dtype) -> Callable[[Sizes, str], tuple[Call, Call]]:
@@ -166,14 +181,27 @@ FIGURES = [
 ]
 
 
-def measure(figure: Figure) -> dict[str, Any]:
-    """The medians of both calls, with a cold second-level cache."""
+def median(call: Call) -> float:
+    """Milliseconds of a call, with a cold second-level cache."""
     from triton.testing import do_bench
 
-    ours, reference = (do_bench(call, return_mode="median") for call in figure.make(Sizes(), "cuda"))
-    torch.cuda.empty_cache()
-    kept = {key: getattr(figure, key) for key in ("what", "reference", "goal")}
-    return kept | {"ms": ours, "reference_ms": reference, "ratio": ours / reference}
+    found: float = do_bench(call, return_mode="median")
+    return found
+
+
+def measure(
+    figure: Figure, sizes: Sizes = SIZES, device: str = "cuda", time: Callable[[Call], float] = median
+) -> dict[str, Any]:
+    """The times of both calls; `failed` has the errors of those that have none."""
+    row: dict[str, Any] = {key: getattr(figure, key) for key in ("what", "reference", "goal")}
+    errors: list[str] = []
+    calls = attempted(lambda: figure.make(sizes, device), errors, "data") or ()
+    names = ("ms", "fastmoments"), ("reference_ms", figure.reference)
+    for (key, who), call in zip(names, calls, strict=False):
+        row[key] = attempted(lambda call=call: time(call), errors, who)
+    if not errors:
+        return row | {"ratio": row["ms"] / row["reference_ms"]}
+    return row | {"failed": "; ".join(errors)}
 
 
 def accuracy(name: str) -> dict[str, float]:
@@ -189,8 +217,9 @@ def accuracy(name: str) -> dict[str, float]:
 
 
 def versions() -> dict[str, str]:
-    found = {"quadrature by": compiler(), "cuda": str(torch.version.cuda)}
-    for name in ("torch", "triton", "jax", "fastmoments"):
+    """What the run depends on; asked in a process of its own, because JAX stays on the card."""
+    found = {"quadrature by": compiler(), "cuda": str(torch.version.cuda), "python": sys.version.split()[0]}
+    for name in ("torch", "triton", "jax", "numba", "numpy", "fastmoments"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -198,22 +227,50 @@ def versions() -> dict[str, str]:
     return found
 
 
-def main() -> None:
+def compute(part: str) -> dict[str, Any]:
+    """One part of a run: "versions", the number of a figure, or the activation of whose errors it is."""
+    if part == "versions":
+        return versions()
+    return measure(FIGURES[int(part)]) if part.isdigit() else accuracy(part)
+
+
+def run(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """Complete the results part by part, and write them after each."""
+    found |= {"versions": in_process("benchmarks.gpu", "versions"), "rows": [], "accuracy": {}}
+    write(path, found)
+    for number, figure in enumerate(FIGURES):
+        kept = {key: getattr(figure, key) for key in ("what", "reference", "goal")}
+        found["rows"].append(kept | in_process("benchmarks.gpu", str(number)))
+        write(path, found)
+        print(found["rows"][-1], flush=True)
+    for name in ACCURATE:
+        found["accuracy"][name] = in_process("benchmarks.gpu", name)
+        write(path, found)
+        print(name, found["accuracy"][name], flush=True)
+    return found
+
+
+def main(given: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--into", type=Path, default=RESULTS, help="the folder of the results")
+    parser.add_argument("--part", help="compute one part and print it")
+    options = parser.parse_args(given)
     if not torch.cuda.is_available():
         sys.exit(
             "make gpu-bench: no CUDA device, and figures are measured or not given. make gpu-check needs none."
         )
-    import_module("fastmoments_kernels.gpu")  # raises at once where Triton is missing
+    if options.part:
+        print(json.dumps(compute(options.part)))
+        return
     card, date = torch.cuda.get_device_name(), datetime.date.today().isoformat()
-    rows = []
-    for figure in FIGURES:
-        rows.append(measure(figure))
-        print(rows[-1], flush=True)
-    found = {"card": card, "date": date, "versions": versions(), "rows": rows}
-    found["accuracy"] = {name: accuracy(name) for name in ACCURATE}
-    path = page.RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', card.lower())}-{date}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n")
-    print(f"Written to {path} and {page.write()}")
+    major, minor = torch.cuda.get_device_capability()
+    path = options.into / f"{re.sub(r'[^a-z0-9]+', '-', card.lower())}-{date}.json"
+    run(path, {"card": card, "architecture": f"sm_{major}{minor}", "date": date})
+    print(f"Written to {path}")
+    if options.into == RESULTS:
+        from benchmarks import page  # needs what timing on the CPU needs
+
+        print(f"Written to {page.write()}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The page's part on cards: the times of a run, or without one the operations and registers of the kernels."""
+"""The page's part on cards: the times of a run, or without one what can be counted of the kernels."""
 
 import json
 from pathlib import Path
@@ -16,6 +16,22 @@ The counts are read from the kernels' code, in numbers of the arrays' dtype.
 |---|---|---|---|
 {counted}
 
+### Instructions
+
+`tools/gpu_counts.py` counts them in the machine code ({versions}), and says how: those that a warp issues for a
+tile of 64 x 64 pairs (float32) or 32 x 32 (float64), by 4 or 8 warps; in `pairs_beyond`, for 32 pairs. A tile takes
+8 terms of relu's series for the data "typical" at n = 8192 and 64 for "strong", in float64 16 and 128. To list the
+pairs beyond the series takes more instructions of the tiles that have any. Programs are those that share a
+multiprocessor, bytes those of most loads and stores of a thread. "n" is what is known when the kernel is compiled:
+that it is any number, a multiple of 16, or 1.
+
+To list and compute the pairs beyond the series, if they are .9 % in float32 and 1.4 % in float64, takes {float32}
+and {float64} times the instructions of the series, on sm_90 for n a multiple of 16. Strong data have .6 and 1.4 %.
+
+| kernel | dtype | n | target | registers | programs | typical | strong | listing | bytes a load | a store |
+|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|
+{instructions}
+
 ### Compiled
 
 `tools/gpu_check.py` ({versions}) compiles the kernels, which needs no card. The table shows the registers per
@@ -25,6 +41,8 @@ thread, none of which may be spilled, and the bytes of shared memory per program
 |---|---|---|---|--:|--:|--:|--:|
 {compiled}
 """
+TILES = {"float32": 64, "float64": 32}
+BEYOND = {"float32": 0.009, "float64": 0.014}
 COUNTED = (
     (
         "neurons",
@@ -33,15 +51,21 @@ COUNTED = (
         "a step of the recurrence per coefficient, in float64; N = n / 2, at most 64 (float32) or 128 (float64)",
     ),
     (
-        "pairs",
+        "pairs_whole, pairs_edges",
         "an n x n matrix",
-        "n^2 / 2 and n^2",
-        "a multiply and a multiply-add per term and pair, 8 to N terms by the tile; else the formula",
+        "n^2 / 2 and n^2; a number of 2 bytes per pair beyond the series",
+        "a multiply and a multiply-add per term and pair, 8 to N terms by the tile",
     ),
     (
-        "along_cov, along_mu, along_var",
+        "pairs_beyond",
+        "the listed pairs",
+        "covariance and features of two neurons per pair; 2 per pair",
+        "the formula",
+    ),
+    (
+        "pairs_vjp_whole, pairs_vjp_edges",
         "its gradient",
-        "cov and the gradient by both triangles; n^2, and n per tile of a row",
+        "n^2 / 2 of cov and n^2 of cov_bar; n^2, and n per tile of a row and of a column",
         "two to five operations per term and pair",
     ),
     (
@@ -57,12 +81,13 @@ COUNTED = (
         "two multiplies and three additions per pair",
     ),
 )
-MEASURED = """{card}, {date}; {versions}. Medians after warm-up, both sides of a ratio in the same run.
+MEASURED = """{card} ({architecture}), {date}; {versions}. Medians after warm-up, both sides of a ratio
+in the same run.
 
 | what | ms | over | ms | **ratio** | to reach |
 |---|--:|---|--:|--:|--:|
 {rows}
-
+{failures}
 Worst error of the element-wise functions over the 50-digit tables, in eps (1 + cond):
 
 | activation | float32 | float64 |
@@ -78,20 +103,37 @@ def section(results: Path) -> str:
     newest = {run["card"]: run for run in runs if "card" in run}
     measured = "\n\n".join(_measured(run) for run in newest.values()) or NO_CARD
     registers = json.loads((results / "gpu-registers.json").read_text())
+    instructions = json.loads((results / "gpu-counts.json").read_text())
     counted = "\n".join(f"| {' | '.join(row)} |" for row in COUNTED)
-    parts = {"versions": _versions(registers), "compiled": _compiled(registers)}
+    parts = {
+        "versions": _versions(registers),
+        "compiled": _compiled(registers),
+        "instructions": _instructions(instructions),
+    }
+    parts |= {dtype: f"{_beyond_over_series(instructions, dtype):.2f}" for dtype in BEYOND}
     return SECTION.format(measured=measured, counted=counted, **parts)
 
 
 def _measured(run: dict[str, Any]) -> str:
     lines = [
-        f"| {row['what']} | {row['ms']:.3g} | {row['reference']} | {row['reference_ms']:.3g} "
-        f"| **{row['ratio']:.3g}** | {row['goal']:g} |"
+        f"| {row['what']} | {_number(row, 'ms')} | {row['reference']} | {_number(row, 'reference_ms')} "
+        f"| **{_number(row, 'ratio')}** | {row['goal']:g} |"
         for row in run["rows"]
     ]
-    errors = [f"| {name} | {of['float32']:.3g} | {of['float64']:.3g} |" for name, of in run["accuracy"].items()]
-    parts = {"card": run["card"], "date": run["date"], "versions": _versions(run)}
-    return MEASURED.format(**parts, rows="\n".join(lines), errors="\n".join(errors))
+    errors = [
+        f"| {name} | {_number(of, 'float32')} | {_number(of, 'float64')} |" for name, of in run["accuracy"].items()
+    ]
+    parts = {"card": run["card"], "architecture": run["architecture"], "date": run["date"]}
+    failed = [*run["rows"], *({"what": name} | of for name, of in run["accuracy"].items())]
+    failures = [f"* {row['what']}: `{row['failed']}`" for row in failed if "failed" in row]
+    shown = "\n".join(["", "What failed:", "", *failures, ""]) if failures else ""
+    tables = {"rows": "\n".join(lines), "errors": "\n".join(errors), "failures": shown}
+    return MEASURED.format(**parts, **tables, versions=_versions(run))
+
+
+def _number(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    return "failed" if value is None else f"{value:.3g}"
 
 
 def _compiled(registers: dict[str, Any]) -> str:
@@ -101,6 +143,28 @@ def _compiled(registers: dict[str, Any]) -> str:
         for row in registers["rows"]
     ]
     return "\n".join(lines)
+
+
+def _instructions(results: dict[str, Any]) -> str:
+    lines = []
+    for row in results["rows"]:
+        of, known = row["counts"], {"any": "any", "16": "16 k", "1": "1"}[row["size"]]
+        lines.append(
+            f"| {row['kernel']} | {row['dtype']} | {known} | {row['target']} | {row['registers']} "
+            f"| {row['programs']} | {of['typical']:,} | {of['strong']:,} | {of['listing']:,} "
+            f"| {of['load']} | {of['store']} |"
+        )
+    return "\n".join(lines)
+
+
+def _beyond_over_series(results: dict[str, Any], dtype: str) -> float:
+    """Instructions for the pairs beyond the series over those for the series, of a tile of strong data."""
+    wanted = {"target": "sm_90", "size": "16", "dtype": dtype}
+    rows = {row["kernel"]: row for row in results["rows"] if wanted.items() <= row.items()}
+    whole, beyond = rows["pairs_whole"], rows["pairs_beyond"]
+    pairs = BEYOND[dtype] * TILES[dtype] ** 2
+    listed = whole["warps"] * whole["counts"]["listing"] + pairs / 32 * beyond["counts"]["strong"]
+    return float(listed / (whole["warps"] * whole["counts"]["strong"]))
 
 
 def _versions(entry: dict[str, Any]) -> str:

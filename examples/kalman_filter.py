@@ -5,7 +5,7 @@
 
 The network has learned x' = x + g(x) from noisy steps. A prediction is the mean and covariance of that for a
 Gaussian x: exact through the residual layer with fastmoments, by the derivative at the mean in the extended Kalman
-filter.
+filter, by four points in the unscented one.
 """
 
 import argparse
@@ -66,6 +66,14 @@ def by_derivative(model: nn.Module, mean: torch.Tensor, cov: torch.Tensor) -> fm
     return fm.Moments(model(mean), slope @ cov @ slope.T)
 
 
+def by_points(model: nn.Module, mean: torch.Tensor, cov: torch.Tensor) -> fm.Moments:
+    """Run the model at 2 n points, as the unscented filter of filterpy and others does (Julier & Uhlmann 1997)."""
+    root = torch.linalg.cholesky(len(mean) * cov).mT
+    points = model(torch.cat([mean + root, mean - root]))
+    centred = points - points.mean(0)
+    return fm.Moments(points.mean(0), centred.mT @ centred / len(points))
+
+
 def log_density(x: torch.Tensor, mean: torch.Tensor, cov: torch.Tensor) -> float:
     """Return the log density of the true state x under the filter's Gaussian."""
     return torch.distributions.MultivariateNormal(mean, cov).log_prob(x).item()
@@ -98,7 +106,8 @@ def main() -> None:
     torch.set_num_threads(1)  # the matrices are small
     model, seeds, steps = train(200 if fast else 1500), range(3 if fast else 20), 48 if fast else 120
     print("prediction        error of the angle, rad    log density of the truth, nats")
-    for name, predict in (("moments", by_moments), ("derivative (EKF)", by_derivative)):
+    predictions = (("moments", by_moments), ("derivative (EKF)", by_derivative), ("points (UKF)", by_points))
+    for name, predict in predictions:
         errors, densities = zip(*(run(model, predict, seed, steps) for seed in seeds), strict=True)
         print(f"{name:18}{sum(errors) / len(seeds):22.3f}    {sum(densities) / len(seeds):27.2f}")
 

@@ -14,15 +14,15 @@ The call passes through these files:
    `fastmoments_kernels` on the arrays.
 5. `results.py` has the tuples that come back.
 
-`normal.py` (the bivariate normal distribution function) takes the same path. `layers.py` (affine, residual and
-Bayesian layers) is made of `layer_steps.py` and calls `moments.py`. `cross.py` (covariances of two different
-activations) takes activations apart in `pieces.py`, and combines functions of `moments.py` in `kinks.py`,
-`kink_pairs.py` and `waves.py`; `cross_series.py` has the pairs without a closed form. `composed/` has activations
-made of others, which take another way from step 3 on. `categorical.py` has the moments of one-hot vectors. `joint/`
-has functions of several variables jointly: products, maxima, norms, softmax. `graph/` carries a Gaussian through
-whole networks (`propagate`, `describe`), lists of layers too (`layer_lists.py`), and `checked/` runs points through
-them to say how far off it is; `nn/` has PyTorch modules beside it. `compare/` computes the same moments by other
-methods.
+`normal.py` (the bivariate normal distribution function) takes the same path. `dual.py` (kernels of wide networks)
+calls `moments.py`, and so do `layers.py` (affine, residual and Bayesian layers), which is made of
+`layer_steps.py`, and `cross.py` (covariances of two different activations). The latter takes activations apart in
+`pieces.py`, and combines functions of `moments.py` in `kinks.py`, `kink_pairs.py` and `waves.py`;
+`cross_series.py` has the pairs without a closed form. `composed/` has activations made of others, which take
+another way from step 3 on. `categorical.py` has the moments of one-hot vectors. `joint/` has functions of several
+variables jointly: products, maxima, norms, softmax. `graph/` carries a Gaussian through whole networks
+(`propagate`, `describe`), lists of layers too (`layer_lists.py`), and `checked/` runs points through them to say
+how far off it is; `nn/` has PyTorch modules beside it. `compare/` computes the same moments by other methods.
 
 `ufuncs.py`, `njit.py` and `triton.py` give the scalar functions, named in `scalars.py`, to users' own code without
 a Plan. `warming.py` compiles ahead of use. `signatures.py` has the types of arguments, and `__init__.pyi`, written
@@ -62,6 +62,7 @@ from fastmoments.composed.polynomial import Polynomial as Polynomial
 from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan
+from fastmoments.dual import dual as dual
 from fastmoments.functions import functions_composed as _composed
 from fastmoments.functions import functions_of as _functions_of
 from fastmoments.functions import functions_to_tolerance as _to_tolerance
@@ -84,6 +85,7 @@ from fastmoments.normal import log_bivariate_normal_cdf as log_bivariate_normal_
 from fastmoments.normal import log_bivariate_normal_cdf_partials as log_bivariate_normal_cdf_partials
 from fastmoments.results import CdfPartials as CdfPartials
 from fastmoments.results import CovPartials as CovPartials
+from fastmoments.results import Dual as Dual
 from fastmoments.results import Marginals as Marginals
 from fastmoments.results import Moments as Moments
 from fastmoments.results import MomentsBound as MomentsBound
@@ -310,4 +312,6 @@ def __getattr__(name: str) -> _Any:
         return _import_module(f"fastmoments.{name}")
     if name in ("describe", "propagate"):
         return getattr(_import_module(f"fastmoments.graph.{name}"), name)
-    raise AttributeError(f"module 'fastmoments' has no attribute {name!r}")
+    from fastmoments.hints import no_attribute
+
+    raise no_attribute("fastmoments", name, [*globals(), "compare", "nn", "describe", "propagate"])

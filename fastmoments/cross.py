@@ -19,11 +19,11 @@ from fastmoments.frameworks.products import possible_cov
 from fastmoments.kinks import pieces_cov
 from fastmoments.moments import cov, gain, mean
 from fastmoments.parameters import of_neurons
-from fastmoments.pieces import WAVES, Side, pieces_of
+from fastmoments.pieces import WAVES, Side, pair_of, pieces_of
 from fastmoments.results import T
 from fastmoments.signatures import Operand
 from fastmoments.waves import bumps_wave_cov, sin_cos_cov
-from fastmoments_kernels.catalogue import Gaussian, row_of
+from fastmoments_kernels.catalogue import Gaussian
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.kinds import slack_of
 
@@ -175,7 +175,7 @@ def _sides(library: Framework[Any], f: Function, g: Function, arrays: Named) -> 
 def _closed(one: Side, two: Side, cov_12: Any) -> Any:
     """Compute the covariance in closed form, or else return None."""
     if one.name == two.name and one.parameters.keys() == two.parameters.keys():
-        return cov(_pair(one, two), one.mu, two.mu, one.var, two.var, cov_12)
+        return cov(pair_of(one, two), one.mu, two.mu, one.var, two.var, cov_12)
     if one.has_pieces and two.has_pieces:
         return pieces_cov(one, two, cov_12)
     for a, b in ((one, two), (two, one)):
@@ -212,11 +212,3 @@ def _tilted(one: Side, two: Side, cov_12: Any) -> Any:
                 total = total + bump.weight * height * (moved - mean(b.name, b.mu, b.var))
             return total
     return None
-
-
-def _pair(one: Side, two: Side) -> Any:
-    """Return the activation of two neurons, each with its own parameters."""
-    if not isinstance(one.name, str):
-        return one.name
-    p, q = one.of_neuron, two.of_neuron
-    return row_of(one.name).activation(**{name: (p[name], q[name]) for name in p})

@@ -24,7 +24,7 @@ def dtype_of(name: str, value: Any) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return None
     if hasattr(value, "dtype"):
-        _refuse(name, value)
+        refuse(name, value)
     dtype = _name(value.dtype if hasattr(value, "dtype") else _read(name, value).dtype)
     if dtype not in REAL and not dtype.startswith(("int", "uint")):
         got = _told(name, value, dtype)
@@ -32,7 +32,7 @@ def dtype_of(name: str, value: Any) -> str | None:
     return None if is_weak(value) else dtype
 
 
-def _refuse(name: str, value: Any) -> None:
+def refuse(name: str, value: Any) -> None:
     """Raise for an array that is masked, sparse, quantized or otherwise without all its numbers."""
     # a Dask array has an empty array of its blocks' type as _meta; np.ma would be imported, in a first call's time
     if isinstance(getattr(value, "_meta", value), getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())):

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 from fastmoments.composed.base import Composed
+from fastmoments.hints import did_you_mean
 from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import READY
@@ -91,9 +92,11 @@ def _check(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) 
     try:
         function.__signature__.bind(*arguments, **keywords)
     except TypeError as error:
-        raise TypeError(
-            f"{function.__name__}: {error}; it is {function.__name__}{function.__signature__}"
-        ) from None
+        parameters = function.__signature__.parameters
+        unknown = [name for name in keywords if name not in parameters]
+        hint = did_you_mean(unknown[0], parameters) if unknown else ""
+        is_ = f"it is {function.__name__}{function.__signature__}"
+        raise TypeError(f"{function.__name__}: {error}{hint}; {is_}") from None
 
 
 def _documentation(

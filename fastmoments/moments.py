@@ -7,13 +7,25 @@ from typing import Any, Literal, overload
 from fastmoments.composed import calls
 from fastmoments.composed.base import Composed
 from fastmoments.dispatch import Named, Plan, plan_of
+from fastmoments.distributions import mean_and_cov
 from fastmoments.frameworks import framework_of
 from fastmoments.frameworks.options import of_ufunc
 from fastmoments.parameters import by_name, of_neurons, of_pairs
 from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, MomentsVjpParameters, T
-from fastmoments.signatures import Operand
+from fastmoments.signatures import Distribution, Operand
 
 
+@overload
+def moments(
+    activation: Any,
+    mu: Distribution,
+    cov: None = None,
+    *,
+    out: Any = None,
+    check: bool = False,
+    precision: str | None = None,
+) -> Moments[Any]: ...
+@overload
 def moments(
     activation: Any,
     mu: Operand[T],
@@ -22,13 +34,24 @@ def moments(
     out: Any = None,
     check: bool = False,
     precision: str | None = None,
-) -> Moments[T]:
+) -> Moments[T]: ...
+def moments(
+    activation: Any,
+    mu: Any,
+    cov: Any = None,
+    *,
+    out: Any = None,
+    check: bool = False,
+    precision: str | None = None,
+) -> Any:
     """Mean and covariance of f(X) for X ~ N(mu, cov).
 
     Parameters
     ----------
-    activation : an object such as ReLU(), or its name.
-    mu : array (..., n), the mean of X.
+    activation : an object such as ReLU(), its name, or the module or function of PyTorch, JAX or NumPy that it is.
+    mu : array (..., n), the mean of X. A normal distribution stands for mu and cov: a MultivariateNormal or a
+        Normal, whose numbers are independent, of torch.distributions or numpyro.distributions, and those of
+        scipy.stats (multivariate_normal, norm, Normal).
     cov : array (..., n, n), the covariance of X; its upper triangle is read. Leading dimensions broadcast.
     out : NumPy array (..., n, n) for the covariance, or a pair (mean, cov). It may be `cov` itself or share memory
         with any input, which does not change the result.
@@ -63,10 +86,11 @@ def moments(
     Kuang & Lin, "Exact closed-form Gaussian moments of residual layers", arXiv 2601.22307.
     """
     name, parameters = of_neurons(activation)
+    if cov is None:
+        mu, cov = mean_and_cov(mu)
     inputs = {"mu": mu, "cov": cov}
     plan = plan_of(inputs | parameters, precision)
-    result: Moments[T] = _module_of(plan, name).moments(plan, name, inputs, parameters, out, check)
-    return result
+    return _module_of(plan, name).moments(plan, name, inputs, parameters, out, check)
 
 
 @overload

@@ -5,11 +5,39 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments import hints
 from fastmoments.composed.base import Composed
 from fastmoments.composed.logistic import LOGISTIC
 from fastmoments.signatures import A
-from fastmoments_kernels.catalogue import parameters_of, row_of
+from fastmoments_kernels.catalogue import ROWS, Heaviside, parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom
+
+
+def own(activation: Any) -> Any:
+    """Return the activation of the package that another library's module or function is, else what was given."""
+    kind = activation if isinstance(activation, type) else type(activation)
+    if kind in ROWS or issubclass(kind, (Custom, Composed)):
+        return activation
+    if isinstance(activation, str):
+        _check_name(activation)
+        return activation
+    # networks are a layer above, and their front ends know what functions are
+    from fastmoments.graph.foreign import activation_meant
+
+    found = activation_meant(activation)
+    return activation if found is None else found
+
+
+def _check_name(name: str) -> None:
+    """Raise for a name that stands for an object; `row_of` raises for those that are not known."""
+    if name in ROWS or name in LOGISTIC or name in READY:
+        return
+    known = hints.ALIASES.get(name.lower())
+    if known:
+        raise ValueError(f'activation: expected the name that it has here, "{known}", got {name!r}')
+    found = hints.object_named(name)
+    if found:
+        raise ValueError(f"activation: expected an object such as {found}(...), which has no name, got {name!r}")
 
 
 def of_neurons(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:
@@ -17,6 +45,7 @@ def of_neurons(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]
 
     For a Custom function or a composed activation, return the object instead of a name, and no parameters.
     """
+    activation = own(activation)
     whole = _whole(activation)
     if whole is not None:
         return whole, {}
@@ -33,12 +62,24 @@ def of_neurons(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]
 
 def kinks_of(activation: Any) -> tuple[float, ...]:
     """Return where an activation or its slope breaks."""
+    activation = own(activation)
     whole = _whole(activation)
     return row_of(activation).kinks if whole is None else whole.kinks
 
 
+def jumps_of(activation: Any) -> tuple[tuple[float, float], ...]:
+    """Return the points where an activation jumps, each with the height, as far as they are known."""
+    activation = own(activation)
+    whole = _whole(activation)
+    if isinstance(whole, Composed):
+        return whole.jumping
+    # the catalogue's only step
+    return ((0.0, 1.0),) if whole is None and row_of(activation).activation is Heaviside else ()
+
+
 def of_pairs(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:
     """Return the name and parameters for a pair of neurons: `tau_1`, `tau_2`, which differ if `tau` is a tuple."""
+    activation = own(activation)
     whole = _whole(activation)
     if whole is not None:
         return whole, {}
@@ -59,6 +100,7 @@ def of_pairs(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:
 
 def paired(activation: Any) -> Any:
     """Return an activation of n neurons as one of all pairs, (n, n): parameters (..., n) of rows and of columns."""
+    activation = own(activation)
     if _whole(activation) is not None:
         return activation
     row, values = row_of(activation), parameters_of(activation)

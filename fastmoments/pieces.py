@@ -52,6 +52,14 @@ class Side(NamedTuple):
         return isinstance(self.name, str) and self.name not in WAVES
 
 
+def pair_of(one: Side, two: Side) -> Any:
+    """Return the activation of two neurons of one class, each with its own parameters."""
+    if not isinstance(one.name, str):
+        return one.name
+    p, q = one.of_neuron, two.of_neuron
+    return row_of(one.name).activation(**{name: (p[name], q[name]) for name in p})
+
+
 class Kink(NamedTuple):
     """weight E F(scale (x - knot) + N), N ~ N(0, noise); F is relu for order 2, step for 1, delta for 0.
 

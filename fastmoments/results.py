@@ -65,6 +65,13 @@ class CovPartials(NamedTuple, Generic[T]):
     d_cov_12: T
 
 
+class Dual(NamedTuple, Generic[T]):
+    """E f(X_1) f(X_2) and E f'(X_1) f'(X_2) of a pair without mean; unpacks as two."""
+
+    value: T
+    slope: T
+
+
 class CdfPartials(NamedTuple, Generic[T]):
     """Derivatives of the bivariate normal distribution function along its arguments."""
 

@@ -1,5 +1,6 @@
 """The names of the scalar functions, such as "relu_cov", that ufuncs, njit and triton build."""
 
+from fastmoments.hints import did_you_mean
 from fastmoments_kernels.catalogue import CATALOGUE
 from fastmoments_kernels.formulas.bivariate_normal import NORMAL
 from fastmoments_kernels.formulas.scalars import SCALARS
@@ -13,7 +14,8 @@ def parts_of(module: str, name: str) -> tuple[str | None, str]:
     if name in NORMAL:
         return None, name
     if name not in NAMES:
-        raise AttributeError(f"module {module!r} has no function {name!r}; there are {', '.join(names())}")
+        hint = did_you_mean(name, names())
+        raise AttributeError(f"module {module!r} has no function {name!r}{hint or f'; there are {names()}'}")
     return NAMES[name]
 
 

@@ -25,6 +25,18 @@ class ArrayOf(Protocol[T_co]):
     def __neg__(self) -> T_co: ...
 
 
+class Distribution(Protocol):
+    """A normal distribution of PyTorch or NumPyro; those of SciPy have no types."""
+
+    @property
+    def mean(self) -> Any:
+        """The mean."""
+
+    @property
+    def variance(self) -> Any:
+        """The variances."""
+
+
 Numbers = float | list[Any] | tuple[Any, ...]
 Operand = ArrayOf[T] | Numbers
 

@@ -57,6 +57,30 @@ def test_moments(row, dtype, kind, n):
     assert_within(out, want.cov, sd[:, None] * sd + want.cov_size, dtype, "cov")
 
 
+# pairs within the series' reach, a few beyond it, and more than a tile's segment of the list has room for
+@pytest.mark.parametrize("kind", ("typical", "duplicated", "strong"))
+@dtypes
+@activations
+def test_tiles_inside_the_matrix(row, dtype, kind):
+    """Two matrices of several tiles, the second with a neuron that is nan; inputs stay as they are."""
+    n, bad = 130, 70
+    mu, cov = (torch.stack([array[0], array[0]]) for array in (on_device(array, dtype) for array in draw(kind, n)))
+    mu[1, bad] = torch.nan
+    given = mu.clone(), cov.clone()
+    mean, out = torch.full_like(mu, torch.nan), torch.full_like(cov, torch.nan)
+    gpu.moments(row.name, mu, cov, mean, out, parameters(row, mu))
+    assert torch.equal(mu.nan_to_num(), given[0].nan_to_num()) and torch.equal(cov, given[1])
+    want = by_pairs(row, kind, n)
+    sd = np.sqrt(np.diag(want.cov))
+    scale, others = sd[:, None] * sd + want.cov_size, np.arange(n) != bad
+    for m, inside in enumerate((np.full(n, True), others)):
+        got = out[m].cpu().numpy()
+        assert np.array_equal(got, got.T, equal_nan=True)
+        assert np.isnan(got[~inside]).all()
+        pairs = np.ix_(inside, inside)
+        assert_within(got[pairs], want.cov[pairs], scale[pairs], dtype, "cov")
+
+
 def by_pairs(row, kind, n):
     """The pair function, which the tables judge, for activations whose truth takes hours."""
     mu, cov = draw(kind, n)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastmoments as fm
+from fastmoments.frameworks import torch_products
 from fastmoments_kernels import gpu
 from tests.card import DEVICE, as_on_a_card
 
@@ -85,6 +87,37 @@ def test_skip_adds_in_place(dtype, n):
     assert np.max(np.abs(got - (full + half + half.mT + skipped)) / size) <= 5 * np.finfo(dtype).eps
 
 
+# one entry, part of a tile, several tiles and a part of one
+@pytest.mark.parametrize("n", (1, 5, 37))
+@pytest.mark.parametrize("dtype", ("float64", "float32"))
+def test_the_mean_of_both_triangles(dtype, n):
+    rng, eps = np.random.default_rng(n), np.finfo(dtype).eps
+    matrix = torch.as_tensor(rng.normal(size=(2, n, n)), device=DEVICE).to(getattr(torch, dtype))
+    given = matrix.double().cpu().numpy()
+    gpu.make_symmetric(matrix)
+    got = matrix.double().cpu().numpy()
+    assert np.array_equal(got, got.mT)
+    assert np.max(np.abs(got - 0.5 * (given + given.mT))) <= 2 * eps * np.abs(given).max()
+
+
+@pytest.mark.parametrize("dtype", ("float64", "float32"))
+def test_rounding_is_taken_out_of_covariances(dtype):
+    """Of variances below 0 and correlations beyond 1, what `rounding` explains, matrix by matrix, and no more."""
+    real = getattr(torch, dtype)
+    one = torch.tensor([[1.0, 2.125, 0.5], [2.125, 4.0, 0.25], [0.5, 0.25, -0.0625]], dtype=real, device=DEVICE)
+    bad = torch.tensor([[torch.nan, 1.0, 0.0], [1.0, 1.0, -1.25], [0.0, -1.25, 1.0]], dtype=real, device=DEVICE)
+    matrices = torch.stack([one, one, bad])
+    gpu.make_symmetric(matrices, torch.tensor([0.125, 0.0625, 0.5], dtype=real, device=DEVICE))
+    # its bound is 0 beside the variance below 0, from which .5 and .25 are too far
+    mended = torch.tensor([[1.0, 2.0, 0.5], [2.0, 4.0, 0.25], [0.5, 0.25, 0.0]], dtype=real, device=DEVICE)
+    assert torch.equal(matrices[0], mended)
+    less = one.clone()
+    less[2, 2] = 0.0
+    assert torch.equal(matrices[1], less)
+    bad[1, 2] = bad[2, 1] = -1.0
+    assert torch.equal(matrices[2].nan_to_num(9.0), bad.nan_to_num(9.0))
+
+
 @pytest.fixture
 def on_a_card(monkeypatch):
     as_on_a_card(monkeypatch)
@@ -105,6 +138,37 @@ def test_tensors_reach_the_linear_kernel(on_a_card, monkeypatch):
     monkeypatch.setattr(gpu, "linear_marginals", None)
     arguments[2] = arguments[2].requires_grad_()
     assert fm.bayes_linear_marginals(*arguments).mean.grad_fn is not None
+
+
+class Named(TorchDispatchMode):
+    """Records the names of torch's operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
+        found = operation(*arguments, **(keywords or {}))
+        self.names.append(operation.name())
+        return found
+
+
+@pytest.mark.parametrize("batch", ((), (2,)))
+def test_a_layer_takes_one_product(on_a_card, batch):
+    """Covariances of 200 neurons, which the CPU multiplies by panels of 128."""
+    n = 200
+    generator = torch.Generator(DEVICE).manual_seed(n)
+    left = torch.randn(n, 3, generator=generator, dtype=torch.float64, device=DEVICE)
+    right = torch.randn(*batch, 3, 3, generator=generator, dtype=torch.float64, device=DEVICE)
+    right = (right @ right.mT) @ left.mT
+    rounding = torch.full(batch, 1e-9, dtype=torch.float64, device=DEVICE)
+    with Named() as called:
+        got = torch_products.symmetric_product(left, right, lambda: rounding)
+    assert sum(name in ("aten::mm", "aten::bmm") for name in called.names) == 1
+    # by a kernel, not by operations on matrices
+    assert not {"aten::add.Tensor", "aten::mul.Tensor", "aten::where.self"} & set(called.names)
+    want = left @ right
+    assert torch.equal(got, got.mT) and ((got - want).abs() <= 1e-13 * want.abs().max()).all()
 
 
 @pytest.mark.parametrize("skip", [pytest.param("matrix", marks=pytest.mark.slow), "identity"])

@@ -65,6 +65,8 @@ def test_elementwise_and_layers(cupy):
     found, want = fm.gelu_marginals(Lender(mu), Lender(var)), fm.gelu_marginals(mu, var)
     assert all(np.array_equal(x.array, y) for x, y in zip(found, want, strict=True))
     assert np.array_equal(fm.relu_mean(Lender(mu), 0.5).array, fm.relu_mean(mu, 0.5))
+    found, want = (fm.dual("relu", x(var), 1.0, x(0.5 * var)) for x in (Lender, np.asarray))
+    assert all(np.array_equal(x.array, y) for x, y in zip(found, want, strict=True))
     layer = fm.residual_moments("relu", *map(Lender, (mu, cov, weight)))
     want = fm.residual_moments("relu", mu, cov, weight)
     # products of 5 terms in another order

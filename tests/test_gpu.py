@@ -14,10 +14,12 @@ from tests.rows import activations
 pytest.importorskip("torch")
 pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 
-LAYERS = "tests/gpu_layer_cases.py"
-# one test of matrices, whose pairs take series and formula, and the tests that depend on no activation
+LAYERS, BACKWARD = "tests/gpu_layer_cases.py", "tests/gpu_vjp_cases.py"
+ELEMENTWISE, LAUNCHES = "tests/gpu_elementwise_cases.py", "tests/gpu_launch_cases.py"
+# two tests of matrices, whose pairs take series and formula, and the tests that depend on no activation
 SOME = (
     "test_moments[relu-float32-strong-5]",
+    "test_tiles_inside_the_matrix[relu-float32-strong]",
     "test_outputs_have_memory_of_their_own[relu]",
     "test_outputs_have_memory_of_their_own[npn]",
     "test_compiled_functions_of_several_outputs",
@@ -39,7 +41,21 @@ def run_cases(row, interpret):
 
 
 def test_layers_and_a_matrix_interpreted():
-    run(INTERPRETED, LAYERS, *(f"tests/gpu_cases.py::{name}" for name in SOME))
+    run(INTERPRETED, LAYERS, ELEMENTWISE, BACKWARD, *(f"tests/gpu_cases.py::{name}" for name in SOME))
+
+
+@pytest.mark.slow
+def test_overfull_tiles_interpreted():
+    run(INTERPRETED, "-m", "slow", BACKWARD)
+
+
+def test_launches_without_a_card():
+    run(COMPILED, LAUNCHES)
+
+
+@pytest.mark.slow
+def test_launches_of_matrices_without_a_card():
+    run(COMPILED, LAUNCHES, "-m", "slow")
 
 
 @pytest.mark.slow  # the interpreter takes minutes an activation
@@ -127,4 +143,4 @@ def test_on_a_card(row, card):
 
 @pytest.mark.gpu
 def test_layers_on_a_card(card):
-    run(COMPILED, "-m", "slow or not slow", LAYERS)
+    run(COMPILED, "-m", "slow or not slow", LAYERS, ELEMENTWISE, BACKWARD)

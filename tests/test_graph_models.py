@@ -183,7 +183,7 @@ def test_distributions_and_one_covariance_for_a_batch():
     )
     affine = fm.nn.propagate(model[0], batch, cov).cov
     assert affine.shape == (3, 6, 6) and torch.equal(affine[0], affine[2])
-    with pytest.raises(TypeError, match="cov: expected the covariance of mu, or a torch.distributions"):
+    with pytest.raises(TypeError, match="cov: expected the covariance of mu, or a normal distribution of torch"):
         fm.nn.propagate(model, mu)
 
 

@@ -77,7 +77,7 @@ def test_arrays_are_no_numbers():
 def test_names_are_those_of_the_ufuncs():
     assert dir(fm.njit) == dir(fm.triton) == dir(fm.ufuncs)
     for module in (fm.njit, fm.triton, fm.ufuncs):
-        with pytest.raises(AttributeError, match="has no function 'relu_moments'; there are relu_mean"):
+        with pytest.raises(AttributeError, match="has no function 'relu_moments'; did you mean relu_mean"):
             _ = module.relu_moments
 
 

@@ -111,28 +111,18 @@ def test_tables_have_the_dtype_of_their_array():
         fm.relu_moments(pytest.importorskip("torch").zeros(2), Frame(cov))
 
 
-@pytest.mark.parametrize(
-    "activation, meant", [("rely", "relu"), ("ReLU", "relu"), ("leakyrelu", "leaky_relu"), (np.tanh, "tanh")]
-)
+@pytest.mark.parametrize("activation, meant", [("rely", "relu"), ("ReLU", "relu"), ("leakyrelu", "leaky_relu")])
 def test_unknown_activations_are_told_all_and_the_nearest(activation, meant):
     with pytest.raises(ValueError, match=f'npn_linear, tanh, sigmoid, .*; did you mean "{meant}"'):
         fm.moments(activation, [0.0], [[1.0]])
 
 
-def test_modules_of_torch_are_told_the_name():
-    torch = pytest.importorskip("torch")
-    for module in (torch.nn.ReLU(), torch.nn.ReLU, torch.relu):
-        with pytest.raises(ValueError, match='did you mean "relu"'):
-            fm.moments(module, [0.0], [[1.0]])
-
-
 def test_keywords_that_there_are_not():
-    signature = r"leaky_relu_moments\(mu, cov, \*, out=None, check=False, precision=None, negative_slope=0.01\)"
-    with pytest.raises(
-        TypeError, match=f"leaky_relu_moments: .*unexpected keyword argument 'slope'; it is {signature}"
-    ):
+    signature = r"leaky_relu_moments\(mu, cov=None, \*, out=None, check=False, .*negative_slope=0.01\)"
+    hint = r"did you mean negative_slope\?; it is"
+    with pytest.raises(TypeError, match=f"leaky_relu_moments: .*unexpected keyword .*'slope'; {hint} {signature}"):
         fm.leaky_relu_moments([0.0], [[1.0]], slope=0.1)
-    with pytest.raises(TypeError, match="relu_moments: missing a required argument: 'cov'"):
+    with pytest.raises(TypeError, match="cov: expected the covariance of mu, or a normal distribution of torch"):
         fm.relu_moments([0.0])
     with pytest.raises(TypeError, match="relu_mean: too many positional arguments"):
         fm.relu_mean(0.0, 1.0, 2.0)

@@ -37,6 +37,11 @@ assert_type(fm.residual_moments("relu", x, square, square, C="identity").mean, t
 assert_type(fm.bayes_linear_moments(x, square, square, square, return_cross=True).cross, torch.Tensor)
 assert_type(fm.bayes_linear_marginals(x, x, square, square), fm.Marginals[torch.Tensor])
 
+normal = torch.distributions.MultivariateNormal(x, square)
+assert_type(fm.moments("relu", normal), fm.Moments[Any])
+assert_type(fm.dual("relu", x, x, 0.5), fm.Dual[torch.Tensor])
+assert_type(fm.dual("relu", vector, 1.0, 0.5).slope, NDArray[np.float64])
+
 model = torch.nn.Sequential(fm.nn.BayesLinear(3, 2), fm.nn.Activation(fm.NPN(), learnable=("tau",)))
 assert_type(fm.nn.propagate(model, x, square), fm.Moments[torch.Tensor])
 assert_type(fm.nn.propagate(model, x, square, "full", bound=True), fm.MomentsBound[torch.Tensor])
@@ -46,6 +51,8 @@ assert_type(fm.nn.propagate(model, x, square, cumulants=True), fm.Corrected[torc
 assert_type(fm.nn.propagate(model, x, square, tol=0.01), fm.Checked[torch.Tensor])
 assert_type(fm.nn.propagate(model, x, square, tol=0.01).quantile(0.5), torch.Tensor)
 assert_type(fm.nn.propagate(model, x, x, "diagonal", tol=0.01), fm.CheckedMarginals[torch.Tensor])
+assert_type(fm.propagate(model, x, square), fm.Moments[torch.Tensor])
+assert_type(fm.propagate(model, x, x, "diagonal").var, torch.Tensor)
 assert_type(fm.nn.BayesLinear(3, 2).moments(x, square), fm.Moments[torch.Tensor])
 assert_type(fm.nn.BayesLinear(3, 2).marginals(x, x).var, torch.Tensor)
 assert_type(fm.nn.kl_divergence(model), torch.Tensor)
@@ -66,12 +73,14 @@ assert_type(fm.npn_marginals(jnp.zeros(3), jnp.ones(3)), fm.Marginals[Array])
 assert_type(fm.relu_cov_partials(jnp.zeros(3), 0.0, 1.0, 1.0, 0.5).d_cov_12, Array)
 assert_type(fm.bivariate_normal_cdf_partials(jnp.zeros(3), 0.0, 0.5), fm.CdfPartials[Array])
 
-fm.relu_moments("mu", matrix)  # type: ignore[arg-type]
-fm.relu_moments(vector)  # type: ignore[call-arg]
-fm.leaky_relu_moments(vector, matrix, slope=0.1)  # type: ignore[call-arg]
+fm.relu_moments("mu", matrix)  # type: ignore[call-overload]
+fm.relu_moments(vector)  # type: ignore[call-overload]
+fm.leaky_relu_moments(vector, matrix, slope=0.1)  # type: ignore[call-overload]
 fm.leaky_relu_mean(vector, 1.0, negative_slop=0.1)  # type: ignore[call-arg]
 fm.relu_cov(vector, 0.0, 1.0, 1.0, 0.5, negative_slope=0.1)  # type: ignore[call-arg]
 fm.gaussian_mixture_var(vector, 1.0, weights=[1.0])  # type: ignore[call-arg]
+fm.propagate(model, x, square, slope=0.1)  # type: ignore[call-overload]
+fm.dual("relu", x, x, x, slope=0.1)  # type: ignore[call-arg]
 fm.relu_momens(vector, matrix)  # type: ignore[attr-defined]
 fm.compare.linearize(layers, vector, matrix)  # type: ignore[attr-defined]
 fm.compare.unscented(layers, vector, matrix, weights="1996")  # type: ignore[arg-type]

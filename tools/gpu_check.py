@@ -1,4 +1,4 @@
-"""Compile every GPU kernel, without a card; fail if one spills registers or approximates.
+"""Compile every GPU kernel, without a card; fail if one spills registers or approximates; count (gpu_counts.py).
 
 Formulas need operations that round correctly, of which exp, log, sin and cos are made: no instruction is allowed
 whose result may be off by more. The linear layer chooses how tensor cores treat float32. Triton caches compiled
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import triton
+from gpu_counts import Counts, counts_of, programs
 from tqdm import tqdm
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas
@@ -30,12 +31,23 @@ from triton.compiler import ASTSource
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.elementwise import LAUNCHED
 from fastmoments_kernels.gpu.elementwise import arrays_of as elementwise_arrays
-from fastmoments_kernels.gpu.launch import OPTIONS, Variant, elementwise_variant, normal_variant
-from fastmoments_kernels.gpu.layers import NARROW, PRECISIONS, SUMS, linear_variant, shape_of, skip_variant
+from fastmoments_kernels.gpu.launch import Variant, elementwise_variant, normal_variant
+from fastmoments_kernels.gpu.layers import (
+    NARROW,
+    PRECISIONS,
+    SUMS,
+    linear_variant,
+    mirror_variant,
+    shape_of,
+    skip_variant,
+)
 from fastmoments_kernels.gpu.matrices import MATRIX_KERNELS, matrix_variant
-from fastmoments_kernels.kinds import OF_NORMAL
+from fastmoments_kernels.gpu.matrices_vjp import MATRIX_VJP_KERNELS, PARAMETER_KERNELS, matrix_vjp_variant
+from fastmoments_kernels.gpu.strided import MOST
+from fastmoments_kernels.kinds import FIXED, OF_NORMAL
 
 ELEMENTS = {"bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
+OF_LIST = {"positions_ptr": "*i16", "counts_ptr": "*i32"}
 DTYPES = ("float32", "float64")
 # of the linear layer: the precision of products, and whether rows begin at multiples of 16 elements
 LINEAR = [
@@ -55,7 +67,8 @@ NO_ACTIVATION = "none"
 class Usage(NamedTuple):
     """Resources of a compiled kernel: a thread's registers and spilled bytes, a block's bytes of shared memory.
 
-    `approximate` is the number of its instructions that approximate.
+    `approximate` is the number of its instructions that approximate, `programs` how many share a multiprocessor;
+    `counts` are of a kernel of pairs, else None.
     """
 
     target: str
@@ -68,6 +81,8 @@ class Usage(NamedTuple):
     shared: int
     warps: int
     approximate: int
+    programs: int
+    counts: Counts | None
 
 
 def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usage:
@@ -79,16 +94,26 @@ def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usa
     registers, stack, local = _resources(compiled.asm["cubin"])
     # spilled registers lie on the stack with other data: only the assembler distinguishes them
     spilled = _spilled(ptx, int(target)) if stack or local else 0
-    counts = registers, spilled, metadata.shared, metadata.num_warps, len(approximations(ptx))
-    return Usage(f"sm_{target}", *label, *counts)
+    shared, warps = metadata.shared, metadata.num_warps
+    constants = variant_of(int(target), activation, name, dtype, size).constants
+    return Usage(
+        f"sm_{target}",
+        *label,
+        registers,
+        spilled,
+        shared,
+        warps,
+        len(approximations(ptx)),
+        programs(int(target), registers, warps, shared),
+        counts_of(name, dtype, constants, compiled.asm["cubin"]),
+    )
 
 
 def compile_for(target: int, activation: str, name: str, dtype: str, size: str = "any") -> Any:
     """The kernel `name` compiled by Triton; `asm` has its machine code and the earlier stages."""
-    variant = variant_of(target, activation, name, dtype)
-    options = {**OPTIONS, "num_warps": variant.warps}
+    variant = variant_of(target, activation, name, dtype, size)
     source = _source(variant, dtype, arrays_of(activation, name), _known(name, size))
-    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=variant.options)
 
 
 def approximations(ptx: str) -> list[str]:
@@ -96,12 +121,14 @@ def approximations(ptx: str) -> list[str]:
     return re.findall(r"\b[a-z]\w*(?:\.\w+)*\.(?:approx|full)\b[.\w]*", ptx)
 
 
-def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
+def variant_of(target: int, activation: str, name: str, dtype: str, size: str = "any") -> Variant:
     """The Variant that launches kernel `name` for an activation and a dtype."""
     if name in OF_NORMAL:
         return normal_variant(name, dtype)
     if name == "skip":
         return skip_variant(dtype)
+    if name == "mirror":
+        return mirror_variant(dtype)
     if name.startswith("linear"):
         _, precision, rows = name.split()
         own = None if activation == NO_ACTIVATION else activation
@@ -109,14 +136,21 @@ def variant_of(target: int, activation: str, name: str, dtype: str) -> Variant:
         return linear_variant(own, dtype, shape, precision)
     if name in LAUNCHED:
         return elementwise_variant(activation, name, dtype)
-    return matrix_variant(activation, name, dtype, parameters_of(activation))
+    variant = matrix_variant if name in MATRIX_KERNELS else matrix_vjp_variant
+    return variant(activation, name, dtype, parameters_of(activation), size == "16")
 
 
 def arrays_of(activation: str, name: str) -> dict[str, int]:
-    """The numbers of arrays of parameters and of outputs that kernel `name` takes as tuples."""
+    """The lengths of the tuples that kernel `name` takes: parameters and outputs, sizes and strides.
+
+    Elementwise kernels read by as many dimensions as they may, which needs most registers.
+    """
     parameters = 0 if activation == NO_ACTIVATION else parameters_of(activation)
-    given, outputs = elementwise_arrays(name, parameters) if name in LAUNCHED else (parameters, 0)
-    return {"parameter_ptrs": given, "out_ptrs": outputs}
+    if name not in LAUNCHED:  # a matrix's kernel has such outputs only along the parameters
+        return {"parameter_ptrs": parameters, "out_ptrs": parameters}
+    given, outputs = elementwise_arrays(name, parameters)
+    read = FIXED[LAUNCHED[name].neurons] + given
+    return {"parameter_ptrs": given, "out_ptrs": outputs, "sizes": MOST - 1, "strides": MOST * read}
 
 
 def parameters_of(activation: str) -> int:
@@ -128,14 +162,17 @@ def parameters_of(activation: str) -> int:
 def kernels_of(activation: str) -> list[tuple[str, str]]:
     """(kernel, dtype) of every kernel of an activation, or, if that is None, of those that depend on none."""
     if activation == NO_ACTIVATION:
-        return [*product((*OF_NORMAL, "skip"), DTYPES), *LINEAR]
+        return [*product((*OF_NORMAL, "skip", "mirror"), DTYPES), *LINEAR]
     has_parameters = parameters_of(activation) > 0
     plain = [name for name, kind in LAUNCHED.items() if kind.neurons and (has_parameters or kind.outputs)]
-    return [*product((*plain, *MATRIX_KERNELS), DTYPES), *LINEAR]
+    of_matrices = *MATRIX_KERNELS, *MATRIX_VJP_KERNELS, *(PARAMETER_KERNELS if has_parameters else ())
+    return [*product((*plain, *of_matrices), DTYPES), *LINEAR]
 
 
 def sizes_of(name: str, wanted: list[str]) -> list[str]:
     """The wanted kinds of sides that a kernel's arrays may have; elementwise kernels have no sides."""
+    if name == "pairs_whole":  # of a matrix of several tiles
+        return [size for size in wanted if size != "1"]
     return ["any"] if name in LAUNCHED else wanted
 
 
@@ -155,9 +192,11 @@ def _source(variant: Variant, dtype: str, arrays: dict[str, int], known: dict[st
     signature: dict[str, Any] = {}
     constants, aligned = {}, {}
     for position, name in enumerate(variant.kernel.arg_names):
-        pointer = f"*{ELEMENTS[elements.get(name, dtype)]}"
+        pointer = OF_LIST.get(name, f"*{ELEMENTS[elements.get(name, dtype)]}")
         if name in variant.constants or known.get(name) == "1":
             signature[name], constants[position,] = "constexpr", variant.constants.get(name, 1)
+        elif name in ("sizes", "strides"):
+            signature[name] = ("i32",) * arrays[name]
         elif name.endswith("_ptrs"):
             signature[name] = (pointer,) * arrays[name]
             aligned |= {(position, i): MULTIPLE_OF_16 for i in range(arrays[name])}
@@ -192,10 +231,18 @@ def _spilled(ptx: str, architecture: int) -> int:
     return sum(map(int, re.findall(r"(\d+) bytes spill", report)))
 
 
+def said(counts: Counts | None) -> str:
+    """The counts as the report prints them."""
+    if counts is None:
+        return ""
+    strong = "" if counts.strong == counts.typical else f" (strong {counts.strong} and {counts.listing} to list)"
+    return f"; a warp {counts.typical} instructions{strong}, {counts.load} bytes a load, {counts.store} a store"
+
+
 def report(results: list[Usage]) -> str:
     """The numbers in the form that benchmarks.report reads."""
     versions = {name: version(name) for name in ("triton", "torch")}
-    rows = [result._asdict() for result in results]
+    rows = [result._asdict() | {"counts": result.counts and result.counts._asdict()} for result in results]
     return json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n"
 
 
@@ -236,7 +283,7 @@ def main() -> None:
     for result in results:
         label = f"{result.target} {result.activation:12} {result.kernel:21} {result.dtype:8} {result.size:3}"
         use = f"{result.registers:3} registers, {result.spilled} spill bytes, {result.shared} shared"
-        print(f"{label}  {use}, {result.approximate} approximate")
+        print(f"{label}  {use}, {result.approximate} approximate, {result.programs} programs{said(result.counts)}")
     if arguments.output:
         arguments.output.write_text(report(results))
     spilled, approximate = (

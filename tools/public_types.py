@@ -26,7 +26,7 @@ from fastmoments import nn as nn
 from fastmoments.graph.describe import describe as describe
 from fastmoments.graph.propagate import propagate as propagate
 from fastmoments.results import T
-from fastmoments.signatures import Operand
+from fastmoments.signatures import Distribution, Operand
 
 __version__: str
 '''

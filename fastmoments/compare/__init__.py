@@ -11,6 +11,8 @@ A network is a list of `Affine` and `Residual` layers (`layer_lists.py`, which c
    that `unscented` and `monte_carlo` need.
 """
 
+import typing as _typing
+
 from fastmoments.compare.gaussians import kl_divergence, wasserstein
 from fastmoments.compare.methods import analytic, linearise, mean_field, unscented
 from fastmoments.compare.sampling import MomentsWithError, monte_carlo
@@ -28,3 +30,11 @@ __all__ = [
     "unscented",
     "wasserstein",
 ]
+
+# type checkers would take it for leave to name anything
+if not _typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> _typing.Any:
+        from fastmoments.hints import no_attribute
+
+        raise no_attribute(__name__, name, __all__)

@@ -33,6 +33,11 @@ class Composed(Parameters):
         return ()
 
     @property
+    def jumping(self) -> tuple[tuple[float, float], ...]:
+        """The points where f jumps, each with the height."""
+        return ()
+
+    @property
     def lipschitz(self) -> float:
         """Sup |f'|, infinite for a jump."""
         raise NotImplementedError

@@ -56,6 +56,12 @@ class Kinked(Composed):
         return self.sections.knots
 
     @property
+    def jumping(self) -> tuple[tuple[float, float], ...]:
+        """The knots where f jumps, each with the height."""
+        found = zip(self.sections.knots, self.sections.jumps, strict=True)
+        return tuple((knot, jump) for knot, jump in found if jump)
+
+    @property
     def lipschitz(self) -> float:
         """The largest slope, or infinity."""
         return float("inf") if any(self.sections.jumps) else max(map(abs, self.sections.slopes))

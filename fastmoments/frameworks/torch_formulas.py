@@ -21,10 +21,11 @@ def symmetric(matrix: Tensor) -> Tensor:
 
 def elementwise_of(activation: Any, kind: str, like: Tensor) -> Callable[..., Any]:
     """Return the element-wise function `kind` of an activation: (*tensors) -> tensors."""
-    return on_torch.function(_with_formula(activation), kind, like.dtype)
+    return on_torch.function(with_formula(activation), kind, like.dtype)
 
 
-def _with_formula(activation: Any) -> Any:
+def with_formula(activation: Any) -> Any:
+    """Return the activation, which must have formulas."""
     if isinstance(activation, Custom):
         raise NotImplementedError("activation: Custom functions have first derivatives only")
     return activation
@@ -32,7 +33,7 @@ def _with_formula(activation: Any) -> Any:
 
 def moments_of(activation: str, like: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
     """Return the function (mu, cov, *parameters) -> (mean, cov_out)."""
-    functions = on_torch.functions(_with_formula(activation), like.dtype)
+    functions = on_torch.functions(with_formula(activation), like.dtype)
     slack = slack_of(like.shape[-1], torch.finfo(like.dtype).eps)
     return lambda mu, cov, *parameters: functions.moments(mu, cov, slack, *parameters)
 

@@ -40,8 +40,9 @@ def _module(backend: str) -> Any:
     return gpu_kernels()
 
 
+@cache
 def gpu_kernels() -> Any:
-    """Return the Triton kernels."""
+    """Return the Triton kernels. To ask for an imported module takes a third of a launch."""
     return triton_kernels.imported("tensors on CUDA need")
 
 
@@ -106,10 +107,10 @@ def parameter_vjp(activation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
     backend = kernels_for(activation, mu)
     if backend == "meta":
         return tuple(map(torch.zeros_like, parameters))
-    if backend != "cpu" or not mu.numel():
+    if backend not in ("cpu", "gpu") or not mu.numel():
         return torch_formulas.moments_vjp_of(activation, mu)(*tensors)[2:]
-    found = serving.parameter_vjp(activation, *_laid_out(backend, tensors[:4], parameters))
-    return tuple(torch.from_numpy(x).reshape(mu.shape) for x in found)
+    found = _module(backend).parameter_vjp(activation, *_laid_out(backend, tensors[:4], parameters))
+    return tuple(torch.as_tensor(x).reshape(mu.shape) for x in found)
 
 
 def _empty(like: Tensor) -> Tensor:
@@ -130,8 +131,8 @@ def _laid_out(backend: str, tensors: tuple[Tensor, ...], parameters: tuple[Tenso
 
 def _flat(tensor: Tensor, core: tuple[int, ...]) -> Tensor:
     """Make one dimension of the leading ones. Contiguous tensors keep their memory."""
-    flat: Tensor = gpu_kernels().laid_out(tensor).view(-1, *core)
-    return flat
+    flat: Tensor = gpu_kernels().laid_out(tensor)
+    return flat.unsqueeze(0) if flat.ndim == len(core) else flat.view(-1, *core)
 
 
 def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> NDArray[Any]:

@@ -61,3 +61,21 @@ def add_skip(cov: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> Tens
     gpu.add_skip(out, gpu.laid_out(gains).view(-1, n), *others)
     result: Tensor = out.view(cov.shape)
     return result
+
+
+def make_symmetric(full: Tensor, rounding: Tensor | None = None) -> Tensor:
+    """Return the mean of both triangles, in place of full (..., n, n), by one kernel that allocates no matrix.
+
+    With `rounding` (...,), the result is a covariance without errors of up to that.
+    """
+    if not full.numel():
+        return full
+    # a product of a matrix and a batch is a transpose in memory, which has the same mean of triangles
+    full = full if full.is_contiguous() else full.mT
+    gpu, n = torch_kernels.gpu_kernels(), full.shape[-1]
+    out = gpu.laid_out(full).view(-1, n, n)
+    gpu.make_symmetric(
+        out, None if rounding is None else gpu.laid_out(rounding.expand(full.shape[:-2])).view(len(out))
+    )
+    result: Tensor = out.view(full.shape)
+    return result

@@ -1,4 +1,11 @@
-"""The kernels as torch operators, which torch.compile calls and does not trace: one per kind of function."""
+"""The kernels as torch operators, which torch.compile calls and does not trace: one per kind of function.
+
+torch.export keeps them, and what AOTInductor compiles calls them: the process that loads it needs Python, and has
+to import fastmoments first. `torch.library.triton_op` would put Triton's kernels themselves into such a file.
+Inductor then writes out a kernel's source again, and ours are not their source alone: the names of formulas mean
+the functions of one activation and dtype, and divisions are exchanged for correctly rounded ones (see `Compiled` in
+gpu/elementary.py). Torch 2.13 exports one of our kernels, and stops with a NameError where Inductor compiles it.
+"""
 
 from typing import Any
 
@@ -44,33 +51,34 @@ def _elementwise_backward(ctx: Any, bars: list[Tensor]) -> Any:
 elementwise.register_autograd(_elementwise_backward, setup_context=_save_elementwise)
 
 
+# Lists of parameters are optional, because AOTInductor passes None for an empty one.
 @torch.library.custom_op(
     "fastmoments::moments",
     mutates_args=(),
-    schema="(str activation, Tensor mu, Tensor cov, Tensor[] parameters) -> (Tensor, Tensor)",
+    schema="(str activation, Tensor mu, Tensor cov, Tensor[]? parameters) -> (Tensor, Tensor)",
 )
-def moments(activation: str, mu: Tensor, cov: Tensor, parameters: list[Tensor]) -> tuple[Tensor, Tensor]:
+def moments(activation: str, mu: Tensor, cov: Tensor, parameters: list[Tensor] | None) -> tuple[Tensor, Tensor]:
     """Compute the mean and covariance of f(X)."""
-    return torch_kernels.moments(activation, mu, cov, *parameters)
+    return torch_kernels.moments(activation, mu, cov, *(parameters or ()))
 
 
-BARS = "(str activation, Tensor mu, Tensor cov, Tensor mean_bar, Tensor cov_bar, Tensor[] parameters)"
+BARS = "(str activation, Tensor mu, Tensor cov, Tensor mean_bar, Tensor cov_bar, Tensor[]? parameters)"
 
 
 @torch.library.custom_op("fastmoments::moments_vjp", mutates_args=(), schema=f"{BARS} -> (Tensor, Tensor)")
 def moments_vjp(
-    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor]
+    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor] | None
 ) -> tuple[Tensor, Tensor]:
     """Compute the gradients along mu and cov."""
-    return torch_kernels.moments_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters)
+    return torch_kernels.moments_vjp(activation, mu, cov, mean_bar, cov_bar, *(parameters or ()))
 
 
 @torch.library.custom_op("fastmoments::parameter_vjp", mutates_args=(), schema=f"{BARS} -> Tensor[]")
 def parameter_vjp(
-    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor]
+    activation: str, mu: Tensor, cov: Tensor, mean_bar: Tensor, cov_bar: Tensor, parameters: list[Tensor] | None
 ) -> list[Tensor]:
     """Compute the gradients along the parameters."""
-    return list(torch_kernels.parameter_vjp(activation, mu, cov, mean_bar, cov_bar, *parameters))
+    return list(torch_kernels.parameter_vjp(activation, mu, cov, mean_bar, cov_bar, *(parameters or ())))
 
 
 def _fake(activation: str, mu: Tensor, cov: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
@@ -79,12 +87,12 @@ def _fake(activation: str, mu: Tensor, cov: Tensor, *others: Any) -> tuple[Tenso
 
 @parameter_vjp.register_fake
 def _(activation: str, mu: Tensor, *others: Any) -> list[Tensor]:
-    return [mu.new_empty(mu.shape) for _ in others[-1]]
+    return [mu.new_empty(mu.shape) for _ in others[-1] or ()]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.key, mu, cov, parameters = inputs
-    ctx.save_for_backward(mu, cov, *parameters)
+    ctx.save_for_backward(mu, cov, *(parameters or ()))
 
 
 def _backward(ctx: Any, mean_bar: Tensor, cov_bar: Tensor) -> Any:

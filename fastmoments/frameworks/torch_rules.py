@@ -2,7 +2,7 @@
 
 An element-wise function's derivatives are other element-wise functions, its `slopes` in kinds.py. A matrix's are
 the vjp kernel. A function without slopes, and the vjp kernel itself, are differentiated by their formulas on torch
-operations.
+operations, the latter in panels of rows (`torch_panels`).
 """
 
 from collections.abc import Callable
@@ -12,12 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastmoments.frameworks import torch_kernels
+from fastmoments.frameworks import torch_kernels, torch_panels
 from fastmoments.frameworks.torch_formulas import (
     as_tuple,
     elementwise_of,
-    moments_of,
-    moments_vjp_of,
     pull,
     push,
     symmetric,
@@ -160,7 +158,7 @@ class _MatrixMoments(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        return push(moments_of(ctx.key[0], ctx.saved_tensors[0]), ctx.saved_tensors, tangents[1:])
+        return torch_panels.push_moments(ctx.key[0], ctx.saved_tensors, tangents[1:])
 
     @staticmethod
     def vmap(info: Any, dims: Any, activation: str, *tensors: Tensor) -> Any:
@@ -183,23 +181,23 @@ class _MatrixVjp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *pull(_vjp_of(ctx), ctx.saved_tensors, bars)
+        (along_parameters, activation), (mu, cov, *_) = ctx.key, ctx.saved_tensors
+        # the bars that are not among the results' are 0, and take no memory
+        vector, matrix = mu.new_zeros(()).expand(mu.shape), mu.new_zeros(()).expand(cov.shape)
+        own = bars if along_parameters else (vector,) * (len(ctx.saved_tensors) - 4)
+        mu_bar, cov_bar = (vector, matrix) if along_parameters else bars
+        return None, None, *torch_panels.pull_vjp(activation, ctx.saved_tensors, mu_bar, cov_bar, own)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        return as_tuple(push(_vjp_of(ctx), ctx.saved_tensors, tangents[2:]))
+        along_parameters, activation = ctx.key
+        found = torch_panels.push_vjp(activation, ctx.saved_tensors, tangents[2:])
+        return found[2:] if along_parameters else found[:2]
 
     @staticmethod
     def vmap(info: Any, dims: Any, along_parameters: bool, activation: str, *tensors: Tensor) -> Any:
         found = _vjp(along_parameters, activation, *_batched(info, dims[2:], tensors))
         return found, (0,) * len(found)
-
-
-def _vjp_of(ctx: Any) -> Callable[..., tuple[Tensor, ...]]:
-    """Return the function of a context's gradients on torch operations."""
-    along_parameters, activation = ctx.key
-    every = moments_vjp_of(activation, ctx.saved_tensors[0])
-    return lambda *tensors: every(*tensors)[2:] if along_parameters else every(*tensors)[:2]
 
 
 def _applied(function: Any) -> Callable[..., Any]:

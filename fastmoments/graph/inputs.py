@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastmoments.dispatch import Named, Plan, plan_of
+from fastmoments.distributions import flattened, given_by, is_distribution
+from fastmoments.dtypes import refuse
 from fastmoments.frameworks import Words, words_of
 from fastmoments.graph.nodes import parted
 from fastmoments.layer_lists import arrays_of, is_list
@@ -61,8 +63,10 @@ class Inputs(NamedTuple):
 
 def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     """Check the arguments of `propagate`; with None for `covariance` the means alone."""
-    if cov is None and (covariance is not None or _is_distribution(mu)):
+    if cov is None and (covariance is not None or is_distribution(mu)):
         mu, cov = _of_distribution(mu, covariance)
+    elif is_distribution(mu):
+        raise TypeError("cov: a distribution as mu has its own covariance; leave cov out")
     mus, arguments, names = _parts(mu, "mu", model)
     spreads, spread_names = _spreads(cov, covariance)
     named = dict(zip((*names, *spread_names), (*mus, *spreads), strict=True))
@@ -103,18 +107,12 @@ def _is_single(names: Sequence[str], mus: Sequence[Array], cov: Array) -> bool:
     return not are_ones
 
 
-def _is_distribution(mu: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(mu, torch.distributions.MultivariateNormal)
-
-
 def _of_distribution(mu: Any, covariance: str | None) -> tuple[Any, Any]:
-    """Mean and covariance of a distribution of PyTorch."""
-    if not _is_distribution(mu):
-        raise TypeError(
-            "cov: expected the covariance of mu, or a torch.distributions.MultivariateNormal as mu alone"
-        )
-    return mu.mean, mu.covariance_matrix if covariance == "full" else mu.variance
+    """Mean and covariance, or variances, of a normal distribution."""
+    if covariance == "full":
+        return flattened(mu)
+    given = given_by(mu)
+    return given.mean, given.variance
 
 
 def _spreads(cov: Any, covariance: str | None) -> tuple[list[Any], list[str]]:
@@ -178,6 +176,7 @@ def _takes(model: Any, named: Mapping[str, Any]) -> bool:
 def _check_kinds(model: Any, named: Named) -> None:
     module = getattr(sys.modules.get("torch"), "nn", None)
     for name, value in named.items():
+        refuse(name, value)
         if module is not None and isinstance(model, module.Module) and not hasattr(value, "is_meta"):
             raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use torch.as_tensor")
         if getattr(value, "ndim", 0 if isinstance(value, int | float) else 1) == 0:

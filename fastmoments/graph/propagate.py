@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, overload
+from typing import Any, Literal, overload
 
 from fastmoments.checked.corrected import read_corrected
 from fastmoments.checked.result import Checked, CheckedMarginals, Corrected
@@ -12,15 +12,7 @@ from fastmoments.graph.models import Rules, graph_of
 from fastmoments.graph.options import LIMIT, MOST, Covariance, check_options
 from fastmoments.graph.read import prepared, read
 from fastmoments.results import Marginals, Moments, MomentsBound, T
-from fastmoments.signatures import ArrayOf
-
-
-class Distribution(Protocol):
-    """A multivariate normal distribution of PyTorch."""
-
-    @property
-    def covariance_matrix(self) -> Any:
-        """The covariance."""
+from fastmoments.signatures import ArrayOf, Distribution
 
 
 @overload
@@ -153,7 +145,8 @@ def propagate(
         PCA and one of these; weights are taken in mu's dtype.
     mu : array of the model's input, (batch, ...), or one (n,) without a batch. Several inputs: a tuple of arrays,
         the model's positional arguments, or a dictionary, its named arguments or else one argument. A
-        torch.distributions.MultivariateNormal stands for mu and cov.
+        normal distribution of torch.distributions, scipy.stats or numpyro.distributions stands for mu and cov;
+        that of independent numbers has a batch in the first of several dimensions.
     cov : for "full" the covariance (batch, n, n), or (n, n) for the whole batch, n the elements of one input, of
         all inputs flattened in order; for "diagonal" and "hybrid" variances, of mu's shape and structure.
     covariance : "full" carries every covariance, also between values that meet again in a residual connection;

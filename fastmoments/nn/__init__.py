@@ -1,5 +1,6 @@
 """Gaussians through PyTorch networks: `propagate`, layers of Gaussian weights, and how to read the result."""
 
+import typing as _typing
 from importlib.util import find_spec as _find_spec
 
 if _find_spec("torch") is None:
@@ -19,3 +20,11 @@ from fastmoments.nn.modules import kl_divergence as kl_divergence
 from fastmoments.nn.noise import AdditiveNoise as AdditiveNoise
 from fastmoments.nn.noise import MultiplicativeNoise as MultiplicativeNoise
 from fastmoments.nn.noise import StochasticDepth as StochasticDepth
+
+# type checkers would take it for leave to name anything
+if not _typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> _typing.Any:
+        from fastmoments.hints import no_attribute
+
+        raise no_attribute(__name__, name, globals())

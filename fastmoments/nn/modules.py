@@ -17,7 +17,7 @@ from fastmoments.graph.noise import of_rows, of_variance
 from fastmoments.graph.rules import elementwise
 from fastmoments.joint.noise import rows_cov
 from fastmoments.moments import marginals
-from fastmoments.parameters import of_neurons
+from fastmoments.parameters import of_neurons, own
 from fastmoments.results import Marginals, Moments
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import Custom
@@ -45,6 +45,7 @@ class Activation(nn.Module):
         learnable = (learnable,) if isinstance(learnable, str) else learnable
         if features is not None and not learnable:
             raise ValueError("features: only learnable parameters are one per neuron; name them in `learnable`")
+        activation = own(activation)
         whole, _ = of_neurons(activation)
         self.custom: Custom | Composed | None = None if isinstance(whole, str) else whole
         kind: Any = type(self.custom) if self.custom else row_of(activation).activation

@@ -18,7 +18,7 @@ from fastmoments_kernels.gpu.vocabulary import VOCABULARY_32, VOCABULARY_64
 BASE = {"Real": None, "Reals": None, "tl": tl}
 # Triton compiles a kernel anew for an argument that is 1 or a multiple of 16. That pays for sides of matrices (n,
 # rows, columns, depth), and not for these arguments.
-ANY_NUMBER = ["count", "blocks", "tiles", "terms"]
+ANY_NUMBER = ["count", "blocks", "tiles", "terms", "segment"]
 NAMES = {"float32": VOCABULARY_32 | BASE, "float64": VOCABULARY_64 | BASE}
 
 

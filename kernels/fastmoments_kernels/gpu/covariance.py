@@ -1,14 +1,26 @@
 """Covariance matrices: tiles of the upper triangle, each of which is also written mirrored.
 
 Once per neuron, in float64: marginals, features and Hermite coefficients. Per tile the series computes the pairs
-within its reach; the pair formula computes the others, part by part of the tile, because a formula needs more
-registers per pair than the series.
+within its reach and lists the others (beyond.py), which the pair formula computes one per thread: a formula needs
+more registers per pair than the series, and few pairs need it.
 """
 
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
+from fastmoments_kernels.gpu.beyond import list_beyond, list_none, listed, load_ends
 from fastmoments_kernels.gpu.series import load_remainders, reach, series, store_coefficients, terms_for
+from fastmoments_kernels.gpu.tiles import (
+    columns_of,
+    largest_of,
+    load_correlations,
+    number_of,
+    place_edge,
+    place_of,
+    place_whole,
+    row_stride,
+    store_both,
+)
 from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 
 
@@ -31,27 +43,28 @@ def neurons(
 ) -> None:
     """Write means, and variances on the diagonal of `out`; and what pairs need, in blocks as long as tiles.
 
-    That is features (FEATURES + 2, n) with 1 / sd and the gain last, coefficients b_1 .. b_(terms + 2), and the
-    remainders of `store_coefficients`.
+    That is features (FEATURES + 2, stride) with 1 / sd and the gain last, coefficients b_1 .. b_(terms + 2), and
+    the remainders of `store_coefficients`; stride is `row_stride(n)`.
     """
     block = tl.program_id(0)
     m, i = block.to(tl.int64) // blocks, block % blocks * BLOCK + tl.arange(0, BLOCK)
-    inside = i < n
+    inside, stride = i < n, row_stride(n)
+    in_row = i < stride
     neuron = load_neuron(mu_ptr, cov_ptr, parameters_ptr, m, i, n, PARAMETERS)
     var, spread = neuron[1], formula.var(neuron)
     tl.store(mean_ptr + m * n + i, formula.mean(neuron), mask=inside)
     tl.store(out_ptr + m * n * n + i.to(tl.int64) * (n + 1), spread, mask=inside)
-    row_ptr = features_ptr + m * (FEATURES + 2) * n + i
+    row_ptr = features_ptr + m * (FEATURES + 2) * stride + i
     for f in tl.static_range(FEATURES):
-        tl.store(row_ptr + f * n, neuron[f], mask=inside)
+        tl.store(row_ptr + f * stride, neuron[f], mask=in_row)
     # a neuron without variance has rho = 0
     alive = var != 0.0
     inverse_sd = where(alive, 1.0 / sqrt(where(alive, var, 1.0)), 0.0 * var)
-    tl.store(row_ptr + FEATURES * n, inverse_sd, mask=inside)
-    tl.store(row_ptr + (FEATURES + 1) * n, formula.gain(neuron), mask=inside)
-    row_ptr = coefficients_ptr + m * (terms + 2) * n + i
+    tl.store(row_ptr + FEATURES * stride, inverse_sd, mask=in_row)
+    tl.store(row_ptr + (FEATURES + 1) * stride, formula.gain(neuron), mask=in_row)
+    row_ptr = coefficients_ptr + m * (terms + 2) * stride + i
     remainders_ptr += block * (terms // SWEEP)
-    store_coefficients(row_ptr, remainders_ptr, neuron, spread, n, inside, terms, SWEEP)
+    store_coefficients(row_ptr, remainders_ptr, neuron, spread, stride, inside, in_row, terms, SWEEP)
 
 
 def load_neuron(
@@ -68,122 +81,156 @@ def load_neuron(
     return formula.neuron(mu, var, parameters)
 
 
-def pairs(
+def pairs_whole(
     features_ptr: Real,
     coefficients_ptr: Real,
     remainders_ptr: Real,
+    positions_ptr: Real,
+    counts_ptr: Real,
     cov_ptr: Real,
     out_ptr: Real,
     n: Real,
     tiles: Real,
     terms: Real,
-    slack: Real,
+    segment: Real,
     FEATURES: tl.constexpr,
     LOG_TOLERANCE: tl.constexpr,
     SWEEP: tl.constexpr,
+    UNROLL: tl.constexpr,
     MOST: tl.constexpr,
     TILE: tl.constexpr,
-    PART: tl.constexpr,
+    WIDTH: tl.constexpr,
 ) -> None:
-    """Write the off-diagonal entries of one tile and its mirror image."""
-    m, tile_i, tile_j = place(tiles)
-    i = tile_i * TILE + tl.arange(0, TILE)
-    j = tile_j * TILE + tl.arange(0, TILE)
-    features_ptr += m * (FEATURES + 2) * n
-    coefficients_ptr += m * (terms + 2) * n
-    cov_ptr += m * n * n
-    out_ptr += m * n * n
-    remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
-    limit = reach(remainders, LOG_TOLERANCE, SWEEP, MOST)
-    rho = correlations(features_ptr + FEATURES * n, load_above(cov_ptr, i, j, n), i, j, n)
-    # nan takes the formula
-    near = tl.abs(rho) < limit
-    rho = tl.where(near, rho, 0.0)
-    count = terms_for(largest_of(rho), remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
-    value = series(coefficients_ptr, rho, i, j, n, count)
-    store_both(out_ptr, value, near & is_above(i, j, n), i, j, n)
-    if any_of(~near):
-        for part in tl.range((TILE // PART) * (TILE // PART), disable_licm=True, num_stages=1):
-            rows = tile_i * TILE + part // (TILE // PART) * PART + tl.arange(0, PART)
-            columns = tile_j * TILE + part % (TILE // PART) * PART + tl.arange(0, PART)
-            pairs_beyond(features_ptr, cov_ptr, out_ptr, rows, columns, n, limit, slack, FEATURES)
+    """Write a tile wholly inside the matrix and above its diagonal, and its mirror image, by the series.
+
+    Values of pairs beyond the series' reach mean nothing; they are listed in the tile's segment.
+    """
+    tables = features_ptr, coefficients_ptr, remainders_ptr, terms
+    listing = positions_ptr, counts_ptr, segment
+    place = place_whole(n, TILE)
+    arrays = cov_ptr, out_ptr, n
+    write_tile(tables, listing, arrays, place, tiles, FEATURES, LOG_TOLERANCE, SWEEP, UNROLL, MOST, TILE, WIDTH, 0)
+
+
+def pairs_edges(
+    features_ptr: Real,
+    coefficients_ptr: Real,
+    remainders_ptr: Real,
+    positions_ptr: Real,
+    counts_ptr: Real,
+    cov_ptr: Real,
+    out_ptr: Real,
+    n: Real,
+    tiles: Real,
+    terms: Real,
+    segment: Real,
+    FEATURES: tl.constexpr,
+    LOG_TOLERANCE: tl.constexpr,
+    SWEEP: tl.constexpr,
+    UNROLL: tl.constexpr,
+    MOST: tl.constexpr,
+    TILE: tl.constexpr,
+    WIDTH: tl.constexpr,
+) -> None:
+    """The same for a tile on the diagonal or at the matrix's edge, of which it writes what is above and inside."""
+    tables = features_ptr, coefficients_ptr, remainders_ptr, terms
+    listing = positions_ptr, counts_ptr, segment
+    place = place_edge(n, TILE)
+    arrays = cov_ptr, out_ptr, n
+    write_tile(tables, listing, arrays, place, tiles, FEATURES, LOG_TOLERANCE, SWEEP, UNROLL, MOST, TILE, WIDTH, 1)
+
+
+def write_tile(
+    tables: Reals,
+    listing: Reals,
+    arrays: Reals,
+    place: Reals,
+    tiles: Real,
+    FEATURES: tl.constexpr,
+    LOG_TOLERANCE: tl.constexpr,
+    SWEEP: tl.constexpr,
+    UNROLL: tl.constexpr,
+    MOST: tl.constexpr,
+    TILE: tl.constexpr,
+    WIDTH: tl.constexpr,
+    EDGE: tl.constexpr,
+) -> None:
+    """Write the series of a tile's pairs, and list those that it does not reach."""
+    features_ptr, coefficients_ptr, remainders_ptr, terms = tables
+    cov_ptr, out_ptr, n = arrays
+    m, tile_i, tile_j = place
+    stride, tile = row_stride(n), number_of(m, tile_i, tile_j, tiles)
+    i, j, r, c = tile_i * TILE, tile_j * TILE, tl.arange(0, TILE), columns_of(TILE, WIDTH)
+    inverse_ptr = features_ptr + (m * (FEATURES + 2) + FEATURES) * stride
+    remainders_ptr += m * tiles * (terms // SWEEP)
+    remainders = load_remainders(remainders_ptr, tile_i, tile_j, terms, SWEEP, MOST)
+    rho = load_correlations(inverse_ptr, cov_ptr + m * n * n, i, j, r, c, n, EDGE)
+    count = terms_for(largest_of(rho), remainders, LOG_TOLERANCE, SWEEP, MOST)
+    if count > MOST:
+        limit = reach(remainders, LOG_TOLERANCE, SWEEP, MOST)
+        list_beyond(listing, inverse_ptr, cov_ptr + m * n * n, tile, i, j, limit, n, TILE, WIDTH, EDGE)
+        rho = tl.where(tl.abs(rho) < limit, rho, 0.0)
+        # the limit may be rounded up
+        count = tl.minimum(terms_for(largest_of(rho), remainders, LOG_TOLERANCE, SWEEP, MOST), terms)
+    else:
+        list_none(listing, tile)
+    value = series(coefficients_ptr + m * (terms + 2) * stride, rho, i, j, r, c, stride, count, UNROLL, EDGE)
+    # n, which the compiler does not know: it would keep addresses in registers while the series is summed
+    side = n + (count >> 20) * 16
+    store_both(out_ptr + m * n * n, value, i, j, r, c, side, EDGE)
 
 
 def pairs_beyond(
     features_ptr: Real,
+    positions_ptr: Real,
+    counts_ptr: Real,
     cov_ptr: Real,
     out_ptr: Real,
-    i: Real,
-    j: Real,
     n: Real,
-    limit: Real,
+    tiles: Real,
+    count: Real,
+    segment: Real,
     slack: Real,
     FEATURES: tl.constexpr,
+    TILE: tl.constexpr,
+    GROUP: tl.constexpr,
+    BLOCK: tl.constexpr,
 ) -> None:
-    """Write the entries, in a part of a tile, that the series does not reach."""
-    cov_12 = load_above(cov_ptr, i, j, n)
-    beyond = ~(tl.abs(correlations(features_ptr + FEATURES * n, cov_12, i, j, n)) < limit)
-    beyond = beyond & is_above(i, j, n)
-    if any_of(beyond):
-        one = load_neurons(features_ptr, i, n, FEATURES, 1)
-        two = load_neurons(features_ptr, j, n, FEATURES, 0)
-        store_both(out_ptr, formula.cov(one, two, cov_12, slack), beyond, i, j, n)
+    """Write the listed pairs by the formula, a pair per thread; `count` is the number of tiles of all matrices."""
+    groups = tl.cdiv(count, GROUP)
+    group = tl.program_id(0) % groups
+    listing = positions_ptr, counts_ptr, segment
+    ends = load_ends(listing, group, groups, count, GROUP, TILE * TILE)
+    total = tl.max(ends, 0)
+    stride = row_stride(n)
+    first, step = tl.program_id(0) // groups * BLOCK, tl.num_programs(0) // groups * BLOCK
+    for block in tl.range(first, total, step, num_stages=1):
+        number = block + tl.arange(0, BLOCK)
+        tile, row, column = listed(listing, ends, number, group, groups, TILE)
+        m, tile_i, tile_j = place_of(tile, tiles)
+        i, j = tile_i * TILE + row, tile_j * TILE + column
+        inside = (number < total) & (i < j) & (j < n)
+        straight = m * n * n + i.to(tl.int64) * n + j
+        cov_12 = tl.load(cov_ptr + straight, mask=inside, other=0.0)
+        one = load_features(features_ptr + m * (FEATURES + 2) * stride + i, inside, stride, FEATURES)
+        two = load_features(features_ptr + m * (FEATURES + 2) * stride + j, inside, stride, FEATURES)
+        value = formula.cov(one, two, cov_12, slack)
+        tl.store(out_ptr + straight, value, mask=inside)
+        tl.store(out_ptr + m * n * n + j.to(tl.int64) * n + i, value, mask=inside)
 
 
-def is_above(i: Real, j: Real, n: Real) -> Real:
-    return (i[:, None] < j[None, :]) & (j < n)[None, :]
-
-
-def any_of(condition: Real) -> Real:
-    return tl.max(tl.max(condition.to(tl.int32), 1), 0) > 0
-
-
-def load_above(cov_ptr: Real, i: Real, j: Real, n: Real) -> Real:
-    """The covariances of a tile, 0 on and below the diagonal and outside the matrix."""
-    return tl.load(cov_ptr + i.to(tl.int64)[:, None] * n + j[None, :], mask=is_above(i, j, n), other=0.0)
-
-
-def store_both(out_ptr: Real, value: Real, mask: Real, i: Real, j: Real, n: Real) -> None:
-    """Write entries and their mirror images."""
-    tl.store(out_ptr + i.to(tl.int64)[:, None] * n + j[None, :], value, mask=mask)
-    tl.store(out_ptr + j.to(tl.int64)[:, None] * n + i[None, :], tl.trans(value), mask=tl.trans(mask))
-
-
-def place(tiles: Real) -> Reals:
-    """(matrix, tile row, tile column) of this program; upper triangles are numbered column by column."""
-    per_matrix = tiles * (tiles + 1) // 2
-    m = tl.program_id(0) // per_matrix
-    task = tl.program_id(0) % per_matrix
-    # this is exact: 8 task + 1 is a float64, and square roots are correctly rounded
-    tile_j = ((tl.sqrt((8 * task.to(tl.int64) + 1).to(tl.float64)) - 1.0) * 0.5).to(tl.int32)
-    return m.to(tl.int64), task - tile_j * (tile_j + 1) // 2, tile_j
-
-
-def correlations(inverse_ptr: Real, cov_12: Real, i: Real, j: Real, n: Real) -> Real:
-    inverse_1 = tl.load(inverse_ptr + i, mask=i < n, other=0.0)
-    inverse_2 = tl.load(inverse_ptr + j, mask=j < n, other=0.0)
-    return cov_12 * (inverse_1[:, None] * inverse_2[None, :])
-
-
-def largest_of(rho: Real) -> Real:
-    """The largest |rho| of a tile, without nan, which either route passes on."""
-    size = tl.where(rho == rho, tl.abs(rho), 0.0)
-    return tl.max(tl.max(size, 1), 0)
-
-
-def load_neurons(features_ptr: Real, i: Real, n: Real, FEATURES: tl.constexpr, AXIS: tl.constexpr) -> Reals:
-    """The features of a tile's neurons along its rows (AXIS = 1, the axis that is added) or columns (AXIS = 0).
+def load_features(row_ptr: Real, inside: Real, stride: Real, FEATURES: tl.constexpr) -> Reals:
+    """The features of neurons from the pointers to their first ones.
 
     There is one load, in a loop that LLVM unrolls, from a pointer that moves: for each load from a pointer that
     Triton can follow, its compilation takes a time that grows like the square of a formula's length.
     """
-    row_ptr = features_ptr + i
     neuron: Reals = ()
     for _ in tl.static_range(FEATURES):
-        neuron = neuron + (tl.expand_dims(tl.zeros(i.shape, features_ptr.dtype.element_ty), AXIS),)
+        neuron = neuron + (tl.zeros(row_ptr.shape, row_ptr.dtype.element_ty),)
     for f in tl.range(FEATURES, num_stages=1):
-        neuron = exchanged(neuron, f, tl.expand_dims(tl.load(row_ptr, mask=i < n, other=1.0), AXIS))
-        row_ptr += n
+        neuron = exchanged(neuron, f, tl.load(row_ptr, mask=inside, other=1.0))
+        row_ptr += stride
     return neuron
 
 

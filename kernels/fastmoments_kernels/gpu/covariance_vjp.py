@@ -1,181 +1,203 @@
-"""The backward pass of the covariance matrix: a kernel for each kind of derivative, tiles as in the forward pass.
+"""The backward pass of the covariance matrix by the series: one visit to a tile computes its part of all gradients.
 
-The series has every derivative: f' has coefficients b'_n = sqrt(n + 1) b_{n+1} / sd (Price). Gradients of mu and
-var are row sums over all tiles, kept per tile and added in the tiles' order, so that their bits do not depend on
-the order of programs. One kernel with all derivatives of a pair would spill registers.
+f' has coefficients b'_n = sqrt(n + 1) b_{n+1} / sd (Price), so d K / d cov = sum rho^n b'_n b'_n from n = 0,
+d K / d mu_1 = sum rho^n b'_n b_n from n = 1, and d K / d var_1 = sum rho^n b''_n b_n / 2 from n = 1. Gradients of
+mu and var are sums over a tile's rows and its columns, kept per tile and added in the tiles' order, so that their
+bits do not depend on the order of programs. beyond_vjp.py has the pairs that the series does not reach.
 """
 
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
-from fastmoments_kernels.gpu.covariance import correlations, largest_of, load_neuron, load_neurons, place
-from fastmoments_kernels.gpu.series import load_remainders, reach, terms_for
-from fastmoments_kernels.vocabulary import Real, sqrt, where
+from fastmoments_kernels.gpu.beyond import list_beyond, list_none
+from fastmoments_kernels.gpu.covariance import load_neuron
+from fastmoments_kernels.gpu.series import load_remainders, load_row, reach, terms_for
+from fastmoments_kernels.gpu.tiles import (
+    largest_of,
+    number_of,
+    place_edge,
+    place_whole,
+    row_stride,
+)
+from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 
 
-def along_cov(
+def derivatives(
     features_ptr: Real,
     coefficients_ptr: Real,
+    tables_ptr: Real,
+    n: Real,
+    tiles: Real,
+    blocks: Real,
+    terms: Real,
+    FEATURES: tl.constexpr,
+    SWEEP: tl.constexpr,
+    TILE: tl.constexpr,
+) -> None:
+    """Write tables (tiles, terms + 1, 3, TILE) of b_k, b'_k, b''_k / 2 from b_1, b_2, ...; b'_0 is the gain.
+
+    A tile's coefficients lie together and at constant distances, of which the series needs no registers. A program
+    has SWEEP orders of a tile; `blocks` are a tile's programs.
+    """
+    block, task = tl.program_id(0) % blocks, tl.program_id(0) // blocks
+    m, tile = task.to(tl.int64) // tiles, task % tiles
+    c = tl.arange(0, TILE)
+    i, stride = tile * TILE + c, row_stride(n)
+    slopes_ptr = features_ptr + (m * (FEATURES + 2) + FEATURES) * stride
+    inverse_sd = tl.load(slopes_ptr + i, mask=i < n, other=0.0).to(tl.float64)[None, :]
+    gain = tl.load(slopes_ptr + stride + i, mask=i < n, other=0.0).to(tl.float64)[None, :]
+    k = (block * SWEEP + tl.arange(0, SWEEP))[:, None]
+    order = k.to(tl.float64)
+    row_ptr = coefficients_ptr + (m * (terms + 2) + k - 1) * stride + i[None, :]
+    inside = (k <= terms) & (i < n)[None, :]
+    b = tl.load(row_ptr, mask=inside & (k > 0), other=0.0).to(tl.float64)
+    slope = tl.load(row_ptr + stride, mask=inside, other=0.0).to(tl.float64) * (sqrt(order + 1.0) * inverse_sd)
+    raised = sqrt((order + 1.0) * (order + 2.0)) * (inverse_sd * inverse_sd)
+    bend = tl.load(row_ptr + 2 * stride, mask=inside & (k > 0), other=0.0).to(tl.float64) * (0.5 * raised)
+    out_ptr = tables_ptr + ((m * tiles + tile) * (terms + 1) + k) * (3 * TILE) + c[None, :]
+    tl.store(out_ptr, b, mask=k <= terms)
+    # the slope of a neuron without variance is not b_1 / sd
+    tl.store(out_ptr + TILE, where(k > 0, slope, gain), mask=k <= terms)
+    tl.store(out_ptr + 2 * TILE, bend, mask=k <= terms)
+
+
+def pairs_vjp(
+    features_ptr: Real,
+    tables_ptr: Real,
     remainders_ptr: Real,
+    positions_ptr: Real,
+    counts_ptr: Real,
     cov_ptr: Real,
     cov_bar_ptr: Real,
     cov_grad_ptr: Real,
+    mu_shares_ptr: Real,
+    var_shares_ptr: Real,
     n: Real,
     tiles: Real,
     terms: Real,
-    slack: Real,
+    segment: Real,
     FEATURES: tl.constexpr,
     LOG_TOLERANCE: tl.constexpr,
     SWEEP: tl.constexpr,
     MOST: tl.constexpr,
     TILE: tl.constexpr,
+    RUN: tl.constexpr,
+    STRIDED: tl.constexpr,
+    EDGE: tl.constexpr,
 ) -> None:
-    """Write the gradient of cov off the diagonal, for one tile and its mirror image."""
-    m, tile_i, tile_j = place(tiles)
-    i = tile_i * TILE + tl.arange(0, TILE)
-    j = tile_j * TILE + tl.arange(0, TILE)
-    features_ptr += m * (FEATURES + 2) * n
-    coefficients_ptr += m * (terms + 2) * n
-    cov_12 = load_both(cov_ptr + m * n * n, i, j, n)
-    rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
-    largest = largest_of(rho)
-    remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
-    if largest < reach(remainders, LOG_TOLERANCE, SWEEP, MOST):
-        count = terms_for(largest, remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
-        value = series_11(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, count)
+    """Write the gradient along a tile of cov and its mirror image, and the tile's shares of those of mu and var.
+
+    It reads the upper triangle of cov, and all of cov_bar. Shares are (batch, tiles, n): those of a tile's rows are
+    in row `tile_j`, those of its columns in row `tile_i`. Pairs beyond the series' reach are listed in the tile's
+    segment and have no share. An EDGE tile is on the diagonal or at the matrix's edge, the others are neither.
+    """
+    if EDGE:
+        m, tile_i, tile_j = place_edge(n, TILE)
     else:
-        one = load_neurons(features_ptr, i, n, FEATURES, 1)
-        two = load_neurons(features_ptr, j, n, FEATURES, 0)
-        value = formula.product_11(one, two, cov_12, slack)
-    bar = load_weights(cov_bar_ptr + m * n * n, i, j, n)
+        m, tile_i, tile_j = place_whole(n, TILE)
+    c = tl.arange(0, TILE)
+    i, j = tile_i * TILE + c, tile_j * TILE + c
     above = (i[:, None] < j[None, :]) & (j < n)[None, :]
-    mirrored = (i[None, :] < j[:, None]) & (j < n)[:, None]
-    cov_grad_ptr += m * n * n
-    tl.store(cov_grad_ptr + i.to(tl.int64)[:, None] * n + j[None, :], bar * value, mask=above)
-    tl.store(cov_grad_ptr + j.to(tl.int64)[:, None] * n + i[None, :], tl.trans(bar * value), mask=mirrored)
-
-
-def along_neuron(
-    features_ptr: Real,
-    coefficients_ptr: Real,
-    remainders_ptr: Real,
-    cov_ptr: Real,
-    cov_bar_ptr: Real,
-    part_ptr: Real,
-    n: Real,
-    tiles: Real,
-    terms: Real,
-    slack: Real,
-    BODY: tl.constexpr,
-    ORDER: tl.constexpr,
-    FEATURES: tl.constexpr,
-    LOG_TOLERANCE: tl.constexpr,
-    SWEEP: tl.constexpr,
-    MOST: tl.constexpr,
-    TILE: tl.constexpr,
-) -> None:
-    """Write a tile's share of its rows' mu (ORDER 1) or var (ORDER 2) gradients to row `tile_j` of (tiles, n)."""
-    tile = tl.program_id(0) % (tiles * tiles)
-    m = tl.program_id(0).to(tl.int64) // (tiles * tiles)
-    i = tile // tiles * TILE + tl.arange(0, TILE)
-    j = tile % tiles * TILE + tl.arange(0, TILE)
-    features_ptr += m * (FEATURES + 2) * n
-    coefficients_ptr += m * (terms + 2) * n
-    cov_12 = load_both(cov_ptr + m * n * n, i, j, n)
-    rho = correlations(features_ptr + FEATURES * n, cov_12, i, j, n)
-    largest = largest_of(rho)
-    remainders = load_remainders(
-        remainders_ptr + m * tiles * (terms // SWEEP), tile // tiles, tile % tiles, terms, SWEEP, MOST
-    )
-    if largest < reach(remainders, LOG_TOLERANCE, SWEEP, MOST):
-        count = terms_for(largest, remainders, terms, LOG_TOLERANCE, SWEEP, MOST)
-        value = raised_series(features_ptr + FEATURES * n, coefficients_ptr, rho, i, j, n, count, ORDER)
+    # within a tile and within its mirror image offsets are the same, and of 32 bits
+    at = c[:, None] * n + c[None, :]
+    straight = m * n * n + (tile_i.to(tl.int64) * n + tile_j) * TILE
+    mirrored = m * n * n + (tile_j.to(tl.int64) * n + tile_i) * TILE
+    stride, tile = row_stride(n), number_of(m, tile_i, tile_j, tiles)
+    inverse_ptr = features_ptr + (m * (FEATURES + 2) + FEATURES) * stride
+    inverse_1 = load_row(inverse_ptr, tile_i * TILE, c, stride, EDGE)
+    inverse_2 = load_row(inverse_ptr, tile_j * TILE, c, stride, EDGE)
+    rho = load_where(cov_ptr + straight + at, above, EDGE) * (inverse_1[:, None] * inverse_2[None, :])
+    remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
+    count = terms_for(largest_of(rho), remainders, LOG_TOLERANCE, SWEEP, MOST)
+    listing = positions_ptr, counts_ptr, segment
+    if count > MOST:
+        limit = reach(remainders, LOG_TOLERANCE, SWEEP, MOST)
+        corner_i, corner_j = tile_i * TILE, tile_j * TILE
+        list_beyond(listing, inverse_ptr, cov_ptr + m * n * n, tile, corner_i, corner_j, limit, n, TILE, TILE, EDGE)
+        # such a pair has no share, and its gradient along cov is written over
+        rho = tl.where(tl.abs(rho) < limit, rho, 0.0)
+        # the limit may be rounded up
+        count = tl.minimum(terms_for(largest_of(rho), remainders, LOG_TOLERANCE, SWEEP, MOST), terms)
     else:
-        one = load_neurons(features_ptr, i, n, FEATURES, 1)
-        two = load_neurons(features_ptr, j, n, FEATURES, 0)
-        value = BODY(one, two, cov_12, slack)
-    if ORDER == 1:  # an entry has a mirror image; for var the factor 2 meets the 1/2 of d / d var
-        value = 2.0 * value
-    bar = load_weights(cov_bar_ptr + m * n * n, i, j, n)
-    inside = (i[:, None] != j[None, :]) & (i < n)[:, None] & (j < n)[None, :]
-    share = tl.sum(where(inside, bar * value, 0.0), 1)
-    tl.store(part_ptr + (m * tiles + tile % tiles) * n + i, share, mask=i < n)
+        list_none(listing, tile)
+    bar = load_where(cov_bar_ptr + straight + at, above, EDGE)
+    bar += tl.trans(load_where(cov_bar_ptr + mirrored + at, tl.trans(above), EDGE))
+    tables_ptr += m * tiles * (terms + 1) * (3 * TILE)
+    row_ptr = tables_ptr + tile_i * (terms + 1) * (3 * TILE) + c
+    column_ptr = tables_ptr + tile_j * (terms + 1) * (3 * TILE) + c
+    slope, mu_1, var_1, mu_2, var_2 = gradients(row_ptr, column_ptr, rho, bar, count, TILE, RUN, STRIDED)
+    # n, which the compiler does not know: it would keep offsets in registers while the series is summed
+    at = c[:, None] * (n + (count >> 20) * 16) + c[None, :]
+    store_where(cov_grad_ptr + straight + at, slope, above, EDGE)
+    store_where(cov_grad_ptr + mirrored + at, tl.trans(slope), tl.trans(above), EDGE)
+    of_rows, of_columns = (m * tiles + tile_j) * n + i, (m * tiles + tile_i) * n + j
+    if EDGE:
+        on_diagonal = tile_i == tile_j
+        mu_1 += tl.where(on_diagonal, mu_2, 0.0)
+        var_1 += tl.where(on_diagonal, var_2, 0.0)
+        apart = (j < n) & ~on_diagonal
+        tl.store(mu_shares_ptr + of_columns, mu_2, mask=apart)
+        tl.store(var_shares_ptr + of_columns, var_2, mask=apart)
+        tl.store(mu_shares_ptr + of_rows, mu_1, mask=i < n)
+        tl.store(var_shares_ptr + of_rows, var_1, mask=i < n)
+    else:
+        tl.store(mu_shares_ptr + of_columns, mu_2)
+        tl.store(var_shares_ptr + of_columns, var_2)
+        tl.store(mu_shares_ptr + of_rows, mu_1)
+        tl.store(var_shares_ptr + of_rows, var_1)
 
 
-def pair_10(one: Real, two: Real, cov_12: Real, slack: Real) -> Real:
-    return formula.cov_10(one, two, cov_12, slack)
-
-
-def pair_20(one: Real, two: Real, cov_12: Real, slack: Real) -> Real:
-    return formula.cov_20(one, two, cov_12, slack)
-
-
-def load_both(cov_ptr: Real, i: Real, j: Real, n: Real) -> Real:
-    """A tile's covariances, read from the upper triangle; a tile below the diagonal is mirrored."""
-    straight = i.to(tl.int64)[:, None] * n + j[None, :]
-    mirrored = j.to(tl.int64)[:, None] * n + i[None, :]
-    mask = (i < n)[:, None] & (j < n)[None, :] & (i[:, None] < j[None, :])
-    above = tl.load(cov_ptr + straight, mask=mask, other=0.0)
-    mask = (j < n)[:, None] & (i < n)[None, :] & (j[:, None] < i[None, :])
-    below = tl.load(cov_ptr + mirrored, mask=mask, other=0.0)
-    return above + tl.trans(below)
-
-
-def load_weights(cov_bar_ptr: Real, i: Real, j: Real, n: Real) -> Real:
-    """The symmetric part of a tile of cov_bar."""
-    straight = i.to(tl.int64)[:, None] * n + j[None, :]
-    mirrored = j.to(tl.int64)[:, None] * n + i[None, :]
-    bar = tl.load(cov_bar_ptr + straight, mask=(i < n)[:, None] & (j < n)[None, :], other=0.0)
-    bar_mirrored = tl.load(cov_bar_ptr + mirrored, mask=(j < n)[:, None] & (i < n)[None, :], other=0.0)
-    return 0.5 * (bar + tl.trans(bar_mirrored))
-
-
-def series_11(slopes_ptr: Real, coefficients_ptr: Real, rho: Real, i: Real, j: Real, n: Real, terms: Real) -> Real:
-    """sum over k >= 0 of rho^k b'_k b'_k; the term k = 0 is the product of the gains."""
-    inverse_1 = tl.load(slopes_ptr + i, mask=i < n, other=0.0)
-    inverse_2 = tl.load(slopes_ptr + j, mask=j < n, other=0.0)
-    gain_1 = tl.load(slopes_ptr + n + i, mask=i < n, other=0.0)
-    gain_2 = tl.load(slopes_ptr + n + j, mask=j < n, other=0.0)
-    total = tl.zeros_like(rho)
-    order = terms.to(rho.dtype)
-    row_1_ptr = coefficients_ptr + terms * n + i
-    row_2_ptr = coefficients_ptr + terms * n + j
-    for _ in range(terms):
-        slope_1 = tl.load(row_1_ptr, mask=i < n, other=0.0) * inverse_1
-        slope_2 = tl.load(row_2_ptr, mask=j < n, other=0.0) * inverse_2
-        total = tl.fma(total, rho, (order + 1.0) * (slope_1[:, None] * slope_2[None, :]))
-        order -= 1.0
-        row_1_ptr -= n
-        row_2_ptr -= n
-    return tl.fma(total, rho, gain_1[:, None] * gain_2[None, :])
-
-
-def raised_series(
-    slopes_ptr: Real,
-    coefficients_ptr: Real,
+def gradients(
+    row_ptr: Real,
+    column_ptr: Real,
     rho: Real,
-    i: Real,
-    j: Real,
-    n: Real,
+    weight: Real,
     terms: Real,
-    ORDER: tl.constexpr,
-) -> Real:
-    """sum over k >= 1 of rho^k b'_k b_k (ORDER 1) or rho^k b''_k b_k (ORDER 2), the first neuron's derivatives."""
-    inverse = tl.load(slopes_ptr + i, mask=i < n, other=0.0)
-    total = tl.zeros_like(rho)
-    order = terms.to(rho.dtype)
-    row_1_ptr = coefficients_ptr + (terms - 1 + ORDER) * n + i
-    row_2_ptr = coefficients_ptr + (terms - 1) * n + j
+    TILE: tl.constexpr,
+    RUN: tl.constexpr,
+    STRIDED: tl.constexpr,
+) -> Reals:
+    """The gradient along a tile's covariances, and the sums of those of mu and var over its rows and its columns.
+
+    A thread has RUN rows next to each other and STRIDED columns apart, over which it adds before it takes a sum
+    times the coefficient of the row or column; threads add once, at the end.
+    """
+    rows: tl.constexpr = (TILE // RUN, TILE)
+    columns: tl.constexpr = (TILE, TILE // STRIDED)
+    power = weight
+    gain_1, gain_2 = tl.load(row_ptr + TILE), tl.load(column_ptr + TILE)
+    slope = weigh(weight, gain_1[:, None] * gain_2[None, :])
+    mu_1, var_1 = tl.zeros(columns, rho.dtype), tl.zeros(columns, rho.dtype)
+    mu_2, var_2 = tl.zeros(rows, rho.dtype), tl.zeros(rows, rho.dtype)
     for _ in range(terms):
-        raised = tl.load(row_1_ptr, mask=i < n, other=0.0) * (sqrt(order + 1.0) * inverse)
-        if ORDER == 2:
-            raised = raised * (sqrt(order + 2.0) * inverse)
-        b_2 = tl.load(row_2_ptr, mask=j < n, other=0.0)
-        total = tl.fma(total, rho, raised[:, None] * b_2[None, :])
-        order -= 1.0
-        row_1_ptr -= n
-        row_2_ptr -= n
-    return total * rho
+        row_ptr += 3 * TILE
+        column_ptr += 3 * TILE
+        b_1, slope_1, bend_1 = tl.load(row_ptr), tl.load(row_ptr + TILE), tl.load(row_ptr + 2 * TILE)
+        b_2, slope_2, bend_2 = tl.load(column_ptr), tl.load(column_ptr + TILE), tl.load(column_ptr + 2 * TILE)
+        power *= rho
+        slope = tl.fma(power, slope_1[:, None] * slope_2[None, :], slope)
+        across = tl.sum(tl.reshape(power * b_2[None, :], (TILE, STRIDED, TILE // STRIDED)), 1)
+        mu_1 = tl.fma(across, tl.broadcast_to(slope_1[:, None], columns), mu_1)
+        var_1 = tl.fma(across, tl.broadcast_to(bend_1[:, None], columns), var_1)
+        down = tl.sum(tl.reshape(power * b_1[:, None], (TILE // RUN, RUN, TILE)), 1)
+        mu_2 = tl.fma(down, tl.broadcast_to(slope_2[None, :], rows), mu_2)
+        var_2 = tl.fma(down, tl.broadcast_to(bend_2[None, :], rows), var_2)
+    # an entry and its mirror image share the gradient
+    return 0.5 * slope, tl.sum(mu_1, 1), tl.sum(var_1, 1), tl.sum(mu_2, 0), tl.sum(var_2, 0)
+
+
+def load_where(ptr: Real, mask: Real, EDGE: tl.constexpr) -> Real:
+    if EDGE:
+        return tl.load(ptr, mask=mask, other=0.0)
+    else:
+        return tl.load(ptr)
+
+
+def store_where(ptr: Real, value: Real, mask: Real, EDGE: tl.constexpr) -> None:
+    if EDGE:
+        tl.store(ptr, value, mask=mask)
+    else:
+        tl.store(ptr, value)
 
 
 def collect(
@@ -184,8 +206,8 @@ def collect(
     parameters_ptr: Real,
     mean_bar_ptr: Real,
     cov_bar_ptr: Real,
-    mu_part_ptr: Real,
-    var_part_ptr: Real,
+    mu_shares_ptr: Real,
+    var_shares_ptr: Real,
     mu_grad_ptr: Real,
     cov_grad_ptr: Real,
     n: Real,
@@ -193,6 +215,7 @@ def collect(
     tiles: Real,
     PARAMETERS: tl.constexpr,
     BLOCK: tl.constexpr,
+    AT_ONCE: tl.constexpr,
 ) -> None:
     """Write the gradients of mu and, on the diagonal, of var: through mean and variance, plus the tiles' shares."""
     m, i = tl.program_id(0).to(tl.int64) // blocks, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
@@ -204,12 +227,20 @@ def collect(
     var_dmu, var_dvar = formula.var_partials(neuron)
     mu_grad = weigh(mean_bar, formula.gain(neuron)) + weigh(bar, var_dmu)
     var_grad = weigh(mean_bar, formula.mean_dvar(neuron)) + weigh(bar, var_dvar)
-    for tile in range(tiles):
-        part = (m * tiles + tile) * n + i
-        mu_grad += tl.load(mu_part_ptr + part, mask=inside, other=0.0).to(tl.float64)
-        var_grad += tl.load(var_part_ptr + part, mask=inside, other=0.0).to(tl.float64)
+    mu_grad += sum_of_tiles(mu_shares_ptr + m * tiles * n + i, inside, n, tiles, AT_ONCE)
+    var_grad += sum_of_tiles(var_shares_ptr + m * tiles * n + i, inside, n, tiles, AT_ONCE)
     tl.store(mu_grad_ptr + m * n + i, mu_grad, mask=inside)
     tl.store(cov_grad_ptr + diagonal, var_grad, mask=inside)
+
+
+def sum_of_tiles(ptr: Real, inside: Real, n: Real, tiles: Real, AT_ONCE: tl.constexpr) -> Real:
+    """The sums, in float64, of columns of `tiles` numbers, AT_ONCE of which are loaded together."""
+    total = tl.zeros((AT_ONCE, inside.shape[0]), tl.float64)
+    for first in range(0, tiles, AT_ONCE):
+        tile = (first + tl.arange(0, AT_ONCE))[:, None]
+        mask = (tile < tiles) & inside[None, :]
+        total += tl.load(ptr[None, :] + tile.to(tl.int64) * n, mask=mask, other=0.0).to(tl.float64)
+    return tl.sum(total, 0)
 
 
 def weigh(weight: Real, slope: Real) -> Real:

@@ -1,7 +1,9 @@
 """Kernels of the elementwise functions: one or two neurons per element, a block of elements per program.
 
-Arrays are flat and contiguous. Parameters and outputs are tuples of arrays; outputs share no memory, because users
-may write into one and keep another. Each body is written against the identity and bound to an activation.
+Arguments broadcast to one shape and are read where they are, by strides (see `strided`): `sizes` are those of the
+inner dimensions, innermost first, and `strides` every argument's along all dimensions. Outputs are contiguous.
+Parameters and outputs are tuples of arrays; outputs share no memory, because users may write into one and keep
+another. Each body is written against the identity and bound to an activation.
 """
 
 import triton.language as tl
@@ -126,15 +128,19 @@ def elementwise_neurons(
     parameter_ptrs: Reals,
     out_ptrs: Reals,
     count: Real,
+    sizes: Reals,
+    strides: Reals,
     BODY: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
     """The values of BODY, a function of one neuron."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
-    mu = tl.load(mu_ptr + i, mask=inside, other=0.0)
-    var = tl.load(var_ptr + i, mask=inside, other=1.0)
-    store_each(out_ptrs, BODY(formula.neuron(mu, var, load_parameters(parameter_ptrs, i, inside, 0, 1))), i, inside)
+    at = places(i, sizes)
+    mu = tl.load(mu_ptr + offset(at, strides, 0), mask=inside, other=0.0)
+    var = tl.load(var_ptr + offset(at, strides, 1), mask=inside, other=1.0)
+    parameters = load_parameters(parameter_ptrs, at, strides, inside, 2, 0, 1)
+    store_each(out_ptrs, BODY(formula.neuron(mu, var, parameters)), i, inside)
 
 
 def elementwise_pairs(
@@ -146,6 +152,8 @@ def elementwise_pairs(
     parameter_ptrs: Reals,
     out_ptrs: Reals,
     count: Real,
+    sizes: Reals,
+    strides: Reals,
     slack: Real,
     BODY: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -153,21 +161,54 @@ def elementwise_pairs(
     """The values of BODY, a function of two neurons, whose parameters alternate."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
-    mu_1 = tl.load(mu_1_ptr + i, mask=inside, other=0.0)
-    mu_2 = tl.load(mu_2_ptr + i, mask=inside, other=0.0)
-    var_1 = tl.load(var_1_ptr + i, mask=inside, other=1.0)
-    var_2 = tl.load(var_2_ptr + i, mask=inside, other=1.0)
-    cov_12 = tl.load(cov_ptr + i, mask=inside, other=0.0)
-    one = formula.neuron(mu_1, var_1, load_parameters(parameter_ptrs, i, inside, 0, 2))
-    two = formula.neuron(mu_2, var_2, load_parameters(parameter_ptrs, i, inside, 1, 2))
+    at = places(i, sizes)
+    mu_1 = tl.load(mu_1_ptr + offset(at, strides, 0), mask=inside, other=0.0)
+    mu_2 = tl.load(mu_2_ptr + offset(at, strides, 1), mask=inside, other=0.0)
+    var_1 = tl.load(var_1_ptr + offset(at, strides, 2), mask=inside, other=1.0)
+    var_2 = tl.load(var_2_ptr + offset(at, strides, 3), mask=inside, other=1.0)
+    cov_12 = tl.load(cov_ptr + offset(at, strides, 4), mask=inside, other=0.0)
+    one = formula.neuron(mu_1, var_1, load_parameters(parameter_ptrs, at, strides, inside, 5, 0, 2))
+    two = formula.neuron(mu_2, var_2, load_parameters(parameter_ptrs, at, strides, inside, 5, 1, 2))
     store_each(out_ptrs, BODY(one, two, cov_12, slack), i, inside)
 
 
-def load_parameters(ptrs: Reals, i: Real, inside: Real, FIRST: tl.constexpr, STEP: tl.constexpr) -> Reals:
-    """The parameters in arrays FIRST, FIRST + STEP, ..., as the tuple that formula.neuron takes."""
+def places(i: Real, sizes: Reals) -> Reals:
+    """The places of elements i along every dimension, innermost first; `sizes` lacks the outermost."""
+    found: Reals = ()
+    for d in tl.static_range(len(sizes)):
+        outer = i // shown(sizes[d])
+        found = found + (i - outer * shown(sizes[d]),)
+        i = outer
+    return found + (i,)
+
+
+def offset(at: Reals, strides: Reals, ARGUMENT: tl.constexpr) -> Real:
+    """Where an argument's elements at these places are, in int64: arrays may have more than 2^31 elements."""
+    total = at[0] * shown(strides[ARGUMENT * len(at)])
+    for d in tl.static_range(1, len(at)):
+        total += at[d] * shown(strides[ARGUMENT * len(at) + d])
+    return total
+
+
+def shown(number: Real) -> Real:
+    """The number that `strided.hidden` hides from Triton."""
+    return number >> 5
+
+
+def load_parameters(
+    ptrs: Reals,
+    at: Reals,
+    strides: Reals,
+    inside: Real,
+    BEFORE: tl.constexpr,
+    FIRST: tl.constexpr,
+    STEP: tl.constexpr,
+) -> Reals:
+    """The parameters in arrays FIRST, FIRST + STEP, ..., as formula.neuron's tuple; BEFORE arguments precede."""
     parameters: Reals = ()
     for k in tl.static_range(FIRST, len(ptrs), STEP):
-        parameters = parameters + (tl.load(ptrs[k] + i, mask=inside, other=1.0),)
+        number = tl.load(ptrs[k] + offset(at, strides, BEFORE + k), mask=inside, other=1.0)
+        parameters = parameters + (number,)
     return parameters
 
 
@@ -182,13 +223,16 @@ def elementwise_normal(
     rho_ptr: Real,
     out_ptrs: Reals,
     count: Real,
+    sizes: Reals,
+    strides: Reals,
     BODY: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
     """The values of BODY, a function of the bivariate normal distribution."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
-    h = tl.load(h_ptr + i, mask=inside, other=0.0)
-    k = tl.load(k_ptr + i, mask=inside, other=0.0)
-    rho = tl.load(rho_ptr + i, mask=inside, other=0.0)
+    at = places(i, sizes)
+    h = tl.load(h_ptr + offset(at, strides, 0), mask=inside, other=0.0)
+    k = tl.load(k_ptr + offset(at, strides, 1), mask=inside, other=0.0)
+    rho = tl.load(rho_ptr + offset(at, strides, 2), mask=inside, other=0.0)
     store_each(out_ptrs, BODY(h, k, rho), i, inside)

@@ -5,12 +5,14 @@ Tensors are CUDA tensors, or CPU tensors where Triton interprets.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from triton.compiler import CompiledKernel
 
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.compiled import device_function, kernel
@@ -23,25 +25,74 @@ from fastmoments_kernels.gpu.elementwise import (
     elementwise_normal,
     elementwise_pairs,
 )
+from fastmoments_kernels.gpu.strided import read
 from fastmoments_kernels.kinds import FIXED, slack_of
 
 # Products and sums are fused only where a formula says fma: the interpreter then has the card's bits, and a pair
-# those of its mirror image. Without a limit of registers the assembler sets one of its own for occupancy, and
-# spills.
-OPTIONS = {"enable_fp_fusion": False, "maxnreg": 255}
+# those of its mirror image.
+OPTIONS = {"enable_fp_fusion": False}
 ELEMENTS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time grows with programs, not elements
 
 
-class Variant(NamedTuple):
-    """A kernel for one activation and one dtype, to launch or to compile ahead of time."""
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A kernel for one activation and one dtype, to launch or to compile ahead of time.
+
+    `registers` is the most that a thread may take. Without a limit the assembler sets one of its own for occupancy,
+    and spills. `launchers` holds what Triton compiled, by device and `specialisation`. To ask Triton takes several
+    times as long as to launch: it compares every constant that the kernel reads with what it was.
+    """
 
     kernel: Any
     constants: dict[str, Any]
     warps: int
+    registers: int = 255
+    launchers: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the compiler is told besides."""
+        return {**OPTIONS, "num_warps": self.warps, "maxnreg": self.registers}
 
     def __call__(self, programs: int, *arguments: Any) -> None:
-        """Launch the kernel on a grid of `programs` programs."""
-        self.kernel[(programs,)](*arguments, **self.constants, num_warps=self.warps, **OPTIONS)
+        """Launch the kernel on a grid of `programs` programs, on the device of the first argument, a tensor.
+
+        That is torch's current device (`on_device_of`). The stream is the current one.
+        """
+        if INTERPRETED:
+            self._by_triton(programs, arguments)
+            return
+        key = arguments[0].get_device(), *specialisation(arguments)
+        launcher = self.launchers.get(key)
+        if launcher is None:
+            compiled = self._by_triton(programs, arguments)
+            if isinstance(compiled, CompiledKernel):  # not if hooks or other threads compile
+                last = self.kernel.arg_names[len(arguments) :]
+                self.launchers[key] = compiled, tuple(self.constants[name] for name in last)
+            return
+        compiled, constants = launcher
+        compiled[programs, 1, 1](*arguments, *constants)
+
+    def _by_triton(self, programs: int, arguments: tuple[Any, ...]) -> Any:
+        return self.kernel[(programs,)](*arguments, **self.constants, **self.options)
+
+
+def specialisation(arguments: tuple[Any, ...]) -> list[Any]:
+    """What Triton compiles a kernel anew for: dtypes, addresses and numbers that are multiples of 16, numbers 1.
+
+    It may tell apart more than Triton does, and not less. Numbers with a point are float32 to Triton, whatever they
+    are.
+    """
+    key: list[Any] = []
+    for argument in arguments:
+        kind = type(argument)
+        if kind is int:
+            key.append(argument == 1 or (argument % 16 == 0, argument >> 31))
+        elif kind is tuple:
+            key.append(tuple(specialisation(argument)))
+        elif kind is not float:
+            key.append((argument.dtype, argument.data_ptr() % 16))
+    return key
 
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager[Any]:
@@ -53,6 +104,7 @@ def dtype_name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
+@cache
 def elementwise_variant(activation: str, name: str, dtype: str) -> Variant:
     """An elementwise kernel: one element per thread, which may need all registers."""
     template = elementwise_neurons if LAUNCHED[name].neurons == 1 else elementwise_pairs
@@ -60,6 +112,7 @@ def elementwise_variant(activation: str, name: str, dtype: str) -> Variant:
     return Variant(kernel(template, activation, dtype), constants, warps=4)
 
 
+@cache
 def normal_variant(name: str, dtype: str) -> Variant:
     """A kernel of the bivariate normal; it depends on no activation."""
     body = device_function(BODIES[name], CATALOGUE[0].name, dtype)
@@ -79,20 +132,15 @@ def normal(name: str) -> Callable[..., Any]:
 def _of_either(function: Callable[..., Any], *arrays: Tensor) -> Any:
     """Call the function on tensors; NumPy arrays become tensors, and the results NumPy arrays."""
     if isinstance(arrays[0], torch.Tensor):
-        return function(*_contiguous(arrays))
+        return function(*arrays)
     device = "cpu" if INTERPRETED else "cuda"
-    tensors = [torch.as_tensor(np.array(array), device=device) for array in arrays]
-    values = function(*_contiguous(tensors))
+    values = function(*(torch.as_tensor(np.array(array), device=device) for array in arrays))
     return tuple(v.cpu().numpy() for v in values) if isinstance(values, tuple) else values.cpu().numpy()
-
-
-def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [laid_out(tensor) for tensor in torch.broadcast_tensors(*tensors)]
 
 
 def laid_out(tensor: Tensor) -> Tensor:
     """The tensor with contiguous numbers and without torch's bit that negates them lazily."""
-    return tensor.resolve_neg().contiguous()
+    return tensor if tensor.is_contiguous() and not tensor.is_neg() else tensor.resolve_neg().contiguous()
 
 
 def _on_tensors(activation: str, name: str, *inputs: Tensor) -> Any:
@@ -120,12 +168,12 @@ def _cov_partials(activation: str, *inputs: Tensor) -> tuple[Tensor, ...]:
 
 
 def _launch(activation: str, name: str, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The results of a kernel on contiguous tensors of one shape."""
+    """The results of a kernel on tensors that broadcast."""
     neurons, like = LAUNCHED[name].neurons, inputs[0]
-    fixed, parameters = inputs[: FIXED[neurons]], tuple(inputs[FIXED[neurons] :])
-    _, count = arrays_of(name, len(parameters) // neurons)
+    fixed = FIXED[neurons]
+    _, count = arrays_of(name, (len(inputs) - fixed) // neurons)
     slack = () if neurons == 1 else (slack_of(2, torch.finfo(like.dtype).eps),)
-    return _filled(elementwise_variant(activation, name, dtype_name(like)), count, (*fixed, parameters), slack)
+    return _filled(elementwise_variant(activation, name, dtype_name(like)), count, inputs, fixed, slack)
 
 
 def _normal(name: str, *inputs: Tensor) -> Any:
@@ -135,12 +183,23 @@ def _normal(name: str, *inputs: Tensor) -> Any:
 
 
 def _filled(
-    variant: Variant, count: int, inputs: tuple[Any, ...], slack: tuple[float, ...] = ()
+    variant: Variant,
+    count: int,
+    inputs: Sequence[Tensor],
+    fixed: int | None = None,
+    slack: tuple[float, ...] = (),
 ) -> tuple[Tensor, ...]:
-    """`count` new tensors, each with memory of its own, filled by an elementwise kernel."""
-    like = inputs[0]
-    outputs = tuple(like.new_empty(like.shape) for _ in range(count))
-    if like.numel():
+    """`count` new tensors, each with memory of its own, filled by an elementwise kernel.
+
+    Inputs beyond `fixed` are passed as a tuple.
+    """
+    (arguments, sizes, strides), like = read(inputs), inputs[0]
+    shape = arguments[0].shape
+    outputs = tuple(like.new_empty(shape) for _ in range(count))
+    size = shape.numel()
+    if size:
+        others = () if fixed is None else (tuple(arguments[fixed:]),)
         with on_device_of(like):
-            variant(-(-like.numel() // variant.constants["BLOCK"]), *inputs, outputs, like.numel(), *slack)
+            programs = -(-size // variant.constants["BLOCK"])
+            variant(programs, *arguments[:fixed], *others, outputs, size, sizes, strides, *slack)
     return outputs

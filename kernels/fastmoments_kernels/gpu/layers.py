@@ -9,7 +9,7 @@ from torch import Tensor
 from fastmoments_kernels.catalogue import CATALOGUE, row_of
 from fastmoments_kernels.gpu.compiled import device_function, kernel
 from fastmoments_kernels.gpu.launch import Variant, dtype_name, laid_out, on_device_of
-from fastmoments_kernels.gpu.linear import activated, linear, linear_alone, skip
+from fastmoments_kernels.gpu.linear import activated, linear, linear_alone, mirror, skip
 
 SUMS = {"bfloat16": "float32", "float32": "float32", "float64": "float64"}
 
@@ -43,7 +43,7 @@ MORE_WARPS = {("float64", 100): Shape(32, 32, 16, 4, 8)}
 PRECISIONS = {"float32": ("tf32x3", "tf32")}
 COLUMNS = 16  # columns of a tile's sums that are written at a time
 GROUP = 8  # rows of tiles whose programs run at the same time
-SKIP_TILE = 32
+TILE = 32  # the side of a tile of covariances
 
 
 def shape_of(dtype: str, aligned: bool, architecture: int) -> Shape:
@@ -72,7 +72,13 @@ def linear_variant(activation: str | None, dtype: str, shape: Shape, precision: 
 @cache
 def skip_variant(dtype: str) -> Variant:
     """The sum of a residual layer's covariances; it depends on no activation."""
-    return Variant(kernel(skip, CATALOGUE[0].name, dtype), {"TILE": SKIP_TILE}, warps=4)
+    return Variant(kernel(skip, CATALOGUE[0].name, dtype), {"TILE": TILE}, warps=4)
+
+
+@cache
+def mirror_variant(dtype: str, mend: bool = True) -> Variant:
+    """The mean of both triangles, with or without a limit on entries; it depends on no activation."""
+    return Variant(kernel(mirror, CATALOGUE[0].name, dtype), {"TILE": TILE, "MEND": mend}, warps=4)
 
 
 def precision_of(dtype: str) -> str:
@@ -116,7 +122,27 @@ def linear_marginals(
 
 def add_skip(cov: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> None:
     """Add G mixed, its transpose and `skipped` to cov (batch, n, n) in place, exactly symmetric."""
-    (batch, n), variant = gains.shape, skip_variant(dtype_name(cov))
-    tiles = -(-n // variant.constants["TILE"])
+    _over_triangles(skip_variant(dtype_name(cov)), cov, gains, mixed, skipped)
+
+
+def make_symmetric(cov: Tensor, rounding: Tensor | None = None) -> None:
+    """Replace cov (batch, n, n) by the mean of both triangles in place, exactly symmetric.
+
+    With `rounding` (batch,), negative variances become 0 and entries beyond sqrt(var_i var_j) move to that bound,
+    by at most `rounding`; those further out stay. No other matrix is allocated.
+    """
+    variant = mirror_variant(dtype_name(cov), rounding is not None)
+    if rounding is None:
+        # without a limit any array stands for what it needs
+        _over_triangles(variant, cov, cov, cov, slack=(0.0,))
+        return
+    slack = 16 * cov.shape[-1] * torch.finfo(cov.dtype).eps
+    _over_triangles(variant, cov, torch.diagonal(cov, 0, -2, -1).contiguous(), rounding, slack=(slack,))
+
+
+def _over_triangles(variant: Variant, cov: Tensor, *others: Tensor, slack: tuple[float, ...] = ()) -> None:
+    """Launch a kernel of which a program computes a tile of the upper triangle and its mirror."""
+    batch, n, _ = cov.shape
+    tiles = -(-n // TILE)
     with on_device_of(cov):
-        variant(batch * (tiles * (tiles + 1) // 2), cov, gains, mixed, skipped, n, tiles)
+        variant(batch * (tiles * (tiles + 1) // 2), cov, *others, n, tiles, *slack)

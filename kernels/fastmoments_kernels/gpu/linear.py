@@ -1,4 +1,4 @@
-"""Kernels of layers: a linear map with Gaussian weights and the activation behind it; the covariance of a skip.
+"""Kernels of layers: a linear map with Gaussian weights and the activation behind it; covariances made symmetric.
 
 They are written against the identity and bound to an activation.
 """
@@ -6,9 +6,9 @@ They are written against the identity and bound to an activation.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
-from fastmoments_kernels.gpu.covariance import is_above, place, store_both
 from fastmoments_kernels.gpu.elementary import IS_INTERPRETED
-from fastmoments_kernels.vocabulary import Real, Reals
+from fastmoments_kernels.gpu.tiles import place
+from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
 
 
 def linear_alone(mean: Real, var: Real, parameters: Reals) -> Reals:
@@ -144,21 +144,74 @@ def skip(
 ) -> None:
     """Replace K by K + G (A cov C^T) + (A cov C^T)^T G + C cov C^T, in a tile of the upper triangle and its mirror.
 
-    K (`out`) and C cov C^T (`skipped`) are read from the upper triangle, A cov C^T (`mixed`) from both; G are the
-    gains (n,). All are batches.
+    K (`out`) and C cov C^T (`skipped`) are symmetric; G are the gains (n,). All are batches.
     """
     m, tile_i, tile_j = place(tiles)
     i = tile_i * TILE + tl.arange(0, TILE)
     j = tile_j * TILE + tl.arange(0, TILE)
     square = m * n * n
-    mask = is_above(i, j, n) | ((i[:, None] == j[None, :]) & (j < n)[None, :])
-    straight = square + i.to(tl.int64)[:, None] * n + j[None, :]
-    mirrored = square + j.to(tl.int64)[:, None] * n + i[None, :]
     gain_1 = tl.load(gain_ptr + m * n + i, mask=i < n, other=0.0)
     gain_2 = tl.load(gain_ptr + m * n + j, mask=j < n, other=0.0)
-    mixed = tl.load(mixed_ptr + straight, mask=mask, other=0.0)
-    mixed_mirrored = tl.trans(tl.load(mixed_ptr + mirrored, mask=tl.trans(mask), other=0.0))
-    cross = gain_1[:, None] * mixed + gain_2[None, :] * mixed_mirrored
-    value = tl.load(out_ptr + straight, mask=mask, other=0.0) + cross
-    value += tl.load(skipped_ptr + straight, mask=mask, other=0.0)
-    store_both(out_ptr + square, value, mask, i, j, n)
+    mixed, mirrored = load_both(mixed_ptr + square, i, j, n)
+    value = load_tile(out_ptr + square, i, j, n) + (gain_1[:, None] * mixed + gain_2[None, :] * mirrored)
+    value += load_tile(skipped_ptr + square, i, j, n)
+    store_tiles(out_ptr + square, value, i, j, n)
+
+
+def mirror(
+    out_ptr: Real,
+    var_ptr: Real,
+    rounding_ptr: Real,
+    n: Real,
+    tiles: Real,
+    slack: Real,
+    TILE: tl.constexpr,
+    MEND: tl.constexpr,
+) -> None:
+    """Replace K (`out`) by the mean of both triangles, in a tile of the upper triangle and its mirror.
+
+    With MEND entries beyond (1 + slack) sqrt(var_i var_j) move to sqrt(var_i var_j), by at most the matrix's
+    `rounding`. `var` (n,) is a copy of K's diagonal. All are batches.
+    """
+    m, tile_i, tile_j = place(tiles)
+    i = tile_i * TILE + tl.arange(0, TILE)
+    j = tile_j * TILE + tl.arange(0, TILE)
+    out_ptr += m * n * n
+    value, mirrored = load_both(out_ptr, i, j, n)
+    value = 0.5 * (value + mirrored)
+    if MEND:
+        limit = load_deviations(var_ptr + m * n, i, n)[:, None] * load_deviations(var_ptr + m * n, j, n)[None, :]
+        size = tl.abs(value)
+        explained = (size > (1.0 + slack) * limit) & (size - limit <= tl.load(rounding_ptr + m))
+        value = tl.where(explained, tl.where(value < 0.0, -limit, limit), value)
+    store_tiles(out_ptr, value, i, j, n)
+
+
+def load_tile(ptr: Real, i: Real, j: Real, n: Real) -> Real:
+    return tl.load(ptr + i.to(tl.int64)[:, None] * n + j[None, :], mask=is_within(i, j, n), other=0.0)
+
+
+def load_both(ptr: Real, i: Real, j: Real, n: Real) -> Reals:
+    """A tile, and the transpose of its mirror."""
+    return load_tile(ptr, i, j, n), tl.trans(load_tile(ptr, j, i, n))
+
+
+def load_deviations(var_ptr: Real, i: Real, n: Real) -> Real:
+    """sqrt(var), 0 where var is negative."""
+    var = tl.load(var_ptr + i, mask=i < n, other=0.0)
+    return where(var > 0.0, sqrt(where(var > 0.0, var, 1.0)), 0.0 * var)
+
+
+def store_tiles(ptr: Real, value: Real, i: Real, j: Real, n: Real) -> None:
+    """Write a tile and its mirror over what the program has read.
+
+    The tile on the diagonal is its own mirror: every thread has to have read before one writes.
+    """
+    tl.debug_barrier()
+    tl.store(ptr + i.to(tl.int64)[:, None] * n + j[None, :], value, mask=is_within(i, j, n))
+    tl.store(ptr + j.to(tl.int64)[:, None] * n + i[None, :], tl.trans(value), mask=is_within(j, i, n))
+
+
+def is_within(i: Real, j: Real, n: Real) -> Real:
+    """Whether entries are in the matrix. No more is asked, so that rows of multiples of 16 move in wide words."""
+    return (i < n)[:, None] & (j < n)[None, :]

@@ -8,6 +8,7 @@ coefficients fall fast, take few terms at any rho.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
+from fastmoments_kernels.gpu.tiles import outer
 from fastmoments_kernels.vocabulary import Real, Reals, exp, log, maximum, minimum, where
 
 ROUNDED = 1e-13  # rounding of t(N)^2
@@ -18,8 +19,9 @@ def store_coefficients(
     remainders_ptr: Real,
     neuron: Reals,
     spread: Real,
-    n: Real,
+    stride: Real,
     inside: Real,
+    in_row: Real,
     terms: Real,
     SWEEP: tl.constexpr,
 ) -> None:
@@ -27,23 +29,25 @@ def store_coefficients(
     alive = inside & (spread > 0.0)
     scale = 1.0 / where(alive, spread, 1.0)
     before, last, this = formula.series(neuron)
+    share, earlier = tl.zeros_like(spread), 0.0 * last
     order = tl.full((), 1.0, tl.float64)
-    b = formula.coefficient(order, neuron, last, before, 0.0 * last)
-    tl.store(row_ptr, b, mask=inside)
-    share = b * b * scale
-    for k in range(1, terms + 2):
-        order += 1.0
-        b = formula.coefficient(order, neuron, this, last, before)
-        tl.store(row_ptr + k * n, b, mask=inside)
-        share += b * b * scale
-        if (k + 1) % SWEEP == 0:
-            if k < terms:
-                # a neuron that is nan does not change the others' number of terms
-                remainder = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
-                tl.store(remainders_ptr + k // SWEEP, 0.5 * log(maximum(remainder, ROUNDED)))
-        before = last
-        last = this
-        this = formula.series_step(order + 1.0, neuron, last, before)
+    for sweep in range(terms // SWEEP):
+        for _ in range(SWEEP):
+            # a_n, a_(n - 1), a_(n - 2) of n = order are last, before, earlier
+            b = formula.coefficient(order, neuron, last, before, earlier)
+            tl.store(row_ptr, b, mask=in_row)
+            row_ptr += stride
+            share += b * b * scale
+            earlier = before
+            before = last
+            last = this
+            this = formula.series_step(order + 2.0, neuron, last, before)
+            order += 1.0
+        # a neuron that is nan does not change the others' number of terms
+        remainder = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
+        tl.store(remainders_ptr + sweep, 0.5 * log(maximum(remainder, ROUNDED)))
+    tl.store(row_ptr, formula.coefficient(order, neuron, last, before, earlier), mask=in_row)
+    tl.store(row_ptr + stride, formula.coefficient(order + 1.0, neuron, this, last, before), mask=in_row)
 
 
 def load_remainders(
@@ -66,28 +70,48 @@ def reach(remainders: Real, LOG_TOLERANCE: tl.constexpr, SWEEP: tl.constexpr, MO
 
 
 def terms_for(
-    largest: Real,
-    remainders: Real,
-    terms: Real,
-    LOG_TOLERANCE: tl.constexpr,
-    SWEEP: tl.constexpr,
-    MOST: tl.constexpr,
+    largest: Real, remainders: Real, LOG_TOLERANCE: tl.constexpr, SWEEP: tl.constexpr, MOST: tl.constexpr
 ) -> Real:
-    """The least N, a multiple of SWEEP, that leaves out at most the tolerance up to |rho| = largest, in reach."""
+    """The least N, a multiple of SWEEP, that leaves out at most the tolerance up to |rho| = largest.
+
+    It is more than MOST if no tabulated N does, or if `largest` is 1 or more, or nan.
+    """
     order = SWEEP * (tl.arange(0, MOST // SWEEP) + 1)
-    left_out = (order + 1).to(remainders.dtype) * log(maximum(largest, 1e-30)) + remainders
-    return tl.min(tl.where(left_out <= LOG_TOLERANCE, order, terms), 0)
+    size = tl.where(largest < 1.0, log(maximum(largest, 1e-30)), float("inf"))
+    left_out = (order + 1).to(remainders.dtype) * size + remainders
+    return tl.min(tl.where(left_out <= LOG_TOLERANCE, order, MOST + SWEEP), 0)
 
 
-def series(coefficients_ptr: Real, rho: Real, i: Real, j: Real, n: Real, terms: Real) -> Real:
-    """sum over k = 1 .. terms of rho^k b_k b_k, by Horner's rule."""
+def series(
+    coefficients_ptr: Real,
+    rho: Real,
+    i: Real,
+    j: Real,
+    r: Real,
+    c: Real,
+    stride: Real,
+    terms: Real,
+    UNROLL: tl.constexpr,
+    EDGE: tl.constexpr,
+) -> Real:
+    """sum over k = 1 .. terms of rho^k b_k b_k, by Horner's rule, for rows i + r and columns j + c.
+
+    The coefficients of UNROLL terms are loaded at a time.
+    """
     total = tl.zeros_like(rho)
-    row_1_ptr = coefficients_ptr + (terms - 1) * n + i
-    row_2_ptr = coefficients_ptr + (terms - 1) * n + j
-    for _ in range(terms):
-        b_1 = tl.load(row_1_ptr, mask=i < n, other=0.0)
-        b_2 = tl.load(row_2_ptr, mask=j < n, other=0.0)
-        total = tl.fma(total, rho, b_1[:, None] * b_2[None, :])
-        row_1_ptr -= n
-        row_2_ptr -= n
+    row_ptr = coefficients_ptr + (terms - 1) * stride
+    for _ in range(terms // UNROLL):
+        for _k in tl.static_range(UNROLL):
+            b_1 = load_row(row_ptr, i, r, stride, EDGE)
+            b_2 = load_row(row_ptr, j, c, stride, EDGE)
+            total = tl.fma(total, rho, outer(b_1, b_2))
+            row_ptr -= stride
     return total * rho
+
+
+def load_row(row_ptr: Real, start: Real, offsets: Real, stride: Real, EDGE: tl.constexpr) -> Real:
+    """A row's numbers start + offsets; at an EDGE 0 beyond its end, which is a multiple of 16."""
+    if EDGE:
+        return tl.load(row_ptr + start + offsets, mask=start + offsets < stride, other=0.0)
+    else:
+        return tl.load(row_ptr + start + offsets)

@@ -1,0 +1,99 @@
+"""Tests of the backward pass by Triton's kernels; test_gpu.py runs this file in other processes."""
+
+import numpy as np
+import pytest
+import torch
+
+from fastmoments.frameworks import torch_formulas
+from fastmoments_kernels import gpu
+from tests.card import DEVICE
+from tests.gpu_cases import dtypes, on_device
+from tests.matrices import draw, single
+from tests.rows import numbers
+from tests.test_matrices import assert_within
+from tests.test_torch_panels import Allocations
+
+
+@pytest.fixture
+def new_memory_is_nan(monkeypatch):
+    """What a kernel forgets to write, or reads too early, is nan."""
+    new_empty = torch.Tensor.new_empty
+
+    def filled(tensor, *shape, **options):
+        found = new_empty(tensor, *shape, **options)
+        return found.fill_(torch.nan) if found.is_floating_point() else found.fill_(-1)
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", filled)
+
+
+def drawn(kind, n):
+    """A matrix and symmetric weights."""
+    rng = np.random.default_rng(n)
+    bar = single(rng.standard_normal((n, n)))
+    return *draw(kind, n), single(rng.standard_normal(n)), single(0.5 * (bar + bar.T))
+
+
+def by_formulas(activation, *arrays):
+    """The gradients by torch operations in float64, which the tables judge elsewhere; no series takes part."""
+    tensors = [torch.as_tensor(array) for array in arrays]
+    return [x.numpy() for x in torch_formulas.moments_vjp_of(activation, tensors[0])(*tensors)]
+
+
+# all pairs listed; of float64 several tiles, of which some are overfull
+@pytest.mark.parametrize("kind, n", [("strong", 6), pytest.param("strong", 70, marks=pytest.mark.slow)])
+@dtypes
+def test_pairs_beyond_the_series(kind, n, dtype, new_memory_is_nan):
+    given = drawn(kind, n)
+    found = gpu.moments_vjp("relu", *(on_device(x, dtype) for x in given))
+    for name, result, want in zip(("mu_bar", "cov_bar"), found, by_formulas("relu", *given), strict=True):
+        size = np.full(want.shape, n * np.abs(want).max())  # sums of n terms, right to a few eps of the largest
+        assert_within(result[0].cpu().numpy(), want, size, dtype, name)
+
+
+@dtypes
+def test_matrices_of_a_batch_are_apart(dtype, new_memory_is_nan):
+    both = [drawn(kind, 5) for kind in ("typical", "strong")]
+    apart = [gpu.moments_vjp("relu", *(on_device(x, dtype) for x in one)) for one in both]
+    together = gpu.moments_vjp(
+        "relu", *(torch.cat([on_device(x, dtype) for x in pair]) for pair in zip(*both, strict=True))
+    )
+    for k, alone in enumerate(apart):
+        assert all(torch.equal(a[0], b[k]) for a, b in zip(alone, together, strict=True))
+
+
+@dtypes
+def test_infinite_slopes_without_weight(dtype, new_memory_is_nan):
+    """The step of a neuron without variance on its kink has an infinite slope; what nothing asks for is 0."""
+    mu = torch.tensor([[0.5, 0.0, -0.25]], dtype=getattr(torch, dtype), device=DEVICE)
+    cov = torch.tensor([[1.0, 0.0, 0.5], [0.0, 0.0, 0.0], [0.5, 0.0, 2.0]], dtype=mu.dtype, device=DEVICE)[None]
+    bar = torch.zeros_like(cov)
+    bar[0, 0, 2] = bar[0, 2, 0] = 1.0
+    found = gpu.moments_vjp("heaviside", mu, cov, torch.zeros_like(mu), bar)
+    kept = [0, 2]
+    alone = gpu.moments_vjp(
+        "heaviside",
+        mu[:, kept],
+        cov[:, kept][..., kept].contiguous(),
+        torch.zeros_like(mu[:, kept]),
+        bar[:, kept][..., kept].contiguous(),
+    )
+    for got, want in zip(found, alone, strict=True):
+        part = got[:, kept] if got.ndim == 2 else got[:, kept][..., kept]
+        assert torch.allclose(part, want, rtol=8 * torch.finfo(mu.dtype).eps, atol=0.0)
+    assert (found[0][0, 1] == 0.0) and (found[1][0, 1] == 0.0).all()
+
+
+@pytest.mark.parametrize("n", (1, 6))
+@dtypes
+def test_gradients_along_parameters(n, dtype, new_memory_is_nan):
+    """No matrix of numbers is kept on the way."""
+    given = drawn("typical", n)
+    own = [np.full(n, number) for number in numbers("leaky_relu")]
+    want = by_formulas("leaky_relu", *given, *own)[2:]
+    tensors = [on_device(x, dtype) for x in (*given, *own)]
+    with Allocations(n * n) as of_matrices:
+        found = gpu.parameter_vjp("leaky_relu", *tensors[:4], tuple(tensors[4:]))
+    assert n == 1 or of_matrices.count == 0
+    for result, expected in zip(found, want, strict=True):
+        size = np.full(n, n * np.abs(expected).max())
+        assert_within(result[0].cpu().numpy(), expected, size, dtype, "parameter")
