@@ -1,4 +1,4 @@
-"""What first calls take: each in a process of its own, with an empty cache. Prints a table.
+"""Measure first calls, each in a process of its own with an empty cache, and print a table.
 
 `python -m benchmarks.first_call` or `make first-call`; arguments choose rows by their names. Seconds are those of
 the whole process, less the import of PyTorch, and of the calls alone. Other processes lengthen the wall clock's.

@@ -217,7 +217,7 @@ def accuracy(name: str) -> dict[str, float]:
 
 
 def versions() -> dict[str, str]:
-    """What the run depends on; asked in a process of its own, because JAX stays on the card."""
+    """Return the versions that the run depends on; call it in a process of its own: JAX stays on the card."""
     found = {"quadrature by": compiler(), "cuda": str(torch.version.cuda), "python": sys.version.split()[0]}
     for name in ("torch", "triton", "jax", "numba", "numpy", "fastmoments"):
         try:

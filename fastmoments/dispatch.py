@@ -59,7 +59,7 @@ class Plan(NamedTuple):
 
     @property
     def routes(self) -> dict[str, str]:
-        """What answered the last call of each function in this process, for arrays in main memory.
+        """The kernels that answered the last call of each function in this process, for arrays in main memory.
 
         By function and dtype, such as "relu_moments (float64)": "compiled", or "numpy" while it is not compiled.
         """

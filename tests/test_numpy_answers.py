@@ -43,7 +43,7 @@ def test_chunks_of_pairs_are_the_whole(monkeypatch):
     monkeypatch.setattr("fastmoments_kernels.eager.matrices.CHUNK", 100)
     found = *fm.gelu_moments(mu, cov), *fm.gelu_moments_vjp(mu, cov, *(np.stack([x, x]) for x in bars))
     assert all(np.array_equal(a, b) for a, b in zip(expected[:2], found[:2], strict=True))
-    for a, b in zip(expected[2:], found[2:], strict=True):  # sums in another order
+    for a, b in zip(expected[2:], found[2:], strict=True):  # sums of 20 terms in another order
         assert np.allclose(a, b, rtol=64 * EPS, atol=64 * EPS)
     out = mu.copy(), cov.copy()
     fm.gelu_moments(*out, out=out)
@@ -64,7 +64,7 @@ def test_numpy_takes_any_layout():
 
 
 def test_a_layer_by_numpy():
-    """Against sums in extended precision and integrals of relu."""
+    """Against sums of two terms and products, which round four times, and integrals of relu."""
     mu, var, weight, weight_var = (
         np.array([0.5, -1.0]),
         np.array([0.3, 2.0]),

@@ -14,7 +14,7 @@ class _TooMuchError(Exception):
 
 
 class _Memory:
-    """What functions keep for their derivatives: counts the bytes of tensors, each once, up to KEPT."""
+    """A count of the bytes that functions keep for their derivatives: each tensor once, up to KEPT."""
 
     def __init__(self) -> None:
         self.sizes: dict[int, int] = {}

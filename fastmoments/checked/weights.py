@@ -93,7 +93,7 @@ def _scales_of(mean: FloatArray, cov: FloatArray, eps: float) -> _Scales:
 
 
 def _scatters(found: Estimates, start: Start | None, scales: _Scales) -> list[_Scatter]:
-    """Of means in sds, of sds, and of covariances, each relative to all outputs'."""
+    """The errors of means in sds, of sds, and of covariances, each relative to all outputs'."""
     per_var = 0.5 / scales.sd / scales.of_all
     with np.errstate(over="ignore", invalid="ignore"):
         of_mean = _scatter(found.means / scales.of_all, start and start.mean / scales.of_all)

@@ -11,7 +11,7 @@ Array = Any  # of the library whose functions are given
 
 
 class Vertices(NamedTuple):
-    """Of a step's neurons, (batch, n), what third cumulants are made of: bends q, and own kappa(i, i, i)."""
+    """The parts of a step's third cumulants, (batch, n): the neurons' bends q, and their own kappa(i, i, i)."""
 
     q: Array
     iii: Array

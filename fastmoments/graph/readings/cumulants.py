@@ -215,7 +215,7 @@ class _Joint:
         return Powers(*(words.single(xp.concatenate(of_power, -1)) for of_power in zip(*found, strict=True)))
 
     def _share(self) -> Array:
-        """What counts of a neuron: 1, and less where it varies by little more than rounding, which is its shape."""
+        """The neuron's weight: 1, and less where it varies by little more than rounding."""
         of_f, of_input = self.means * inverse(self.reading.xp, self.scale), self.mu * self.unit
         noise = ROUNDING * self.reading.eps(self.mu)
         return self.reading.words.detached(1.0 / (1.0 + (noise * of_f) ** 2 + (noise * of_input) ** 2))

@@ -83,7 +83,7 @@ def vector() -> int:
 
 
 def _features() -> dict[str, bool]:
-    """What the processor can do, by NumPy's names; the operating system has to keep the registers."""
+    """Return which instructions the processor has and the operating system allows, by NumPy's names."""
     found: dict[str, bool] = import_module("numpy._core._multiarray_umath").__cpu_features__
     return found
 
