@@ -46,7 +46,10 @@ FORMULAS = {
     "gain": (r"$\mathbb E f'(X)$", "that of mu and var"),
     "cov": (r"$\operatorname{Cov}(f(X_1), f(X_2))$", "that of the five arguments"),
     "cov_partials": (r"its derivatives along the five arguments", "five of that shape"),
-    "moments_vjp": (r"gradient of $\bar m \cdot m + \bar K \cdot K$ along $\mu$, $\Sigma$", "(..., n), (..., n, n)"),
+    "moments_vjp": (
+        r"gradient of $\bar m \cdot m + \bar K \cdot K$ along $\mu$, $\Sigma$",
+        "(..., n), (..., n, n)",
+    ),
 }
 PAIR, VECTOR = "0.0, 1.0, 1.0, 2.0, 0.5", "[0.0, 1.0], [[1.0, 0.5], [0.5, 2.0]]"
 ROUNDED = "print([x.round(4).tolist() for x in found])"
@@ -71,8 +74,8 @@ TEXT = """# {name}
 
 {table}
 
-X ~ N(mu, cov); a pair or one neuron has its means, variances and covariance. {errors} [](../../accuracy.md) says how.
-The closed forms: [{section}]({target}).
+X ~ N(mu, cov); a pair or one neuron has its means, variances and covariance. {errors}
+[](../../accuracy.md) says how. The closed forms: [{section}]({target}).
 
 As an argument of `fm.moments` and all functions of any activation it is {argument}.
 
@@ -83,11 +86,11 @@ As an argument of `fm.moments` and all functions of any activation it is {argume
 {functions}
 ```
 """
-MEASURED = f"""The last columns are the largest errors against tables of 50 digits, in eps of the dtype times (1 + cond),
-where cond is the condition number of the value. Promised are {PROMISED}; where `< {PROMISED}` stands, tests hold the
-function to that and record nothing smaller."""
-TO_TOLERANCE = """Means are within {tol:g} sqrt(E (f(X) - f(mu))^2) and covariances within {tol:g} of the product of the
-standard deviations of f(X), plus the dtype's rounding."""
+MEASURED = f"""The last columns are the largest errors against tables of 50 digits, in eps of the dtype times
+(1 + cond), where cond is the condition number of the value. Promised are {PROMISED}; where `< {PROMISED}` stands,
+tests hold the function to that and record nothing smaller."""
+TO_TOLERANCE = """Means are within {tol:g} sqrt(E (f(X) - f(mu))^2) and covariances within {tol:g} of the product of
+the standard deviations of f(X), plus the dtype's rounding."""
 
 
 def table() -> str:
@@ -105,7 +108,11 @@ def page(name: str) -> str:
     section, target = _closed_forms(name)
     dtypes = ("float64", "float32") if name in RECORDED_NAMES else ()
     rows = [
-        [f"[`{name}_{kind}`](#fastmoments.{name}_{kind})", *FORMULAS[kind], *(_error(name, kind, x) for x in dtypes)]
+        [
+            f"[`{name}_{kind}`](#fastmoments.{name}_{kind})",
+            *FORMULAS[kind],
+            *(_error(name, kind, x) for x in dtypes),
+        ]
         for kind in Functions._fields
     ]
     lines = [["function", "value", "shape", *dtypes], ["---", "---", "---", *("--:" for _ in dtypes)], *rows]
@@ -165,7 +172,9 @@ def _object(name: str) -> str:
 
 
 def _definition(name: str) -> str:
-    found = re.search(rf"^\s*{name}\(x\) = (?:{name}\(x\) = )?(.*?)\.\n\n", getattr(fm, f"{name}_mean").__doc__, re.S | re.M)
+    found = re.search(
+        rf"^\s*{name}\(x\) = (?:{name}\(x\) = )?(.*?)\.\n\n", getattr(fm, f"{name}_mean").__doc__, re.S | re.M
+    )
     assert found
     return found[1]
 

@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from activation_pages import FUNCTIONS
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
-
-from activation_pages import FUNCTIONS
 
 SOURCE = "fastmoments.moments"
 
