@@ -14,22 +14,29 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "notebooks"
 
 
 def executed(path: Path) -> nbformat.NotebookNode:
-    """The notebook with the outputs of a new run, without progress bars and times."""
+    """The notebook with the outputs of a new run, without what differs from one run to the next."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
     client.execute(env=os.environ | {"FASTMOMENTS_COMPILE": "never"})  # NumPy's answers are the same everywhere
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        outputs = cell.get("outputs", [])
-        outputs[:] = [output for output in outputs if output.get("name") != "stderr"]
+        if "outputs" in cell:
+            cell.outputs = _settled(cell.outputs)
     notebook.metadata.language_info = {"name": "python"}
     return notebook
 
 
 def printed(notebook: nbformat.NotebookNode) -> list[str]:
-    """What the cells print."""
+    """What each cell prints."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     return [output.text for output in outputs if output.output_type == "stream"]
+
+
+def _settled(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Outputs without standard error, and all that was printed as one: when it comes in parts is chance."""
+    kept = [output for output in outputs if output.output_type != "stream"]
+    text = "".join(output.text for output in outputs if output.get("name") == "stdout")
+    return [nbformat.v4.new_output("stream", name="stdout", text=text), *kept] if text else kept
 
 
 if __name__ == "__main__":

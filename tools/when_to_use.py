@@ -45,7 +45,7 @@ def decision() -> str:
     rows += [_row(kind, [results[name]]) for name, kind in OTHERS.items()]
     tol = f"tol={ENOUGH:g}"
     return table(
-        ["inputs", "width", "variance", "activation", "closure", "cumulants", tol, "Sobol points", "use"], rows
+        ["inputs", "width", "variance", "activation", "use", "closure", "cumulants", tol, "Sobol points"], rows
     )
 
 
@@ -53,7 +53,7 @@ def _row(kind: tuple[str, ...], networks: list[dict[str, Any]]) -> list[str]:
     ways = {name: [each["single"][name] for each in networks] for name in ("closure", "cumulants")}
     ways["tol"] = [each["checked"][f"{ENOUGH:g}"] for each in networks]
     use = next((name for name, parts in ways.items() if max(map(worst, parts)) <= ENOUGH), "tol")
-    return [*kind, *map(_cell, ways.values()), _points(networks), f"**{use}**"]
+    return [*kind, f"**{use}**", *map(_cell, ways.values()), _points(networks)]
 
 
 def _cell(parts: list[dict[str, float]]) -> str:

@@ -38,6 +38,11 @@ RECORDED = {
     "cov": ("cov",),
     "cov_partials": fm.CovPartials._fields,
 }
+NORMAL = {
+    "bivariate_normal_cdf": ("cdf",),
+    "log_bivariate_normal_cdf": ("log_cdf",),
+    "bivariate_normal_cdf_partials": fm.CdfPartials._fields,
+}
 FORMULAS = {
     "moments": (r"$\mathbb E f(X_i)$, $\operatorname{Cov}(f(X_i), f(X_j))$", "(..., n), (..., n, n)"),
     "marginals": (r"$\mathbb E f(X)$, $\operatorname{Var} f(X)$", "two that broadcast"),
@@ -45,7 +50,7 @@ FORMULAS = {
     "var": (r"$\operatorname{Var} f(X)$", "that of mu and var"),
     "gain": (r"$\mathbb E f'(X)$", "that of mu and var"),
     "cov": (r"$\operatorname{Cov}(f(X_1), f(X_2))$", "that of the five arguments"),
-    "cov_partials": (r"its derivatives along the five arguments", "five of that shape"),
+    "cov_partials": ("its derivatives along the five arguments", "five of that shape"),
     "moments_vjp": (
         r"gradient of $\bar m \cdot m + \bar K \cdot K$ along $\mu$, $\Sigma$",
         "(..., n), (..., n, n)",
@@ -111,11 +116,12 @@ def page(name: str) -> str:
         [
             f"[`{name}_{kind}`](#fastmoments.{name}_{kind})",
             *FORMULAS[kind],
-            *(_error(name, kind, x) for x in dtypes),
+            *(_error(name, RECORDED.get(kind, ()), x) for x in dtypes),
         ]
         for kind in Functions._fields
     ]
     lines = [["function", "value", "shape", *dtypes], ["---", "---", "---", *("--:" for _ in dtypes)], *rows]
+    given = [f".. autoclass:: {CLASSES[name].__name__}"] if name in CLASSES else []
     return TEXT.format(
         name=name,
         definition=_definition(name).replace("|", r"\|"),
@@ -124,7 +130,7 @@ def page(name: str) -> str:
         section=section,
         target=target,
         argument=f'`{_object(name)}`, its class, or its name, `"{name}"`' if name in CLASSES else f'`"{name}"`',
-        functions="\n".join(f".. autofunction:: {name}_{kind}" for kind in Functions._fields),
+        functions="\n".join([*given, *(f".. autofunction:: {name}_{kind}" for kind in Functions._fields)]),
     )
 
 
@@ -143,21 +149,26 @@ def example(name: str) -> list[str]:
 def completed(docstring: str, name: str) -> str:
     """The docstring of a function of an activation with its measured error and its example."""
     activation, kind = FUNCTIONS[name]
-    text = inspect.cleandoc(docstring)
-    if kind in RECORDED and activation in RECORDED_NAMES:
-        errors = " and ".join(f"{_error(activation, kind, dtype)} in {dtype}" for dtype in ("float64", "float32"))
-        measured = f"Measured: at most {errors}, in eps (1 + cond)."
-        title = "Notes\n-----\n"
-        text = text.replace(title, f"{title}{measured}\n\n") if title in text else f"{text}\n\n{title}{measured}"
+    text = with_error(docstring, activation, RECORDED.get(kind, ()))
     return "\n".join([text, "", "Examples", "--------", *example(name)])
 
 
-def _error(activation: str, kind: str, dtype: str) -> str:
+def with_error(docstring: str, judged: str, parts: tuple[str, ...]) -> str:
+    """A docstring whose notes begin with the measured error, if there is a record of these parts of the function."""
+    text, title = inspect.cleandoc(docstring), "Notes\n-----\n"
+    if judged not in RECORDED_NAMES or not parts:
+        return text
+    errors = " and ".join(f"{_error(judged, parts, dtype)} in {dtype}" for dtype in ("float64", "float32"))
+    measured = f"Measured: at most {errors}, in eps (1 + cond)."
+    return text.replace(title, f"{title}{measured}\n\n") if title in text else f"{text}\n\n{title}{measured}"
+
+
+def _error(judged: str, parts: tuple[str, ...], dtype: str) -> str:
     """The largest error of all backends; what the tests hold the function to where none is recorded."""
     found = [
         error
         for key, error in RECORD.items()
-        if key.startswith(f"{activation}/") and f"/{dtype}/" in key and key.split("/")[3] in RECORDED.get(kind, ())
+        if key.startswith(f"{judged}/") and f"/{dtype}/" in key and key.split("/")[3] in parts
     ]
     return f"{max(found):.2g}" if found else f"< {PROMISED}"
 
@@ -207,6 +218,8 @@ def _complete(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: 
     short = name.removeprefix("fastmoments.")
     if short in FUNCTIONS:
         lines[:] = completed("\n".join(lines), short).split("\n")
+    if short in NORMAL:
+        lines[:] = with_error("\n".join(lines), "bivariate_normal", NORMAL[short]).split("\n")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
