@@ -154,7 +154,7 @@ def completed(docstring: str, name: str) -> str:
 
 
 def with_error(docstring: str, judged: str, parts: tuple[str, ...]) -> str:
-    """A docstring whose notes begin with the measured error, if there is a record of these parts of the function."""
+    """A docstring whose notes begin with the measured error of these parts, if there is a record of it."""
     text, title = inspect.cleandoc(docstring), "Notes\n-----\n"
     if judged not in RECORDED_NAMES or not parts:
         return text
