@@ -8,7 +8,7 @@ export FASTMOMENTS_COMPILE ?= wait
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full test-oldest gpu-check gpu-check-one gpu-registers activation accuracy closures \
-	frameworks bench bench-peers first-call gpu-bench experiments wheel wheel-test docs lint clean
+	frameworks bench bench-peers first-call gpu-bench experiments wheel wheel-test docs notebooks lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -35,6 +35,7 @@ help:
 	@echo "make wheel-test installs it into a clean environment and tests relu, gelu and npn at every level that this machine"
 	@echo "                runs; fails if it cannot run one; names=relu chooses activations"
 	@echo "make docs       the documentation site: docs/_build/index.html"
+	@echo "make notebooks  runs docs/notebooks and writes what they print and draw into them; names=uncertain_inputs chooses"
 	@echo "make lint       ruff, mypy, import contracts"
 	@echo "make clean      remove .venv and what the tools left behind"
 	@echo "PYTHON=python3.12 make ... chooses the interpreter that .venv is made from"
@@ -134,6 +135,9 @@ docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build
 	@echo "docs/_build/index.html"
 
+notebooks: .venv/.installed-test
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tools/notebooks.py $(names)
+
 clean:
-	rm -rf .venv .venv-oldest docs/_build .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-oldest docs/_build docs/api/activations .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

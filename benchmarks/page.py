@@ -14,8 +14,10 @@ PAGE = ROOT / "docs" / "performance.md"
 
 TEXT = """# Performance
 
-Written by `make bench` and `make gpu-bench`; do not edit. Times on the CPU are those of one thread, in float64, on
-random data: the minimum over many calls, all in one run. They are processor times, which exclude other processes.
+<!-- Written by `make bench` and `make gpu-bench`; do not edit. -->
+
+Times on the CPU are those of one thread, in float64, on random data: the minimum over many calls, all in one run.
+They are processor times, which exclude other processes.
 
 Machine: {machine}.
 

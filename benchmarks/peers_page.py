@@ -9,10 +9,11 @@ RESULTS, PAGE = ROOT / "benchmarks" / "results" / "peers.json", ROOT / "docs" / 
 
 TEXT = """# Beside others
 
-Written by `make bench-peers`; do not edit. The tables show the error and the time of every method on equal inputs,
-in one run: float64, one thread, processor time, the minimum over many calls. The truth has 18 digits or more, by
-integrals of the definition (`tests/truth.py`, `benchmarks/pair_truth.py`). The approximations are implemented from
-their papers (`benchmarks/approximations.py`), and timed as NumPy expressions over all pairs at once.
+<!-- Written by `make bench-peers`; do not edit. -->
+
+The tables show the error and the time of every method on equal inputs, in one run: float64, one thread, processor
+time, the minimum over many calls. The truth has 18 digits or more, by integrals of the definition. The
+approximations are implemented from their papers, and timed as NumPy expressions over all pairs at once.
 
 Machine: {machine}.
 

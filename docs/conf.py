@@ -1,7 +1,8 @@
 """Sphinx: the pages beside this file and the docstrings, as a site that needs no network."""
 
-import inspect
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -9,48 +10,44 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 
 import fastmoments as fm
-from fastmoments_kernels.catalogue import CATALOGUE
-from fastmoments_kernels.custom import READY
+
+sys.path.insert(0, str(Path(__file__).parent / "_sphinx"))
+import activation_pages  # noqa: E402 (it is beside this file)
 
 FULL = re.compile(r"^(\S.{80,}\S)\n +(?=\S)", re.M)  # a docstring's line that the next, indented one continues
+OWN = re.compile(r"(?<!`)`(mean|var|cov)`(?!`)")  # arguments and results, not the functions of these names
 
 project = "fastmoments"
 version = release = fm.__version__
 author = copyright = "fastmoments maintainers"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "sphinx_copybutton",
+    "activation_pages",
+    "source_links",
+]
 exclude_patterns = ["_build"]
+nb_execution_mode = "off"  # the notebooks bring their outputs, which the tests compare
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
+copybutton_prompt_text = ">>> "
 default_role = "py:obj"
 autodoc_typehints = "none"  # the docstrings say more: shapes, units
 toc_object_entries_show_parents = "hide"
 html_theme = "furo"
 html_math_renderer = "mathml"
-html_title = "fastmoments"
+html_title = f"fastmoments {version}"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sphinx = False
 
 
-def _activations() -> str:
-    """The catalogue as a table."""
-    lines = ["| name | object | f(x) |", "|---|---|---|"]
-    for row in CATALOGUE:
-        parameters = ", ".join(str(p.replace(annotation=p.empty)) for p in _parameters(row.activation))
-        definition = inspect.cleandoc(row.activation.__doc__ or "").rstrip(".").replace("|", r"\|")
-        lines.append(f"| `{row.name}` | `fm.{row.activation.__name__}({parameters})` | {definition} |")
-    for name in READY:
-        definition = (getattr(fm, f"{name}_mean").__doc__ or "").split(f"{name}(x) = ")[1].split(".\n")[0]
-        lines.append(f"| `{name}` |  | {definition} |")
-    return "\n".join(lines)
-
-
-def _parameters(activation: type) -> list[inspect.Parameter]:
-    return list(inspect.signature(activation).parameters.values())
-
-
-myst_substitutions = {"activations": _activations()}
+myst_substitutions = {"activations": activation_pages.table()}
 
 
 def _as_plain_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -58,8 +55,11 @@ def _as_plain_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, li
 
     A line that is full goes on in the next, where numpydoc would begin a description of the parameter.
     """
-    text = "\n".join(lines).replace("|", r"\|")
-    lines[:] = FULL.sub(r"\1 ", text).split("\n")
+    text = OWN.sub(r"``\1``", "\n".join(lines).replace("|", r"\|"))
+    joined = 1
+    while joined:
+        text, joined = FULL.subn(r"\1 ", text)
+    lines[:] = text.split("\n")
 
 
 def _mathml(tex: str, as_block: bool = False) -> str:

@@ -28,7 +28,7 @@ LINES = {
 
 TEXT = """# Answers with a checked error
 
-Written by `make experiments`; do not edit but in `experiments/answers_page.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/answers_page.py`. -->
 
 A network's mean and covariance by every way that this package and others have, and how far each is from the truth
 after how many milliseconds of one thread.

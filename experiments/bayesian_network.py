@@ -144,7 +144,7 @@ def _title(case: Case) -> str:
 
 TEXT = """# A Bayesian network beside sampled weights
 
-Written by `make experiments`; do not edit but in `experiments/bayesian_network.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/bayesian_network.py`. -->
 
 Networks 1-{width}-1 and 1-{width}-{width}-1 with independent Gaussian weights, trained by variational inference
 on 128 noisy values of sin(2 x) between -2 and 2. The prediction at x is a distribution over the weights.

@@ -124,7 +124,7 @@ def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
 
 TEXT = """# California housing
 
-Written by `make experiments`; do not edit but in `experiments/california_housing.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/california_housing.py`. -->
 
 Kuang and Lin's regression with noisy features. A network C sin(A x + b) + C' x + d with {width} sines learns
 the log median house value of {train:,} census block groups from eight features; then it predicts {test:,}

@@ -29,7 +29,7 @@ AIMED = {"error": 0.005, "holds": 0.97, "few": 0.95, "met": 0.99, "ratio": 8, "c
 
 TEXT = """# Are the claims true?
 
-Written by `make experiments`; do not edit but in `experiments/claims_page.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/claims_page.py`. -->
 
 `fm.propagate(model, mu, cov, tol=...)` returns an answer and what it is off by, at about two standard errors.
 This page holds the claims against the truth, on networks that the rules were not tuned on.

@@ -94,7 +94,7 @@ def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
 
 TEXT = """# Exact in one layer
 
-Written by `make experiments`; do not edit but in `experiments/exactness.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/exactness.py`. -->
 
 {neurons} neurons with correlated Gaussian inputs go through one activation. Every mean, variance and covariance
 that fastmoments returns is compared twice: with the integral of the activation's definition to {digits} digits

@@ -84,7 +84,7 @@ def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
 
 TEXT = """# Honest limits
 
-Written by `make experiments`; do not edit but in `experiments/limits.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/limits.py`. -->
 
 A layer's mean and covariance are exact for a Gaussian input, but the output of an activation is not Gaussian. The
 next layer treats it as a Gaussian with its mean and covariance, as every method must that carries only these.

@@ -101,7 +101,7 @@ def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
 
 TEXT = """# Missing measurements
 
-Written by `make experiments`; do not edit but in `experiments/missing_features.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/missing_features.py`. -->
 
 Breast-cancer diagnoses (scikit-learn's {features} measurements) by a network that was trained on {train}
 complete patients: 30-32-32 with GELU. At test time measurements are missing at random. Given the others they are

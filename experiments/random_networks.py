@@ -86,7 +86,7 @@ def _title(architecture: str, activation: str, is_residual: bool, weights: str) 
 
 TEXT = """# Random networks
 
-Written by `make experiments`; do not edit but in `experiments/random_networks.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/random_networks.py`. -->
 
 The suite of Kuang and Lin: networks with three inputs and one output, {architectures} (layers x neurons), X ~
 N(0, v I) with v = 0.01, 1 and 100. Their paper reports Kullback-Leibler divergences up to a million times lower

@@ -98,7 +98,7 @@ def _title(architecture: str, var: float) -> str:
 
 TEXT = """# Neurons that fire at random
 
-Written by `make experiments`; do not edit but in `experiments/stochastic_network.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/stochastic_network.py`. -->
 
 A neuron is 1 with probability Phi(x) and -1 otherwise, independently of the others: 2 B - 1 with B what
 `fm.BernoulliProbit` describes. The covariance between two neurons is the probit's, and a neuron's variance that of

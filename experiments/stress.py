@@ -121,7 +121,7 @@ def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
 
 TEXT = """# Numerical stress
 
-Written by `make experiments`; do not edit but in `experiments/stress.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/stress.py`. -->
 
 {neurons} neurons, {count} activations, inputs that break careless numerics. Whatever its values, a covariance has
 to be finite, exactly symmetric, without a negative eigenvalue beyond rounding, equal for neurons in another order,

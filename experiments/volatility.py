@@ -91,7 +91,7 @@ def cases(size: dict[str, Any]) -> dict[str, Callable[[], Any]]:
 
 TEXT = """# Volatility
 
-Written by `make experiments`; do not edit but in `experiments/volatility.py`.
+<!-- Written by `make experiments`; do not edit but in `experiments/volatility.py`. -->
 
 Returns of a simulated GARCH(1, 1), alpha {alpha}, beta {beta}, {rows:,} a series, of which the first {training:.0%}
 are trained on. A network 4-64-32-1 with Gaussian weights takes the logarithms of four averages of past squared

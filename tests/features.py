@@ -20,15 +20,19 @@ TITLES = {
 }
 TEXT = """# Frameworks
 
-Written by `make frameworks`, which runs the tests and writes this page if all pass; do not edit. Each cell stands
-for the tests that are listed below. A cell with another word than yes says what happens instead, which is tested
-too. An empty cell says that the feature does not apply or does not exist.
+<!-- Written by `make frameworks`, which runs the tests and writes this page if all pass; do not edit. -->
+
+Each cell is tested. A cell with another word than yes says what happens instead, which is tested too. An empty cell
+says that the feature does not apply or does not exist.
 
 {table}
 
-## Where each cell is tested
+```{{toctree}}
+:hidden:
+:glob:
 
-{tests}
+frameworks/*
+```
 """
 
 
@@ -59,8 +63,4 @@ def page():
     rows += [[feature, *(found.get((feature, name), ("",))[0] for name in frameworks)] for feature in features]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "|---|" + ":-:|" * len(frameworks))
-    tests = []
-    for feature in features:
-        named = [f"{name} {', '.join(found[feature, name][1])}" for name in frameworks if (feature, name) in found]
-        tests.append(f"* {feature}: {'; '.join(named)}")
-    return TEXT.format(table="\n".join(lines), tests="\n".join(tests))
+    return TEXT.format(table="\n".join(lines))

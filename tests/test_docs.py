@@ -18,7 +18,8 @@ from tests.conformance import BOUND
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = [str(page.relative_to(ROOT)) for page in sorted(DOCS.rglob("*.md"))]
+# those of single activations are written by the site's build, and have a test of their own
+PAGES = [str(page.relative_to(ROOT)) for page in sorted(DOCS.rglob("*.md")) if page.parent.name != "activations"]
 # pages of frameworks need the framework, or a device, and have tests of their own
 WITH_CODE = [page for page in PAGES if "frameworks/" not in page and "```python\n" in (ROOT / page).read_text()]
 FORMULAS = ROOT / "kernels" / "fastmoments_kernels" / "formulas"
@@ -41,18 +42,43 @@ def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, capsys):
     assert capsys.readouterr().out == "".join(blocks(page, "text"))
 
 
-def test_the_site_builds_without_a_warning(tmp_path):
+def test_the_site_builds_without_a_warning_and_has_every_function(tmp_path):
     pytest.importorskip("sphinx")
     command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "-q", str(DOCS), str(tmp_path)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     pages = [page.read_text() for page in tmp_path.rglob("*.html")]
     assert len(pages) > len(PAGES)
-    assert any("fastmoments.residual_moments" in page for page in pages)
     assert not any("<mtext>\\" in page for page in pages)
+    index = (tmp_path / "searchindex.js").read_text()
+    found = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))["objects"]
+    entries = {f"{module}.{name}" for module, names in found.items() for *_, name in _named(names)}
+    for module in (fm, importlib.import_module("fastmoments.compare"), importlib.import_module("fastmoments.nn")):
+        for name in _public(module):
+            assert f"{module.__name__}.{name}" in entries, f"{module.__name__}.{name} has no entry"
 
 
-@pytest.mark.parametrize("module", ["benchmarks.page", "benchmarks.peers_page", "accuracy_page", "readme_figures"])
+def _named(names):
+    """The rows of an index of objects, by name in a dictionary or with the name last in a list."""
+    return [(name,) for name in names] if isinstance(names, dict) else names
+
+
+def _public(module):
+    """The functions and classes of a module that users call; fm.nn.propagate is another name of fm.propagate."""
+    named = {name: value for name, value in vars(module).items() if not name.startswith("_") and callable(value)}
+    return [name for name, value in named.items() if module is fm or value is not fm.propagate]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_no_test(page):
+    """Comments may, which readers do not see; the mathematics names the files of the formulas."""
+    text = re.sub(r"<!--.*?-->", "", (ROOT / page).read_text(), flags=re.S)
+    assert not re.search(r"tests/|test_\w+\.py|do not edit", text)
+
+
+@pytest.mark.parametrize(
+    "module", ["benchmarks.page", "benchmarks.peers_page", "accuracy_page", "readme_figures", "when_to_use"]
+)
 def test_a_page_says_what_the_results_say(module, monkeypatch):
     """A page equals the one made from the committed results; experiments' pages have tests of their own."""
     monkeypatch.syspath_prepend(ROOT / "tools")

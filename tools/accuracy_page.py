@@ -24,10 +24,12 @@ BACKENDS = {
 }
 TEXT = """# Accuracy
 
-Written by `make accuracy`; do not edit. The tables show the largest errors over the reference tables (tests/data,
-computed in 50 to 60 digits), in eps of the dtype times (1 + cond), where cond is the condition number of the value;
-the contract is 8. The reference tables have every activation and function, |rho| = 1, tails down to the smallest
-numbers, duplicates and mixed scales. The tests recompute each number and fail if it is more than twice as large.
+<!-- Written by `make accuracy`; do not edit. -->
+
+The tables show the largest errors over reference tables that were computed in 50 to 60 digits. They are in eps
+of the dtype times (1 + cond), where cond is the condition number of the value; the contract is 8. The reference
+tables have every activation and function, |rho| = 1, tails down to the smallest numbers, duplicates and mixed
+scales. The tests recompute each number and fail if it is more than twice as large.
 
 ![Error of the covariance over h and rho](figures/accuracy.png)
 
@@ -42,7 +44,7 @@ a zero of its covariance.
 
 ## Rows drawn after the formulas
 
-Largest errors over `tests/data/unseen.csv`. Its pairs were drawn from another seed, in every regime, after the
+Largest errors over more rows, whose pairs were drawn from another seed, in every regime, after the
 formulas were written. Parameters have their defaults, and the truth is the integral of the activation's definition.
 `-` stands for a backend that is not judged on these rows.
 
@@ -51,7 +53,7 @@ formulas were written. Parameters have their defaults, and the truth is the inte
 ## Bivariate normal distribution
 
 Largest errors of `fm.bivariate_normal_cdf`, its logarithm and its derivatives over
-`tests/data/bivariate_normal.csv`: {rows} points with probabilities from {most:.3g} down to {least:.0e} and
+{rows} points with probabilities from {most:.3g} down to {least:.0e} and
 correlations to within {nearest:.0e} of +-1. Separate tests judge |rho| = 1 and infinite limits.
 
 {bivariate}
