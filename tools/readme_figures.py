@@ -65,7 +65,9 @@ def table() -> str:
             f"{worst['float64']:.1f} in float64, {worst['float32']:.1f} in float32; promised are 8",
         ),
     ]
-    return "\n".join(["| measured | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows), "", cards()])
+    return "\n".join(
+        ["| measured | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows), "", cards()]
+    )
 
 
 def cards() -> str:
@@ -75,13 +77,13 @@ def cards() -> str:
     if names:
         return f"On CUDA: measured on {', '.join(names)} ([performance]({PAGES}/docs/performance.md#on-a-gpu))."
     return (
-        "**No card has run the CUDA kernels yet** (PyTorch's CUDA tensors, CuPy). They are interpreted against the\n"
-        "reference tables, and compiled for sm_80, sm_90 and sm_100. All the rest runs in the tests."
+        "**No card has run the CUDA kernels yet** (PyTorch's CUDA tensors, CuPy). They are interpreted against\n"
+        "the reference tables, and compiled for sm_80, sm_90 and sm_100. All the rest runs in the tests."
     )
 
 
 def errors() -> str:
-    """What a network's standard deviations are off by, and the time, without a tolerance, with it, and by others."""
+    """What a network's standard deviations are off by and the time, here and by others."""
     found = read(ANSWERS)["results"]
     kinds = {
         "few inputs": "three layers of 32, one or two inputs",

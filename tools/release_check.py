@@ -8,6 +8,7 @@ usage: python tools/release_check.py [python ...]     e.g. python3.12 python3.13
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,9 @@ def main(*pythons: str) -> None:
         for i, python in enumerate((sys.executable, *pythons)):
             bare = environment(folder / f"bare-{i}", python, str(wheel))
             run([bare, "-c", BARE], folder)
-        full = environment(folder / "full", sys.executable, f"{wheel}[{EXTRAS}]", "-c", str(ROOT / "constraints.txt"))
+        full = environment(
+            folder / "full", sys.executable, f"{wheel}[{EXTRAS}]", "-c", str(ROOT / "constraints.txt")
+        )
         for page, (code, prints) in pages().items():
             use(full, folder, page, code, prints)
 
@@ -69,7 +72,9 @@ def built() -> Path:
 def look_into(wheel: Path) -> None:
     """Compare the wheel's files with those that git has of the packages, and its page's links with an index's."""
     listed = run(["git", "ls-files", *PACKAGES], ROOT, shown=False).split()
-    expected = {f"{PACKAGES[folder]}{path[len(folder) :]}" for path in listed for folder in PACKAGES if _in(path, folder)}
+    expected = {
+        f"{PACKAGES[folder]}{path[len(folder) :]}" for path in listed for folder in PACKAGES if _in(path, folder)
+    }
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (metadata,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
@@ -79,10 +84,6 @@ def look_into(wheel: Path) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names), "no license"
     relative = [link for link in re.findall(r"\]\(([^)]*)\)", metadata) if not link.startswith(("https://", "#"))]
     assert not relative, f"README.md: an index does not follow {relative}"
-
-
-def _in(path: str, folder: str) -> bool:
-    return path.startswith(f"{folder}/")
 
 
 def environment(folder: Path, python: str, *what: str) -> Path:
@@ -96,26 +97,26 @@ def environment(folder: Path, python: str, *what: str) -> Path:
 def pages() -> dict[str, tuple[str, str | None]]:
     """The code of README.md, of each page and of each notebook of docs, and what it prints, if it says so."""
     found: dict[str, tuple[str, str | None]] = {}
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "docs").rglob("*.ipynb"))]:
-        name = str(path.relative_to(ROOT))
-        if "_build" in path.parts:
-            continue
+    docs = [path for path in sorted((ROOT / "docs").rglob("*")) if "_build" not in path.parts]
+    for path in [ROOT / "README.md", *docs]:
         if path.suffix == ".ipynb":
-            cells = json.loads(path.read_text())["cells"]
-            found[name] = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"), None
+            cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+            code, prints = ["".join(cell["source"]) for cell in cells], []
+        elif path.suffix == ".md":
+            text = path.read_text()
+            code, prints = (re.findall(rf"^```{kind}\n(.*?)^```", text, re.S | re.M) for kind in ("python", "text"))
+        else:
             continue
-        code, prints = (re.findall(rf"^```{kind}\n(.*?)^```", path.read_text(), re.S | re.M) for kind in ("python", "text"))
         if code:
-            # pages of frameworks show what they print for people alone
-            found[name] = "\n".join(code), "".join(prints) if prints else None
+            found[str(path.relative_to(ROOT))] = "\n".join(code), "".join(prints) or None
     return found
 
 
 def use(python: Path, folder: Path, page: str, code: str, prints: str | None) -> None:
     """Run a page's code from a file, and compare what it prints."""
     wanted = set(re.findall(r"^\s*(?:import|from) (\w+)", code, re.M))
-    looked_for = f"import importlib.util as u; print(*(n for n in {sorted(wanted)} if not u.find_spec(n)))"
-    missing = run([python, "-c", looked_for], folder, shown=False).split()
+    absent = f"from importlib.util import find_spec; print(*(x for x in {sorted(wanted)} if not find_spec(x)))"
+    missing = run([python, "-c", absent], folder, shown=False).split()
     if missing:
         print(f"not run: {page} needs {', '.join(missing)}")
         return
@@ -131,11 +132,10 @@ def run(command: list[str | Path], folder: Path, shown: bool = True, **settings:
     """Run a command away from the checkout's modules; what it prints."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     others = {name: value for name, value in settings.items() if value is not None}
-    done = subprocess.run(
-        list(map(str, command)), cwd=folder, env=kept | others, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    text = list(map(str, command))
+    done = subprocess.run(text, cwd=folder, env=kept | others, text=True, capture_output=True)
     if done.returncode:
-        raise SystemExit(f"{done.stdout}\n{done.stderr}\nexit {done.returncode}: {' '.join(map(str, command))}"[-8000:])
+        raise SystemExit(f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}\nexit {done.returncode}: {' '.join(text)}")
     if shown:
         print(done.stdout, end="", flush=True)
     return done.stdout
