@@ -1,4 +1,4 @@
-"""Filters of filterpy: the example's unscented prediction is theirs, and their update takes fastmoments' moments."""
+"""Filters of filterpy: the example's unscented prediction is theirs, and their update takes our moments."""
 
 import numpy as np
 import pytest

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 PACKAGES = {"fastmoments": "fastmoments", "kernels/fastmoments_kernels": "fastmoments_kernels"}
-EXTRAS = "torch,triton,jax,dask,figures"  # what the pages' code uses
+EXTRAS = "examples,triton,jax,dask,figures"  # what the pages' code uses
 BARE = """
 import importlib.util, sys
 import numpy as np
@@ -51,9 +51,10 @@ def main(*pythons: str) -> None:
         for i, python in enumerate((sys.executable, *pythons)):
             bare = environment(folder / f"bare-{i}", python, str(wheel))
             run([bare, "-c", BARE], folder)
-        full = environment(
-            folder / "full", sys.executable, f"{wheel}[{EXTRAS}]", "-c", str(ROOT / "constraints.txt")
-        )
+        pinned = ("-c", str(ROOT / "constraints.txt"))
+        full = environment(folder / "full", sys.executable, f"{wheel}[{EXTRAS}]", "mypy", *pinned)
+        shutil.copy(ROOT / "tests" / "typed_user.py", folder)
+        run([full, "-m", "mypy", "--strict", "typed_user.py"], folder)
         for page, (code, prints) in pages().items():
             use(full, folder, page, code, prints)
 
@@ -71,10 +72,10 @@ def built() -> Path:
 
 def look_into(wheel: Path) -> None:
     """Compare the wheel's files with those that git has of the packages, and its page's links with an index's."""
-    listed = run(["git", "ls-files", *PACKAGES], ROOT, shown=False).split()
-    expected = {
-        f"{PACKAGES[folder]}{path[len(folder) :]}" for path in listed for folder in PACKAGES if _in(path, folder)
-    }
+    expected = set()
+    for folder, package in PACKAGES.items():
+        listed = run(["git", "ls-files", folder], ROOT, shown=False).split()
+        expected |= {f"{package}{path.removeprefix(folder)}" for path in listed}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (metadata,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
