@@ -8,7 +8,8 @@ export FASTMOMENTS_COMPILE ?= wait
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full test-oldest gpu-check gpu-check-one gpu-registers activation accuracy closures \
-	frameworks bench bench-peers first-call gpu-bench experiments wheel wheel-test docs notebooks lint clean
+	frameworks bench bench-peers first-call gpu-bench experiments wheel wheel-test release-check docs notebooks \
+	lint clean
 
 help:
 	@echo "make demo       noisy house data through a trained network, beside what others do: a table and a figure"
@@ -34,6 +35,8 @@ help:
 	@echo "                an hour of processor time, again only what has changed; names=relu chooses activations, to try"
 	@echo "make wheel-test installs it into a clean environment and tests relu, gelu and npn at every level that this machine"
 	@echo "                runs; fails if it cannot run one; names=relu chooses activations"
+	@echo "make release-check builds what is published, and runs it and the pages' code in clean environments;"
+	@echo "                pythons=\"python3.12 python3.13\" adds interpreters"
 	@echo "make docs       the documentation site: docs/_build/index.html"
 	@echo "make notebooks  runs docs/notebooks and writes what they print and draw into them; names=uncertain_inputs chooses"
 	@echo "make lint       ruff, mypy, import contracts"
@@ -130,6 +133,9 @@ wheel: .venv/.installed-wheel
 
 wheel-test: .venv/.installed-wheel
 	$(BIN)/python tools/wheel_test.py $(names)
+
+release-check: .venv/.installed-release
+	$(BIN)/python tools/release_check.py $(pythons)
 
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build

@@ -16,6 +16,7 @@ from fastmoments.cross_series import series_cov, told
 from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.frameworks import Framework, framework_of, numpy, shapes
 from fastmoments.frameworks.products import possible_cov
+from fastmoments.hints import explained
 from fastmoments.kinks import pieces_cov
 from fastmoments.moments import cov, gain, mean
 from fastmoments.parameters import of_neurons
@@ -30,6 +31,7 @@ from fastmoments_kernels.kinds import slack_of
 Function = str | Custom | Composed
 
 
+@explained
 def cross_cov(
     f: Any,
     g: Any,

@@ -45,7 +45,10 @@ def given_by(value: Any) -> Given:
     if _is_frozen(type(value)):
         found = _of_scipy(value)
     elif kinds.intersection(JOINT):
-        found = Given(value.mean, value.variance, value.covariance_matrix, 1)
+        # a matrix of numbers, as gpytorch's tasks, has an order of its own in the covariance
+        found = (
+            Given(value.mean, value.variance, value.covariance_matrix, 1) if len(value.event_shape) == 1 else None
+        )
     elif "Independent" in kinds and "Normal" in base:
         found = Given(value.mean, value.variance, None, len(value.event_shape))
     else:

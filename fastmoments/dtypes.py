@@ -70,7 +70,11 @@ def _read(name: str, value: Any) -> Any:
 def _name(dtype: Any) -> str:
     """Return a dtype's name as str() does, which takes microseconds for NumPy's dtypes."""
     kind = {"f": "float", "i": "int", "u": "uint"}.get(getattr(dtype, "kind", ""))
-    return f"{kind}{8 * dtype.itemsize}" if kind else str(dtype).removeprefix("torch.")
+    if kind:
+        return f"{kind}{8 * dtype.itemsize}"
+    name = str(dtype).removeprefix("torch.")
+    # polars, and pandas where numbers may be missing
+    return name.lower() if name.startswith(("Float", "Int", "UInt")) else name
 
 
 def _told(name: str, value: Any, dtype: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from fastmoments.composed.base import Composed
 from fastmoments.dispatch import Named, plan_of
 from fastmoments.frameworks import Framework, framework_of
+from fastmoments.hints import explained
 from fastmoments.moments import cov, cov_partials, mean
 from fastmoments.parameters import jumps_of, of_pairs
 from fastmoments.pieces import Side, pair_of
@@ -18,6 +19,7 @@ from fastmoments.signatures import Operand
 from fastmoments_kernels.custom import Custom
 
 
+@explained
 def dual(
     activation: Any,
     var_1: Operand[T],

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 from fastmoments.composed.base import Composed
-from fastmoments.hints import did_you_mean
+from fastmoments.hints import check
 from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import READY
@@ -57,7 +57,9 @@ def functions_composed(activation: type[Composed]) -> Functions:
 
 def _functions(name: str, activation: Callable[..., Any], definition: str, **kind: Any) -> Functions:
     generic = (moments, marginals, mean, var, gain, cov, cov_partials, moments_vjp)
-    return Functions(*(_bound_to(name, activation, definition, function, **kind) for function in generic))
+    # a function of one activation checks its keywords itself
+    plain = (inspect.unwrap(function) for function in generic)
+    return Functions(*(_bound_to(name, activation, definition, function, **kind) for function in plain))
 
 
 def _bound_to(
@@ -69,7 +71,7 @@ def _bound_to(
     @wraps(generic)
     def function(*arguments: Any, **keywords: Any) -> Any:
         if len(arguments) != required or not accepted.issuperset(keywords):
-            _check(function, arguments, keywords)
+            check(function, arguments, keywords)
         given = {key: keywords.pop(key) for key in parameters if key in keywords}
         return generic(activation(**given), *arguments, **keywords)
 
@@ -85,18 +87,6 @@ def _bound_to(
     required = sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in shown)
     accepted = {parameter.name for parameter in shown}
     return function
-
-
-def _check(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-    """Raise for arguments that the function does not take; the error shows its signature."""
-    try:
-        function.__signature__.bind(*arguments, **keywords)
-    except TypeError as error:
-        parameters = function.__signature__.parameters
-        unknown = [name for name in keywords if name not in parameters]
-        hint = did_you_mean(unknown[0], parameters) if unknown else ""
-        is_ = f"it is {function.__name__}{function.__signature__}"
-        raise TypeError(f"{function.__name__}: {error}{hint}; {is_}") from None
 
 
 def _documentation(

@@ -1,23 +1,40 @@
-"""The name that a mistyped one is nearest to, for errors."""
+"""What was meant by a name that is not known, for errors."""
 
+import inspect
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
+
+from fastmoments_kernels.parameters import Parameters
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # what other libraries call it
 ALIASES = {"swish": "silu", "logistic": "sigmoid", "expit": "sigmoid", "step": "heaviside", "ndtr": "probit"}
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return "; did you mean ...?" with the nearest of the names, or nothing where none is near."""
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the nearest of the names, or None where none is near."""
     # on errors alone
     from difflib import get_close_matches
 
     by_key = {_key(known): known for known in names if not known.startswith("_")}
     key = _key(name)
-    part = [known for known in by_key if key and key in known]
-    near = get_close_matches(key, by_key, 1) or sorted(part, key=len)
-    return f"; did you mean {by_key[near[0]]}?" if near else ""
+    near = (
+        get_close_matches(key, by_key, 1, cutoff=0.8)
+        # tol for tolerance
+        or sorted((known for known in by_key if len(known) > 2 and key.startswith(known)), key=len, reverse=True)
+        or get_close_matches(key, by_key, 1)
+        or sorted((known for known in by_key if key and key in known), key=len)
+    )
+    return by_key[near[0]] if near else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return "; did you mean ...?" with the nearest of the names, or nothing where none is near."""
+    near = nearest(name, names)
+    return f"; did you mean {near}?" if near else ""
 
 
 def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError:
@@ -25,13 +42,58 @@ def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError
     return AttributeError(f"module {module!r} has no attribute {name!r}{did_you_mean(name, names)}")
 
 
+def explained(function: F) -> F:
+    """Decorate a public function: the error for a keyword that it does not take says what was meant."""
+    accepted = frozenset(inspect.signature(function).parameters)
+
+    @wraps(function)
+    def checked(*arguments: Any, **keywords: Any) -> Any:
+        if not accepted.issuperset(keywords):
+            check(function, arguments, keywords)
+        return function(*arguments, **keywords)
+
+    return checked  # type: ignore[return-value]
+
+
+def check(function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    """Raise for arguments that a function does not take; the error says what was meant, and shows the signature."""
+    known = inspect.signature(function).parameters
+    signature = inspect.Signature([parameter.replace(annotation=parameter.empty) for parameter in known.values()])
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError as error:
+        name, reason = function.__name__, error
+    else:
+        return
+    hint = ""
+    unknown = next((keyword for keyword in keywords if keyword not in known), None)
+    if unknown is not None:
+        hint = did_you_mean(unknown, known)
+        if "activation" in known and not hint:
+            hint = _of_activation(unknown, keywords.get("activation", arguments[0] if arguments else None))
+    raise TypeError(f"{name}: {reason}{hint}; it is {name}{signature}")
+
+
+def _of_activation(keyword: str, activation: Any) -> str:
+    """Return what to write where a keyword belongs to the activation, as negative_slope does to LeakyReLU."""
+    given = activation if isinstance(activation, type) else type(activation)
+    kind = _class_named(activation if isinstance(activation, str) else given.__name__)
+    near = nearest(keyword, inspect.signature(kind).parameters) if kind else None
+    return f"; did you mean {kind.__name__}({near}=...) as the activation?" if kind and near else ""
+
+
 def object_named(name: str) -> str:
     """Return the class, as fm.ELU, of an activation that has no name but may be meant by one; or nothing."""
+    kind = _class_named(name)
+    return f"fm.{kind.__name__}" if kind and hasattr(kind, "lipschitz") else ""
+
+
+def _class_named(name: str) -> type | None:
     public: dict[str, Any] = vars(sys.modules["fastmoments"])  # which is all above this module
     for known, value in public.items():
-        if isinstance(value, type) and hasattr(value, "lipschitz") and _key(known) == _key(name):
-            return f"fm.{known}"
-    return ""
+        if isinstance(value, type) and issubclass(value, Parameters) and _key(known) == _key(name):
+            return value
+    return None
 
 
 def _key(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 
 from fastmoments.frameworks import framework_of
 from fastmoments.frameworks.products import finite
+from fastmoments.hints import explained
 from fastmoments.layer_steps import LayerCall, plan_of_given
 from fastmoments.moments import gain, moments
 from fastmoments.parameters import of_neurons
@@ -34,6 +35,7 @@ def affine_moments(
     *,
     return_cross: Literal[True],
 ) -> MomentsCross[T]: ...
+@explained
 def affine_moments(
     mu: Operand[T],
     cov: Operand[T],
@@ -97,6 +99,7 @@ def residual_moments(
     b_var: Operand[T] | None = None,
     return_cross: Literal[True],
 ) -> MomentsCross[T]: ...
+@explained
 def residual_moments(
     activation: Any,
     mu: Operand[T],
@@ -189,6 +192,7 @@ def bayes_linear_moments(
     *,
     return_cross: Literal[True],
 ) -> MomentsCross[T]: ...
+@explained
 def bayes_linear_moments(
     mu: Operand[T],
     cov: Operand[T],
@@ -236,6 +240,7 @@ def bayes_linear_moments(
     return call.results(out.mean, out.cov, call.transposed(out.product) if return_cross else None)
 
 
+@explained
 def bayes_linear_marginals(
     mu: Operand[T],
     var: Operand[T],

@@ -10,6 +10,7 @@ from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.distributions import mean_and_cov
 from fastmoments.frameworks import framework_of
 from fastmoments.frameworks.options import of_ufunc
+from fastmoments.hints import explained
 from fastmoments.parameters import by_name, of_neurons, of_pairs
 from fastmoments.results import CovPartials, Marginals, Moments, MomentsVjp, MomentsVjpParameters, T
 from fastmoments.signatures import Distribution, Operand
@@ -35,6 +36,7 @@ def moments(
     check: bool = False,
     precision: str | None = None,
 ) -> Moments[T]: ...
+@explained
 def moments(
     activation: Any,
     mu: Any,
@@ -115,6 +117,7 @@ def moments_vjp(
     return_parameters: Literal[True],
     precision: str | None = None,
 ) -> MomentsVjpParameters[T]: ...
+@explained
 def moments_vjp(
     activation: Any,
     mu: Operand[T],
@@ -172,6 +175,7 @@ def moments_vjp(
     return MomentsVjpParameters(mu_bar, cov_in_bar, found)
 
 
+@explained
 def marginals(
     activation: Any,
     mu: Operand[T],
@@ -215,6 +219,7 @@ def marginals(
     return Marginals(*_elementwise(activation, "marginals", {"mu": mu, "var": var}, out, where, dtype, precision))
 
 
+@explained
 def mean(
     activation: Any,
     mu: Operand[T],
@@ -233,6 +238,7 @@ def mean(
     return result
 
 
+@explained
 def var(
     activation: Any,
     mu: Operand[T],
@@ -251,6 +257,7 @@ def var(
     return result
 
 
+@explained
 def gain(
     activation: Any,
     mu: Operand[T],
@@ -272,6 +279,7 @@ def gain(
     return result
 
 
+@explained
 def curvature(
     activation: Any,
     mu: Operand[T],
@@ -320,6 +328,7 @@ def var_partials(activation: Any, mu: Operand[T], var: Operand[T]) -> tuple[T, T
     return found
 
 
+@explained
 def cov(
     activation: Any,
     mu_1: Operand[T],
@@ -366,6 +375,7 @@ def cov(
     return result
 
 
+@explained
 def cov_partials(
     activation: Any,
     mu_1: Operand[T],

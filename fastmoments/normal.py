@@ -7,10 +7,12 @@ from typing import Any
 from fastmoments.dispatch import plan_of
 from fastmoments.frameworks import framework_of
 from fastmoments.frameworks.options import of_ufunc
+from fastmoments.hints import explained
 from fastmoments.results import CdfPartials, T
 from fastmoments.signatures import Operand
 
 
+@explained
 def bivariate_normal_cdf(
     h: Operand[T],
     k: Operand[T],
@@ -50,6 +52,7 @@ def bivariate_normal_cdf(
     return result
 
 
+@explained
 def log_bivariate_normal_cdf(
     h: Operand[T],
     k: Operand[T],
@@ -70,6 +73,7 @@ def log_bivariate_normal_cdf(
     return result
 
 
+@explained
 def bivariate_normal_cdf_partials(
     h: Operand[T],
     k: Operand[T],
@@ -89,6 +93,7 @@ def bivariate_normal_cdf_partials(
     return CdfPartials(*_call("bivariate_normal_cdf_partials", h, k, rho, out, where, dtype, precision))
 
 
+@explained
 def log_bivariate_normal_cdf_partials(
     h: Operand[T],
     k: Operand[T],

@@ -1,7 +1,6 @@
 """Normal distributions of other libraries stand for mean and covariance; the results make such distributions."""
 
-import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -146,13 +145,32 @@ def test_other_distributions_are_refused():
         fm.propagate([fm.compare.Affine(np.eye(3))], stats.norm(0.0, 1.0), COV)
 
 
+def test_a_matrix_of_normal_numbers_is_refused(numpyro):
+    """As gpytorch's MultitaskMultivariateNormal, whose covariance has the order of rows or of columns."""
+    tasks = numpyro.MultivariateNormal(np.zeros((3, 2)), np.eye(6))
+    tasks.event_shape = (3, 2)
+    with pytest.raises(TypeError, match="MultivariateNormal is none"):
+        fm.propagate([fm.compare.Affine(np.eye(2))], tasks)
+
+
+def test_gpytorch(double_precision):
+    gpytorch = pytest.importorskip("gpytorch", reason="gpytorch is not installed")
+    torch = pytest.importorskip("torch")
+    mu, cov = torch.as_tensor(MU), torch.as_tensor(COV)
+    normal = gpytorch.distributions.MultivariateNormal(mu, cov)
+    same(fm.moments("relu", normal), fm.relu_moments(mu, cov))
+    with pytest.raises(TypeError, match=r"cov: .*got linear_operator.*; pass cov.to_dense\(\)"):
+        fm.relu_moments(mu, normal.lazy_covariance_matrix)
+    tasks = gpytorch.distributions.MultitaskMultivariateNormal(mu[None], cov)
+    with pytest.raises(TypeError, match="MultitaskMultivariateNormal is none"):
+        fm.propagate(torch.nn.Linear(3, 2), tasks)
+
+
 def test_lazy_and_sparse_covariances_of_networks_are_named():
     torch = pytest.importorskip("torch")
     model, mu = torch.nn.Linear(3, 2), torch.zeros(3)
-    linear_operator = ModuleType("linear_operator")
     lazy = type("DiagLinearOperator", (), {"dtype": mu.dtype, "shape": (3, 3), "to_dense": None})
-    lazy.__module__ = linear_operator.__name__
-    assert linear_operator.__name__ not in sys.modules
+    lazy.__module__ = "linear_operator"
     with pytest.raises(TypeError, match=r"cov: .*got linear_operator.DiagLinearOperator; pass cov.to_dense\(\)"):
         fm.propagate(model, mu, lazy())
     with pytest.raises(TypeError, match=r"cov: .*got scipy.sparse.*; pass cov.toarray\(\)"):

@@ -56,7 +56,27 @@ def test_xarray():
     np.testing.assert_array_equal(fm.relu_mean(array, VAR), MEAN)
 
 
+class Float64:
+    """A dtype of polars, or one of pandas's own: no NumPy dtype, and its name has a capital."""
+
+    def __str__(self):
+        return "Float64"
+
+
+def test_a_dtype_that_is_not_numpys():
+    column = Labelled(X, ["a", "b", "c"])
+    column.dtype = Float64()
+    np.testing.assert_array_equal(fm.relu_mean(column, VAR), MEAN)
+    with pytest.raises(TypeError, match="mu is float64 but var is float32"):
+        fm.relu_mean(column, VAR.astype(np.float32))
+
+
 def test_polars():
     polars = pytest.importorskip("polars", reason="polars is not installed")
     column = polars.Series("x", X)
-    assert polars.Series(column.name, fm.relu_mean(column.to_numpy(), VAR)).to_list() == MEAN.tolist()
+    found = fm.ufuncs.relu_mean(column, VAR)
+    assert (found.name, found.to_list()) == ("x", MEAN.tolist())
+    np.testing.assert_array_equal(fm.relu_mean(column, VAR), MEAN)
+    # what is missing is not a number
+    missing = fm.relu_mean(polars.Series([*X[:2], None]), VAR)
+    np.testing.assert_array_equal(missing, [*MEAN[:2], np.nan])

@@ -76,6 +76,16 @@ def test_commands_are_those_of_the_makefile():
     assert {target for run in ran if run.startswith("make ") for target in run.split()[1:]} <= phony
 
 
+def test_the_readme_links_to_what_an_index_follows():
+    """A package index shows the page without the files beside it; what it links to is in the repository."""
+    links = re.findall(r"\]\(([^)]*)\)", (ROOT / "README.md").read_text())
+    assert all(link.startswith("https://") for link in links)
+    own = [re.sub(r".*?/main/|#.*", "", link) for link in links if "/fastmoments/fastmoments/" in link]
+    own = [path for path in own if not path.startswith("https://")]  # the workflow's badge
+    assert len(own) > 5
+    assert [path for path in own if not (ROOT / path).exists()] == []
+
+
 def test_hooks_run_the_pinned_tools():
     """Hooks run the tools of .venv, which constraints.txt pins, and bring no versions of their own."""
     (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]

@@ -1,4 +1,6 @@
-"""Code as users write it, for test_typing.py to check with mypy --strict. Nothing here runs."""
+"""Code as users write it, for test_typing.py to check with mypy --strict, and for pyright. Nothing here runs."""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from typing import Any
 
@@ -53,6 +55,8 @@ assert_type(fm.nn.propagate(model, x, square, tol=0.01).quantile(0.5), torch.Ten
 assert_type(fm.nn.propagate(model, x, x, "diagonal", tol=0.01), fm.CheckedMarginals[torch.Tensor])
 assert_type(fm.propagate(model, x, square), fm.Moments[torch.Tensor])
 assert_type(fm.propagate(model, x, x, "diagonal").var, torch.Tensor)
+assert_type(fm.propagate(jnp.tanh, jnp.zeros(3), jnp.eye(3)), fm.Moments[Array])
+assert_type(fm.propagate(object(), vector, matrix, tol=0.01), fm.Checked[NDArray[np.float64]])
 assert_type(fm.nn.BayesLinear(3, 2).moments(x, square), fm.Moments[torch.Tensor])
 assert_type(fm.nn.BayesLinear(3, 2).marginals(x, x).var, torch.Tensor)
 assert_type(fm.nn.kl_divergence(model), torch.Tensor)

@@ -49,7 +49,10 @@ def _generic() -> dict[str, list[ast.FunctionDef]]:
     """The functions of moments.py by name: the overloads of one that has them."""
     found: dict[str, list[ast.FunctionDef]] = {}
     for node in ast.parse((PACKAGE / "moments.py").read_text()).body:
-        if isinstance(node, ast.FunctionDef) and (node.decorator_list or node.name not in found):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        node.decorator_list = [use for use in node.decorator_list if ast.unparse(use) == "overload"]
+        if node.decorator_list or node.name not in found:
             found.setdefault(node.name, []).append(node)
     return found
 

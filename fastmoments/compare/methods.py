@@ -15,6 +15,7 @@ from fastmoments.compare.networks import FloatArray, Step, gaussian, steps, valu
 from fastmoments.dispatch import plan_of
 from fastmoments.frameworks import framework_of
 from fastmoments.graph.propagate import propagate
+from fastmoments.hints import explained
 from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
 from fastmoments.layers import affine_moments, residual_moments
 from fastmoments.moments import gain, marginals
@@ -134,6 +135,7 @@ def _jacobian(step: Step, x: FloatArray) -> FloatArray:
     return np.asarray(slope[..., None] * step.A + J)
 
 
+@explained
 def unscented(
     layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike, weights: Literal["1995", "2002"] = "1995"
 ) -> Moments[FloatArray]:

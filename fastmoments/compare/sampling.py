@@ -12,6 +12,7 @@ from scipy.stats import qmc
 from fastmoments.checked.progress import bar
 from fastmoments.compare.gaussians import square_root
 from fastmoments.compare.networks import FloatArray, Step, gaussian, is_stochastic, steps, value
+from fastmoments.hints import explained
 from fastmoments.layer_lists import Layer
 from fastmoments.results import Moments
 
@@ -53,6 +54,7 @@ def monte_carlo(
     *,
     return_error: Literal[True],
 ) -> MomentsWithError: ...
+@explained
 def monte_carlo(
     layers: Sequence[Layer],
     mu: ArrayLike,

@@ -12,6 +12,7 @@ from fastmoments.graph.models import graph_of
 from fastmoments.graph.nodes import Activation, Affine, Graph, Input, Joint, Node, Rule, Shape, Sum
 from fastmoments.graph.order import Step, steps_of, with_kept
 from fastmoments.graph.rewrite import rewrite
+from fastmoments.hints import explained
 from fastmoments.parameters import name_of, of_neurons
 
 KINDS: dict[type, str] = {Input: "input", Affine: "affine", Sum: "sum"}
@@ -58,6 +59,7 @@ class Description(NamedTuple):
         return "\n".join([head, *table, peak])
 
 
+@explained
 def describe(
     model: Any, mu: Any, cov: Any = None, *, rules: Mapping[type, Callable[..., Any]] | None = None
 ) -> Description:

@@ -11,6 +11,7 @@ from fastmoments.graph.inputs import Inputs, inputs_of
 from fastmoments.graph.models import Rules, graph_of
 from fastmoments.graph.options import LIMIT, MOST, Covariance, check_options
 from fastmoments.graph.read import prepared, read
+from fastmoments.hints import explained
 from fastmoments.results import Marginals, Moments, MomentsBound, T
 from fastmoments.signatures import ArrayOf, Distribution
 
@@ -120,6 +121,7 @@ def propagate(
     rules: Rules | None = None,
     limit: int = LIMIT,
 ) -> Any: ...
+@explained
 def propagate(
     model: Any,
     mu: Any,
