@@ -7,8 +7,9 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 from fastmoments.composed.base import Composed
+from fastmoments.elementwise import cov, cov_partials, gain, marginals, mean, var
 from fastmoments.hints import did_you_mean
-from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
+from fastmoments.moments import moments, moments_vjp
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import READY
 

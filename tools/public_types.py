@@ -1,12 +1,14 @@
 """Write fastmoments/__init__.pyi: the package as type checkers read it.
 
 The functions of one activation are made when the package is imported, so a checker cannot find their parameters.
-It reads them here: a function of fastmoments/moments.py without `activation`, with the activation's own parameters.
+It reads them here: a function of moments.py or elementwise.py without `activation`, with the activation's own
+parameters.
 """
 
 import ast
 import inspect
 from copy import deepcopy
+from itertools import chain
 from pathlib import Path
 
 import fastmoments as fm
@@ -46,9 +48,10 @@ def text() -> str:
 
 
 def _generic() -> dict[str, list[ast.FunctionDef]]:
-    """The functions of moments.py by name: the overloads of one that has them."""
+    """The functions of any activation by name: the overloads of one that has them."""
     found: dict[str, list[ast.FunctionDef]] = {}
-    for node in ast.parse((PACKAGE / "moments.py").read_text()).body:
+    nodes = (ast.parse((PACKAGE / name).read_text()).body for name in ("moments.py", "elementwise.py"))
+    for node in chain.from_iterable(nodes):
         if isinstance(node, ast.FunctionDef) and (node.decorator_list or node.name not in found):
             found.setdefault(node.name, []).append(node)
     return found

@@ -2,8 +2,8 @@
 
 A call passes through in three steps:
 
-1. A public function of `moments.py`, `normal.py` or `layers.py` gives `dispatch.plan_of` its arguments. The plan
-   says which framework, device, kernels and dtype they ask for.
+1. A public function of `moments.py`, `elementwise.py`, `normal.py` or `layers.py` gives `dispatch.plan_of` its
+   arguments. The plan says which framework, device, kernels and dtype they ask for.
 2. `framework_of(plan)` returns the framework's module. Its `elementwise`, `moments` or `moments_vjp` checks shapes
    and values, converts the arguments to arrays of the computation's dtype and calls the kernels. Layers call
    more of its functions: `Framework` lists all.
