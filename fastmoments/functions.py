@@ -71,7 +71,7 @@ def _bound_to(
     def function(*arguments: Any, **keywords: Any) -> Any:
         if len(arguments) != required or not accepted.issuperset(keywords):
             _check(function, arguments, keywords)
-        given = {key: keywords.pop(key) for key in parameters if key in keywords}
+        given = {key: keywords.pop(key) for key in parameters if key in keywords} if keywords else {}
         return generic(activation(**given), *arguments, **keywords)
 
     del function.__wrapped__

@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 def broadcast(shapes: dict[str, Shape]) -> Shape:
     """Return the shape that arguments broadcast to; `shapes` has theirs by name."""
     first, *others = shapes.values()
-    if all(shape == first for shape in others):
+    if others.count(first) == len(others):
         return tuple(first)
     sizes = []
     for column in zip_longest(*(reversed(shape) for shape in shapes.values()), fillvalue=1):
