@@ -192,14 +192,13 @@ def arithmetic(plan: Plan) -> AbstractContextManager[Any]:
 
 def vector_and_matrix(plan: Plan, mu: Any, cov: Any) -> tuple[Array, Array]:
     """Return contiguous mu (..., n) and cov (..., n, n) with one batch shape; check the variances."""
-    mu, cov = to_arrays(plan, {"mu": mu, "cov": cov}).values()
-    batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1]
+    dtype = REALS[plan.compute]
+    mu, cov = np.asarray(mu, dtype, "C"), np.asarray(cov, dtype, "C")
+    batch, n = shapes.batch_of(mu.shape, cov.shape), mu.shape[-1:]
     check_variances("cov", cov.diagonal(0, -2, -1), "its diagonal")
-    return _contiguous(mu, (*batch, n)), _contiguous(cov, (*batch, n, n))
-
-
-def _contiguous(array: Array, shape: tuple[int, ...]) -> Array:
-    return np.ascontiguousarray(array if array.shape == shape else np.broadcast_to(array, shape))
+    if mu.shape != cov.shape[:-1]:
+        mu, cov = (np.ascontiguousarray(np.broadcast_to(x, batch + y)) for x, y in ((mu, n), (cov, n + n)))
+    return mu, cov
 
 
 def linear_kernel(

@@ -47,7 +47,7 @@ def batch_of(mu: Shape, cov: Shape) -> Shape:
     n = mu[-1]
     if cov[-2:] != (n, n):
         raise ValueError(f"cov: expected shape (..., {n}, {n}) for mu of shape {tuple(mu)}, got {tuple(cov)}")
-    if mu[:-1] == cov[:-2]:
+    if mu == cov[:-1]:
         return tuple(mu[:-1])
     try:
         return broadcast({"mu": mu[:-1], "cov": cov[:-2]})
