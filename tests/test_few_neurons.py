@@ -1,12 +1,10 @@
 """Calls on few neurons, whose time is that of checks: what is checked quickly is checked all the same."""
 
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
-
 import numpy as np
 import pytest
 
 import fastmoments as fm
+from tests.rows import function, names
 
 
 @pytest.mark.parametrize("given", [(np.nan, -1.0), (-1.0, np.nan), (1.0, np.nan, -1.0, np.inf)])
@@ -29,26 +27,12 @@ def test_variances_that_are_not_negative(var):
     assert fm.relu_mean(np.zeros(len(var)), np.array(var)).shape == (len(var),)
 
 
-def test_no_floating_point_error_is_reported():
-    """Whatever the caller's settings, in every thread and in calls within calls; the settings stay."""
-    mu, var = np.array([1e308, -1e308, 0.0]), np.array([1e308, 5e-324, np.inf])
-
-    def calls(_):
-        with np.errstate(all="raise"):
-            found = fm.gelu_mean(mu, var), fm.relu_marginals(mu, var), fm.relu_mean(mu, var, out=np.empty(3))
-            assert set(np.geterr().values()) == {"raise"}
-        return found
-
-    def within(x):
-        # settings and context are the caller's in a user's function
-        assert label.get() == "mine"
-        fm.gelu_mean(mu, var)
-        return np.tanh(x)
-
-    with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(calls, range(8)):
-            assert np.array_equal(found[0], calls(0)[0], equal_nan=True)
-    label = ContextVar("label")
-    token = label.set("mine")
-    fm.mean(fm.Custom(within), np.zeros(2), np.ones(2))
-    label.reset(token)
+@names
+def test_no_floating_point_error_is_reported(name):
+    """Whatever the caller's settings: loops leave none to report, and casts are quiet."""
+    mu, var = np.array([1e308, -1e308, np.inf, np.nan]), np.array([1e308, 5e-324, 0.0, 1.0])
+    with np.errstate(all="raise"):
+        function(name, "mean")(mu, var)
+        function(name, "marginals")(mu, var, out=(np.empty(4), np.empty(4)))
+        function(name, "mean")(mu, var, dtype=np.float32)
+        assert set(np.geterr().values()) == {"raise"}

@@ -6,7 +6,6 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import Context
 from types import ModuleType
 from typing import Any
 
@@ -96,24 +95,13 @@ def _function(activation: Any, name: str, inputs: int, size: int, dtype: str) ->
     return serving.elementwise(activation, name, inputs, size, dtype)
 
 
-_quiet: list[Context] = []  # contexts that nobody is in, in which NumPy reports no floating-point errors
-
-
 def _quietly(function: Callable[..., Any], arrays: Iterable[Array], given: Named) -> Any:
     """Call the function without reports of floating-point errors."""
-    if type(function) is not np.ufunc:  # other functions may call users' own, which see the context
-        with np.errstate(all="ignore"):
-            return function(*arrays, **given)
-    # to enter a context takes a fifth of the time of `errstate`, which is longer than a loop over a few neurons
-    try:
-        context = _quiet.pop()
-    except IndexError:
-        context = Context()
-        context.run(np.seterr, all="ignore")
-    try:
-        return context.run(function, *arrays, **given)
-    finally:
-        _quiet.append(context)
+    if type(function) is np.ufunc and not given:
+        # its loops leave no errors to report, and nothing is cast; to enter `errstate` takes as long as ten neurons
+        return function(*arrays)
+    with np.errstate(all="ignore"):
+        return function(*arrays, **given)
 
 
 def kernels_of(activation: Any) -> ModuleType:
