@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmoments.dispatch import Plan
+from fastmoments_kernels.cpu.layout import empty
 from fastmoments_kernels.kinds import slack_of
 
 Array = NDArray[Any]
@@ -59,7 +60,7 @@ def outputs(plan: Plan, out: Any, mean_shape: tuple[int, ...], cov_shape: tuple[
     """Return the arrays for mean and covariance: those of `out`, else new ones."""
     if out is None:
         dtype = REALS.get(plan.result) or np.dtype(plan.result)
-        return np.empty(mean_shape, dtype), np.empty(cov_shape, dtype)
+        return np.empty(mean_shape, dtype), empty(cov_shape, dtype)
     if isinstance(out, tuple) and len(out) != 2:
         raise ValueError(f"out: expected the covariance's array or a pair (mean, cov), got {len(out)} of them")
     mean, cov = out if isinstance(out, tuple) else (None, out)

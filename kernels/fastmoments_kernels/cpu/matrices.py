@@ -15,7 +15,7 @@ from fastmoments_kernels.cautions import warn_of_pairs
 from fastmoments_kernels.cpu.compiler import compiler
 from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
-from fastmoments_kernels.cpu.layout import TILE, Known, matrix_label, room_of
+from fastmoments_kernels.cpu.layout import TILE, Known, empty, matrix_label, room_of
 from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
@@ -213,7 +213,7 @@ def _pair_gradients(
     """The gradients of mu, var and cov by pairs."""
     batch, n_all = gain.shape
     parts = np.zeros((batch, _tiles(n_all), 2, n_all))
-    cov_grad = np.empty_like(cov)
+    cov_grad = empty(cov.shape, cov.dtype)
     slack, log_tolerance = rounding(cov.dtype, n)
     gains = np.zeros_like(neurons.known.inverse_sd)
     gains[:, :n_all] = gain
