@@ -45,7 +45,7 @@ def aligned(shape: tuple[int, ...], like: Array) -> Array:
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An array that, if it is large, begins at a line: vectors stored across two take a fifth of a matrix's time."""
+    """An array that, if large, begins at a line: to store vectors across two takes a fifth of a matrix's time."""
     size = math.prod(shape)
     if size * dtype.itemsize < LARGE:
         return np.empty(shape, dtype)
