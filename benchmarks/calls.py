@@ -13,6 +13,7 @@ from benchmarks.data import DATA
 Call = Callable[[], Any]
 
 SMALL, BATCH = 16, 4096  # neurons, matrices
+NUMPY, WITHOUT_GRADIENT, WITH_GRADIENT = HOW = "NumPy", "PyTorch, no gradient", "PyTorch, with gradient"
 PERCEPTRON = (784, 1024, 1024, 10)
 
 
@@ -163,17 +164,20 @@ def perceptron(threads: int) -> Callable[[], tuple[Call, Call]]:
     return make
 
 
-def thousand(name: str, microseconds: float, with_gradient: bool) -> Callable[[], tuple[Call, float]]:
-    """A thousand calls on eight neurons in PyTorch, forward, divided by the time they may take."""
+def thousand(name: str, microseconds: float, how: str) -> Callable[[], tuple[Call, float]]:
+    """A thousand calls on eight neurons, forward, divided by the time they may take; `how` is one of HOW."""
 
     def make() -> tuple[Call, float]:
         layer, function = DATA["typical"](8), getattr(fm, f"relu_{name}")
-        mu, cov = (torch.from_numpy(x).requires_grad_(with_gradient) for x in (layer.mu, layer.cov))
-        second = cov if name == "moments" else cov.diagonal().detach().clone()
+        given: tuple[Any, Any] = layer.mu, layer.cov if name == "moments" else layer.cov.diagonal().copy()
+        if how != NUMPY:
+            given = torch.from_numpy(given[0]), torch.from_numpy(given[1])
+        if how == WITH_GRADIENT:
+            given = given[0].requires_grad_(), given[1].requires_grad_(name == "moments")
 
         def calls() -> None:
             for _ in range(1000):
-                function(mu, second)
+                function(*given)
 
         return calls, 1e-3 * microseconds
 

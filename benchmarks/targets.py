@@ -141,12 +141,15 @@ TARGETS = [
     ),
     Target("the same, two threads", "the same, two threads", 1.0, MATRICES, calls.perceptron(2), time.perf_counter),
     *(
-        Target(f"relu_{name}, 8 neurons in PyTorch, {how}, 1000 calls", f"{limit} us each", 1.0, CALL, make)
-        for name in ("mean", "moments")
-        for how, limit, make in (
-            ("no gradient", 6, calls.thousand(name, 6, False)),
-            ("with gradient", 40, calls.thousand(name, 40, True)),
+        Target(
+            f"relu_{name}, 8 neurons in {how}, 1000 calls",
+            f"{us} us each",
+            1.0,
+            CALL,
+            calls.thousand(name, us, how),
         )
+        for name, limits in (("mean", (3, 5, 40)), ("moments", (4, 8, 40)))
+        for us, how in zip(limits, calls.HOW, strict=True)
     ),
 ]
 

@@ -6,8 +6,8 @@
 The call passes through these files:
 
 1. `functions.py` makes `relu_moments` out of `moments` and ReLU when the package is imported.
-2. `moments.py` has the public functions with their documentation. `parameters.py` takes the activation apart into a
-   name of the catalogue and its parameters.
+2. `moments.py` (vectors of neurons) and `elementwise.py` (neurons and pairs) have the public functions with their
+   documentation. `parameters.py` takes the activation apart into a name of the catalogue and its parameters.
 3. `dispatch.py` decides from the arguments which framework, device, kernels and dtype the call has: its Plan.
    `dtypes.py` refuses arguments without real numbers.
 4. `frameworks/` has a module for each array library. It checks shapes, and calls the kernels of
@@ -15,9 +15,9 @@ The call passes through these files:
 5. `results.py` has the tuples that come back.
 
 `normal.py` (the bivariate normal distribution function) takes the same path. `dual.py` (kernels of wide networks)
-calls `moments.py`, and so do `layers.py` (affine, residual and Bayesian layers), which is made of
+calls `elementwise.py`, and so do `layers.py` (affine, residual and Bayesian layers), which is made of
 `layer_steps.py`, and `cross.py` (covariances of two different activations). The latter takes activations apart in
-`pieces.py`, and combines functions of `moments.py` in `kinks.py`, `kink_pairs.py` and `waves.py`;
+`pieces.py`, and combines functions of `elementwise.py` in `kinks.py`, `kink_pairs.py` and `waves.py`;
 `cross_series.py` has the pairs without a closed form. `composed/` has activations made of others, which take
 another way from step 3 on. `categorical.py` has the moments of one-hot vectors. `joint/` has functions of several
 variables jointly: products, maxima, norms, softmax. `graph/` carries a Gaussian through whole networks
@@ -63,6 +63,13 @@ from fastmoments.cross import cross_cov as cross_cov
 from fastmoments.dispatch import Plan as Plan
 from fastmoments.dispatch import plan as plan
 from fastmoments.dual import dual as dual
+from fastmoments.elementwise import cov as cov
+from fastmoments.elementwise import cov_partials as cov_partials
+from fastmoments.elementwise import curvature as curvature
+from fastmoments.elementwise import gain as gain
+from fastmoments.elementwise import marginals as marginals
+from fastmoments.elementwise import mean as mean
+from fastmoments.elementwise import var as var
 from fastmoments.functions import functions_composed as _composed
 from fastmoments.functions import functions_of as _functions_of
 from fastmoments.functions import functions_to_tolerance as _to_tolerance
@@ -70,15 +77,8 @@ from fastmoments.layers import affine_moments as affine_moments
 from fastmoments.layers import bayes_linear_marginals as bayes_linear_marginals
 from fastmoments.layers import bayes_linear_moments as bayes_linear_moments
 from fastmoments.layers import residual_moments as residual_moments
-from fastmoments.moments import cov as cov
-from fastmoments.moments import cov_partials as cov_partials
-from fastmoments.moments import curvature as curvature
-from fastmoments.moments import gain as gain
-from fastmoments.moments import marginals as marginals
-from fastmoments.moments import mean as mean
 from fastmoments.moments import moments as moments
 from fastmoments.moments import moments_vjp as moments_vjp
-from fastmoments.moments import var as var
 from fastmoments.normal import bivariate_normal_cdf as bivariate_normal_cdf
 from fastmoments.normal import bivariate_normal_cdf_partials as bivariate_normal_cdf_partials
 from fastmoments.normal import log_bivariate_normal_cdf as log_bivariate_normal_cdf

@@ -14,11 +14,11 @@ from fastmoments.composed.logistic import Logistic
 from fastmoments.composed.logistic_beside import beside_cov
 from fastmoments.cross_series import series_cov, told
 from fastmoments.dispatch import Named, Plan, plan_of
+from fastmoments.elementwise import cov, gain, mean
 from fastmoments.frameworks import Framework, framework_of, numpy, shapes
 from fastmoments.frameworks.products import possible_cov
 from fastmoments.hints import explained
 from fastmoments.kinks import pieces_cov
-from fastmoments.moments import cov, gain, mean
 from fastmoments.parameters import of_neurons
 from fastmoments.pieces import WAVES, Side, pair_of, pieces_of
 from fastmoments.results import T

@@ -125,30 +125,30 @@ def plan(*arrays: Any, precision: str | None = None) -> Plan:
 
 def plan_of(arguments: Named, precision: str | None = None) -> Plan:
     """Return the plan of arguments given by name, so that errors name them."""
-    kinds = _kinds(arguments)
+    kinds = _kinds(arguments, precision)
     if kinds is None:
         return _decide(arguments, precision)
-    plan = _decided.get((kinds, precision))
+    plan = _decided.get(kinds)
     if plan is None:
-        plan = _decided[kinds, precision] = _decide(arguments, precision)
+        plan = _decided[kinds] = _decide(arguments, precision)
     return plan
 
 
 # Plans already made, by `_kinds`: to decide one takes longer than a call on a few neurons
-_decided: dict[Any, Plan] = {}
+_decided: dict[tuple[Any, ...], Plan] = {}
 
 
-def _kinds(arguments: Named) -> tuple[Any, ...] | None:
+def _kinds(arguments: Named, precision: str | None) -> tuple[Any, ...] | None:
     """Return what the plan depends on for NumPy arrays, tensors and numbers; None for others and when compiling."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.compiler.is_compiling():
         return None
     tensor = getattr(torch, "Tensor", None)
-    kinds: list[Any] = []
+    kinds: list[Any] = [precision]
     for value in arguments.values():
         kind = type(value)
         if kind is tensor:
-            kinds.append((value.dtype, value.device, value.layout))
+            kinds += (value.dtype, value.device, value.layout)
         elif kind is np.ndarray:
             kinds.append(value.dtype)
         elif kind is float or (kind is int and abs(value) <= LARGEST):

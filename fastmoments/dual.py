@@ -9,9 +9,9 @@ import numpy as np
 
 from fastmoments.composed.base import Composed
 from fastmoments.dispatch import Named, plan_of
+from fastmoments.elementwise import cov, cov_partials, mean
 from fastmoments.frameworks import Framework, framework_of
 from fastmoments.hints import explained
-from fastmoments.moments import cov, cov_partials, mean
 from fastmoments.parameters import jumps_of, of_pairs
 from fastmoments.pieces import Side, pair_of
 from fastmoments.results import Dual, T

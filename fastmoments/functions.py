@@ -7,8 +7,9 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 from fastmoments.composed.base import Composed
+from fastmoments.elementwise import cov, cov_partials, gain, marginals, mean, var
 from fastmoments.hints import check
-from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
+from fastmoments.moments import moments, moments_vjp
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.custom import READY
 
@@ -72,7 +73,7 @@ def _bound_to(
     def function(*arguments: Any, **keywords: Any) -> Any:
         if len(arguments) != required or not accepted.issuperset(keywords):
             check(function, arguments, keywords)
-        given = {key: keywords.pop(key) for key in parameters if key in keywords}
+        given = {key: keywords.pop(key) for key in parameters if key in keywords} if keywords else {}
         return generic(activation(**given), *arguments, **keywords)
 
     del function.__wrapped__

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from fastmoments.elementwise import cov, cov_partials, gain, mean
 from fastmoments.frameworks import Framework
 from fastmoments.frameworks.products import finite
-from fastmoments.moments import cov, cov_partials, gain, mean
 from fastmoments.results import CovPartials
 from fastmoments_kernels.catalogue import Heaviside, ReLU
 

@@ -1,4 +1,4 @@
-"""Covariances of sums of lines, kinks and bumps: every pair of these pieces is a function of `moments.py`.
+"""Covariances of sums of lines, kinks and bumps: every pair of these pieces is a function of `elementwise.py`.
 
 Noise of its own adds to a piece's variance and to no covariance. A covariance of derivatives is a derivative of a
 covariance (Price): with relu' = step and step' = delta, those of different kinks are the partial derivatives of
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastmoments.elementwise import cov, cov_partials, gain
 from fastmoments.frameworks.products import finite
 from fastmoments.kink_pairs import kink_pair_cov
-from fastmoments.moments import cov, cov_partials, gain
 from fastmoments.pieces import Bump, Kink, Pieces, Side, pieces_of
 from fastmoments_kernels.catalogue import Gaussian, Probit
 

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from fastmoments.dispatch import Named, Plan, plan_of
+from fastmoments.elementwise import marginals
 from fastmoments.frameworks import Framework, framework_of, products
-from fastmoments.moments import marginals
 from fastmoments.results import Moments, MomentsCross
 from fastmoments.signatures import Array
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
+from fastmoments.elementwise import gain
 from fastmoments.frameworks import framework_of
 from fastmoments.frameworks.products import finite
 from fastmoments.hints import explained
 from fastmoments.layer_steps import LayerCall, plan_of_given
-from fastmoments.moments import gain, moments
+from fastmoments.moments import moments
 from fastmoments.parameters import of_neurons
 from fastmoments.results import Marginals, Moments, MomentsCross, T
 from fastmoments.signatures import Operand

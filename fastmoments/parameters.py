@@ -9,7 +9,7 @@ from fastmoments import hints
 from fastmoments.composed.base import Composed
 from fastmoments.composed.logistic import LOGISTIC
 from fastmoments.signatures import A
-from fastmoments_kernels.catalogue import ROWS, Heaviside, parameters_of, row_of
+from fastmoments_kernels.catalogue import ROWS, Heaviside, Row, parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom
 
 
@@ -45,12 +45,9 @@ def of_neurons(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]
 
     For a Custom function or a composed activation, return the object instead of a name, and no parameters.
     """
-    activation = own(activation)
-    whole = _whole(activation)
-    if whole is not None:
-        return whole, {}
-    row = row_of(activation)
-    values = parameters_of(activation)
+    row, values = _apart(activation)
+    if not isinstance(row, Row):
+        return row, {}
     if not row.components:
         return row.name, values
     count = _components(row.components, values)
@@ -79,12 +76,9 @@ def jumps_of(activation: Any) -> tuple[tuple[float, float], ...]:
 
 def of_pairs(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]]:
     """Return the name and parameters for a pair of neurons: `tau_1`, `tau_2`, which differ if `tau` is a tuple."""
-    activation = own(activation)
-    whole = _whole(activation)
-    if whole is not None:
-        return whole, {}
-    row = row_of(activation)
-    values = parameters_of(activation)
+    row, values = _apart(activation)
+    if not isinstance(row, Row):
+        return row, {}
     pairs = {name: _pair(name, value, name in row.components) for name, value in values.items()}
     sides = [{name: pair[i] for name, pair in pairs.items()} for i in (0, 1)]
     count = max(_components(row.components, side) for side in sides)
@@ -131,6 +125,18 @@ def by_name(entries: dict[str, A], stack: Callable[..., A]) -> dict[str, A]:
         found.setdefault(entry.partition("[")[0], []).append(array)
     are_components = any("[" in entry for entry in entries)
     return {name: stack(arrays, -1) if are_components else arrays[0] for name, arrays in found.items()}
+
+
+def _apart(activation: Any) -> tuple[Row | Custom | Composed, dict[str, Any]]:
+    """Return an activation's row and parameters; itself and none if the kernels do not take it apart."""
+    row = ROWS.get(type(activation))
+    if row is None:
+        activation = own(activation)
+        whole = _whole(activation)
+        if whole is not None:
+            return whole, {}
+        row = row_of(activation)
+    return row, parameters_of(activation)
 
 
 def _whole(activation: Any) -> Custom | Composed | None:

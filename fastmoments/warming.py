@@ -15,8 +15,9 @@ from fastmoments.composed.exp import Exp
 from fastmoments.composed.logistic import LogSigmoid, Sigmoid, SiLU, Softplus, Tanh
 from fastmoments.composed.piecewise import HardShrink, HardSigmoid, HardTanh, ReLU6, SoftShrink
 from fastmoments.dispatch import PRECISIONS
+from fastmoments.elementwise import cov, cov_partials, gain, marginals, mean, var
 from fastmoments.layers import bayes_linear_marginals
-from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments, moments_vjp, var
+from fastmoments.moments import moments, moments_vjp
 from fastmoments_kernels.background.entries import LARGE, Entry, seconds_to_compile
 from fastmoments_kernels.catalogue import CATALOGUE, PARAMETERS, ROWS, row_of
 from fastmoments_kernels.cautions import say

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastmoments.elementwise import cov_partials, mean
 from fastmoments.kinks import mean_slope
-from fastmoments.moments import cov_partials, mean
 from fastmoments.pieces import Bump, Side, pieces_of
 from fastmoments_kernels.catalogue import Gaussian, Sin
 

@@ -6,7 +6,7 @@ from scipy.special import ndtr
 
 import fastmoments as fm
 from fastmoments.cross import cross_matrix
-from fastmoments.moments import cov
+from fastmoments.elementwise import cov
 from tests.pair_integrals import (
     FUNCTIONS,
     NAMES,

@@ -9,7 +9,8 @@ from scipy.special import expit
 
 import fastmoments as fm
 from fastmoments.compare import Residual
-from fastmoments.moments import gain, moments_vjp
+from fastmoments.elementwise import gain
+from fastmoments.moments import moments_vjp
 from tests.definitions import DEFINITIONS
 from tests.derivatives import PARTIALS
 from tests.test_inputs import gaussian

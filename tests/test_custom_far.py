@@ -5,7 +5,7 @@ import pytest
 from mpmath import mp
 
 import fastmoments as fm
-from fastmoments.moments import gain, marginals
+from fastmoments.elementwise import gain, marginals
 
 TOL, EPS = 1e-10, float(np.finfo(np.float64).eps)
 BIG = mp.mpf(10) ** 330

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastmoments as fm
-from fastmoments.moments import gain
+from fastmoments.elementwise import gain
 
 NOT_ELEMENTWISE = {
     "mean": lambda x: x - x.mean(),

@@ -5,7 +5,7 @@ import pytest
 from mpmath import mp
 
 import fastmoments as fm
-from fastmoments.moments import gain
+from fastmoments.elementwise import gain
 from tests.definitions import DEFINITIONS
 
 torch = pytest.importorskip("torch")

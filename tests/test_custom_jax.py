@@ -5,7 +5,8 @@ import pytest
 from mpmath import mp
 
 import fastmoments as fm
-from fastmoments.moments import cov, cov_partials, gain, marginals, mean, moments_vjp
+from fastmoments.elementwise import cov, cov_partials, gain, marginals, mean
+from fastmoments.moments import moments_vjp
 from tests.definitions import DEFINITIONS
 from tests.derivatives import PARTIALS
 from tests.test_custom import PAIRS, integrated

@@ -7,6 +7,7 @@ It reads them here: a function of fastmoments/moments.py without `activation`, w
 import ast
 import inspect
 from copy import deepcopy
+from itertools import chain
 from pathlib import Path
 
 import fastmoments as fm
@@ -46,9 +47,10 @@ def text() -> str:
 
 
 def _generic() -> dict[str, list[ast.FunctionDef]]:
-    """The functions of moments.py by name: the overloads of one that has them."""
+    """The functions of any activation by name: the overloads of one that has them."""
     found: dict[str, list[ast.FunctionDef]] = {}
-    for node in ast.parse((PACKAGE / "moments.py").read_text()).body:
+    nodes = (ast.parse((PACKAGE / name).read_text()).body for name in ("moments.py", "elementwise.py"))
+    for node in chain.from_iterable(nodes):
         if not isinstance(node, ast.FunctionDef):
             continue
         node.decorator_list = [use for use in node.decorator_list if ast.unparse(use) == "overload"]

@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike
 from fastmoments.compare.gaussians import square_root
 from fastmoments.compare.networks import FloatArray, Step, gaussian, steps, value
 from fastmoments.dispatch import plan_of
+from fastmoments.elementwise import gain, marginals
 from fastmoments.frameworks import framework_of
 from fastmoments.graph.propagate import propagate
 from fastmoments.hints import explained
 from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
 from fastmoments.layers import affine_moments, residual_moments
-from fastmoments.moments import gain, marginals
 from fastmoments.results import Moments, T
 from fastmoments.signatures import Operand
 

@@ -4,11 +4,12 @@ An object of a class on `base.Composed` is an activation of the generic function
 `fm.mean`, `fm.var`, `fm.gain`, `fm.curvature`, `fm.cov`, `fm.cov_partials`, `fm.moments_vjp`, `fm.cross_cov`), of
 layers and of networks. A call passes through in three steps:
 
-1. `moments.py` makes the plan and gives it, with the object, to `calls.py` in the place of a framework's module.
+1. `moments.py` or `elementwise.py` makes the plan and gives it, with the object, to `calls.py` in the place of a
+   framework's module.
 2. `calls.py` checks arguments, makes arrays (..., n) and (..., n, n), or of one shape, of the computation's dtype,
    and marks impossible pairs by nan. Dask's arrays it takes block by block. It calls the object's method.
 3. The method computes in library-neutral code: `library.xp` has the functions, and the public functions of
-   `moments.py` those of other activations. `calls.py` gives the result its dtype.
+   `elementwise.py` those of other activations. `calls.py` gives the result its dtype.
 
 What a class supplies is in `base.py`; it gives matrices by all pairs (`by_pairs.py`) unless the class does better.
 Parameters are numbers, shared by all neurons, so that objects can be hashed, compared and used as static arguments.

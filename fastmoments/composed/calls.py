@@ -12,7 +12,7 @@ import numpy as np
 from fastmoments.composed import by_pairs
 from fastmoments.composed.base import Composed
 from fastmoments.dispatch import Named, Plan
-from fastmoments.frameworks import framework_of, numpy, options, shapes
+from fastmoments.frameworks import framework_of, numpy, numpy_arrays, options, shapes
 from fastmoments.frameworks.products import possible_cov, root
 from fastmoments.results import Moments
 from fastmoments_kernels.cautions import warn_of_pairs
@@ -62,7 +62,7 @@ def moments(
     mu, cov = library.vector_and_matrix(plan, **inputs)
     if check:
         library.check_covariance(cov)
-    outputs = None if out is None else numpy.outputs(plan, out, mu.shape, cov.shape)
+    outputs = None if out is None else numpy_arrays.outputs(plan, out, mu.shape, cov.shape)
     if plan.framework == "dask":
         return Moments(*by_pairs.moments(_Lazy(plan, activation), library, mu, cov))
     known = _on_memory(plan, library, {"mu": mu, "cov": cov})

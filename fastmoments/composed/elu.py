@@ -10,11 +10,11 @@ from fastmoments.composed.base import Composed, Library
 from fastmoments.composed.base import Pair as Moments
 from fastmoments.composed.piecewise import number
 from fastmoments.composed.tilted import Pair, exp_mean, shifted, shifted_kink, tilted_step, u_mean
+from fastmoments.elementwise import cov, curvature, gain, mean
 from fastmoments.frameworks import shapes
 from fastmoments.frameworks.products import finite
 from fastmoments.kink_pairs import kink_pair_cov
 from fastmoments.kinks import mean_slope
-from fastmoments.moments import cov, curvature, gain, mean
 from fastmoments.pieces import Side, pieces_of
 from fastmoments_kernels.catalogue import Heaviside, ReLU
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastmoments.composed.base import Composed, Library, Pair
 from fastmoments.composed.tilted import shifted
+from fastmoments.elementwise import gain, mean
 from fastmoments.frameworks.products import finite
-from fastmoments.moments import gain, mean
 from fastmoments.pieces import Side
 
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from fastmoments.composed import ramps
 from fastmoments.composed.base import Composed, Library, Pair
+from fastmoments.elementwise import curvature, gain, mean, var_partials
 from fastmoments.frameworks.products import finite
 from fastmoments.kink_pairs import kink_pair_partials
 from fastmoments.kinks import pieces_cov
-from fastmoments.moments import curvature, gain, mean, var_partials
 from fastmoments.pieces import Kink, Pieces, Side
 from fastmoments_kernels.catalogue import Heaviside, ReLU
 

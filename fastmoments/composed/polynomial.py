@@ -8,8 +8,8 @@ from typing import Any
 
 from fastmoments.composed.base import Composed, Library, Pair
 from fastmoments.composed.piecewise import number
+from fastmoments.elementwise import curvature, gain
 from fastmoments.frameworks.products import finite
-from fastmoments.moments import curvature, gain
 from fastmoments.pieces import Side
 
 

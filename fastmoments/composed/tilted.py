@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmoments.elementwise import cov, gain, mean
 from fastmoments.frameworks.products import finite, root
 from fastmoments.kink_pairs import kink_pair_cov
-from fastmoments.moments import cov, gain, mean
 from fastmoments.normal import log_bivariate_normal_cdf
 from fastmoments_kernels.catalogue import Heaviside, ReLU
 

@@ -2,8 +2,8 @@
 
 A call passes through in three steps:
 
-1. A public function of `moments.py`, `normal.py` or `layers.py` gives `dispatch.plan_of` its arguments. The plan
-   says which framework, device, kernels and dtype they ask for.
+1. A public function of `moments.py`, `elementwise.py`, `normal.py` or `layers.py` gives `dispatch.plan_of` its
+   arguments. The plan says which framework, device, kernels and dtype they ask for.
 2. `framework_of(plan)` returns the framework's module. Its `elementwise`, `moments` or `moments_vjp` checks shapes
    and values, converts the arguments to arrays of the computation's dtype and calls the kernels. Layers call
    more of its functions: `Framework` lists all.
@@ -198,20 +198,31 @@ def words_of(plan: Plan) -> Words[Any]:
 
 def framework_of(plan: Plan) -> Framework[Any]:
     """Return the module for the plan's arrays."""
+    found = _imported.get(plan.framework)
+    if found is None:
+        found = _imported[plan.framework] = _import(plan.framework)
+    return found
+
+
+# an import statement takes half a microsecond, even where there is nothing left to import
+_imported: dict[str, Framework[Any]] = {}
+
+
+def _import(framework: str) -> Any:
     # import statements, because torch.compile traces through them and not through importlib
-    if plan.framework == "torch":
+    if framework == "torch":
         from fastmoments.frameworks import torch
 
         return torch
-    if plan.framework == "jax":
+    if framework == "jax":
         from fastmoments.frameworks import jax
 
         return jax
-    if plan.framework == "dask":
+    if framework == "dask":
         from fastmoments.frameworks import dask
 
         return dask
-    if plan.framework == "numpy":
+    if framework == "numpy":
         from fastmoments.frameworks import numpy
 
         return numpy

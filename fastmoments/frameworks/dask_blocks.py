@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from fastmoments.dispatch import Plan
 from fastmoments.frameworks import numpy
-from fastmoments.frameworks.numpy import flat, kernels_of
+from fastmoments.frameworks.numpy import kernels_of
+from fastmoments.frameworks.numpy_arrays import flat
 
 Block = NDArray[Any]
 Side = list[Block]  # mu, var and the parameters of a block's neurons, (..., length) each

@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 def broadcast(shapes: dict[str, Shape]) -> Shape:
     """Return the shape that arguments broadcast to; `shapes` has theirs by name."""
     first, *others = shapes.values()
-    if all(shape == first for shape in others):
+    if others.count(first) == len(others):
         return tuple(first)
     sizes = []
     for column in zip_longest(*(reversed(shape) for shape in shapes.values()), fillvalue=1):
@@ -47,7 +47,7 @@ def batch_of(mu: Shape, cov: Shape) -> Shape:
     n = mu[-1]
     if cov[-2:] != (n, n):
         raise ValueError(f"cov: expected shape (..., {n}, {n}) for mu of shape {tuple(mu)}, got {tuple(cov)}")
-    if mu[:-1] == cov[:-2]:
+    if mu == cov[:-1]:
         return tuple(mu[:-1])
     try:
         return broadcast({"mu": mu[:-1], "cov": cov[:-2]})

@@ -92,7 +92,8 @@ def moments(
     options.refuse("torch tensors", out=out)
     if _runs_on_numpy(plan, *inputs.values(), *parameters.values()):
         given = _arrays(plan, inputs), _arrays(plan, parameters)
-        return Moments(*_tensors(plan, numpy.moments(_computed(plan), activation, *given, None, check)))
+        mean, full = numpy.moments(_computed(plan), activation, *given, None, check)
+        return Moments(_tensor(plan, mean), _tensor(plan, full))
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         check_covariance(cov)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments.elementwise import cov_partials, curvature, gain, marginals
 from fastmoments.frameworks import Words
 from fastmoments.frameworks.products import finite, within_sds
 from fastmoments.joint.values import Array, Bend, Covs, ValueMoments
-from fastmoments.moments import cov_partials, curvature, gain, marginals, moments
+from fastmoments.moments import moments
 from fastmoments.parameters import name_of, of_neurons, paired
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from fastmoments.dispatch import plan_of
+from fastmoments.elementwise import mean
 from fastmoments.frameworks import Words
-from fastmoments.moments import mean
 from fastmoments.normal import bivariate_normal_cdf, bivariate_normal_cdf_partials
 from fastmoments_kernels.catalogue import Heaviside
 

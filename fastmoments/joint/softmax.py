@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from fastmoments.elementwise import gain, marginals
 from fastmoments.frameworks import Words
 from fastmoments.joint.groups import GroupMoments
 from fastmoments.joint.independent_softmax import IndependentSums, independent_sums
 from fastmoments.joint.masks import unmasked
 from fastmoments.joint.points import Sums, sums_by_points
-from fastmoments.moments import gain, marginals
 
 Array = Any  # of the library whose words are given
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fastmoments.dispatch import Plan, plan_of
+from fastmoments.elementwise import mean as mean_of
 from fastmoments.frameworks import shapes
 from fastmoments.frameworks import torch as words
 from fastmoments.frameworks.products import without_rounding
@@ -15,7 +16,6 @@ from fastmoments.frameworks.torch import check_variances, result, to_arrays
 from fastmoments.frameworks.torch_products import symmetric
 from fastmoments.frameworks.torch_tracking import is_tracked
 from fastmoments.joint.exact_maximum import LARGEST, exact_maximum
-from fastmoments.moments import mean as mean_of
 from fastmoments.results import Moments
 
 

@@ -11,12 +11,12 @@ from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 import fastmoments.layers as layers
 import fastmoments.values as values
 from fastmoments.composed.base import Composed
+from fastmoments.elementwise import marginals
 from fastmoments.frameworks import torch as tensors
 from fastmoments.graph.nodes import Affine, Node
 from fastmoments.graph.noise import of_rows, of_variance
 from fastmoments.graph.rules import elementwise
 from fastmoments.joint.noise import rows_cov
-from fastmoments.moments import marginals
 from fastmoments.parameters import of_neurons, own
 from fastmoments.results import Marginals, Moments
 from fastmoments_kernels.catalogue import row_of

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastmoments.cross import cross_matrix
+from fastmoments.elementwise import curvature, gain
 from fastmoments.frameworks.products import finite, within_sds
 from fastmoments.graph.nodes import Activation, Joint, Node
 from fastmoments.graph.order import Step
@@ -11,7 +12,7 @@ from fastmoments.graph.readings.covariances import Covariances, selects
 from fastmoments.graph.readings.reading import Array, flat, total
 from fastmoments.graph.siblings import groups_of, joined, joint_groups_of
 from fastmoments.joint.values import Bend, ValueMoments, second_order
-from fastmoments.moments import curvature, gain, moments
+from fastmoments.moments import moments
 
 
 class _Bent(NamedTuple):

@@ -12,13 +12,13 @@ by Stein's lemma of the covariances that f(G) has. R, what no line through f exp
 
 from typing import Any
 
+from fastmoments.elementwise import gain
 from fastmoments.frameworks import Words
 from fastmoments.graph.functions import lipschitz
 from fastmoments.graph.nodes import Activation, Affine, Joint, Node, Sum
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.full import Full
 from fastmoments.graph.readings.reading import Array, flat, total
-from fastmoments.moments import gain
 
 
 class Bound(Full):

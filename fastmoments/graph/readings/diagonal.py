@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from fastmoments.elementwise import marginals
 from fastmoments.frameworks import Words
 from fastmoments.graph.nodes import Activation, Affine, Joint, Node, Sum
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.reading import Array, Reading, flat, total
-from fastmoments.moments import marginals
 
 
 class Diagonal(Reading):

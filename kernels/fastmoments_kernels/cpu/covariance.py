@@ -63,7 +63,7 @@ def pairs(
     variance, features, inverse_sd, table, remainders = known
     lanes = LINE // cov.itemsize
     tile_cov, out, mirror, left_out, reach, hard, limits = scratch_of(cov, variance.shape[1])
-    rows, columns, rho = hard_scratch(1, 1, lanes, remainders)  # until a tile has a hard patch
+    rows = columns = rho = aligned((1, lanes), remainders)  # until a tile has a hard patch
     task, beyond = 0, False
     for m in range(len(cov)):
         matrix, result, features_m, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
@@ -86,12 +86,15 @@ def pairs(
                 if count > 0:
                     if stays:
                         prepared(matrix, tile, per_sd, tile_cov)
-                    if len(rows) < TERMS:
-                        rows, columns, rho = hard_scratch(TERMS + 2, len(hard), lanes, remainders)
+                    if len(rho) < len(hard) * HEIGHT:
+                        rho = aligned((len(hard) * HEIGHT, lanes), remainders)
                     hard_patches(
                         tile_cov, tile, per_sd, lanes, left_out, log_tolerance, COST, count, hard, limits, rho
                     )
-                    by_series(features_m, tile, count, hard, rho, rows, columns, out, mirror)
+                    most = most_terms(count, hard)
+                    if len(rows) < most + 2:
+                        rows, columns = hard_tables(most, table.shape[3], remainders)
+                    by_series(features_m, tile, most, count, hard, rho, rows, columns, out, mirror)
                     beyond |= by_formula(features_m, tile, count, hard, limits, rho, tile_cov, slack, out, mirror)
                 if stays:
                     place_hard(out, count, hard, result, tile)
@@ -114,10 +117,13 @@ def scratch_of(cov: Array, n: int) -> Any:
     return square, aligned((side, side), cov), wide, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
 
 
-def hard_scratch(terms: int, patches: int, lanes: int, double: Array) -> Any:
-    """Return coefficients of a tile's rows' and columns' neurons, and correlations of hard patches."""
-    rows, columns = aligned((terms, TILE), double), aligned((terms, TILE), double)
-    return rows, columns, aligned((patches * HEIGHT, lanes), double)
+def hard_tables(terms: int, width: int, double: Array) -> Any:
+    """Return room for the coefficients of a tile's rows' and columns' neurons, for up to twice as many terms.
+
+    Room for TERMS takes longer to clear than a small matrix to compute.
+    """
+    shape = min(2 * terms, TERMS) + 2, width
+    return aligned(shape, double), aligned(shape, double)
 
 
 def may_stay(inverse_sd: Array, tile: Tile) -> bool:
@@ -205,6 +211,7 @@ def most_terms(count: int, hard: Array) -> int:
 def by_series(
     features: Array,
     tile: Tile,
+    most: int,
     count: int,
     hard: Array,
     rho: Array,
@@ -214,7 +221,6 @@ def by_series(
     mirror: Array,
 ) -> None:
     """Compute the hard patches by their series; fill `rows` and `columns` with the coefficients."""
-    most = most_terms(count, hard)
     coefficients(features, tile.i, most, rows)
     if tile.i != tile.k:
         coefficients(features, tile.k, most, columns)

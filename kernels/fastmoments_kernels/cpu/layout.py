@@ -1,5 +1,6 @@
 """What callers and compiled loops agree on: sizes, and the arrays of a batch of neurons. It needs no compiler."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ Array = np.ndarray[Any, Any]
 LINE = 64  # bytes of a line of the caches
 TILE = 64  # rows and columns: 64 x 64 float64 of scratch stay in the second cache level
 BASE = 48  # orders that are tabulated for every neuron, enough for most patches
+LARGE = 2**16  # bytes of an array: to put a smaller one at a line takes longer than it saves
 SINGLES = LINE // 4  # float32 in a line; scratch has whole lines, filled up with zeros
 
 
@@ -39,6 +41,16 @@ def aligned(shape: tuple[int, ...], like: Array) -> Array:
         size *= length
     raw = np.zeros(size + LINE // like.itemsize, like.dtype)
     offset = (-raw.ctypes.data) % LINE // like.itemsize
+    return raw[offset : offset + size].reshape(shape)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array that, if large, begins at a line: to store vectors across two takes a fifth of a matrix's time."""
+    size = math.prod(shape)
+    if size * dtype.itemsize < LARGE:
+        return np.empty(shape, dtype)
+    raw = np.empty(size + LINE // dtype.itemsize, dtype)
+    offset = -raw.ctypes.data % LINE // dtype.itemsize
     return raw[offset : offset + size].reshape(shape)
 
 

@@ -15,7 +15,7 @@ from fastmoments_kernels.cautions import warn_of_pairs
 from fastmoments_kernels.cpu.compiler import compiler
 from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
-from fastmoments_kernels.cpu.layout import TILE, Known, matrix_label, room_of
+from fastmoments_kernels.cpu.layout import TILE, Known, empty, matrix_label, room_of
 from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
@@ -73,8 +73,13 @@ def _features(name: str, parameters: int) -> int:
     return len(row_of(name).formula.neuron(one, one, (one,) * parameters))
 
 
+_NONE = np.empty((0, 1, 1))  # parameters of an activation that has none
+
+
 def _stacked(parameters: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
     """The parameters as one array in float64."""
+    if not parameters:
+        return _NONE
     stacked = np.empty((len(parameters), *shape))
     for row, parameter in zip(stacked, parameters, strict=True):
         row[...] = parameter
@@ -107,11 +112,13 @@ def moments(
     Parameters broadcast with mu. If `cov` is a block on the diagonal of a larger covariance, n is that one's
     length. A pair with cov_ij^2 > var_i var_j becomes nan, with a warning.
     """
-    name, (batch, width), n = row_of(activation).name, mu.shape, n or mu.shape[1]
-    parameters = padded(name, parameters)
-    if _tasks(*cov.shape) == 1:
-        arrays = mu, cov, _stacked(parameters, mu.shape), mean_out, cov_out
-        warn_of_pairs(_whole(name, len(parameters), cov.dtype)(*arrays, *rounding(cov.dtype, n)))
+    name, (batch, width) = row_of(activation).name, mu.shape
+    n, dtype = n or width, cov.dtype
+    parameters = padded(name, parameters) if parameters else ()
+    if batch * width <= SMALL:
+        kernel = _whole(name, len(parameters), dtype)
+        stacked = _stacked(parameters, mu.shape)
+        warn_of_pairs(kernel(mu, cov, stacked, mean_out, cov_out, *rounding(dtype, n)))
         return
     everywhere = [np.broadcast_to(parameter, mu.shape) for parameter in parameters]
     step, beyond = max(AT_ONCE // max(width, 1), 1), False
@@ -206,7 +213,7 @@ def _pair_gradients(
     """The gradients of mu, var and cov by pairs."""
     batch, n_all = gain.shape
     parts = np.zeros((batch, _tiles(n_all), 2, n_all))
-    cov_grad = np.empty_like(cov)
+    cov_grad = empty(cov.shape, cov.dtype)
     slack, log_tolerance = rounding(cov.dtype, n)
     gains = np.zeros_like(neurons.known.inverse_sd)
     gains[:, :n_all] = gain
