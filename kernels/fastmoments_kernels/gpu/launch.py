@@ -47,31 +47,33 @@ class Variant:
     constants: dict[str, Any]
     warps: int
     registers: int = 255
-    launchers: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    launchers: dict[Any, tuple[Any, tuple[Any, ...]]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def options(self) -> dict[str, Any]:
         """What the compiler is told besides."""
         return {**OPTIONS, "num_warps": self.warps, "maxnreg": self.registers}
 
-    def __call__(self, programs: int, *arguments: Any) -> None:
+    def __call__(self, programs: int, *arguments: Any) -> tuple[CompiledKernel, tuple[Any, ...]] | None:
         """Launch the kernel on a grid of `programs` programs, on the device of the first argument, a tensor.
 
-        That is torch's current device (`on_device_of`). The stream is the current one.
+        That is torch's current device (`on_device_of`). The stream is the current one. Return the binary and the
+        constants that its arguments end with, if Triton has told them.
         """
         if INTERPRETED:
             self._by_triton(programs, arguments)
-            return
+            return None
         key = arguments[0].get_device(), *specialisation(arguments)
         launcher = self.launchers.get(key)
-        if launcher is None:
-            compiled = self._by_triton(programs, arguments)
-            if isinstance(compiled, CompiledKernel):  # not if hooks or other threads compile
-                last = self.kernel.arg_names[len(arguments) :]
-                self.launchers[key] = compiled, tuple(self.constants[name] for name in last)
-            return
-        compiled, constants = launcher
-        compiled[programs, 1, 1](*arguments, *constants)
+        if launcher is not None:
+            compiled, constants = launcher
+            compiled[programs, 1, 1](*arguments, *constants)
+            return launcher
+        compiled = self._by_triton(programs, arguments)
+        if isinstance(compiled, CompiledKernel):  # not if hooks or other threads compile
+            last = self.kernel.arg_names[len(arguments) :]
+            launcher = self.launchers[key] = compiled, tuple(self.constants[name] for name in last)
+        return launcher
 
     def _by_triton(self, programs: int, arguments: tuple[Any, ...]) -> Any:
         return self.kernel[(programs,)](*arguments, **self.constants, **self.options)
@@ -100,8 +102,9 @@ def on_device_of(tensor: Tensor) -> AbstractContextManager[Any]:
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
-def dtype_name(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+@cache
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 @cache
@@ -173,12 +176,12 @@ def _launch(activation: str, name: str, inputs: Sequence[Tensor]) -> tuple[Tenso
     fixed = FIXED[neurons]
     _, count = arrays_of(name, (len(inputs) - fixed) // neurons)
     slack = () if neurons == 1 else (slack_of(2, torch.finfo(like.dtype).eps),)
-    return _filled(elementwise_variant(activation, name, dtype_name(like)), count, inputs, fixed, slack)
+    return _filled(elementwise_variant(activation, name, dtype_name(like.dtype)), count, inputs, fixed, slack)
 
 
 def _normal(name: str, *inputs: Tensor) -> Any:
     outputs = arrays_of(name, 0)[1]
-    out = _filled(normal_variant(name, dtype_name(inputs[0])), outputs, inputs)
+    out = _filled(normal_variant(name, dtype_name(inputs[0].dtype)), outputs, inputs)
     return out[0] if outputs == 1 else out
 
 
