@@ -53,8 +53,11 @@ def shape_of(dtype: str, aligned: bool, architecture: int) -> Shape:
 
 
 @cache
-def linear_variant(activation: str | None, dtype: str, shape: Shape, precision: str = "ieee") -> Variant:
-    """The linear layer with the activation behind it, or alone; `dtype` is the factors', SUMS has the sums'."""
+def linear_variant(activation: str | None, dtype: str, shape: Shape, precision: str, aligned: bool) -> Variant:
+    """The linear layer with the activation behind it, or alone; `dtype` is the factors', SUMS has the sums'.
+
+    `aligned` if the depth is a multiple of 16, of which Triton is to know. Of any other it is to know nothing.
+    """
     name, body = (CATALOGUE[0].name, linear_alone) if activation is None else (activation, activated)
     constants = {
         "EPILOGUE": device_function(body, name, SUMS[dtype]),
@@ -66,7 +69,7 @@ def linear_variant(activation: str | None, dtype: str, shape: Shape, precision: 
         "PART": shape.part,
         "GROUP": GROUP,
     }
-    return Variant(kernel(linear, name, SUMS[dtype]), constants, shape.warps)
+    return Variant(kernel(linear, name, SUMS[dtype], *(() if aligned else ("depth",))), constants, shape.warps)
 
 
 @cache
@@ -107,8 +110,9 @@ def linear_marginals(
     """
     (rows, depth), columns, dtype = inputs[0].shape, len(weights[0]), dtype_name(inputs[0].dtype)
     name = None if activation is None else row_of(activation).name
-    shape = shape_of(dtype, depth % 16 == 0, architecture_of(inputs[0]))
-    variant = linear_variant(name, dtype, shape, precision_of(dtype))
+    aligned = depth % 16 == 0
+    shape = shape_of(dtype, aligned, architecture_of(inputs[0]))
+    variant = linear_variant(name, dtype, shape, precision_of(dtype), aligned)
     zero = weights[0].new_zeros(columns)
     offsets = [zero if bias is None else bias for bias in biases]
     real = getattr(torch, SUMS[dtype])
