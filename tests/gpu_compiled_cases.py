@@ -50,7 +50,7 @@ def asked(monkeypatch):
 
 
 def described(kernel, signature, constants, attributes, options):
-    """What Triton compiles: a kernel, types, constants, which arguments are multiples of 16; warps and registers."""
+    """What Triton compiles: a kernel, types, constants, arguments that are multiples of 16; warps and registers."""
     names = list(kernel.arg_names)
     types = tuple((name, str(kind)) for name, kind in signature.items() if name not in READ)
     known = {(names[place[0]], *place[1:]): str(value) for place, value in constants.items()}
