@@ -1,10 +1,12 @@
 """Every kernel that calls launch is one that tools/gpu_check.py compiles; test_gpu.py runs this in another process.
 
 Triton compiles a kernel anew for sides of arrays that are 1, multiples of 16 or neither. What is not compiled
-without a card may spill registers on one, unseen. Nothing is compiled or launched here.
+without a card may spill registers on one, unseen. Nothing is compiled or launched here. Tensors say that they are
+on DEVICE, which is not the current device, and of which everything has to be asked.
 """
 
 import sys
+from contextlib import contextmanager
 from functools import cache
 from itertools import product
 
@@ -21,6 +23,7 @@ from tests.rows import numbers
 from tests.silent_driver import use_silent_driver
 
 SIDES = (1, 5, 16, 130, 144)  # one, part of a tile, several tiles and a part of one; of each kind that Triton knows
+DEVICE = 1
 READ = ("sizes", "strides")  # one kind for all: arrays of fewer dimensions than gpu_check's take less
 ROWS = [row for row in CATALOGUE if row.name in ("relu", "npn", "gaussian_mixture")]
 
@@ -36,16 +39,26 @@ def gpu_check():
 
 @pytest.fixture
 def asked(monkeypatch):
-    """All that Triton is asked to compile from here on."""
-    use_silent_driver()
-    found = []
+    """All that Triton is asked to compile from here on, for tensors that say that they are on a card, DEVICE."""
+    driver, found = use_silent_driver(), []
 
     def note(kernel, key, signature, device, constants, options, attributes, warmup):
+        assert device == DEVICE
         given = options.num_warps, options.maxnreg
         found.append(described(kernel, signature, constants, attributes, given))
 
+    @contextmanager
+    def current(device):
+        driver.device = DEVICE
+        yield
+        driver.device = 0
+
     # Triton launches nothing if this returns None
     monkeypatch.setattr(Compiled, "_do_compile", note)
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True, raising=False)
+    monkeypatch.setattr(torch.Tensor, "get_device", lambda tensor: DEVICE)
+    monkeypatch.setattr(torch.cuda, "device", current)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     return found
 
 
