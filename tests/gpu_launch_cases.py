@@ -3,6 +3,7 @@
 What a kernel would compute with the launched code is judged by the interpreted tests.
 """
 
+import sys
 from functools import partial
 
 import pytest
@@ -113,6 +114,18 @@ def test_schedules_of_the_backward_pass(driver, memory):
         given = matrices(n, 0)
         first, again = (launched(driver, partial(gpu.moments_vjp, "relu", *given)) for _ in range(2))
         assert len(first) == kernels and first == again
+
+
+def test_a_call_takes_few_calls_of_python(driver, monkeypatch):
+    """What benchmarks/launch.py measures in time, 40 us at most, counted: calls of functions of Python and of C."""
+    as_on_a_card(monkeypatch)
+    monkeypatch.setattr("fastmoments.frameworks.torch.can_read", lambda tensor: False)
+    mu, cov, counted = torch.zeros(8), torch.eye(8), []
+    fm.relu_moments(mu, cov)
+    sys.setprofile(lambda frame, event, argument: counted.append(event))
+    fm.relu_moments(mu, cov)
+    sys.setprofile(None)
+    assert len(driver.launches) == 6 and counted.count("call") + counted.count("c_call") <= 200
 
 
 def test_shared_memory_is_apart():

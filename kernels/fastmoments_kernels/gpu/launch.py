@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -99,7 +99,7 @@ def specialisation(arguments: tuple[Any, ...]) -> list[Any]:
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager[Any]:
     """Make the tensor's device torch's current device, on which Triton launches."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+    return torch.cuda.device(tensor.get_device()) if tensor.is_cuda else nullcontext()
 
 
 @cache
@@ -124,12 +124,17 @@ def normal_variant(name: str, dtype: str) -> Variant:
 
 def elementwise(activation: object, name: str, inputs: int | None = None) -> Callable[..., Any]:
     """The function `name` of KINDS on tensors or NumPy arrays that broadcast."""
-    return partial(_of_either, partial(_on_tensors, row_of(activation).name, name))
+    return _function(row_of(activation).name, name)
 
 
 def normal(name: str) -> Callable[..., Any]:
     """The function `name` of OF_NORMAL on tensors or NumPy arrays that broadcast."""
-    return partial(_of_either, partial(_normal, name))
+    return _function(None, name)
+
+
+@cache
+def _function(activation: str | None, name: str) -> Callable[..., Any]:
+    return partial(_of_either, partial(_on_tensors, activation, name))
 
 
 def _of_either(function: Callable[..., Any], *arrays: Tensor) -> Any:
@@ -146,7 +151,7 @@ def laid_out(tensor: Tensor) -> Tensor:
     return tensor if tensor.is_contiguous() and not tensor.is_neg() else tensor.resolve_neg().contiguous()
 
 
-def _on_tensors(activation: str, name: str, *inputs: Tensor) -> Any:
+def _on_tensors(activation: str | None, name: str, *inputs: Tensor) -> Any:
     if name == "cov_partials":
         return _cov_partials(activation, *inputs)
     if name == "cov_dparameters":
@@ -163,40 +168,37 @@ def _mirrored(inputs: Sequence[Tensor]) -> list[Tensor]:
     return [mu_2, mu_1, var_2, var_1, cov_12, *exchanged]
 
 
-def _cov_partials(activation: str, *inputs: Tensor) -> tuple[Tensor, ...]:
+def _cov_partials(activation: str | None, *inputs: Tensor) -> tuple[Tensor, ...]:
     """The five derivatives by a kernel each: one kernel would spill registers."""
     mirrored = _mirrored(inputs)
     calls = (("cov_10", inputs), ("cov_10", mirrored), ("half_cov_20", inputs), ("half_cov_20", mirrored))
     return tuple(_launch(activation, name, pair)[0] for name, pair in (*calls, ("product_11", inputs)))
 
 
-def _launch(activation: str, name: str, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The results of a kernel on tensors that broadcast."""
-    neurons, like = LAUNCHED[name].neurons, inputs[0]
-    fixed = FIXED[neurons]
-    _, count = arrays_of(name, (len(inputs) - fixed) // neurons)
-    slack = () if neurons == 1 else (slack_of(2, torch.finfo(like.dtype).eps),)
-    return _filled(elementwise_variant(activation, name, dtype_name(like.dtype)), count, inputs, fixed, slack)
+class _Launched(NamedTuple):
+    """A kernel, its number of outputs, and what else is passed; inputs beyond `fixed` are passed as a tuple."""
+
+    variant: Variant
+    outputs: int
+    fixed: int | None
+    slack: tuple[float, ...]
 
 
-def _normal(name: str, *inputs: Tensor) -> Any:
-    outputs = arrays_of(name, 0)[1]
-    out = _filled(normal_variant(name, dtype_name(inputs[0].dtype)), outputs, inputs)
-    return out[0] if outputs == 1 else out
+@cache
+def _launched(activation: str | None, name: str, dtype: torch.dtype, inputs: int) -> _Launched:
+    """What is launched for a function of that many inputs; without an activation it is of the bivariate normal."""
+    if activation is None:
+        return _Launched(normal_variant(name, dtype_name(dtype)), arrays_of(name, 0)[1], None, ())
+    neurons = LAUNCHED[name].neurons
+    outputs = arrays_of(name, (inputs - FIXED[neurons]) // neurons)[1]
+    slack = () if neurons == 1 else (slack_of(2, torch.finfo(dtype).eps),)
+    return _Launched(elementwise_variant(activation, name, dtype_name(dtype)), outputs, FIXED[neurons], slack)
 
 
-def _filled(
-    variant: Variant,
-    count: int,
-    inputs: Sequence[Tensor],
-    fixed: int | None = None,
-    slack: tuple[float, ...] = (),
-) -> tuple[Tensor, ...]:
-    """`count` new tensors, each with memory of its own, filled by an elementwise kernel.
-
-    Inputs beyond `fixed` are passed as a tuple.
-    """
-    (arguments, sizes, strides), like = read(inputs), inputs[0]
+def _launch(activation: str | None, name: str, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The results of a kernel on tensors that broadcast, each in memory of its own."""
+    like, (arguments, sizes, strides) = inputs[0], read(inputs)
+    variant, count, fixed, slack = _launched(activation, name, like.dtype, len(inputs))
     shape = arguments[0].shape
     outputs = tuple(like.new_empty(shape) for _ in range(count))
     size = shape.numel()
