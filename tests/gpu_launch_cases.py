@@ -100,11 +100,13 @@ def matrices(n, shift):
 
 def test_schedules_launch_the_same_again(driver, memory):
     """The first call of a size and alignment is Triton's, on tensors; others launch its binaries on addresses."""
-    given = {shift: matrices(5, shift) for shift in (0, 1)}
-    calls = [launched(driver, partial(gpu.moments, "relu", *given[shift])) for shift in (0, 1, 0, 1, 1, 0)]
-    assert [len(launches) for launches in calls] == [3] * 6
-    assert calls[0] == calls[2] == calls[5] and calls[1] == calls[3] == calls[4]
-    assert all(one.name == two.name and one.binary != two.binary for one, two in zip(*calls[:2], strict=True))
+    mu, *others = aligned = matrices(5, 0)
+    given = aligned, matrices(5, 1), [mu.double(), *others]
+    calls = [launched(driver, partial(gpu.moments, "relu", *given[k])) for k in (0, 1, 2, 0, 1, 2, 2, 1, 0)]
+    assert [len(launches) for launches in calls] == [3] * 9
+    assert calls[:3] == calls[3:6] == calls[:-4:-1]
+    aligned, shifted, mixed = ([launch.binary for launch in launches] for launches in calls[:3])
+    assert not set(aligned) & set(shifted) and mixed[0] not in (aligned[0], shifted[0]) and mixed[1:] == aligned[1:]
 
 
 @pytest.mark.slow  # compiles the backward pass

@@ -128,11 +128,11 @@ def _laid_out(backend: str, tensors: tuple[Tensor, ...], parameters: tuple[Tenso
         laid_out = gpu_kernels().laid_out
         return *map(laid_out, tensors), tuple(map(laid_out, parameters))
     n = tensors[0].shape[-1]
-    arrays = (_flat_cpu(x, (n, n) if i % 2 else (n,)) for i, x in enumerate(tensors))
-    return *arrays, tuple(_flat_cpu(x, (n,)) for x in parameters)
+    arrays = (_flat(x, (n, n) if i % 2 else (n,)) for i, x in enumerate(tensors))
+    return *arrays, tuple(_flat(x, (n,)) for x in parameters)
 
 
-def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> NDArray[Any]:
+def _flat(tensor: Tensor, core: tuple[int, ...]) -> NDArray[Any]:
     return np.ascontiguousarray(_array(tensor)).reshape(-1, *core)
 
 

@@ -141,7 +141,7 @@ def rows_of(parameters: tuple[Tensor, ...], mu: Tensor) -> Tensor:
 
 
 def moments(
-    activation: object,
+    activation: str,
     mu: Tensor,
     cov: Tensor,
     mean_out: Tensor,
@@ -150,5 +150,5 @@ def moments(
 ) -> None:
     """Write mean and covariance of f(X) to mean_out and cov_out, which are not mu and cov."""
     n = mu.shape[-1]
-    launch = _schedule(row_of(activation).name, dtype_name(cov.dtype), mu.numel() // n, n, len(parameters))
+    launch = _schedule(activation, dtype_name(cov.dtype), mu.numel() // n, n, len(parameters))
     launch(mu, cov, rows_of(parameters, mu), mean_out, cov_out)

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.gpu.beyond_vjp import (
     add_beyond,
     along_mu,
@@ -117,7 +116,7 @@ def matrix_vjp_variant(
 
 
 def moments_vjp(
-    activation: object,
+    activation: str,
     mu: Tensor,
     cov: Tensor,
     mean_bar: Tensor,
@@ -126,13 +125,13 @@ def moments_vjp(
 ) -> tuple[Tensor, Tensor]:
     """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov."""
     n, mu_grad, cov_grad = mu.shape[-1], mu.new_empty(mu.shape), cov.new_empty(cov.shape)
-    launch = _schedule(row_of(activation).name, dtype_name(cov.dtype), mu.numel() // n, n, len(parameters))
+    launch = _schedule(activation, dtype_name(cov.dtype), mu.numel() // n, n, len(parameters))
     launch(mu, cov, rows_of(parameters, mu), mean_bar, cov_bar, mu_grad, cov_grad)
     return mu_grad, cov_grad
 
 
 def parameter_vjp(
-    activation: object,
+    activation: str,
     mu: Tensor,
     cov: Tensor,
     mean_bar: Tensor,
@@ -143,7 +142,7 @@ def parameter_vjp(
 
     Memory beside the arguments and results: per neuron a few numbers, and for each parameter n / ELEMENTS.
     """
-    name, dtype, n, count = row_of(activation).name, dtype_name(cov.dtype), mu.shape[-1], len(parameters)
+    dtype, n, count = dtype_name(cov.dtype), mu.shape[-1], len(parameters)
     mu, mean_bar = mu.view(-1, n), mean_bar.view(-1, n)
     cov, cov_bar = cov.view(-1, n, n), cov_bar.view(-1, n, n)
     parameters = tuple(p.reshape(-1, n).contiguous() for p in parameters)
@@ -151,10 +150,10 @@ def parameter_vjp(
     shares = tuple(mu.new_empty((batch, blocks, n)) for _ in parameters)
     with on_device_of(cov):
         slack = slack_of(n, torch.finfo(cov.dtype).eps)
-        variant = matrix_vjp_variant(name, "pairs_dparameters", dtype, count)
+        variant = matrix_vjp_variant(activation, "pairs_dparameters", dtype, count)
         variant(batch * blocks * n, mu, cov, parameters, cov_bar, shares, n, blocks, slack)
     var, bar = (matrix.diagonal(0, 1, 2).contiguous() for matrix in (cov, cov_bar))
-    own = [elementwise(name, kind)(mu, var, *parameters) for kind in ("mean_dparameters", "var_dparameters")]
+    own = [elementwise(activation, kind)(mu, var, *parameters) for kind in ("mean_dparameters", "var_dparameters")]
     return tuple(
         share.sum(1, dtype=torch.float64).to(mu.dtype) + _weighed(mean_bar, of_mean) + _weighed(bar, of_var)
         for share, of_mean, of_var in zip(shares, *own, strict=True)

@@ -27,8 +27,8 @@ class Schedule:
     Arguments of kernels are found by name: an argument `mu_ptr` is the array `mu`, others are numbers. A call gives
     the arrays `arrays`, which are contiguous; `share` sets memory for others aside.
 
-    What Triton compiled is kept by device and by where arrays begin modulo 16 bytes: nothing else can differ
-    between calls. It is then launched on addresses, which take a fraction of the time of tensors.
+    What Triton compiled is kept by device, dtypes, and where arrays begin modulo 16 bytes: nothing else that it
+    looks at differs between calls. It is then launched on addresses, which takes a fraction of the time of tensors.
     """
 
     def __init__(self, arrays: Sequence[str], **numbers: Any) -> None:
@@ -59,24 +59,24 @@ class Schedule:
         like = arrays[0]
         with on_device_of(like):
             memory = like.new_empty(self.size, dtype=torch.int8)
-            addresses = [array.data_ptr() for array in arrays]
-            base = memory.data_ptr()
-            key = like.get_device(), base % 16, *[address % 16 for address in addresses]
+            addresses, base = [array.data_ptr() for array in arrays], memory.data_ptr()
+            offsets = [address % 16 for address in addresses]
+            key = like.get_device(), base % 16, *offsets, *[array.dtype for array in arrays]
             launchers = self.launchers.get(key)
             if launchers is None:
                 self._first(key, (*arrays, *(memory[start:end].view(dtype) for dtype, start, end in self.shared)))
                 return
             addresses += [base + start for _, start, _ in self.shared]
-            for compiled, programs, chosen, others in launchers:
-                compiled[programs](*chosen(addresses), *others)
+            for launch, chosen, others in launchers:
+                launch(*chosen(addresses), *others)
 
-    def _first(self, key: tuple[int, ...], arrays: tuple[Tensor, ...]) -> None:
+    def _first(self, key: tuple[Any, ...], arrays: tuple[Tensor, ...]) -> None:
         """Launch on tensors, from which Triton knows the types, and keep what it compiled."""
         launchers = []
         for variant, programs, chosen, numbers in self.steps:
             launcher = variant(programs, *chosen(arrays), *numbers)
             if launcher is not None:
                 compiled, constants = launcher
-                launchers.append((compiled, (programs, 1, 1), chosen, (*numbers, *constants)))
+                launchers.append((compiled[programs, 1, 1], chosen, (*numbers, *constants)))
         if len(launchers) == len(self.steps):
             self.launchers[key] = launchers
