@@ -3,11 +3,15 @@
 What a kernel would compute with the launched code is judged by the interpreted tests.
 """
 
+import sys
+from functools import partial
+
 import pytest
 import torch
 
 import fastmoments as fm
 from fastmoments_kernels import gpu
+from fastmoments_kernels.gpu import matrices_vjp
 from fastmoments_kernels.gpu.launch import elementwise_variant
 from fastmoments_kernels.gpu.layers import skip_variant
 from tests.card import as_on_a_card
@@ -68,6 +72,73 @@ def test_addresses_that_are_no_multiples_of_16_bytes(driver):
     assert shifted != aligned and others == [aligned, aligned, shifted]
 
 
+@pytest.fixture
+def memory(monkeypatch):
+    """New memory of one size and dtype is the same in all calls."""
+    kept, new_empty = {}, torch.Tensor.new_empty
+
+    def given(tensor, shape, dtype=None):
+        key = shape, dtype or tensor.dtype
+        return kept.setdefault(key, new_empty(tensor, shape, dtype=key[1]))
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", given)
+
+
+def launched(driver, call):
+    """The launches of a call, with addresses for tensors."""
+    driver.launches.clear()
+    call()
+    of = [[x.data_ptr() if isinstance(x, torch.Tensor) else x for x in each.arguments] for each in driver.launches]
+    return [each._replace(arguments=found) for each, found in zip(driver.launches, of, strict=True)]
+
+
+def matrices(n, shift):
+    """mu, cov and memory for the results, whose memory begins `shift` numbers after a multiple of 16 bytes."""
+    shapes = (2, n), (2, n, n), (2, n), (2, n, n)
+    return [torch.zeros(2 * n * n + 4)[shift:][: torch.Size(shape).numel()].view(shape) for shape in shapes]
+
+
+def test_schedules_launch_the_same_again(driver, memory):
+    """The first call of a size and alignment is Triton's, on tensors; others launch its binaries on addresses."""
+    mu, *others = aligned = matrices(5, 0)
+    given = aligned, matrices(5, 1), [mu.double(), *others]
+    calls = [launched(driver, partial(gpu.moments, "relu", *given[k])) for k in (0, 1, 2, 0, 1, 2, 2, 1, 0)]
+    assert [len(launches) for launches in calls] == [3] * 9
+    assert calls[:3] == calls[3:6] == calls[:-4:-1]
+    aligned, shifted, mixed = ([launch.binary for launch in launches] for launches in calls[:3])
+    assert not set(aligned) & set(shifted) and mixed[0] not in (aligned[0], shifted[0]) and mixed[1:] == aligned[1:]
+
+
+@pytest.mark.slow  # compiles the backward pass
+def test_schedules_of_the_backward_pass(driver, memory):
+    # one tile whose list holds all pairs; several tiles, of which some may be overfull
+    for n, kernels in ((5, 8), (130, 11)):
+        given = matrices(n, 0)
+        first, again = (launched(driver, partial(gpu.moments_vjp, "relu", *given)) for _ in range(2))
+        assert len(first) == kernels and first == again
+
+
+def test_a_call_takes_few_calls_of_python(driver, monkeypatch):
+    """What benchmarks/launch.py measures in time, 40 us at most, counted: calls of functions of Python and of C."""
+    as_on_a_card(monkeypatch)
+    monkeypatch.setattr("fastmoments.frameworks.torch.can_read", lambda tensor: False)
+    mu, cov, counted = torch.zeros(8), torch.eye(8), []
+    fm.relu_moments(mu, cov)
+    sys.setprofile(lambda frame, event, argument: counted.append(event))
+    fm.relu_moments(mu, cov)
+    sys.setprofile(None)
+    assert len(driver.launches) == 6 and counted.count("call") + counted.count("c_call") <= 200
+
+
+def test_shared_memory_is_apart():
+    """Arrays of a schedule neither overlap nor begin elsewhere than at multiples of 16 bytes."""
+    schedule, end_before = matrices_vjp._schedule("npn", "float32", 3, 70, 4), 0
+    for dtype, start, end in schedule.shared:
+        assert end_before <= start < end <= schedule.size
+        assert start % 16 == 0 and (end - start) % dtype.itemsize == 0
+        end_before = end
+
+
 def test_counts_and_strides_compile_nothing_anew(driver):
     mean, before = gpu.elementwise("heaviside", "mean"), len(driver.loaded)
     for n in (1, 2, 15, 16, 17, 128, 129, 1000):
@@ -97,13 +168,17 @@ def test_the_stream_is_the_current_one(driver):
         assert driver.launches[-1].stream == stream
 
 
-def test_every_device_loads_its_own(driver, monkeypatch):
+@pytest.mark.parametrize(
+    "call",
+    (partial(gpu.elementwise("relu", "gain"), *matrices(5, 0)[::2]), partial(gpu.moments, "relu", *matrices(7, 0))),
+)
+def test_every_device_loads_its_own(call, driver, monkeypatch):
     """A binary is loaded into the memory of a device. Here CPU tensors say that they are on two."""
-    x, devices = torch.ones(5), []
+    devices = []
     for device in (0, 1, 0, 1):
         driver.device = device
         monkeypatch.setattr(torch.Tensor, "get_device", lambda tensor, device=device: device)
-        gpu.elementwise("relu", "gain")(x, x)
+        call()
         devices.append(driver.loaded[driver.launches[-1].binary][1])
     assert devices == [0, 1, 0, 1]
 

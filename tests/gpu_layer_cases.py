@@ -140,6 +140,23 @@ def test_tensors_reach_the_linear_kernel(on_a_card, monkeypatch):
     assert fm.bayes_linear_marginals(*arguments).mean.grad_fn is not None
 
 
+def test_linear_layers_without_inputs_or_rows(on_a_card):
+    """Without inputs the results are the biases; without rows there are none."""
+    bias = torch.tensor([0.5, -1.0, 0.0], device=DEVICE)
+    none = torch.zeros(2, 0, device=DEVICE), torch.zeros(3, 0, device=DEVICE)
+    found = fm.bayes_linear_marginals(none[0], none[0], none[1], none[1], bias, bias * bias)
+    for got, want in zip(found, (bias, bias * bias), strict=True):
+        assert torch.equal(got, want.expand(2, 3))
+    mu, weight = torch.zeros(0, 4, device=DEVICE), torch.zeros(3, 4, device=DEVICE)
+    assert [x.shape for x in fm.bayes_linear_marginals(mu, mu, weight, weight)] == [(0, 3)] * 2
+
+
+def test_parameters_of_other_layers_are_named(on_a_card):
+    mu, weight = torch.zeros(2, 4, device=DEVICE), torch.zeros(3, 4, device=DEVICE)
+    with pytest.raises(ValueError, match=r"tau: expected a number or one per neuron, shape \(3,\), got \(4,\)"):
+        fm.bayes_linear_marginals(mu, mu, weight, weight, activation=fm.NPN(tau=torch.ones(4, device=DEVICE)))
+
+
 class Named(TorchDispatchMode):
     """Records the names of torch's operations."""
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+import fastmoments as fm
 from fastmoments.frameworks import torch_formulas
 from fastmoments_kernels import gpu
-from tests.card import DEVICE
+from tests.card import DEVICE, as_on_a_card
 from tests.gpu_cases import dtypes, on_device
 from tests.matrices import draw, single
 from tests.rows import numbers
@@ -97,3 +98,23 @@ def test_gradients_along_parameters(n, dtype, new_memory_is_nan):
     for result, expected in zip(found, want, strict=True):
         size = np.full(n, n * np.abs(expected).max())
         assert_within(result[0].cpu().numpy(), expected, size, dtype, "parameter")
+
+
+def test_they_reach_the_kernel(monkeypatch):
+    """By the public function and by autograd; the formulas on torch operations would take n x n numbers."""
+    asked = []
+
+    def noted(activation, mu, cov, mean_bar, cov_bar, parameters):
+        asked.append(activation)
+        return tuple(torch.full_like(mu, 3.0) for _ in parameters)
+
+    as_on_a_card(monkeypatch)
+    monkeypatch.setattr(gpu, "parameter_vjp", noted)
+    monkeypatch.setattr(gpu, "moments", lambda activation, *arrays: None)
+    monkeypatch.setattr(gpu, "moments_vjp", lambda activation, *arrays: (arrays[0], arrays[1]))
+    mu, cov = torch.zeros(5, device=DEVICE), torch.eye(5, device=DEVICE)
+    found = fm.leaky_relu_moments_vjp(mu, cov, mu, cov, return_parameters=True)
+    slope = torch.full((5,), 0.1, device=DEVICE, requires_grad=True)
+    fm.moments(fm.LeakyReLU(slope), mu, cov).cov.sum().backward()
+    assert asked == ["leaky_relu"] * 2
+    assert (found.parameters_bar["negative_slope"] == 3.0).all() and (slope.grad == 3.0).all()

@@ -16,6 +16,7 @@ pytest.importorskip("triton", reason="Triton has wheels for Linux only")
 
 LAYERS, BACKWARD = "tests/gpu_layer_cases.py", "tests/gpu_vjp_cases.py"
 ELEMENTWISE, LAUNCHES = "tests/gpu_elementwise_cases.py", "tests/gpu_launch_cases.py"
+CHECKED, DIVISION = "tests/gpu_compiled_cases.py", "tests/gpu_division_cases.py"
 # two tests of matrices, whose pairs take series and formula, and the tests that depend on no activation
 SOME = (
     "test_moments[relu-float32-strong-5]",
@@ -51,6 +52,19 @@ def test_overfull_tiles_interpreted():
 
 def test_launches_without_a_card():
     run(COMPILED, LAUNCHES)
+
+
+def test_launched_kernels_are_those_that_gpu_check_compiles():
+    run(COMPILED, CHECKED)
+
+
+def test_wrong_quotients_interpreted():
+    run(INTERPRETED, DIVISION)
+
+
+@pytest.mark.slow
+def test_wrong_quotients_of_all_activations_interpreted():
+    run(INTERPRETED, DIVISION, "-m", "slow")
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ LINEAR = [
 # what Triton knows of an array's sides when it compiles: nothing, that they are multiples of 16, that they are 1
 SIZES = ("any", "16", "1")
 MULTIPLE_OF_16 = [["tt.divisibility", 16]]
-SIDES = ("n", "rows", "columns", "depth")
+SIDES = ("n", "columns", "depth")
 PROCESSES = 2
 NO_ACTIVATION = "none"
 
@@ -127,13 +127,13 @@ def variant_of(target: int, activation: str, name: str, dtype: str, size: str = 
         return normal_variant(name, dtype)
     if name == "skip":
         return skip_variant(dtype)
-    if name == "mirror":
-        return mirror_variant(dtype)
+    if name.startswith("mirror"):
+        return mirror_variant(dtype, mend=name == "mirror mend")
     if name.startswith("linear"):
         _, precision, rows = name.split()
         own = None if activation == NO_ACTIVATION else activation
         shape = shape_of(dtype, rows == "aligned", target)
-        return linear_variant(own, dtype, shape, precision)
+        return linear_variant(own, dtype, shape, precision, rows == "aligned")
     if name in LAUNCHED:
         return elementwise_variant(activation, name, dtype)
     variant = matrix_variant if name in MATRIX_KERNELS else matrix_vjp_variant
@@ -162,7 +162,7 @@ def parameters_of(activation: str) -> int:
 def kernels_of(activation: str) -> list[tuple[str, str]]:
     """(kernel, dtype) of every kernel of an activation, or, if that is None, of those that depend on none."""
     if activation == NO_ACTIVATION:
-        return [*product((*OF_NORMAL, "skip", "mirror"), DTYPES), *LINEAR]
+        return [*product((*OF_NORMAL, "skip", "mirror", "mirror mend"), DTYPES), *LINEAR]
     has_parameters = parameters_of(activation) > 0
     plain = [name for name, kind in LAUNCHED.items() if kind.neurons and (has_parameters or kind.outputs)]
     of_matrices = *MATRIX_KERNELS, *MATRIX_VJP_KERNELS, *(PARAMETER_KERNELS if has_parameters else ())
@@ -181,7 +181,7 @@ def _known(name: str, size: str) -> dict[str, str]:
     known = dict.fromkeys(SIDES, size)
     if name.endswith("aligned"):
         known["depth"] = "16"
-    elif name.endswith("ragged") and size == "16":
+    elif name.endswith("ragged"):
         known["depth"] = "any"
     return known
 

@@ -124,18 +124,15 @@ def _array(tensor: Tensor) -> NDArray[Any]:
 
 def _laid_out(backend: str, tensors: tuple[Tensor, ...], parameters: tuple[Tensor, ...]) -> tuple[Any, ...]:
     """Return the tensors, a vector and a matrix in turn, and the parameters in the kernels' layout."""
-    flat, n = _flat if backend == "gpu" else _flat_cpu, tensors[0].shape[-1]
-    arrays = (flat(x, (n, n) if i % 2 else (n,)) for i, x in enumerate(tensors))
-    return *arrays, tuple(flat(x, (n,)) for x in parameters)
+    if backend == "gpu":
+        laid_out = gpu_kernels().laid_out
+        return *map(laid_out, tensors), tuple(map(laid_out, parameters))
+    n = tensors[0].shape[-1]
+    arrays = (_flat(x, (n, n) if i % 2 else (n,)) for i, x in enumerate(tensors))
+    return *arrays, tuple(_flat(x, (n,)) for x in parameters)
 
 
-def _flat(tensor: Tensor, core: tuple[int, ...]) -> Tensor:
-    """Make one dimension of the leading ones. Contiguous tensors keep their memory."""
-    flat: Tensor = gpu_kernels().laid_out(tensor)
-    return flat.unsqueeze(0) if flat.ndim == len(core) else flat.view(-1, *core)
-
-
-def _flat_cpu(tensor: Tensor, core: tuple[int, ...]) -> NDArray[Any]:
+def _flat(tensor: Tensor, core: tuple[int, ...]) -> NDArray[Any]:
     return np.ascontiguousarray(_array(tensor)).reshape(-1, *core)
 
 

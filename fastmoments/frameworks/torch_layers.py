@@ -1,12 +1,13 @@
 """Layers of tensors: shapes and buffers around kernels that do several steps at once."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fastmoments.dispatch import Named
-from fastmoments.frameworks import numpy, torch_kernels
+from fastmoments.frameworks import numpy, shapes, torch_kernels
 
 
 def as_tensor(value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -41,13 +42,15 @@ def linear_marginals(
         return torch.from_numpy(found[0]), torch.from_numpy(found[1])
     # the formula is evaluated in the dtype of the sums, and so are its parameters
     real = torch.promote_types(like.dtype, torch.float32)
-    own = [as_tensor(value, real, like.device).expand(columns) for value in parameters.values()]
-    gpu = torch_kernels.gpu_kernels()
-    flat = [gpu.laid_out(x).view(-1, depth) for x in inputs]
-    mean, var = (like.new_empty((len(flat[0]), columns)) for _ in range(2))
-    factors = tuple(flat), tuple(map(gpu.laid_out, weights))
+    own = {name: as_tensor(value, real, like.device) for name, value in parameters.items()}
+    shapes.check_parameters(own, (*lead, columns))
+    gpu, rows = torch_kernels.gpu_kernels(), math.prod(lead)
+    flat = tuple(gpu.laid_out(x).view(rows, depth) for x in inputs)
+    mean, var = (like.new_empty((rows, columns)) for _ in range(2))
+    factors = flat, tuple(map(gpu.laid_out, weights))
     offsets = tuple(None if bias is None else gpu.laid_out(bias) for bias in biases)
-    gpu.linear_marginals(activation, *factors, offsets, (mean, var), tuple(own))
+    per_neuron = tuple(value.expand(columns) for value in own.values())
+    gpu.linear_marginals(activation, *factors, offsets, (mean, var), per_neuron)
     return mean.reshape(*lead, columns), var.reshape(*lead, columns)
 
 

@@ -13,18 +13,16 @@ as `listing`.
 Programs of an elementwise kernel take the pairs of GROUP tiles, group, group + groups ..., as one sequence, block
 by block in turn:
 
-    ends = load_ends(listing, group, groups, count, GROUP, TILE * TILE)
-    for first in range(share * BLOCK, tl.max(ends, 0), shares * BLOCK):
-        number = first + tl.arange(0, BLOCK)
-        tile, row, column = listed(listing, ends, number, group, groups, TILE)
-        inside = number < tl.max(ends, 0)
+    share, first, total, step = load_share(listing, program, programs, count, GROUP, OVERFULL, BLOCK)
+    for block in tl.range(first, total, step, num_stages=1):
+        inside, m, i, j, tile, slot = listed(listing, share, block + tl.arange(0, BLOCK), n, tiles, TILE)
 
 Their time grows with the number of pairs, and not with that of the tiles that hold one.
 """
 
 import triton.language as tl
 
-from fastmoments_kernels.gpu.tiles import columns_of, is_above, load_correlations
+from fastmoments_kernels.gpu.tiles import columns_of, is_above, load_correlations, place_of
 from fastmoments_kernels.vocabulary import Real, Reals
 
 PART = 1024  # pairs of a tile that are read at a time to list them
@@ -71,22 +69,36 @@ def list_none(listing: Reals, tile: Real) -> None:
     tl.store(listing[1] + tile, 0)
 
 
-def load_ends(
-    listing: Reals, group: Real, groups: Real, count: Real, GROUP: tl.constexpr, OVERFULL: tl.constexpr
-) -> Real:
-    """Where each of a group's tiles ends (GROUP,) in the sequence of the group's pairs.
+def load_share(
+    listing: Reals,
+    program: Real,
+    programs: Real,
+    count: Real,
+    GROUP: tl.constexpr,
+    OVERFULL: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> Reals:
+    """(share, first, total, step): a program's group of tiles, and its blocks of the sequence of the group's pairs.
 
-    An overfull tile counts as OVERFULL pairs: TILE^2, or 0 where another kernel computes it.
+    There are `count` tiles. A share is (ends, group, groups), where ends (GROUP,) are those of the tiles in the
+    sequence. An overfull tile counts as OVERFULL pairs: TILE^2, or 0 where another kernel computes it.
     """
     _, counts_ptr, segment = listing
+    groups = tl.cdiv(count, GROUP)
+    group = program % groups
     tile = group + groups * tl.arange(0, GROUP)
     own = tl.load(counts_ptr + tile, mask=tile < count, other=0)
-    return tl.cumsum(tl.where(own > segment, OVERFULL, own), 0)
+    ends = tl.cumsum(tl.where(own > segment, OVERFULL, own), 0)
+    return (ends, group, groups), program // groups * BLOCK, tl.max(ends, 0), programs // groups * BLOCK
 
 
-def listed(listing: Reals, ends: Real, number: Real, group: Real, groups: Real, TILE: tl.constexpr) -> Reals:
-    """(tile, row and column in it) of the pairs `number` of a group's sequence; what is beyond its end is 0."""
+def listed(listing: Reals, share: Reals, number: Real, n: Real, tiles: Real, TILE: tl.constexpr) -> Reals:
+    """(inside, matrix, i, j, tile, slot) of the pairs `number` of a share's sequence.
+
+    `inside` says whether there is such a pair, i < j < n; `slot` is its place in the tile's segment.
+    """
     positions_ptr, counts_ptr, segment = listing
+    ends, group, groups = share
     passed = ends[None, :] <= number[:, None]
     inside = number < tl.max(ends, 0)
     tile = tl.where(inside, group + groups * tl.sum(passed.to(tl.int32), 1), 0)
@@ -99,4 +111,6 @@ def listed(listing: Reals, ends: Real, number: Real, group: Real, groups: Real, 
     square, within = slot // 64, slot % 64
     row = tl.where(overfull, square // (TILE // 8) * 8 + within // 8, position // TILE)
     column = tl.where(overfull, square % (TILE // 8) * 8 + within % 8, position % TILE)
-    return tile, tl.where(inside, row, 0), tl.where(inside, column, 0)
+    m, tile_i, tile_j = place_of(tile, tiles)
+    i, j = tile_i * TILE + tl.where(inside, row, 0), tile_j * TILE + tl.where(inside, column, 0)
+    return inside & (i < j) & (j < n), m, i, j, tile, slot

@@ -8,7 +8,7 @@ tile's shares. An overfull tile is computed anew, all of its pairs by the formul
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
-from fastmoments_kernels.gpu.beyond import listed, load_ends
+from fastmoments_kernels.gpu.beyond import listed, load_share
 from fastmoments_kernels.gpu.covariance import load_features
 from fastmoments_kernels.gpu.covariance_vjp import weigh
 from fastmoments_kernels.gpu.tiles import place_of, row_stride
@@ -41,18 +41,11 @@ def cov_beyond(
     BLOCK: tl.constexpr,
 ) -> None:
     """Write the gradients along the listed pairs' covariances; `count` is the number of tiles of all matrices."""
-    groups = tl.cdiv(count, GROUP)
-    group = tl.program_id(0) % groups
     listing = positions_ptr, counts_ptr, segment
-    ends = load_ends(listing, group, groups, count, GROUP, TILE * TILE)
-    total = tl.max(ends, 0)
-    first, step = tl.program_id(0) // groups * BLOCK, tl.num_programs(0) // groups * BLOCK
+    program, programs = tl.program_id(0), tl.num_programs(0)
+    share, first, total, step = load_share(listing, program, programs, count, GROUP, TILE * TILE, BLOCK)
     for block in tl.range(first, total, step, num_stages=1):
-        number = block + tl.arange(0, BLOCK)
-        tile, row, column = listed(listing, ends, number, group, groups, TILE)
-        m, tile_i, tile_j = place_of(tile, tiles)
-        i, j = tile_i * TILE + row, tile_j * TILE + column
-        inside = (number < total) & (i < j) & (j < n)
+        inside, m, i, j, _, _ = listed(listing, share, block + tl.arange(0, BLOCK), n, tiles, TILE)
         cov_12, weight = load_pair(cov_ptr, cov_bar_ptr, m, i, j, n, inside)
         one, two = load_both(features_ptr, m, i, j, n, FEATURES)
         value = weigh(0.5 * weight, formula.product_11(one, two, cov_12, slack))
@@ -82,24 +75,15 @@ def neurons_beyond(
 
     Every second program has the pairs with their neurons exchanged.
     """
-    groups = tl.cdiv(count, GROUP)
-    exchanged, program = tl.program_id(0) % 2, tl.program_id(0) // 2
-    group = program % groups
     listing = positions_ptr, counts_ptr, segment
-    ends = load_ends(listing, group, groups, count, GROUP, 0)
-    total = tl.max(ends, 0)
-    first, step = program // groups * BLOCK, tl.num_programs(0) // 2 // groups * BLOCK
+    exchanged, program, programs = tl.program_id(0) % 2, tl.program_id(0) // 2, tl.num_programs(0) // 2
+    share, first, total, step = load_share(listing, program, programs, count, GROUP, 0, BLOCK)
     products_ptr += exchanged.to(tl.int64) * count * segment
     for block in tl.range(first, total, step, num_stages=1):
-        number = block + tl.arange(0, BLOCK)
-        tile, row, column = listed(listing, ends, number, group, groups, TILE)
-        m, tile_i, tile_j = place_of(tile, tiles)
-        i, j = tile_i * TILE + row, tile_j * TILE + column
-        inside = number < total
+        inside, m, i, j, tile, slot = listed(listing, share, block + tl.arange(0, BLOCK), n, tiles, TILE)
         cov_12, weight = load_pair(cov_ptr, cov_bar_ptr, m, i, j, n, inside)
         own, other = tl.where(exchanged == 0, i, j), tl.where(exchanged == 0, j, i)
         one, two = load_both(features_ptr, m, own, other, n, FEATURES)
-        slot = number - tl.max(tl.where(ends[None, :] <= number[:, None], ends[None, :], 0), 1)
         value = weigh(weight, BODY(one, two, cov_12, slack))
         tl.store(products_ptr + tile.to(tl.int64) * segment + slot, value, mask=inside)
 

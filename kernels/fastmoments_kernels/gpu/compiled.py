@@ -16,9 +16,9 @@ from fastmoments_kernels.gpu.vocabulary import VOCABULARY_32, VOCABULARY_64
 
 # Triton looks annotations up like other names; these have no meaning to it.
 BASE = {"Real": None, "Reals": None, "tl": tl}
-# Triton compiles a kernel anew for an argument that is 1 or a multiple of 16. That pays for sides of matrices (n,
-# rows, columns, depth), and not for these arguments.
-ANY_NUMBER = ["count", "blocks", "tiles", "terms", "segment"]
+# Triton compiles a kernel anew for an argument that is 1 or a multiple of 16. That pays for the lengths of rows in
+# memory (n, columns, depth), and not for these arguments.
+ANY_NUMBER = ("count", "blocks", "tiles", "terms", "segment", "rows")
 NAMES = {"float32": VOCABULARY_32 | BASE, "float64": VOCABULARY_64 | BASE}
 
 
@@ -46,8 +46,11 @@ def device_function(function: Callable[..., Any], name: str, dtype: str) -> Any:
 
 
 @cache
-def kernel(template: Callable[..., Any], name: str, dtype: str) -> Any:
-    """The kernel `template` for the activation `name`, its arithmetic in one dtype."""
+def kernel(template: Callable[..., Any], name: str, dtype: str, *any_number: str) -> Any:
+    """The kernel `template` for the activation `name`, its arithmetic in one dtype.
+
+    `any_number` are arguments beside those of ANY_NUMBER of which Triton is to know nothing.
+    """
     function = Binding(_names(name, dtype), compile=as_device, constant=constant).named(template)
     function.__globals__["tl"] = tl
-    return triton.jit(function) if INTERPRETED else Compiled(function, do_not_specialize=ANY_NUMBER)
+    return triton.jit(function) if INTERPRETED else Compiled(function, do_not_specialize=[*ANY_NUMBER, *any_number])

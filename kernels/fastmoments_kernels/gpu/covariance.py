@@ -8,7 +8,7 @@ more registers per pair than the series, and few pairs need it.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
-from fastmoments_kernels.gpu.beyond import list_beyond, list_none, listed, load_ends
+from fastmoments_kernels.gpu.beyond import list_beyond, list_none, listed, load_share
 from fastmoments_kernels.gpu.series import load_remainders, reach, series, store_coefficients, terms_for
 from fastmoments_kernels.gpu.tiles import (
     columns_of,
@@ -16,7 +16,6 @@ from fastmoments_kernels.gpu.tiles import (
     load_correlations,
     number_of,
     place_edge,
-    place_of,
     place_whole,
     row_stride,
     store_both,
@@ -197,19 +196,11 @@ def pairs_beyond(
     BLOCK: tl.constexpr,
 ) -> None:
     """Write the listed pairs by the formula, a pair per thread; `count` is the number of tiles of all matrices."""
-    groups = tl.cdiv(count, GROUP)
-    group = tl.program_id(0) % groups
-    listing = positions_ptr, counts_ptr, segment
-    ends = load_ends(listing, group, groups, count, GROUP, TILE * TILE)
-    total = tl.max(ends, 0)
-    stride = row_stride(n)
-    first, step = tl.program_id(0) // groups * BLOCK, tl.num_programs(0) // groups * BLOCK
+    listing, stride = (positions_ptr, counts_ptr, segment), row_stride(n)
+    program, programs = tl.program_id(0), tl.num_programs(0)
+    share, first, total, step = load_share(listing, program, programs, count, GROUP, TILE * TILE, BLOCK)
     for block in tl.range(first, total, step, num_stages=1):
-        number = block + tl.arange(0, BLOCK)
-        tile, row, column = listed(listing, ends, number, group, groups, TILE)
-        m, tile_i, tile_j = place_of(tile, tiles)
-        i, j = tile_i * TILE + row, tile_j * TILE + column
-        inside = (number < total) & (i < j) & (j < n)
+        inside, m, i, j, _, _ = listed(listing, share, block + tl.arange(0, BLOCK), n, tiles, TILE)
         straight = m * n * n + i.to(tl.int64) * n + j
         cov_12 = tl.load(cov_ptr + straight, mask=inside, other=0.0)
         one = load_features(features_ptr + m * (FEATURES + 2) * stride + i, inside, stride, FEATURES)

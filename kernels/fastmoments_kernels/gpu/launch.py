@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,31 +47,33 @@ class Variant:
     constants: dict[str, Any]
     warps: int
     registers: int = 255
-    launchers: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    launchers: dict[Any, tuple[Any, tuple[Any, ...]]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def options(self) -> dict[str, Any]:
         """What the compiler is told besides."""
         return {**OPTIONS, "num_warps": self.warps, "maxnreg": self.registers}
 
-    def __call__(self, programs: int, *arguments: Any) -> None:
+    def __call__(self, programs: int, *arguments: Any) -> tuple[CompiledKernel, tuple[Any, ...]] | None:
         """Launch the kernel on a grid of `programs` programs, on the device of the first argument, a tensor.
 
-        That is torch's current device (`on_device_of`). The stream is the current one.
+        That is torch's current device (`on_device_of`). The stream is the current one. Return the binary and the
+        constants that its arguments end with, if Triton has told them.
         """
         if INTERPRETED:
             self._by_triton(programs, arguments)
-            return
+            return None
         key = arguments[0].get_device(), *specialisation(arguments)
         launcher = self.launchers.get(key)
-        if launcher is None:
-            compiled = self._by_triton(programs, arguments)
-            if isinstance(compiled, CompiledKernel):  # not if hooks or other threads compile
-                last = self.kernel.arg_names[len(arguments) :]
-                self.launchers[key] = compiled, tuple(self.constants[name] for name in last)
-            return
-        compiled, constants = launcher
-        compiled[programs, 1, 1](*arguments, *constants)
+        if launcher is not None:
+            compiled, constants = launcher
+            compiled[programs, 1, 1](*arguments, *constants)
+            return launcher
+        compiled = self._by_triton(programs, arguments)
+        if isinstance(compiled, CompiledKernel):  # not if hooks or other threads compile
+            last = self.kernel.arg_names[len(arguments) :]
+            launcher = self.launchers[key] = compiled, tuple(self.constants[name] for name in last)
+        return launcher
 
     def _by_triton(self, programs: int, arguments: tuple[Any, ...]) -> Any:
         return self.kernel[(programs,)](*arguments, **self.constants, **self.options)
@@ -97,11 +99,12 @@ def specialisation(arguments: tuple[Any, ...]) -> list[Any]:
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager[Any]:
     """Make the tensor's device torch's current device, on which Triton launches."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+    return torch.cuda.device(tensor.get_device()) if tensor.is_cuda else nullcontext()
 
 
-def dtype_name(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+@cache
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 @cache
@@ -121,12 +124,17 @@ def normal_variant(name: str, dtype: str) -> Variant:
 
 def elementwise(activation: object, name: str, inputs: int | None = None) -> Callable[..., Any]:
     """The function `name` of KINDS on tensors or NumPy arrays that broadcast."""
-    return partial(_of_either, partial(_on_tensors, row_of(activation).name, name))
+    return _function(row_of(activation).name, name)
 
 
 def normal(name: str) -> Callable[..., Any]:
     """The function `name` of OF_NORMAL on tensors or NumPy arrays that broadcast."""
-    return partial(_of_either, partial(_normal, name))
+    return _function(None, name)
+
+
+@cache
+def _function(activation: str | None, name: str) -> Callable[..., Any]:
+    return partial(_of_either, partial(_on_tensors, activation, name))
 
 
 def _of_either(function: Callable[..., Any], *arrays: Tensor) -> Any:
@@ -143,7 +151,7 @@ def laid_out(tensor: Tensor) -> Tensor:
     return tensor if tensor.is_contiguous() and not tensor.is_neg() else tensor.resolve_neg().contiguous()
 
 
-def _on_tensors(activation: str, name: str, *inputs: Tensor) -> Any:
+def _on_tensors(activation: str | None, name: str, *inputs: Tensor) -> Any:
     if name == "cov_partials":
         return _cov_partials(activation, *inputs)
     if name == "cov_dparameters":
@@ -160,40 +168,37 @@ def _mirrored(inputs: Sequence[Tensor]) -> list[Tensor]:
     return [mu_2, mu_1, var_2, var_1, cov_12, *exchanged]
 
 
-def _cov_partials(activation: str, *inputs: Tensor) -> tuple[Tensor, ...]:
+def _cov_partials(activation: str | None, *inputs: Tensor) -> tuple[Tensor, ...]:
     """The five derivatives by a kernel each: one kernel would spill registers."""
     mirrored = _mirrored(inputs)
     calls = (("cov_10", inputs), ("cov_10", mirrored), ("half_cov_20", inputs), ("half_cov_20", mirrored))
     return tuple(_launch(activation, name, pair)[0] for name, pair in (*calls, ("product_11", inputs)))
 
 
-def _launch(activation: str, name: str, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The results of a kernel on tensors that broadcast."""
-    neurons, like = LAUNCHED[name].neurons, inputs[0]
-    fixed = FIXED[neurons]
-    _, count = arrays_of(name, (len(inputs) - fixed) // neurons)
-    slack = () if neurons == 1 else (slack_of(2, torch.finfo(like.dtype).eps),)
-    return _filled(elementwise_variant(activation, name, dtype_name(like)), count, inputs, fixed, slack)
+class _Launched(NamedTuple):
+    """A kernel, its number of outputs, and what else is passed; inputs beyond `fixed` are passed as a tuple."""
+
+    variant: Variant
+    outputs: int
+    fixed: int | None
+    slack: tuple[float, ...]
 
 
-def _normal(name: str, *inputs: Tensor) -> Any:
-    outputs = arrays_of(name, 0)[1]
-    out = _filled(normal_variant(name, dtype_name(inputs[0])), outputs, inputs)
-    return out[0] if outputs == 1 else out
+@cache
+def _launched(activation: str | None, name: str, dtype: torch.dtype, inputs: int) -> _Launched:
+    """What is launched for a function of that many inputs; without an activation it is of the bivariate normal."""
+    if activation is None:
+        return _Launched(normal_variant(name, dtype_name(dtype)), arrays_of(name, 0)[1], None, ())
+    neurons = LAUNCHED[name].neurons
+    outputs = arrays_of(name, (inputs - FIXED[neurons]) // neurons)[1]
+    slack = () if neurons == 1 else (slack_of(2, torch.finfo(dtype).eps),)
+    return _Launched(elementwise_variant(activation, name, dtype_name(dtype)), outputs, FIXED[neurons], slack)
 
 
-def _filled(
-    variant: Variant,
-    count: int,
-    inputs: Sequence[Tensor],
-    fixed: int | None = None,
-    slack: tuple[float, ...] = (),
-) -> tuple[Tensor, ...]:
-    """`count` new tensors, each with memory of its own, filled by an elementwise kernel.
-
-    Inputs beyond `fixed` are passed as a tuple.
-    """
-    (arguments, sizes, strides), like = read(inputs), inputs[0]
+def _launch(activation: str | None, name: str, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The results of a kernel on tensors that broadcast, each in memory of its own."""
+    like, (arguments, sizes, strides) = inputs[0], read(inputs)
+    variant, count, fixed, slack = _launched(activation, name, like.dtype, len(inputs))
     shape = arguments[0].shape
     outputs = tuple(like.new_empty(shape) for _ in range(count))
     size = shape.numel()

@@ -53,8 +53,11 @@ def shape_of(dtype: str, aligned: bool, architecture: int) -> Shape:
 
 
 @cache
-def linear_variant(activation: str | None, dtype: str, shape: Shape, precision: str = "ieee") -> Variant:
-    """The linear layer with the activation behind it, or alone; `dtype` is the factors', SUMS has the sums'."""
+def linear_variant(activation: str | None, dtype: str, shape: Shape, precision: str, aligned: bool) -> Variant:
+    """The linear layer with the activation behind it, or alone; `dtype` is the factors', SUMS has the sums'.
+
+    `aligned` if the depth is a multiple of 16, of which Triton is to know. Of any other it is to know nothing.
+    """
     name, body = (CATALOGUE[0].name, linear_alone) if activation is None else (activation, activated)
     constants = {
         "EPILOGUE": device_function(body, name, SUMS[dtype]),
@@ -66,7 +69,7 @@ def linear_variant(activation: str | None, dtype: str, shape: Shape, precision: 
         "PART": shape.part,
         "GROUP": GROUP,
     }
-    return Variant(kernel(linear, name, SUMS[dtype]), constants, shape.warps)
+    return Variant(kernel(linear, name, SUMS[dtype], *(() if aligned else ("depth",))), constants, shape.warps)
 
 
 @cache
@@ -105,10 +108,11 @@ def linear_marginals(
     Inputs are (rows, depth), weights (columns, depth), biases (columns,), contiguous, of one dtype; parameters are
     (columns,), in the dtype of SUMS. bfloat16 is squared in float32 and rounded once.
     """
-    (rows, depth), columns, dtype = inputs[0].shape, len(weights[0]), dtype_name(inputs[0])
+    (rows, depth), columns, dtype = inputs[0].shape, len(weights[0]), dtype_name(inputs[0].dtype)
     name = None if activation is None else row_of(activation).name
-    shape = shape_of(dtype, depth % 16 == 0, architecture_of(inputs[0]))
-    variant = linear_variant(name, dtype, shape, precision_of(dtype))
+    aligned = depth % 16 == 0
+    shape = shape_of(dtype, aligned, architecture_of(inputs[0]))
+    variant = linear_variant(name, dtype, shape, precision_of(dtype), aligned)
     zero = weights[0].new_zeros(columns)
     offsets = [zero if bias is None else bias for bias in biases]
     real = getattr(torch, SUMS[dtype])
@@ -122,7 +126,7 @@ def linear_marginals(
 
 def add_skip(cov: Tensor, gains: Tensor, mixed: Tensor, skipped: Tensor) -> None:
     """Add G mixed, its transpose and `skipped` to cov (batch, n, n) in place, exactly symmetric."""
-    _over_triangles(skip_variant(dtype_name(cov)), cov, gains, mixed, skipped)
+    _over_triangles(skip_variant(dtype_name(cov.dtype)), cov, gains, mixed, skipped)
 
 
 def make_symmetric(cov: Tensor, rounding: Tensor | None = None) -> None:
@@ -131,7 +135,7 @@ def make_symmetric(cov: Tensor, rounding: Tensor | None = None) -> None:
     With `rounding` (batch,), negative variances become 0 and entries beyond sqrt(var_i var_j) move to that bound,
     by at most `rounding`; those further out stay. No other matrix is allocated.
     """
-    variant = mirror_variant(dtype_name(cov), rounding is not None)
+    variant = mirror_variant(dtype_name(cov.dtype), rounding is not None)
     if rounding is None:
         # without a limit any array stands for what it needs
         _over_triangles(variant, cov, cov, cov, slack=(0.0,))

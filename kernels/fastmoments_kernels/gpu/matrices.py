@@ -1,10 +1,11 @@
 """Moments of whole vectors of neurons: buffers, grids and constants around the kernels.
 
-Tensors are (batch, n) and (batch, n, n), float32 or float64, contiguous; callers check them.
+Tensors are (..., n) and (..., n, n) with at least one number, float32 or float64, contiguous; callers check them.
 """
 
 import math
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import has_series
 from fastmoments_kernels.gpu.compiled import kernel
 from fastmoments_kernels.gpu.covariance import neurons, pairs_beyond, pairs_edges, pairs_whole
-from fastmoments_kernels.gpu.launch import ELEMENTS, Variant, dtype_name, on_device_of
+from fastmoments_kernels.gpu.launch import ELEMENTS, Variant, dtype_name
+from fastmoments_kernels.gpu.schedule import Schedule
 from fastmoments_kernels.kinds import slack_of
 
 SWEEP = 8  # the number of a series' terms is a multiple of it
@@ -42,6 +44,7 @@ SHAPES = {True: (32, 8), False: (16, 4)}
 SHARE = 4  # a segment of the list has room for one in so many pairs of a tile
 GROUP = 32  # tiles whose pairs beyond the series follow each other
 PROGRAMS = 2048  # that work the list off: several for each of a card's multiprocessors
+SCHEDULES = 256  # kept, one for each activation, dtype and size: more are chosen anew
 PER_TILE = {"pairs_whole": pairs_whole, "pairs_edges": pairs_edges}
 MATRIX_KERNELS = ("neurons", *PER_TILE, "pairs_beyond")
 
@@ -86,62 +89,59 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0, 
     return Variant(kernel(PER_TILE[name], activation, dtype), constants, layout.warps, registers)
 
 
-class Beyond(NamedTuple):
-    """The list of beyond.py for the tiles of a call's matrices, unwritten."""
+def started(
+    arrays: Sequence[str], activation: str, dtype: str, batch: int, n: int, parameters: int, **own: str
+) -> Schedule:
+    """A schedule whose first launch is `neurons`, with memory for what it writes and for the list of pairs beyond.
 
-    positions: Tensor
-    counts: Tensor
-    segment: int
-    programs: int
-
-
-def beyond_of(cov: Tensor, tile: int) -> Beyond:
-    """Room for the pairs beyond the series: a quarter of a tile's, or all of a smaller matrix."""
-    batch, n = cov.shape[:2]
-    tiles = -(-n // tile)
+    The list has room for a quarter of a tile's pairs, or for all of a smaller matrix.
+    """
+    tile, terms, real = LAYOUTS[dtype].tile, terms_of(activation, dtype, n), getattr(torch, dtype)
+    tiles, stride = -(-n // tile), -(-n // 16) * 16  # row_stride(n)
     count, segment = batch * (tiles * (tiles + 1) // 2), min(tile * tile // SHARE, n * (n - 1) // 2)
-    positions = cov.new_empty((count, segment), dtype=torch.int16)
+    slack = slack_of(n, torch.finfo(real).eps)
+    schedule = Schedule(arrays, n=n, tiles=tiles, terms=terms, count=count, segment=segment, slack=slack)
+    schedule.share("features", real, batch * (features_of(activation, parameters) + 2) * stride)
+    schedule.share("coefficients", real, batch * (terms + 2) * stride)
+    schedule.share("remainders", real, batch * tiles * max(terms // SWEEP, 1))
+    schedule.share("positions", torch.int16, count * segment)
+    schedule.share("counts", torch.int32, count)
+    schedule.add(matrix_variant(activation, "neurons", dtype, parameters), batch * tiles, blocks=tiles, **own)
+    return schedule
+
+
+def programs_beyond(n: int, tile: int, count: int) -> int:
+    """The number of programs that work the list of `count` tiles off."""
     groups = -(-count // GROUP)
     most = min(GROUP, count) * min(tile * tile, n * (n - 1) // 2)
-    shares = max(min(-(-most // ELEMENTS), -(-PROGRAMS // groups)), 1)
-    return Beyond(positions, cov.new_empty(count, dtype=torch.int32), segment, groups * shares)
+    return groups * max(min(-(-most // ELEMENTS), -(-PROGRAMS // groups)), 1)
 
 
-class Prepared(NamedTuple):
-    """Arguments that the kernels of one call share: buffers per neuron, tiles of a side, and constants."""
-
-    parameters: Tensor
-    features: Tensor
-    coefficients: Tensor
-    remainders: Tensor
-    tiles: int
-    terms: int
-    slack: float
+def tiles_apart(n: int, tile: int) -> dict[str, int]:
+    """The number of a matrix's tiles inside it and above the diagonal ("whole"), and of the others ("edges")."""
+    whole, tiles = n // tile * (n // tile - 1) // 2, -(-n // tile)
+    return {"whole": whole, "edges": tiles * (tiles + 1) // 2 - whole}
 
 
-def prepare(
-    activation: str,
-    arrays: tuple[Tensor, Tensor],
-    parameters: tuple[Tensor, ...],
-    outputs: tuple[Tensor, Tensor],
-) -> Prepared:
-    """Launch `neurons` for (mu, cov); the marginals go to `outputs`."""
-    mu, cov = arrays
-    (batch, n), dtype = mu.shape, dtype_name(cov)
-    variant = matrix_variant(activation, "neurons", dtype, len(parameters))
-    # without parameters any array stands for them
-    rows = torch.stack([p.expand(batch, n) for p in parameters], 1).contiguous() if parameters else mu
-    tiles, terms = -(-n // variant.constants["BLOCK"]), terms_of(activation, dtype, n)
-    stride = -(-n // 16) * 16  # row_stride(n)
-    features = mu.new_empty((batch, variant.constants["FEATURES"] + 2, stride))
-    coefficients = mu.new_empty((batch, terms + 2, stride))
-    remainders = mu.new_empty((batch, tiles, max(terms // SWEEP, 1)))
-    variant(batch * tiles, mu, cov, rows, *outputs, features, coefficients, remainders, n, tiles, terms)
-    return Prepared(rows, features, coefficients, remainders, tiles, terms, slack_of(n, torch.finfo(cov.dtype).eps))
+@lru_cache(SCHEDULES)
+def _schedule(activation: str, dtype: str, batch: int, n: int, parameters: int) -> Schedule:
+    arrays = "mu", "cov", "parameters", "mean", "out"
+    schedule, tile = started(arrays, activation, dtype, batch, n, parameters), LAYOUTS[dtype].tile
+    for kind, number in tiles_apart(n, tile).items():
+        variant = matrix_variant(activation, f"pairs_{kind}", dtype, parameters, n % 16 == 0)
+        schedule.add(variant, batch * number)
+    count = schedule.numbers["count"]
+    schedule.add(matrix_variant(activation, "pairs_beyond", dtype, parameters), programs_beyond(n, tile, count))
+    return schedule
+
+
+def rows_of(parameters: tuple[Tensor, ...], mu: Tensor) -> Tensor:
+    """The parameters (..., PARAMETERS, n); without parameters any array stands for them."""
+    return torch.stack([p.expand(mu.shape) for p in parameters], -2).contiguous() if parameters else mu
 
 
 def moments(
-    activation: object,
+    activation: str,
     mu: Tensor,
     cov: Tensor,
     mean_out: Tensor,
@@ -149,17 +149,6 @@ def moments(
     parameters: tuple[Tensor, ...] = (),
 ) -> None:
     """Write mean and covariance of f(X) to mean_out and cov_out, which are not mu and cov."""
-    name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
-    with on_device_of(cov):
-        _, *buffers, tiles, terms, slack = prepare(name, (mu, cov), parameters, (mean_out, cov_out))
-        positions, counts, segment, programs = beyond_of(cov, LAYOUTS[dtype].tile)
-        inside = n // LAYOUTS[dtype].tile
-        whole = inside * (inside - 1) // 2
-        for kind, number in (("pairs_whole", whole), ("pairs_edges", tiles * (tiles + 1) // 2 - whole)):
-            if number:
-                variant = matrix_variant(name, kind, dtype, count, n % 16 == 0)
-                arrays = (*buffers, positions, counts, cov, cov_out)
-                variant(batch * number, *arrays, n, tiles, terms, segment)
-        arrays = (buffers[0], positions, counts, cov, cov_out)
-        variant = matrix_variant(name, "pairs_beyond", dtype, count)
-        variant(programs, *arrays, n, tiles, len(counts), segment, slack)
+    n = mu.shape[-1]
+    launch = _schedule(activation, dtype_name(cov.dtype), mu.numel() // n, n, len(parameters))
+    launch(mu, cov, rows_of(parameters, mu), mean_out, cov_out)

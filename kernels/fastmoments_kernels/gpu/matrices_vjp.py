@@ -3,13 +3,13 @@
 Tensors are those of matrices.py.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.gpu.beyond_vjp import (
     add_beyond,
     along_mu,
@@ -25,15 +25,17 @@ from fastmoments_kernels.gpu.matrices import (
     GROUP,
     LAYOUTS,
     PROGRAMS,
+    SCHEDULES,
     SWEEP,
-    Beyond,
-    Prepared,
-    beyond_of,
     features_of,
     log_tolerance,
-    prepare,
+    programs_beyond,
+    rows_of,
+    started,
+    tiles_apart,
 )
 from fastmoments_kernels.gpu.parameters_vjp import pairs_dparameters
+from fastmoments_kernels.gpu.schedule import Schedule
 from fastmoments_kernels.kinds import slack_of
 
 TOLERANCE = 1e-3  # the series of derivatives converge later: they may leave out less by this factor
@@ -114,7 +116,7 @@ def matrix_vjp_variant(
 
 
 def moments_vjp(
-    activation: object,
+    activation: str,
     mu: Tensor,
     cov: Tensor,
     mean_bar: Tensor,
@@ -122,24 +124,14 @@ def moments_vjp(
     parameters: tuple[Tensor, ...] = (),
 ) -> tuple[Tensor, Tensor]:
     """Gradients (mu_bar, cov_bar) of sum(mean_bar * mean) + sum(cov_bar * cov) with respect to mu and cov."""
-    name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
-    mu_grad, cov_grad = mu.new_empty(mu.shape), cov.new_empty(cov.shape)
-    call = _Call(name, dtype, count, n % 16 == 0)
-    with on_device_of(cov):
-        # the marginals are written where `collect` will write the gradients
-        prepared = prepare(name, (mu, cov), parameters, (mu_grad, cov_grad))
-        tiles, blocks = prepared.tiles, -(-n // BLOCK)
-        shares = mu.new_empty((2, batch, tiles, n))
-        beyond = _by_series(call, prepared, (cov, cov_bar, cov_grad), shares)
-        if n > 1:
-            _by_formula(call, prepared, beyond, (cov, cov_bar, cov_grad), shares)
-        arrays = (mu, cov, prepared.parameters, mean_bar, cov_bar, *shares, mu_grad, cov_grad)
-        call.launch("collect", batch * blocks, *arrays, n, blocks, tiles)
+    n, mu_grad, cov_grad = mu.shape[-1], mu.new_empty(mu.shape), cov.new_empty(cov.shape)
+    launch = _schedule(activation, dtype_name(cov.dtype), mu.numel() // n, n, len(parameters))
+    launch(mu, cov, rows_of(parameters, mu), mean_bar, cov_bar, mu_grad, cov_grad)
     return mu_grad, cov_grad
 
 
 def parameter_vjp(
-    activation: object,
+    activation: str,
     mu: Tensor,
     cov: Tensor,
     mean_bar: Tensor,
@@ -150,16 +142,18 @@ def parameter_vjp(
 
     Memory beside the arguments and results: per neuron a few numbers, and for each parameter n / ELEMENTS.
     """
-    name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
-    parameters = tuple(p.expand(batch, n).contiguous() for p in parameters)
-    blocks = -(-n // ELEMENTS)
+    dtype, n, count = dtype_name(cov.dtype), mu.shape[-1], len(parameters)
+    mu, mean_bar = mu.view(-1, n), mean_bar.view(-1, n)
+    cov, cov_bar = cov.view(-1, n, n), cov_bar.view(-1, n, n)
+    parameters = tuple(p.reshape(-1, n).contiguous() for p in parameters)
+    batch, blocks = len(mu), -(-n // ELEMENTS)
     shares = tuple(mu.new_empty((batch, blocks, n)) for _ in parameters)
     with on_device_of(cov):
         slack = slack_of(n, torch.finfo(cov.dtype).eps)
-        variant = matrix_vjp_variant(name, "pairs_dparameters", dtype, count)
+        variant = matrix_vjp_variant(activation, "pairs_dparameters", dtype, count)
         variant(batch * blocks * n, mu, cov, parameters, cov_bar, shares, n, blocks, slack)
     var, bar = (matrix.diagonal(0, 1, 2).contiguous() for matrix in (cov, cov_bar))
-    own = [elementwise(name, kind)(mu, var, *parameters) for kind in ("mean_dparameters", "var_dparameters")]
+    own = [elementwise(activation, kind)(mu, var, *parameters) for kind in ("mean_dparameters", "var_dparameters")]
     return tuple(
         share.sum(1, dtype=torch.float64).to(mu.dtype) + _weighed(mean_bar, of_mean) + _weighed(bar, of_var)
         for share, of_mean, of_var in zip(shares, *own, strict=True)
@@ -171,49 +165,41 @@ def _weighed(bar: Tensor, slope: Tensor) -> Tensor:
     return torch.where(bar == 0.0, 0.0, bar * slope)
 
 
-class _Call(NamedTuple):
-    """What chooses the kernels of a call."""
+@lru_cache(SCHEDULES)
+def _schedule(activation: str, dtype: str, batch: int, n: int, parameters: int) -> Schedule:
+    arrays = "mu", "cov", "parameters", "mean_bar", "cov_bar", "mu_grad", "cov_grad"
+    # the marginals are written where `collect` will write the gradients
+    outputs = {"mean_ptr": "mu_grad", "out_ptr": "cov_grad"}
+    schedule = started(arrays, activation, dtype, batch, n, parameters, **outputs)
+    tile, real = LAYOUTS[dtype].tile, getattr(torch, dtype)
+    tiles, terms = schedule.numbers["tiles"], schedule.numbers["terms"]
+    orders, blocks = terms // SWEEP + 1, -(-n // BLOCK)
 
-    activation: str
-    dtype: str
-    parameters: int
-    aligned: bool
+    def add(kind: str, programs: int, **own: Any) -> None:
+        schedule.add(matrix_vjp_variant(activation, kind, dtype, parameters, n % 16 == 0), programs, **own)
 
-    def launch(self, kind: str, programs: int, *arguments: Any) -> None:
-        """Launch the kernel `kind` of MATRIX_VJP_KERNELS, if it has programs."""
-        if programs:
-            matrix_vjp_variant(self.activation, kind, *self[1:])(programs, *arguments)
-
-
-def _by_series(call: _Call, prepared: Prepared, matrices: tuple[Tensor, ...], shares: Tensor) -> Beyond:
-    """Write gradients along the covariances, and shares, by the series; list the pairs beyond it."""
-    _, features, coefficients, remainders, tiles, terms, _ = prepared
-    (batch, n), tile, blocks = matrices[0].shape[:2], LAYOUTS[call.dtype].tile, terms // SWEEP + 1
-    tables = features.new_empty((batch, tiles, terms + 1, 3, tile))
-    call.launch("derivatives", batch * tiles * blocks, features, coefficients, tables, n, tiles, blocks, terms)
-    beyond = beyond_of(matrices[0], tile)
-    arrays = (features, tables, remainders, beyond.positions, beyond.counts, *matrices, *shares)
-    whole = n // tile * (n // tile - 1) // 2
-    for kind, number in (("whole", whole), ("edges", tiles * (tiles + 1) // 2 - whole)):
-        call.launch(f"pairs_vjp_{kind}", batch * number, *arrays, n, tiles, terms, beyond.segment)
-    return beyond
+    schedule.share("tables", real, batch * tiles * (terms + 1) * 3 * tile)
+    for along in BODIES:
+        schedule.share(f"{along}_shares", real, batch * tiles * n)
+    add("derivatives", batch * tiles * orders, blocks=orders)
+    for kind, number in tiles_apart(n, tile).items():
+        add(f"pairs_vjp_{kind}", batch * number)
+    if n > 1:
+        _add_beyond(schedule, add, dtype)
+    add("collect", batch * blocks, blocks=blocks)
+    return schedule
 
 
-def _by_formula(
-    call: _Call, prepared: Prepared, beyond: Beyond, matrices: tuple[Tensor, ...], shares: Tensor
-) -> None:
-    """Work off the list of pairs beyond the series."""
-    features, tiles, slack = prepared.features, prepared.tiles, prepared.slack
-    positions, counts, segment, programs = beyond
-    n, tile, part = shares.shape[3], LAYOUTS[call.dtype].tile, LAYOUTS_VJP[call.dtype].part
-    sizes = n, tiles, len(counts), segment
-    call.launch("cov_beyond", programs, features, positions, counts, *matrices, *sizes, slack)
-    products = features.new_empty((2, 2, len(counts), segment))
-    tasks = 2 * len(counts) * (tile // part) if segment < min(tile * tile, n * (n - 1) // 2) else 0
-    for along, of_list, of_tiles in zip(BODIES, products, shares, strict=True):
-        listed = (features, positions, counts, *matrices[:2], of_list)
-        call.launch(f"beyond_{along}", 2 * programs, *listed, *sizes, slack)
-        overfull = (features, counts, *matrices[:2], of_tiles)
-        call.launch(f"overfull_{along}", min(tasks, PROGRAMS), *overfull, *sizes, slack)
-    arrays = (positions, counts, *products, *shares)
-    call.launch("add_beyond", min(len(counts), PROGRAMS), *arrays, *sizes)
+def _add_beyond(schedule: Schedule, add: Callable[..., None], dtype: str) -> None:
+    """Append the launches that work off the list of pairs beyond the series."""
+    n, count, segment = (schedule.numbers[name] for name in ("n", "count", "segment"))
+    tile, part = LAYOUTS[dtype].tile, LAYOUTS_VJP[dtype].part
+    programs = programs_beyond(n, tile, count)
+    tasks = 2 * count * (tile // part) if segment < min(tile * tile, n * (n - 1) // 2) else 0
+    for along in BODIES:
+        schedule.share(f"{along}_products", getattr(torch, dtype), 2 * count * segment)
+    add("cov_beyond", programs)
+    for along in BODIES:
+        add(f"beyond_{along}", 2 * programs, products_ptr=f"{along}_products")
+        add(f"overfull_{along}", min(tasks, PROGRAMS), shares_ptr=f"{along}_shares")
+    add("add_beyond", min(count, PROGRAMS))

@@ -27,7 +27,10 @@ def read(tensors: Sequence[Tensor]) -> Read:
 
     What needs more than MOST dimensions is copied to the full shape.
     """
-    found = [tensor.resolve_neg() for tensor in broadcast(tensors)]
+    shape = tensors[0].shape
+    if all(tensor.shape == shape and tensor.is_contiguous() and not tensor.is_neg() for tensor in tensors):
+        return Read(list(tensors), (), (hidden(1),) * len(tensors))
+    found = [tensor.resolve_neg() for tensor in torch.broadcast_tensors(*tensors)]
     sizes, strides = collapsed(found)
     if len(sizes) > MOST:
         found = [tensor.contiguous() for tensor in found]
@@ -44,15 +47,8 @@ def hidden(number: int) -> int:
     return 32 * number + 2
 
 
-def broadcast(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    first = tensors[0].shape
-    return tensors if all(tensor.shape == first for tensor in tensors) else torch.broadcast_tensors(*tensors)
-
-
 def collapsed(tensors: Sequence[Tensor]) -> tuple[list[int], list[tuple[int, ...]]]:
     """Sizes and every tensor's strides, innermost first, of as few dimensions as describe tensors of one shape."""
-    if all(tensor.is_contiguous() for tensor in tensors):
-        return [tensors[0].numel()], [(1,) * len(tensors)]
     sizes, strides = [1], [(0,) * len(tensors)]
     for dim in reversed(range(tensors[0].ndim)):
         size, steps = tensors[0].shape[dim], tuple(tensor.stride(dim) for tensor in tensors)
