@@ -52,17 +52,17 @@ def features_of(name: str, parameters: int) -> int:
     return len(row_of(name).formula.neuron(one, one, (one,) * parameters))
 
 
-def log_tolerance(dtype: str, factor: float = 1.0) -> float:
-    """log of the share that a kernel's series may leave out: half an eps of the matrix's scale times `factor`."""
-    return math.log(0.5 * float(np.finfo(dtype).eps) * factor)
+def log_tolerance(dtype: str) -> float:
+    """log of the share that a kernel's series may leave out: half an eps of the matrix's scale."""
+    return math.log(0.5 * float(np.finfo(dtype).eps))
 
 
 @cache
-def terms_of(activation: str, dtype: str, n: int) -> int:
+def terms_of(activation: str, n: int, most: int) -> int:
     """The number of coefficients per neuron, limited so that those of a small matrix take fewer bytes than it."""
     if not has_series(row_of(activation).formula):
         return 0
-    return min(max(n // 2 // SWEEP, 1) * SWEEP, LAYOUTS[dtype].terms)
+    return min(max(n // 2 // SWEEP, 1) * SWEEP, most)
 
 
 @cache
@@ -124,14 +124,15 @@ def prepare(
     arrays: tuple[Tensor, Tensor],
     parameters: tuple[Tensor, ...],
     outputs: tuple[Tensor, Tensor],
+    most: int,
 ) -> Prepared:
-    """Launch `neurons` for (mu, cov); the marginals go to `outputs`."""
+    """Launch `neurons` for (mu, cov); the marginals go to `outputs`. A series has `most` terms at most."""
     mu, cov = arrays
     (batch, n), dtype = mu.shape, dtype_name(cov)
     variant = matrix_variant(activation, "neurons", dtype, len(parameters))
     # without parameters any array stands for them
     rows = torch.stack([p.expand(batch, n) for p in parameters], 1).contiguous() if parameters else mu
-    tiles, terms = -(-n // variant.constants["BLOCK"]), terms_of(activation, dtype, n)
+    tiles, terms = -(-n // variant.constants["BLOCK"]), terms_of(activation, n, most)
     stride = -(-n // 16) * 16  # row_stride(n)
     features = mu.new_empty((batch, variant.constants["FEATURES"] + 2, stride))
     coefficients = mu.new_empty((batch, terms + 2, stride))
@@ -151,7 +152,9 @@ def moments(
     """Write mean and covariance of f(X) to mean_out and cov_out, which are not mu and cov."""
     name, dtype, (batch, n), count = row_of(activation).name, dtype_name(cov), mu.shape, len(parameters)
     with on_device_of(cov):
-        _, *buffers, tiles, terms, slack = prepare(name, (mu, cov), parameters, (mean_out, cov_out))
+        _, *buffers, tiles, terms, slack = prepare(
+            name, (mu, cov), parameters, (mean_out, cov_out), LAYOUTS[dtype].terms
+        )
         positions, counts, segment, programs = beyond_of(cov, LAYOUTS[dtype].tile)
         inside = n // LAYOUTS[dtype].tile
         whole = inside * (inside - 1) // 2
