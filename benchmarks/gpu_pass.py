@@ -51,18 +51,18 @@ def tiles_of(row: dict[str, Any]) -> Tiles:
 
 
 def instructions(dtype: str, direction: str, tiles: Tiles, counts: dict[str, Any]) -> dict[str, float]:
-    """The instructions of all warps by kernel; `counts` are rows of gpu-counts.json by kernel."""
+    """The instructions of all warps by kernel, those to list pairs apart; `counts` are gpu-counts.json's by kernel."""
     most = (LAYOUTS if direction == "forward" else LAYOUTS_VJP)[dtype].terms
     kinds = ("pairs_whole", "pairs_edges") if direction == "forward" else ("pairs_vjp_whole", "pairs_vjp_edges")
-    found = {"neurons": tiles.side * by_terms(counts["neurons"], most, dtype)}
+    found = {"neurons": tiles.side * by_terms(counts["neurons"], most), "listing": 0.0}
     for kind, number in zip(kinds, (tiles.count - tiles.side, tiles.side), strict=True):
-        of_listing = tiles.listing * counts[kind]["warps"] * counts[kind]["counts"]["beyond"]
-        found[kind] = number * (by_terms(counts[kind], tiles.terms, dtype) + of_listing)
+        found[kind] = number * by_terms(counts[kind], tiles.terms)
+        found["listing"] += number * tiles.listing * counts[kind]["warps"] * counts[kind]["counts"]["beyond"]
     blocks = tiles.listed / OF_WARP
     if direction == "forward":
         return found | {"pairs_beyond": of_list(counts["pairs_beyond"], tiles.programs, blocks)}
-    found["derivatives"] = tiles.side * (most // SWEEP + 1) * by_terms(counts["derivatives"], most, dtype)
-    found["collect"] = N // BLOCK * by_terms(counts["collect"], most, dtype)
+    found["derivatives"] = tiles.side * (most // SWEEP + 1) * by_terms(counts["derivatives"], most)
+    found["collect"] = N // BLOCK * by_terms(counts["collect"], most)
     found["cov_beyond"] = of_list(counts["cov_beyond"], tiles.programs, blocks)
     for along in ("mu", "var"):  # each pair is computed with its neurons exchanged, too; no tile is overfull
         found[f"beyond_{along}"] = of_list(counts[f"beyond_{along}"], 2 * tiles.programs, 2 * blocks)
@@ -72,7 +72,7 @@ def instructions(dtype: str, direction: str, tiles: Tiles, counts: dict[str, Any
     return found | {"add_beyond": of_list(adding, PROGRAMS, of_tiles)}
 
 
-def by_terms(row: dict[str, Any], terms: float, dtype: str) -> float:
+def by_terms(row: dict[str, Any], terms: float) -> float:
     """A program's instructions, between those counted for the fewest and for the most terms."""
     typical, strong = row["counts"]["typical"], row["counts"]["strong"]
     low, high = row["counts"]["terms"]
@@ -85,7 +85,7 @@ def of_list(row: dict[str, Any], programs: int, blocks: float) -> float:
     return float(programs * row["warps"] * row["counts"]["typical"] + blocks * row["counts"]["beyond"])
 
 
-def numbers_moved(direction: str, tiles: Tiles, dtype: str) -> dict[str, float]:
+def numbers_moved(dtype: str, direction: str, tiles: Tiles) -> dict[str, float]:
     """The numbers of the arrays' dtype that programs read and write, by kernel; two bytes of a position are one."""
     most = (LAYOUTS if direction == "forward" else LAYOUTS_VJP)[dtype].terms
     features = features_of(ACTIVATION, 0) + 2
@@ -115,7 +115,7 @@ def main() -> None:
         dtype, direction, tiles = row["dtype"], row["direction"], tiles_of(row)
         wanted = {"target": TARGET, "dtype": dtype, "size": "16"}
         counts = {x["kernel"]: x for x in counted if wanted.items() <= x.items()}
-        moved = numbers_moved(direction, tiles, dtype)
+        moved = numbers_moved(dtype, direction, tiles)
         rows.append(
             {name: row[name] for name in ("data", "dtype", "direction", "pairs", "listing", "overfull")}
             | {"terms": tiles.terms, "instructions": instructions(dtype, direction, tiles, counts)}

@@ -25,7 +25,7 @@ the series; in kernels that work the list off, to compute 32 of its pairs, to ad
 compute a program's tiles if each is overfull. "A pair" is a thread's share of the instructions, typical or, of the
 list, beyond. Programs are those that share a multiprocessor, bytes those of most loads and stores of a thread. No
 register is spilled{spilled}, and no instruction approximates{approximate}. "n" is what is known when a kernel is
-compiled: that it is any number, a multiple of 16, or 1.
+compiled: that it is any number, a multiple of 16, or 1, for which the counts are those of that one matrix.
 
 | kernel | dtype | n | target | registers | programs | typical | strong | beyond | a pair | bytes a load | a store |
 |---|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|
@@ -34,11 +34,12 @@ compiled: that it is any number, a multiple of 16, or 1.
 ### Passes
 
 All kernels of a pass over a matrix of 8192 neurons together, on sm_90: terms that a tile's series takes on average,
-the share of pairs beyond it, by which tiles that list any; instructions of all warps, and of these the share of the
-neurons' kernel; bytes that programs read and write, whatever caches hold.
+the share of pairs beyond it, and of tiles that list any; instructions of all warps, of these the share of the
+neurons' kernel, and those that list and compute pairs beyond over those of the series; bytes that programs read and
+write, whatever caches hold.
 
-| data | dtype | pass | terms | pairs beyond | tiles that list | instructions, 10^6 | neurons | bytes, 10^6 |
-|---|---|---|--:|--:|--:|--:|--:|--:|
+| data | dtype | pass | terms | beyond | tiles | instructions, 10^6 | neurons | beyond / series | bytes, 10^6 |
+|---|---|---|--:|--:|--:|--:|--:|--:|--:|
 {passes}
 
 Backward over forward, listed pairs included:
@@ -62,7 +63,8 @@ COUNTED = (
         "neurons",
         "n neurons",
         "mu, variances; mean, variance, features and N + 2 coefficients each",
-        "a step of the recurrence per coefficient, in float64; N = n / 2, at most 64 (float32) or 128 (float64)",
+        "a step of the recurrence per coefficient, in float64; N = n / 2, at most 64 (float32), backward 96, or 128 "
+        "(float64)",
     ),
     (
         "pairs_whole, pairs_edges",
@@ -194,10 +196,13 @@ def _unless_none(results: dict[str, Any], name: str) -> str:
 def _passes(rows: list[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
-        of_neurons = row["instructions"]["neurons"] / 1e6 / _millions(row)
+        of = row["instructions"]
+        series = sum(of[name] for name in of if name.startswith("pairs_") and name != "pairs_beyond")
+        beyond = sum(of[name] for name in of if "beyond" in name or name == "listing") / series
         lines.append(
             f"| {row['data']} | {row['dtype']} | {row['direction']} | {row['terms']:.3g} | {row['pairs']:.2%} "
-            f"| {row['listing']:.0%} | {_millions(row):,.0f} | {of_neurons:.1%} | {row['bytes'] / 1e6:,.0f} |"
+            f"| {row['listing']:.0%} | {_millions(row):,.0f} | {of['neurons'] / 1e6 / _millions(row):.1%} "
+            f"| {beyond:.2f} | {row['bytes'] / 1e6:,.0f} |"
         )
     return "\n".join(lines)
 

@@ -31,7 +31,7 @@ SHARED = {80: 164, 90: 228, 100: 228}  # kibibytes of a multiprocessor, by archi
 # Of relu for the data typical and strong of benchmarks/gpu.py at n = N, as benchmarks/gpu_terms.py finds them: the
 # terms of most tiles of typical data, and the share of strong data's pairs that are listed backward
 TYPICAL = {"float32": 8, "float64": 16}
-BEYOND = {"float32": 0.0063, "float64": 0.017}
+BEYOND = {"float32": 0.0063, "float64": 0.021}
 BACKWARD_LIST = ("cov_beyond", "beyond_mu", "beyond_var", "add_beyond", "overfull_mu", "overfull_var")
 OF_LIST = ("pairs_beyond", *BACKWARD_LIST)
 SLOW = 16  # instructions at most in a branch around a call
@@ -194,17 +194,18 @@ def _weights(code: list[Instruction], loops: list[tuple[int, int]], passes: Sequ
 def _written(code: list[Instruction], first: int, last: int) -> int | None:
     """The number from which a loop's counter runs to zero, or up to which it runs, if it is written in the code."""
     # a branch back may follow the branch out
-    predicate = re.match(r"@!?(U?P\d)", code[last].text) or re.match(r"@!?(U?P\d)", code[last - 1].text)
+    branch = r"@!?(U?P\d) |BRA\.U !?(UP\d),"
+    predicate = re.match(branch, code[last].text) or re.match(branch, code[last - 1].text)
     if predicate is None:
         return None
     texts = [re.sub(r"^@\S+\s+", "", x.text) for x in code[: last + 1]]
     body = texts[first:]
-    compared = [text for text in body if re.match(rf"U?ISETP\S* {predicate[1]},", text)]
+    compared = [text for text in body if re.match(rf"U?ISETP\S* {predicate[1] or predicate[2]},", text)]
     found = re.search(r" (U?R\d+), (0x[0-9a-f]+|U?RZ), U?PT$", compared[-1]) if compared else None
     if found is None:
         return None
     counter, end = found.groups()
-    step = _only(body, rf"\S*ADD\S* {counter}, {counter}, -?0x([0-9a-f]+)\b")
+    step = _only(body, rf"\S*ADD\S* {counter}, (?:U?PT, )*{counter}, -?0x([0-9a-f]+)\b")
     if "RZ" not in end:
         return int(end, 16) // step if step else None
     written = [text for text in texts[:first] if re.match(rf"\S+ {counter},", text)]
@@ -215,7 +216,8 @@ def _written(code: list[Instruction], first: int, last: int) -> int | None:
 def _only(texts: list[str], pattern: str) -> int | None:
     """The number in the one instruction of a pattern, if there is one."""
     found = [int(match[1], 16) for text in texts if (match := re.match(pattern, text))]
-    return found[0] if len(found) == 1 else None
+    # a negative step may be written modulo 2^32
+    return min(found[0], 2**32 - found[0]) if len(found) == 1 else None
 
 
 def _beyond(code: list[Instruction], branches: list[tuple[int, int]], of_list: bool) -> range:
