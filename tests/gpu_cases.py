@@ -42,7 +42,7 @@ def parameters(row, like):
 @pytest.mark.parametrize("kind, n", [("typical", 1), ("strong", 5), ("duplicated", 33), ("typical", 65)])
 @dtypes
 @activations
-def test_moments(row, dtype, kind, n):
+def test_moments(row, dtype, kind, n, new_memory_is_nan):
     mu, cov = (on_device(array, dtype) for array in draw(kind, n))
     mean, out = torch.full_like(mu, torch.nan), torch.full_like(cov, torch.nan)
     gpu.moments(row.name, mu, cov, mean, out, parameters(row, mu))
@@ -61,7 +61,7 @@ def test_moments(row, dtype, kind, n):
 @pytest.mark.parametrize("kind", ("typical", "duplicated", "strong"))
 @dtypes
 @activations
-def test_tiles_inside_the_matrix(row, dtype, kind):
+def test_tiles_inside_the_matrix(row, dtype, kind, new_memory_is_nan):
     """Two matrices of several tiles, the second with a neuron that is nan; inputs stay as they are."""
     n, bad = 130, 70
     mu, cov = (torch.stack([array[0], array[0]]) for array in (on_device(array, dtype) for array in draw(kind, n)))
@@ -108,7 +108,7 @@ def test_a_bad_number_stays_where_it_is(row, dtype):
 @pytest.mark.parametrize("n", (1, 33))
 @dtypes
 @activations
-def test_vjp(row, dtype, n):
+def test_vjp(row, dtype, n, new_memory_is_nan):
     mu, cov = draw("typical", n)
     rng = np.random.default_rng(n)
     mean_bar, cov_bar = single(rng.standard_normal(n)), single(rng.standard_normal((n, n)))
@@ -130,7 +130,7 @@ def test_vjp(row, dtype, n):
 
 @dtypes
 @activations
-def test_vjp_of_strong_correlations(row, dtype):
+def test_vjp_of_strong_correlations(row, dtype, new_memory_is_nan):
     """The table's pairs in one matrix, uncorrelated with each other, take the formula."""
     cases = [case for case in points.table(row.name, dtype) if len(case.inputs) == 5]
     # mixtures of one size: a matrix has one number of components
