@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmoments.dispatch import Named, Plan
-from fastmoments.frameworks import products, shapes
+from fastmoments.frameworks import few, products, shapes
+from fastmoments.frameworks.few import congruence as congruence
 from fastmoments.frameworks.numpy_functions import function_of as function_of
 from fastmoments.results import Moments
 from fastmoments_kernels import custom, serving
@@ -170,6 +171,9 @@ def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) 
 
 def covariance(full: Array, rounding: Callable[[], Array]) -> Array:
     """Return the mean of both triangles, a covariance, without errors of up to `rounding()`, in place."""
+    found = few.covariance(full, rounding)
+    if found is not None:
+        return found
     full *= 0.5
     return products.mend(np, products.plus_transpose(full), rounding)
 
