@@ -24,13 +24,19 @@ def _without_none(arguments: Named) -> Named:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
+class Weights(NamedTuple):
+    """A, and A cov if that was needed."""
+
+    matrix: Array
+    product: Array | None
+
+
 class AffineMoments(NamedTuple):
-    """Mean and covariance of A X + b, A, and A cov if that was needed."""
+    """Mean and covariance of A X + b, and A."""
 
     mean: Array
     cov: Array
-    matrix: Array
-    product: Array | None
+    weights: Weights
 
 
 class LayerCall:
@@ -98,11 +104,11 @@ class LayerCall:
             added = self.vector(bias_var, length) if added is None else added + self.vector(bias_var, length)
         if added is not None:
             full = self.framework.plus_diagonal(full, added)
-        return AffineMoments(mean, full, matrix, product)
+        return AffineMoments(mean, full, Weights(matrix, product))
 
-    def product(self, affine: AffineMoments) -> Array:
+    def product(self, weights: Weights) -> Array:
         """Return A cov."""
-        return affine.matrix @ self.cov if affine.product is None else affine.product
+        return weights.matrix @ self.cov if weights.product is None else weights.product
 
     def skipped(self, rows: int, identity: bool) -> tuple[Array, Array | None]:
         """Return (C mu, C) for C of that many rows; None stands for the identity, which needs no product."""
@@ -113,14 +119,14 @@ class LayerCall:
         matrix = self.matrix("C", rows)
         return self.mu @ matrix.T, matrix
 
-    def with_skip(self, full: Array, gains: Array, affine: AffineMoments, matrix: Array | None) -> Array:
+    def with_skip(self, full: Array, gains: Array, weights: Weights, matrix: Array | None) -> Array:
         """Return the covariance of f(A X + b) + C X, given that of f(A X + b), for C of `skipped`."""
-        if affine.product is None:
+        if weights.product is None:
             eye = self.xp.eye(self.mu.shape[-1], dtype=self.mu.dtype) if matrix is None else matrix
-            found = self.framework.congruence(affine.matrix, self.given_cov, gains, eye, full)
+            found = self.framework.congruence(weights.matrix, self.given_cov, gains, eye, full)
             if found is not None:
                 return found
-        return self.framework.with_skip(full, gains, self.product(affine), self.across(matrix), matrix)
+        return self.framework.with_skip(full, gains, self.product(weights), self.across(matrix), matrix)
 
     def across(self, matrix: Array | None) -> Array:
         """Return C cov for C of `skipped`."""

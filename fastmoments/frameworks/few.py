@@ -18,6 +18,7 @@ def congruence(
     gains: Array | None = None,
     right: Array | None = None,
     full: Array | None = None,
+    rounding: Callable[[], Array] | None = None,
 ) -> Array | None:
     """Do what `Framework.congruence` says."""
     (m, _), lead = left.shape, cov.shape[:-2]
@@ -26,7 +27,10 @@ def congruence(
         full = np.empty((*lead, m, m), cov.dtype)
     out, own = _matrices(full), np.empty((0, m), full.dtype) if gains is None else gains.reshape(-1, m)
     given = _matrices(np.ascontiguousarray(cov)), left, own, left if right is None else right
-    return None if serving.congruence(*given, out, adds) is None else full
+    beyond = serving.congruence(*given, out, adds)
+    if beyond is None:
+        return None
+    return products.mend(np, full, rounding) if beyond and rounding is not None else full
 
 
 def covariance(full: Array, rounding: Callable[[], Array]) -> Array | None:

@@ -124,7 +124,7 @@ def plus_skip(full: A, gains: A, product: A, across: A, matrix: A | None) -> A:
     return full + (half + half.swapaxes(-1, -2))
 
 
-def no_kernel(*arrays: Any) -> None:
+def no_kernel(*given: Any) -> None:
     """Say that there is no kernel for few neurons."""
 
 

@@ -23,11 +23,11 @@ def congruences(
     """Write a layer's covariance to every `step`th matrix of full (batch, m, m), from matrix `first` on.
 
     It is the mean of both triangles of P cov C^T and, if it `adds`, of full. left A and right C are (m, n), cov
-    (batch or 1, n, n), of which the upper triangle is read. P is A without gains (0, m); with gains (batch, m) it is
-    2 G A + C for G = diag(gains).
+    (batch or 1, n, n), of which the upper triangle is read. P is A without gains (0, m); with gains (batch, m) it
+    is 2 G A + C for G = diag(gains).
 
-    Returns whether, without gains, a covariance was beyond sqrt(var_i var_j) or a variance below 0. If A has columns
-    these are moved there, by as much as rounding may have done.
+    Returns whether a covariance was beyond sqrt(var_i var_j) or a variance below 0. Those of A cov A^T alone are
+    moved there, by as much as rounding may have done.
     """
     (m, n), batch = left.shape, len(full)
     side, inner_side = (m + WIDTH - 1) // WIDTH * WIDTH, (n + WIDTH - 1) // WIDTH * WIDTH
@@ -38,36 +38,39 @@ def congruences(
         for k in range(n):
             of_left[k, i] = weights[k, i] = left[i, k]
             of_right[k, i] = right[i, k]
-    moved = False
+    beyond, alone = False, n > 0 and not adds
     for b in range(first, batch, step):
         result = full[b]
         if b == first or len(cov) > 1:
             mirror(cov[b if len(cov) > 1 else 0], inner[0], inner[1])
         if len(gains) > 0:
             weigh(of_left, of_right, gains[b], weights)
-        fill(inner[0], weights, n, n, product)
-        fill(of_right, product, n, m, sums[0])
+        fill(inner[0], weights, n, n, m, product)
+        fill(of_right, product, n, m, m, sums[0])
         if adds:
             add(result, sums[0])
         transpose(sums[0], m, sums[1])
-        if len(gains) > 0:
-            write(sums, result)
-        elif write_within(sums, sd, result):
-            moved = True
-            if n > 0:
+        if write(sums, sd, result):
+            beyond = True
+            if alone:
                 mend(result, sd, rounding(inner[0], of_left, m, n))
-    return moved
+    return beyond
 
 
 def mirror(cov: Array, out: Array, room: Array) -> None:
-    """Write the symmetric matrix of cov's upper triangle."""
-    for i in range(len(cov)):
-        for j in range(len(cov)):
+    """Write the symmetric matrix of cov's upper triangle, square by square of whole patches."""
+    n, length = len(cov), LINE // out.itemsize
+    for i in range(n):
+        for j in range(n):
             out[i, j] = cov[i, j]
-    transpose(out, len(cov), room)
-    for i in range(len(cov)):
-        for j in range(i):
-            out[i, j] = room[i, j]
+    for first in range(0, n, length):
+        for i in range(first, first + length, HEIGHT):
+            store_transposed(load(out, i, first), room, first, i)
+            for j in range(first + length, n, length):
+                store_transposed(load(out, i, j), out, j, i)
+        for i in range(first, min(first + length, n)):
+            for j in range(first, i):
+                out[i, j] = room[i, j]
 
 
 def transpose(matrix: Array, n: int, out: Array) -> None:
@@ -84,11 +87,14 @@ def weigh(of_left: Array, of_right: Array, gains: Array, out: Array) -> None:
             out[k, i] = (gains[i] + gains[i]) * of_left[k, i] + of_right[k, i]
 
 
-def fill(left: Array, right: Array, depth: int, rows: int, out: Array) -> None:
-    """Write left^T right to that many rows of out; left and right have `depth` rows."""
+def fill(left: Array, right: Array, depth: int, rows: int, columns: int, out: Array) -> None:
+    """Write left^T right to so many rows and columns of out, or more columns; left and right have `depth` rows."""
     for i in range(0, rows, ROWS):
-        for j in range(0, out.shape[1], WIDTH):
-            multiply(ROWS, VECTORS, left, right, depth, i, j, rows, out)
+        for j in range(0, columns, WIDTH):
+            if columns - j > WIDTH // VECTORS:
+                multiply(ROWS, VECTORS, left, right, depth, i, j, rows, out)
+            else:
+                multiply(ROWS, 1, left, right, depth, i, j, rows, out)
 
 
 def add(full: Array, sums: Array) -> None:
@@ -98,15 +104,8 @@ def add(full: Array, sums: Array) -> None:
             sums[i, j] += full[i, j]
 
 
-def write(sums: Array, out: Array) -> None:
-    """Write the mean of a matrix and its transpose."""
-    for i in range(len(out)):
-        for j in range(len(out)):
-            out[i, j] = 0.5 * (sums[0, i, j] + sums[1, i, j])
-
-
-def write_within(sums: Array, sd: Array, out: Array) -> bool:
-    """Do as `write`; return whether a covariance is further out than kernels accept.
+def write(sums: Array, sd: Array, out: Array) -> bool:
+    """Write the mean of a matrix and its transpose; return whether one is further out than kernels accept.
 
     sd becomes the standard deviations, 0 for a variance below 0, and their limits.
     """

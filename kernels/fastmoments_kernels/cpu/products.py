@@ -127,8 +127,8 @@ def multiply(
 ) -> Any:
     """Write left^T right to `height` rows of out from row `first` on, as far as they are below `rows`.
 
-    `count` vectors of columns are computed, from `column` on. left (depth, rows or more) and right (depth, width) are
-    read in their first `depth` rows; left holds `height` numbers from `first` on in each. All are contiguous.
+    `count` vectors of columns are computed, from `column` on. left (depth, rows or more) and right (depth, width)
+    are read in their first `depth` rows; left holds `height` numbers from `first` on in each. All are contiguous.
     """
     tall, wide = height.literal_value, count.literal_value
     places = [(r, v) for r in range(tall) for v in range(wide)]

@@ -110,12 +110,12 @@ def linear_marginals(
 
 
 def congruence(cov: Array, left: Array, gains: Array, right: Array, full: Array, adds: bool) -> bool | None:
-    """Write the covariance of a layer of few neurons to full (batch, m, m), in one pass; None if nothing is written.
+    """Write the covariance of a layer of few neurons to full (batch, m, m), in one pass; None if none is at hand.
 
     It is the mean of both triangles of P cov C^T and, if it `adds`, of full. `left` A and `right` C are (m, n), cov
-    is (batch or 1, n, n), of which the upper triangle is read. P is A without gains (0, m); with gains (batch, m) it
-    is 2 G A + C for G = diag(gains). Without gains the answer says whether a covariance was beyond
-    sqrt(var_i var_j); where A has columns, all are then moved there that rounding may have taken beyond.
+    is (batch or 1, n, n), of which the upper triangle is read. P is A without gains (0, m); with gains (batch, m)
+    it is 2 G A + C for G = diag(gains). The answer says whether a covariance was beyond sqrt(var_i var_j); of
+    A cov A^T alone, those are moved there that rounding may have taken beyond.
     """
     (m, n), name = left.shape, NAMES.get(full.dtype)
     if name is None or max(m, n) > FEW:
