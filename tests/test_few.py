@@ -29,8 +29,7 @@ def test_sums_of_whole_numbers_are_exact(shape, dtype):
     (m, n), batch = shape, 5
     cov, weight, skip = covariances(batch, n), integers((m, n), 1), integers((m, n), 2)
     given = [x.astype(dtype) for x in (cov, weight, skip)]
-    upper = given[0].copy()
-    upper[:, *np.tril_indices(n, -1)] = np.nan
+    upper = np.where(np.tri(n, k=-1, dtype=bool), np.nan, given[0]).astype(dtype)
     found = fm.affine_moments(np.zeros((batch, n), dtype), upper, given[1])
     wanted = weight @ cov @ weight.T
     assert found.cov.dtype == dtype and np.array_equal(found.cov, wanted)
@@ -115,12 +114,13 @@ def test_one_matrix_is_as_many(dtype):
         "lead": both(mu.reshape(2, 1, 3, 8), cov.reshape(2, 1, 3, 8, 8)),
         "strided": both(mu[::-1][::-1], strided[0], strided[1], b, strided[2]),
         "fortran": both(np.asfortranarray(mu), np.asfortranarray(cov)),
-        "one by one": tuple(map(np.stack, zip(*map(both, mu, cov), strict=True))),
     }
     for name, found in given.items():
         for got, want in zip(found, wanted, strict=True):
             assert got.dtype == dtype and np.array_equal(got.reshape(want.shape), want), name
     assert all(map(np.array_equal, (mu, cov, A, b, C), before))
+    for m, c, want in zip(mu, cov, wanted[1], strict=True):
+        assert np.array_equal(fm.affine_moments(m, c, A, b).cov, want)
     for empty in ((0,), (2, 0, 3)):
         found = both(np.zeros((*empty, 8), dtype), np.zeros((*empty, 8, 8), dtype))
         assert [x.shape for x in found] == [(*empty, 32), (*empty, 32, 32)] * 2
@@ -157,3 +157,73 @@ def test_threads_have_the_same_bits(threads, monkeypatch):
     monkeypatch.setattr("fastmoments_kernels.cpu.layers.SMALL", 0)
     monkeypatch.setattr("fastmoments_kernels.threads._threads", threads)
     assert np.array_equal(fm.affine_moments(mu, cov, A, b).cov, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tensors_are_arrays(dtype):
+    torch = pytest.importorskip("torch")
+    given = wide_layer(dtype)
+    tensors = [torch.from_numpy(x) for x in given]
+    bare = [*fm.affine_moments(*tensors[:4]), *fm.residual_moments("relu", *tensors)]
+    wanted = [*fm.affine_moments(*given[:4]), *fm.residual_moments("relu", *given)]
+    tensors[2].requires_grad_()
+    tracked = [*fm.affine_moments(*tensors[:4]), *fm.residual_moments("relu", *tensors)]
+    for k, (got, with_gradient, want) in enumerate(zip(bare, tracked, wanted, strict=True)):
+        assert got.dtype == with_gradient.dtype == getattr(torch, dtype) and with_gradient.requires_grad
+        # means are products of PyTorch's own
+        atol = 64 * np.finfo(dtype).eps * np.abs(want).max() if k != 1 else 0.0
+        np.testing.assert_allclose(got.numpy(), want, rtol=0, atol=atol)
+        np.testing.assert_allclose(with_gradient.detach().numpy(), want, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_gradients_are_those_of_the_sums(shared):
+    """Of the kernel by autograd, first and second, against finite differences of it in float64."""
+    torch = pytest.importorskip("torch")
+    from fastmoments.frameworks import torch_few
+
+    rng = np.random.default_rng(7)
+    root = rng.normal(size=(1 if shared else 2, 3, 3))
+    arrays = rng.normal(size=(4, 3)), root @ root.mT, rng.normal(size=(2, 4)), rng.normal(size=(4, 3))
+    A, cov, gains, C = (torch.from_numpy(x).requires_grad_() for x in arrays)
+    full = torch.eye(4, dtype=torch.float64).expand(2, 4, 4).clone().requires_grad_()
+
+    def affine(A, cov):
+        return torch_few.congruence(A, 0.5 * (cov + cov.mT))
+
+    def skip(A, cov, gains, C, full):
+        return torch_few.congruence(A, 0.5 * (cov + cov.mT), gains, C, 0.5 * (full + full.mT))
+
+    for function, given in ((affine, (A, cov)), (skip, (A, cov, gains, C, full))):
+        assert "Backward" in type(function(*given).grad_fn).__name__
+        assert torch.autograd.gradcheck(function, given)
+        assert torch.autograd.gradgradcheck(function, given)
+
+
+def test_gradients_through_a_network():
+    """A network with a skip connection, of one input: mean and variance by a rule exact for its pieces."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(8)
+    a, b, c, w = rng.normal(size=(4, 6))
+    weights = [
+        torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (a[:, None], b, c[:, None], w[None])
+    ]
+    mu, var = (
+        torch.tensor([[0.3], [-1.0]], dtype=torch.float64),
+        torch.tensor([[[0.8]], [[2.0]]], dtype=torch.float64),
+    )
+    A, B, C, W = weights
+    found = fm.propagate([fm.compare.Residual("relu", A, B, C), fm.compare.Affine(W)], mu, var)
+    # points between the kinks of all neurons, where the network is a line
+    x = torch.linspace(-16.0, 16.0, 400_001, dtype=torch.float64)
+    density = torch.exp(-((x - mu) ** 2) / (2 * var[..., 0])) / (2 * torch.pi * var[..., 0]) ** 0.5
+    value = (torch.relu(A * x + B[:, None]) + C * x).mT @ W[0]
+    mean = (density * value).sum(-1) * 8e-5
+    second = (density * (value - mean[:, None]) ** 2).sum(-1) * 8e-5
+    # the trapezoidal rule at kinks: a step's square times the change of slope
+    np.testing.assert_allclose(found.mean[:, 0].detach(), mean.detach(), atol=1e-8)
+    np.testing.assert_allclose(found.cov[:, 0, 0].detach(), second.detach(), atol=1e-7)
+    ours = torch.autograd.grad(found.mean.sum() + found.cov.sum(), weights)
+    wanted = torch.autograd.grad(mean.sum() + second.sum(), weights)
+    for got, want in zip(ours, wanted, strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-3 * float(want.abs().max()))

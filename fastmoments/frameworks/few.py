@@ -1,7 +1,8 @@
 """Covariances of few neurons on NumPy arrays, each by one compiled pass over a batch where that is at hand."""
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,13 @@ from fastmoments.frameworks import products
 from fastmoments_kernels import serving
 
 Array = NDArray[Any]
+
+
+class Computed(NamedTuple):
+    """Covariances, and whether one was beyond sqrt(var_i var_j): without gains those are moved there."""
+
+    full: Array
+    beyond: bool
 
 
 def congruence(
@@ -21,16 +29,27 @@ def congruence(
     rounding: Callable[[], Array] | None = None,
 ) -> Array | None:
     """Do what `Framework.congruence` says."""
-    (m, _), lead = left.shape, cov.shape[:-2]
-    adds = full is not None
-    if full is None:
-        full = np.empty((*lead, m, m), cov.dtype)
-    out, own = _matrices(full), np.empty((0, m), full.dtype) if gains is None else gains.reshape(-1, m)
-    given = _matrices(np.ascontiguousarray(cov)), left, own, left if right is None else right
-    beyond = serving.congruence(*given, out, adds)
-    if beyond is None:
+    found = computed(left, cov, gains, right, full)
+    if found is None:
         return None
-    return products.mend(np, full, rounding) if beyond and rounding is not None else full
+    return products.mend(np, found.full, rounding) if found.beyond and rounding is not None else found.full
+
+
+def computed(
+    left: Array,
+    cov: Array,
+    gains: Array | None = None,
+    right: Array | None = None,
+    full: Array | None = None,
+) -> Computed | None:
+    """Do the same, but for rounding errors of what is in place of full."""
+    m, adds = len(left), full is not None
+    if full is None:
+        full = np.empty((*cov.shape[:-2], m, m), cov.dtype)
+    own = np.empty((0, m), full.dtype) if gains is None else gains.reshape(math.prod(gains.shape[:-1]), m)
+    matrices = _matrices(np.ascontiguousarray(cov)), left, own, left if right is None else right
+    beyond = serving.congruence(*matrices, _matrices(full), adds)
+    return None if beyond is None else Computed(full, beyond)
 
 
 def covariance(full: Array, rounding: Callable[[], Array]) -> Array | None:
@@ -47,7 +66,4 @@ def covariance(full: Array, rounding: Callable[[], Array]) -> Array | None:
 
 def _matrices(array: Array) -> Array:
     """The array as (batch, rows, columns)."""
-    count = 1
-    for length in array.shape[:-2]:
-        count *= length
-    return array.reshape(count, *array.shape[-2:])
+    return array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:])
