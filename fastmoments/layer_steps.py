@@ -5,7 +5,7 @@ They are written once, in the functions that NumPy, PyTorch, JAX and Dask share.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from fastmoments.dispatch import Named, Plan, plan_of
@@ -24,12 +24,19 @@ def _without_none(arguments: Named) -> Named:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
+class Weights(NamedTuple):
+    """A, and A cov if that was needed."""
+
+    matrix: Array
+    product: Array | None
+
+
 class AffineMoments(NamedTuple):
-    """Mean and covariance of A X + b, and A cov."""
+    """Mean and covariance of A X + b, and A."""
 
     mean: Array
     cov: Array
-    product: Array
+    weights: Weights
 
 
 class LayerCall:
@@ -45,8 +52,13 @@ class LayerCall:
                 self.framework.check_variances(name, value)
         self.mu = self.arrays["mu"]
         if "cov" in arguments:
-            self.mu, cov = self.framework.vector_and_matrix(self.plan, arguments["mu"], arguments["cov"])
-            self.cov = self.framework.symmetric(cov)
+            given = arguments["mu"], arguments["cov"]
+            self.mu, self.given_cov = self.framework.vector_and_matrix(self.plan, *given)
+
+    @cached_property
+    def cov(self) -> Array:
+        """The covariance, symmetric; what is given may differ below its diagonal."""
+        return self.framework.symmetric(self.given_cov)
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """Return a context in which the framework multiplies in the arrays' own dtype."""
@@ -80,26 +92,45 @@ class LayerCall:
         mean = self.mu @ matrix.T
         if bias in self.arrays:
             mean = mean + self.vector(bias, length)
-        product = matrix @ self.cov
-        full = self._covariance(matrix, product)
+        product, full = None, self.framework.congruence(matrix, self.given_cov)
+        if full is None:
+            product = matrix @ self.cov
+            full = self._covariance(matrix, product)
         added: Array | None = None
         if weight_var in self.arrays:
-            squares = self.diagonal(self.cov) + self.mu * self.mu
+            squares = self.diagonal(self.given_cov) + self.mu * self.mu
             added = squares @ self.matrix(weight_var, length).T
         if bias_var in self.arrays:
             added = self.vector(bias_var, length) if added is None else added + self.vector(bias_var, length)
         if added is not None:
             full = self.framework.plus_diagonal(full, added)
-        return AffineMoments(mean, full, product)
+        return AffineMoments(mean, full, Weights(matrix, product))
 
-    def skip(self, rows: int, identity: bool) -> tuple[Array, Array, Array | None]:
-        """Return (C mu, C cov, C) for C of that many rows; None stands for the identity, which needs no product."""
+    def product(self, weights: Weights) -> Array:
+        """Return A cov."""
+        return weights.matrix @ self.cov if weights.product is None else weights.product
+
+    def skipped(self, rows: int, identity: bool) -> tuple[Array, Array | None]:
+        """Return (C mu, C) for C of that many rows; None stands for the identity, which needs no product."""
         if identity:
             if rows != self.mu.shape[-1]:
                 raise ValueError(f'C: "identity" needs a square A, got {(rows, self.mu.shape[-1])}')
-            return self.mu, self.cov, None
+            return self.mu, None
         matrix = self.matrix("C", rows)
-        return self.mu @ matrix.T, matrix @ self.cov, matrix
+        return self.mu @ matrix.T, matrix
+
+    def with_skip(self, full: Array, gains: Array, weights: Weights, matrix: Array | None) -> Array:
+        """Return the covariance of f(A X + b) + C X, given that of f(A X + b), for C of `skipped`."""
+        if weights.product is None:
+            eye = self.xp.eye(self.mu.shape[-1], dtype=self.mu.dtype) if matrix is None else matrix
+            found = self.framework.congruence(weights.matrix, self.given_cov, gains, eye, full)
+            if found is not None:
+                return found
+        return self.framework.with_skip(full, gains, self.product(weights), self.across(matrix), matrix)
+
+    def across(self, matrix: Array | None) -> Array:
+        """Return C cov for C of `skipped`."""
+        return self.cov if matrix is None else matrix @ self.cov
 
     def by_kernel(self, kernel: Callable[..., Any], activation: Any, parameters: Named) -> tuple[Array, Array]:
         """Compute mean and variance of f(W X + b) by one kernel; without an activation, of W X + b."""
@@ -146,7 +177,7 @@ class LayerCall:
 
     def _rounding(self, matrix: Array) -> Array:
         """Return a bound on the rounding error of A cov A^T: n eps sum_i (sum_j |A_ij| sd_j)^2."""
-        sd = products.root(self.xp, self.diagonal(self.cov))
+        sd = products.root(self.xp, self.diagonal(self.given_cov))
         reach: Array = sd @ self.xp.abs(matrix).T
         bound: Array = matrix.shape[0] * float(self.xp.finfo(matrix.dtype).eps) * (reach * reach).sum(-1)
         return bound

@@ -69,7 +69,8 @@ def affine_moments(
     call = LayerCall(mu=mu, cov=cov, weight=weight, bias=bias)
     with call.arithmetic():
         out = call.affine("weight", "bias")
-    return call.results(out.mean, out.cov, call.transposed(out.product) if return_cross else None)
+        cross = call.transposed(call.product(out.weights)) if return_cross else None
+    return call.results(out.mean, out.cov, cross)
 
 
 @overload
@@ -155,15 +156,15 @@ def residual_moments(
         raise ValueError(f'C: expected a matrix, "identity" or None, got {C!r}')
     call = LayerCall(mu=mu, cov=cov, A=A, b=b, C=None if identity else C, d=d, A_var=A_var, b_var=b_var)
     with call.arithmetic():
-        inner, spread, product = call.affine("A", "b", "A_var", "b_var")
+        inner, spread, weights = call.affine("A", "b", "A_var", "b_var")
         mean, full = moments(activation, inner, spread)
         gains = finite(call.xp, gain(activation, inner, call.diagonal(spread)))
         del spread  # to free its memory
-        cross = gains[..., None] * product if return_cross else None
+        cross = gains[..., None] * call.product(weights) if return_cross else None
         if C is not None:
-            through, across, matrix = call.skip(product.shape[-2], identity)
-            mean, full = mean + through, call.framework.with_skip(full, gains, product, across, matrix)
-            cross = None if cross is None else cross + across
+            through, matrix = call.skipped(mean.shape[-1], identity)
+            mean, full = mean + through, call.with_skip(full, gains, weights, matrix)
+            cross = None if cross is None else cross + call.across(matrix)
         if d is not None:
             mean = mean + call.vector("d", mean.shape[-1])
     return call.results(mean, full, None if cross is None else call.transposed(cross))
@@ -238,7 +239,8 @@ def bayes_linear_moments(
     call = LayerCall(mu=mu, cov=cov, weight_mean=weight_mean, weight_var=weight_var, **given)
     with call.arithmetic():
         out = call.affine("weight_mean", "bias_mean", "weight_var", "bias_var")
-    return call.results(out.mean, out.cov, call.transposed(out.product) if return_cross else None)
+        cross = call.transposed(call.product(out.weights)) if return_cross else None
+    return call.results(out.mean, out.cov, cross)
 
 
 @explained

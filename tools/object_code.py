@@ -22,6 +22,7 @@ from numba.core import cgutils
 from fastmoments_kernels.ahead.library import NO_MEMORY, UNFIT
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.cpu import entries
+from fastmoments_kernels.cpu.layers import congruence_label
 from fastmoments_kernels.cpu.layers import labels as layer_labels
 from fastmoments_kernels.cpu.machine import TARGET
 from fastmoments_kernels.kinds import FIXED, KINDS, OF_NORMAL, outputs_of
@@ -53,6 +54,8 @@ def loops(name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
 def _of_none() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield from _layers(None, 0)
     for real in DTYPES:
+        label = congruence_label(real)
+        yield label, partial(entries.congruences, label, real)
         for vectors in (1, 2):
             label = layer_labels(None, 0, real, vectors)[0]
             yield label, partial(entries.panels, label, real, vectors)

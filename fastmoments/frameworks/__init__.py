@@ -109,6 +109,22 @@ class Framework(Protocol[A]):
         `full` may be overwritten; without a matrix it is the identity.
         """
 
+    def congruence(
+        self,
+        left: A,
+        cov: A,
+        gains: A | None = None,
+        right: A | None = None,
+        full: A | None = None,
+        rounding: Callable[[], A] | None = None,
+    ) -> A | None:
+        """Return left (m, n) cov left^T, a covariance without errors of rounding, by one kernel for few neurons.
+
+        With gains G = diag(gains), right (m, n) and full it is full + H + H^T for H = (G left cov + right cov / 2)
+        right^T, in place of full, without errors of up to `rounding()` if that is given. `cov` (..., n, n) is read
+        in its upper triangle. None where there is no kernel.
+        """
+
     def linear_kernel(
         self, plan: Plan, activation: str | Any, arguments: Named, parameters: Named
     ) -> Callable[..., tuple[A, A]] | None:

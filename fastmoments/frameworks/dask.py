@@ -215,7 +215,7 @@ def plus_diagonal(full: Array, vector: Array) -> Array:
     return added
 
 
-with_skip = products.plus_skip
+with_skip, congruence = products.plus_skip, products.no_kernel
 
 
 def linear_kernel(plan: Plan, activation: Any, arguments: Named, parameters: Named) -> None:

@@ -31,6 +31,7 @@ iterated, summed = tensors.iterated, tensors.summed
 compiled, detached = tensors.compiled, tensors.detached
 check_covariance, may_be_covariance = tensors.check_covariance, tensors.may_be_covariance
 check_variances, plus_diagonal, with_skip = tensors.check_variances, tensors.plus_diagonal, tensors.with_skip
+congruence = tensors.congruence
 
 
 class Array(Protocol):

@@ -226,7 +226,7 @@ def plus_diagonal(full: Array, vector: Array) -> Array:
     return full + jnp.where(jnp.eye(vector.shape[-1], dtype=bool), vector[..., None], 0.0)
 
 
-with_skip = products.plus_skip
+with_skip, congruence = products.plus_skip, products.no_kernel
 
 
 def linear_kernel(plan: Plan, activation: Any, arguments: Named, parameters: Named) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastmoments.dispatch import Named, Plan
 from fastmoments.frameworks import products, shapes
+from fastmoments.frameworks.few import congruence as congruence
 from fastmoments.frameworks.numpy_arrays import REALS, check_apart, flat, outputs, writable
 from fastmoments.frameworks.numpy_arrays import check_covariance as check_covariance
 from fastmoments.frameworks.numpy_arrays import check_variances as check_variances

@@ -124,6 +124,10 @@ def plus_skip(full: A, gains: A, product: A, across: A, matrix: A | None) -> A:
     return full + (half + half.swapaxes(-1, -2))
 
 
+def no_kernel(*given: Any) -> None:
+    """Say that there is no kernel for few neurons."""
+
+
 def add_skip(full: B, gains: B, product: B, across: B, matrix: B | None) -> B:
     """Do what `plus_skip` does, in place of full."""
     for rows in _panels(full):

@@ -27,6 +27,7 @@ from fastmoments.frameworks import (
     torch_ops,
     torch_rules,
 )
+from fastmoments.frameworks.torch_few import congruence as congruence
 from fastmoments.frameworks.torch_kernels import function_of as function_of
 from fastmoments.frameworks.torch_layers import as_tensor
 from fastmoments.frameworks.torch_products import compiled as compiled

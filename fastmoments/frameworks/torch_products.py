@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastmoments.frameworks import products, torch_formulas, torch_kernels, torch_layers
+from fastmoments.frameworks import products, torch_few, torch_formulas, torch_kernels, torch_layers
 from fastmoments.frameworks.torch_tracking import can_read, is_bare, is_tracked
 
 
@@ -41,6 +41,9 @@ def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor:
     if is_bare(full) and _has_kernels(full):
         return torch_layers.make_symmetric(full, rounding())
     if can_read(full) and is_bare(full):
+        found = torch_few.covariance(full, rounding)
+        if found is not None:
+            return found
         return products.mend(torch, products.plus_transpose(full.mul_(0.5)), rounding)
     return products.without_rounding(torch, torch_formulas.symmetric(full), rounding())
 

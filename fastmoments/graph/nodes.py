@@ -98,6 +98,19 @@ class Activation:
 
 
 @dataclass(frozen=True, eq=False)
+class Residual:
+    """A skip connection f(A x) + C x of one input, of which readings make one step: see `readings.skips`.
+
+    `inner` is A and `across` C, None for the identity; `value` takes f(A x) and C x.
+    """
+
+    activation: Any
+    inner: Affine
+    across: Affine | None
+    value: Map
+
+
+@dataclass(frozen=True, eq=False)
 class Joint:
     """A function of its inputs jointly whose moments are known: see `fastmoments.joint`."""
 
@@ -113,7 +126,7 @@ class Unknown:
     message: str
 
 
-Rule = Input | Affine | Sum | Elementwise | Activation | Joint | Unknown
+Rule = Input | Affine | Sum | Elementwise | Activation | Residual | Joint | Unknown
 
 
 @dataclass(eq=False)

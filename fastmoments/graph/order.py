@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from fastmoments.graph.nodes import Activation, Graph, Joint, Node, in_order
+from fastmoments.graph.nodes import Activation, Graph, Joint, Node, Residual, in_order
 
 Step = list[Node]  # one node, or activations or joint functions that do not depend on each other
 
@@ -33,7 +33,7 @@ def steps_of(graph: Graph) -> list[Step]:
 
 def bends(node: Node) -> bool:
     """Whether it is not affine in what it reads: an activation or a joint function."""
-    return isinstance(node.rule, Activation | Joint)
+    return isinstance(node.rule, Activation | Residual | Joint)
 
 
 def with_kept(steps: list[Step], inputs: Any, outputs: Any) -> Iterator[tuple[Step, set[Node]]]:

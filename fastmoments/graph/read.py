@@ -13,6 +13,7 @@ from fastmoments.graph.readings.bound import Bound
 from fastmoments.graph.readings.diagonal import Diagonal
 from fastmoments.graph.readings.full import Full
 from fastmoments.graph.readings.hybrid import Hybrid, with_full_covariance
+from fastmoments.graph.readings.skips import with_residuals
 from fastmoments.graph.rewrite import rewrite
 from fastmoments.graph.selections import merge_selections
 from fastmoments.results import Marginals, Moments, MomentsBound
@@ -31,6 +32,8 @@ def prepared(graph: Graph, inputs: Inputs, covariance: str, limit: int) -> tuple
 
 def read(graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any], covariance: str, bound: bool) -> Any:
     """Return `Moments`, `MomentsBound` or `Marginals` of the outputs."""
+    if covariance == "full" and not bound:
+        graph, steps = with_residuals(graph, steps)
     nodes, outputs = list(graph.inputs), list(graph.outputs)
 
     def rebuilt(known: Mapping[Any, Any]) -> Any:

@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
-from fastmoments.graph.nodes import Activation, Affine, Graph, Map, Node, Sum
+from fastmoments.frameworks.products import finite
+from fastmoments.graph.nodes import Activation, Affine, Graph, Map, Node, Residual, Sum
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.bends import Bends
 from fastmoments.graph.readings.covariances import selects
 from fastmoments.graph.readings.reading import Array, flat, total
+from fastmoments.moments import gain, moments
 
 
 class Full(Bends):
@@ -37,9 +39,14 @@ class Full(Bends):
             rows = [cov.reshape(count, *source.shape) for cov, source in zip(covs, inputs, strict=True)]
             return rule.linear(*rows).reshape(*covs[0].shape[:2], node.size)
 
-        right = {one: across([self.cov(one, two) for two in inputs]) for one in dict.fromkeys(inputs)}
+        full = None
+        if rule.matrix is not None and rule.matrix.shape[-1] == inputs[0].size:
+            full = self.words.congruence(rule.matrix, self.cov(inputs[0], inputs[0]))
+        # without the products of that kernel the inputs' own are needed for the node's
+        needed = [one for one in dict.fromkeys(inputs) if full is None or one in self.kept]
+        right = {one: across([self.cov(one, two) for two in inputs]) for one in needed}
         links = {one: across([self.cov(one, two) for two in inputs]).mT for one in self.kept - set(inputs)}
-        full = self._of_affine(node, rule, right, across)
+        full = self._of_affine(node, rule, right, across) if full is None else full
         if node in self.watched:
             self.rounding[node] = self._passed_on(node) if selects(node) else self._rounding(node, rule, len(full))
         self.covs |= {(node, one): cov for one, cov in links.items()}
@@ -83,6 +90,45 @@ class Full(Bends):
         added = flat(rule.own(second.reshape(len(second), *source.shape)))
         full = full if len(full) == len(added) else 1.0 * self._rows(full, len(added))
         return self.words.plus_diagonal(full, added)
+
+    def residual(self, node: Node, rule: Residual) -> None:
+        """Add a skip connection around an activation, as `residual_moments` does."""
+        (x,) = node.inputs
+        mean_x, cov_x, words, inner = self.means[x], self.cov(x, x), self.words, rule.inner
+        matrix, across = inner.matrix, None if rule.across is None else rule.across.matrix
+        mu, product, spread = flat(inner.value(mean_x)), None, words.congruence(matrix, cov_x)
+        if spread is None:
+            product = matrix @ cov_x
+            spread = words.symmetric_product(matrix, product.mT, lambda: self._rounding(node, inner, len(cov_x)))
+        mean, full = moments(rule.activation, mu, spread)
+        gains = finite(self.xp, gain(rule.activation, mu, self.xp.einsum("bii->bi", spread)))
+        del spread  # a matrix less while others are made
+        skipped = mean_x if rule.across is None else rule.across.value(mean_x)
+        self.means[node] = rule.value(mean.reshape(len(mean), *node.shape), skipped)
+        trace = self.xp.einsum("bii->b", full)
+
+        def rounding() -> Array:
+            var = self.var(x).reshape(len(cov_x), *x.shape)
+            through = flat(var if rule.across is None else self.squares(rule.across, node, [var])).sum(-1)
+            return 2 * node.size * self.eps(trace) * (trace + through)
+
+        links = {}
+        for one in self.kept:
+            link = self.cov(x, one)
+            through = link if across is None else across @ link
+            links[node, one] = gains[..., None] * (matrix @ link) + through
+        found = None
+        if product is None:
+            right = words.eye(x.size, mean) if across is None else across
+            found = words.congruence(matrix, cov_x, gains, right, full, rounding)
+        if found is None:
+            product = matrix @ cov_x if product is None else product
+            full = words.with_skip(full, gains, product, cov_x if across is None else across @ cov_x, across)
+            found = words.covariance(full, rounding)
+        if node in self.watched:
+            self.rounding[node] = rounding()
+        self.covs |= links
+        self.covs[node, node] = found
 
     def sum(self, node: Node, rule: Sum) -> None:
         """Add a sum."""

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from fastmoments.frameworks import Words
-from fastmoments.graph.nodes import Activation, Affine, Graph, Joint, Node, Sum
+from fastmoments.graph.nodes import Activation, Affine, Graph, Joint, Node, Residual, Sum
 from fastmoments.graph.order import Step, with_kept
 
 Array = Any  # of the library whose words a reading was given
@@ -33,6 +33,8 @@ class Reading:
             self.affine(step[0], rule)
         elif isinstance(rule, Sum):
             self.sum(step[0], rule)
+        elif isinstance(rule, Residual):
+            self.residual(step[0], rule)
         elif isinstance(rule, Activation | Joint):
             self.bends(step)
 
@@ -42,6 +44,10 @@ class Reading:
 
     def sum(self, node: Node, rule: Sum) -> None:
         """Add a sum."""
+        raise NotImplementedError
+
+    def residual(self, node: Node, rule: Residual) -> None:
+        """Add a skip connection around an activation."""
         raise NotImplementedError
 
     def bends(self, step: Step) -> None:

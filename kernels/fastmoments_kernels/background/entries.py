@@ -31,6 +31,8 @@ class Entry(NamedTuple):
         if function == "linear_marginals":
             of = "" if self.activation == NOTHING else f" with {self.activation}"
             return f"a linear layer{of} ({self.dtype})"
+        if function == "congruence":
+            return f"layers of few neurons ({self.dtype})"
         name = function if self.activation == NOTHING else f"{self.activation}_{function}"
         return f"{name} ({self.dtype})"
 
@@ -53,6 +55,9 @@ def compile_entry(entry: Entry) -> None:
     elif function == "linear_marginals":
         for outputs in (1, 32):  # fewer than a vector of the processor holds, and more
             _linear(cpu, entry, outputs)
+    elif function == "congruence":
+        one = np.ones((1, 1), dtype)
+        cpu.congruence(one[None].copy(), one, one, one, one[None].copy(), False)
     else:
         _matrix(cpu, entry, LARGE + 2 if function == "large_moments" else 2)
 
@@ -93,6 +98,7 @@ SECONDS = {
     "block_vjp": 16.0,
     "parameter_vjp": 8.0,
     "linear_marginals": 3.0,
+    "congruence": 4.0,
 }
 OF_NEURON, OF_PAIR = 1.0, 4.0
 SLOW = {"gelu": 2.0, "gaussian_mixture": 1.5}  # times as long

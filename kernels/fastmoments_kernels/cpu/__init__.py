@@ -5,7 +5,7 @@ inner loop of `loops`, which brings a chunk of every input into the cache and ca
 Matrices: `matrices.moments` computes everything per neuron by `neurons`, then threads run `covariance.pairs`: tile
 by tile of the upper triangle, patch by patch by the series or, where that needs too many terms, pair by pair by the
 formula. The backward pass is `covariance_vjp.pair_gradients`. Layers: `layers.linear_marginals` runs
-`linear.linear`.
+`linear.linear`, and `layers.congruence` the products of layers of few neurons, `few.congruences`.
 
     elementwise, matrices, layers   what the package calls: threads, buffers; loops of object code or compiled
     layout                          what they and the loops agree on; none of these needs Numba
@@ -13,6 +13,7 @@ formula. The backward pass is `covariance_vjp.pair_gradients`. Layers: `layers.l
     scalars                         the functions of numbers for users' own Numba code
     loops, neurons, covariance,     loops, compiled per activation and dtype; `serial` calls those of a small matrix
     covariance_vjp, linear, serial  at once
+    few                             the loop of layers of few neurons, compiled per dtype
     tiles, patches, patch_series    parts of a matrix: 64 x 64 in the cache, HEIGHT vectors in registers, and series
     series, products                how many terms a series takes; products of a layer, in registers
     wide, components                mixtures: more operands than a ufunc may have; few numbers of components
@@ -27,12 +28,13 @@ chunk is the elements or rows that a loop does at a time; a block is a rectangul
 """
 
 from fastmoments_kernels.cpu.elementwise import elementwise, normal
-from fastmoments_kernels.cpu.layers import linear_marginals
+from fastmoments_kernels.cpu.layers import congruence, linear_marginals
 from fastmoments_kernels.cpu.matrices import block, block_vjp, moments, moments_vjp, parameter_vjp
 
 __all__ = [
     "block",
     "block_vjp",
+    "congruence",
     "elementwise",
     "linear_marginals",
     "moments",

@@ -11,7 +11,7 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu import covariance, covariance_vjp, linear, neurons, products, serial
+from fastmoments_kernels.cpu import covariance, covariance_vjp, few, linear, neurons, products, serial
 from fastmoments_kernels.cpu.bodies import BODIES, cdf_routes, routes
 from fastmoments_kernels.cpu.compiled import INLINED, entry, formula_binding, jit, pack_binding, ufunc_loop
 from fastmoments_kernels.cpu.layout import lanes, matrix_label
@@ -102,6 +102,15 @@ def layer(label: str, activation: str | None, parameters: int, real: str, vector
     given, result, counts, task = _input(number, 2), _array(number, 2), _array(types.int64, 1), (types.int64,) * 3
     signature = (given, given, _input(number, 4), given, given, result, result, counts, *task)
     return entry(linear.linear, binding(real, names, inline), label, signature)
+
+
+def congruences(label: str, real: str) -> Any:
+    """The loop `few.congruences`."""
+    number, spacing = getattr(types, real), np.finfo(real).eps
+    names = {"ROWS": min(products.SUMS, 8), "VECTORS": 2, "WIDTH": 2 * lanes(real, VECTOR), "EPS": spacing}
+    given, matrices = _input(number, 2), _input(number, 3)
+    signature = (matrices, given, given, given, _array(number, 3), *(types.int64,) * 3)
+    return entry(few.congruences, binding(real, names, inline), label, signature)
 
 
 def elementwise(label: str, row_name: str, kind: str, inputs: int, dtype: str) -> Any:

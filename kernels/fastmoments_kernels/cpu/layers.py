@@ -1,4 +1,4 @@
-"""Layers on NumPy arrays: threads, constants and buffers around the loop of linear.py."""
+"""Layers on NumPy arrays: threads, constants and buffers around the loops of linear.py and few.py."""
 
 from functools import cache
 from typing import Any
@@ -15,6 +15,9 @@ from fastmoments_kernels.threads import run
 Array = np.ndarray[Any, Any]
 
 SMALL = 2**22  # weights times rows that take less time than the start of a second thread
+
+
+FEW = 64  # neurons: for more, products of whole matrices are as fast
 
 
 def labels(activation: str | None, parameters: int, real: str, vectors: int) -> tuple[str, str]:
@@ -71,3 +74,22 @@ def linear_marginals(
     negative = np.zeros(max(tasks, 1), np.int64)
     run(kernel, (*inputs, packed, offsets, parameter_rows, *outputs, negative, chunk), tasks)
     return int(negative.sum())
+
+
+def congruence_label(real: str) -> str:
+    """The name of the loop `congruences` of few.py for a dtype."""
+    return f"congruence_{real}"
+
+
+@cache
+def _congruence(real: str) -> Any:
+    label = congruence_label(real)
+    return ahead.entry(label) or compiler().congruences(label, real)
+
+
+def congruence(cov: Array, left: Array, gains: Array, right: Array, full: Array, adds: bool) -> bool:
+    """Write `few.congruences` of arrays of one dtype, cov and full contiguous, to full; return its answer."""
+    (m, n), real = left.shape, full.dtype.name
+    tasks = len(full) if len(full) * m * n * (m + n) > SMALL else 1
+    arguments = cov, *map(np.ascontiguousarray, (left, gains, right)), full, int(adds)
+    return any(run(_congruence(real), arguments, tasks))

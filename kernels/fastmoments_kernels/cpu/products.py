@@ -1,4 +1,4 @@
-"""The three products of a layer with Gaussian weights, for a few rows and columns at a time, in registers."""
+"""Products of layers, for a few rows and columns at a time, in registers."""
 
 from typing import Any
 
@@ -110,3 +110,52 @@ def copy(context: Any, count: Any, sums: Any, start: Any, out: Any, i: Any, j: A
         return lowering.get_dummy_value()
 
     return types.void(count, sums, types.intp, out, types.intp, types.intp), emit
+
+
+@intrinsic(prefer_literal=True)
+def multiply(
+    context: Any,
+    height: Any,
+    count: Any,
+    left: Any,
+    right: Any,
+    depth: Any,
+    first: Any,
+    column: Any,
+    rows: Any,
+    out: Any,
+) -> Any:
+    """Write left^T right to `height` rows of out from row `first` on, as far as they are below `rows`.
+
+    `count` vectors of columns are computed, from `column` on. left (depth, rows or more) and right (depth, width)
+    are read in their first `depth` rows; left holds `height` numbers from `first` on in each. All are contiguous.
+    """
+    tall, wide = height.literal_value, count.literal_value
+    places = [(r, v) for r in range(tall) for v in range(wide)]
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, _, of_left, of_right, many, row, at, end, of_out = _views(lowering, builder, signature.args, arguments)
+        vectors, index = _Vectors(builder, out.dtype), ir.IntType(64)
+        left_step, right_step, out_step = (builder.extract_value(x.shape, 1) for x in (of_left, of_right, of_out))
+        left_from, right_from = builder.gep(of_left.data, [row]), builder.gep(of_right.data, [at])
+        zero = ir.Constant(vectors.type, [0.0] * vectors.lanes)
+        sums = [cgutils.alloca_once_value(builder, zero) for _ in places]
+        with cgutils.for_range(builder, many) as loop:
+            of_left_k = builder.gep(left_from, [builder.mul(loop.index, left_step)])
+            of_right_k = builder.gep(right_from, [builder.mul(loop.index, right_step)])
+            factors = [vectors.load(of_right_k, v) for v in range(wide)]
+            for r in range(tall):
+                x = vectors.splat(of_left_k, index(r))
+                for v in range(wide):
+                    total = sums[r * wide + v]
+                    builder.store(vectors.fma(x, factors[v], builder.load(total)), total)
+        for r in range(tall):
+            row_r = builder.add(row, index(r))
+            with builder.if_then(builder.icmp_signed("<", row_r, end)):
+                place = builder.gep(of_out.data, [builder.add(builder.mul(row_r, out_step), at)])
+                for v in range(wide):
+                    vectors.store(builder.load(sums[r * wide + v]), place, v)
+        return lowering.get_dummy_value()
+
+    number = types.intp
+    return types.void(height, count, left, right, number, number, number, number, out), emit

@@ -13,6 +13,7 @@ yet is answered by `eager` if that takes little time, while a process of `backgr
 from fastmoments_kernels.serving.calls import (
     block,
     block_vjp,
+    congruence,
     elementwise,
     linear_marginals,
     moments,
@@ -25,6 +26,7 @@ from fastmoments_kernels.serving.calls import (
 __all__ = [
     "block",
     "block_vjp",
+    "congruence",
     "elementwise",
     "linear_marginals",
     "moments",

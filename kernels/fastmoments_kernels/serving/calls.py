@@ -11,9 +11,10 @@ import numpy as np
 from fastmoments_kernels import cpu
 from fastmoments_kernels.background.entries import LARGE, NOTHING, Entry
 from fastmoments_kernels.catalogue import PARAMETERS, row_of
+from fastmoments_kernels.cpu.layers import FEW
 from fastmoments_kernels.eager import layers, matrices, on_numpy
 from fastmoments_kernels.kinds import FIXED, KINDS, outputs_of
-from fastmoments_kernels.serving.choice import by_numpy, required
+from fastmoments_kernels.serving.choice import at_hand, by_numpy, required
 from fastmoments_kernels.serving.compilation import compiled, ufuncs
 from fastmoments_kernels.serving.like_ufunc import LikeUfunc
 
@@ -106,6 +107,23 @@ def linear_marginals(
     kernels = layers if by_numpy(entry, len(inputs[0]) * weights[0].size) else cpu
     negative: int = kernels.linear_marginals(activation, inputs, weights, biases, outputs, parameters)
     return negative
+
+
+def congruence(cov: Array, left: Array, gains: Array, right: Array, full: Array, adds: bool) -> bool | None:
+    """Write the covariance of a layer of few neurons to full (batch, m, m), in one pass; None if none is at hand.
+
+    It is the mean of both triangles of P cov C^T and, if it `adds`, of full. `left` A and `right` C are (m, n), cov
+    is (batch or 1, n, n), of which the upper triangle is read. P is A without gains (0, m); with gains (batch, m)
+    it is 2 G A + C for G = diag(gains). The answer says whether a covariance was beyond sqrt(var_i var_j); of
+    A cov A^T alone, those are moved there that rounding may have taken beyond.
+    """
+    (m, n), name = left.shape, NAMES.get(full.dtype)
+    if name is None or max(m, n) > FEW:
+        return None
+    if not at_hand(Entry("congruence", NOTHING, 0, name), len(full) * m * n * (m + n)):
+        return None
+    beyond: bool = cpu.congruence(cov, left, gains, right, full, adds)
+    return beyond
 
 
 def elementwise(activation: object, name: str, inputs: int, size: int, dtype: str) -> Callable[..., Any]:

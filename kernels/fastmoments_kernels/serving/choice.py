@@ -44,6 +44,28 @@ def by_numpy(entry: Entry, numbers: int) -> bool:
     return False
 
 
+def at_hand(entry: Entry, numbers: int) -> bool:
+    """Whether a compiled kernel answers a call for which no kernel is needed.
+
+    NumPy does where Numba is not installed and, in the background, until another process has compiled the kernel.
+    """
+    if entry in setting.compiled or not (_is_ahead(entry) or _can_compile()):
+        return entry in setting.compiled
+    if setting.compilation() != setting.BACKGROUND or _listed.get() is not None or is_compiled(entry):
+        return not by_numpy(entry, numbers)
+    _by_numpy.setdefault(entry, 0.0)
+    _in_background(entry)
+    return False
+
+
+def _can_compile() -> bool:
+    try:
+        check_installed()
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
 def _in_background(entry: Entry) -> bool:
     """Have the entry compiled by another process; whether one does, or none can."""
     try:

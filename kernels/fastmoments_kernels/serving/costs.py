@@ -36,6 +36,7 @@ OF_BIVARIATE = {
     "log_bivariate_normal_cdf_partials": 4600,
 }
 PRODUCT = 0.3  # of one multiplication of a linear layer's three products
+CONGRUENCE = 1.0  # of one of A cov A^T
 MEANS = ("mean", "gain", "mean_dvar", "mean_dparameters")
 VALUES = ("cov", "moments", "large_moments", "block")
 
@@ -51,6 +52,8 @@ def _nanoseconds(entry: Entry) -> float:
         return OF_BIVARIATE[function]
     if function == "linear_marginals":
         return 3 * PRODUCT
+    if function == "congruence":
+        return CONGRUENCE
     of, components = OF[entry.activation], number_of_components(entry)
     factor = max(0.25 * components * components, 1.0)
     if function in KINDS and KINDS[function].neurons == 1:
