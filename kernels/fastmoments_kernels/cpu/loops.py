@@ -12,7 +12,7 @@ from fastmoments_kernels.formulas.identity import ROUTES
 Array = Any  # an array in code that Numba compiles
 
 CHUNK = 128  # elements of every operand: they stay in the first cache level
-LONG_CHUNK = 8192  # elements with routes: they stay in the second, and few packs are the last of a route
+LONG_CHUNK = 8192  # elements with routes: they stay in the second, and few packs have several routes
 COUNTERS = 8  # counters of a route, taken in turn: two increments of one in a row would wait for each other
 # bound per ufunc and dtype
 INPUTS, OPERANDS, SLACK, REAL, SIZE = 2, 3, 0.0, np.float64, 8
@@ -46,28 +46,53 @@ def loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
 
 
 def loop_by_routes(args: Array, dims: Array, steps: Array, data: Array) -> None:
-    """`loop` with the elements of a chunk in the order of their routes; each route begins a pack."""
+    """`loop` over long chunks, each computed by `by_routes`."""
     address, step = carray(args, OPERANDS), carray(steps, OPERANDS)
-    width = max(LANES, min(LONG_CHUNK, _to_pack(dims[0])))
-    unsorted, x = np.empty((INPUTS + 1, width)), np.empty((OPERANDS, width + ROUTES * LANES))
-    # unsigned: Numba tests a signed index for being negative
-    route_of, order = np.empty(width, np.uint8), np.empty(width + ROUTES * LANES, np.uint32)
+    width = width_of(dims[0], LONG_CHUNK)
+    x, room = np.empty((OPERANDS, width)), room_of(width)
     for start in range(0, dims[0], width):
         count = min(width, dims[0] - start)
         for operand in range(INPUTS):
-            _gather(address[operand] + start * step[operand], step[operand], count, unsorted[operand])
-        routes(unsorted, count, SLACK)
-        for i in range(count):
-            route_of[i] = int(unsorted[INPUTS, i])
-        total = _sort(order, route_of, count)
-        for operand in range(INPUTS):
-            for i in range(total):
-                x[operand, i] = unsorted[operand, order[i]]
-        body(x, total, SLACK)
+            _gather(address[operand] + start * step[operand], step[operand], count, x[operand])
+        by_routes(x, count, SLACK, room)
         for operand in range(INPUTS, OPERANDS):
-            for i in range(total):
-                store(address[operand] + (start + order[i]) * step[operand], 0, x[operand, i])
+            _scatter(x[operand], count, address[operand] + start * step[operand], step[operand])
     _clear_flags()
+
+
+def width_of(count: int, most: int) -> int:
+    """The elements of a chunk of `count` elements, `most` at most: whole packs."""
+    return max(LANES, min(most, to_pack(count)))
+
+
+def room_of(width: int) -> Any:
+    """Room for `by_routes`: the elements in their order, the order, and their routes."""
+    # unsigned: Numba tests a signed index for being negative
+    return np.empty((OPERANDS, width)), np.empty(width, np.uint32), np.empty(width, np.uint8)
+
+
+def by_routes(x: Array, count: int, slack: float, room: Any) -> None:
+    """`body` with the elements of a chunk in the order of their routes: few packs have more than one."""
+    if count <= LANES:
+        body(x, count, slack)
+        return
+    ordered, order, route_of = room
+    routes(x, count, slack)
+    for i in range(count):
+        route_of[i] = int(x[INPUTS, i])
+    _sort(order, route_of, count)
+    for operand in range(INPUTS):
+        for i in range(to_pack(count)):
+            ordered[operand, i] = x[operand, order[i]]
+    body(ordered, count, slack)
+    for operand in range(INPUTS, OPERANDS):
+        for i in range(count):
+            x[operand, order[i]] = ordered[operand, i]
+
+
+def in_turn(x: Array, count: int, slack: float, room: Any) -> None:
+    """`body` of a chunk as it is, for formulas without routes."""
+    body(x, count, slack)
 
 
 def _clear_flags() -> None:
@@ -76,24 +101,20 @@ def _clear_flags() -> None:
         feclearexcept(EVERY)
 
 
-def _sort(order: Array, route_of: Array, count: int) -> int:
-    """Fill `order` with the elements by route, each route's last repeated to the end of a pack; its length."""
-    places, ends, total = np.zeros((COUNTERS, ROUTES), np.uint32), np.empty(ROUTES, np.int64), 0
+def _sort(order: Array, route_of: Array, count: int) -> None:
+    """Fill `order` with the elements by route, the last one repeated to the end of its pack."""
+    places, total = np.zeros((COUNTERS, ROUTES), np.uint32), 0
     for i in range(count):
         places[i % COUNTERS, route_of[i]] += 1
     for route in range(ROUTES):
         for j in range(COUNTERS):
             places[j, route], total = total, total + places[j, route]
-        ends[route] = total
-        total = _to_pack(total)
     for i in range(count):
         place = places[i % COUNTERS, route_of[i]]
         order[place] = i
         places[i % COUNTERS, route_of[i]] = place + 1
-    for route in range(ROUTES):
-        for i in range(ends[route], _to_pack(ends[route])):
-            order[i] = order[ends[route] - 1]
-    return total
+    for i in range(count, to_pack(count)):
+        order[i] = order[count - 1]
 
 
 # contiguous numbers have a loop of their own, which LLVM makes one of vectors
@@ -105,7 +126,7 @@ def _gather(address: int, step: int, count: int, x: Array) -> None:
     else:
         for i in range(count):
             x[i] = load(address + i * step, 0)
-    for i in range(count, _to_pack(count)):
+    for i in range(count, to_pack(count)):
         x[i] = x[count - 1]
 
 
@@ -119,6 +140,6 @@ def _scatter(x: Array, count: int, address: int, step: int) -> None:
             store(address + i * step, 0, x[i])
 
 
-def _to_pack(count: int) -> int:
+def to_pack(count: int) -> int:
     """`count` rounded up to whole packs."""
     return (count + LANES - 1) // LANES * LANES

@@ -59,8 +59,8 @@ def at_eta(h: Real, k: Real, eta: Real, rest: Real) -> Real:
     return where(absolute(end) + change < rise + fall, end + change, rise - fall)
 
 
-def weight(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
-    """The integrand's weight at the node e = eta + beyond: 1, unless an activation binds its own."""
+def weight(node: Reals, eta: Real, context: Reals) -> Real:
+    """The integrand's weight at a node (e, 1 / e, 1 / (1 + e^2), e - eta): 1, unless an activation binds its own."""
     return 1.0
 
 
@@ -152,22 +152,27 @@ def _at_both(node: Real, panel: Reals) -> Real:
     stretch, centre = product * inverse, middle * above
     x_up, x_down = (centre - move) * stretch, (centre + move) * stretch
     up, down = exp2(level - x_up * x_up), exp2(level - x_down * x_down)
-    e_up, e_down = (1.0 + w) * (1.0 + w) * stretch, (1.0 - w) * (1.0 - w) * stretch
-    scale = root * end / (1.0 + end)
-    up = up * weight(root * e_up, scale * (1.0 + node) * (1.0 + e_up), eta, context)
-    down = down * weight(root * e_down, scale * (1.0 - node) * (1.0 + e_down), eta, context)
-    return (below * inverse) * (sum_down * up + sum_up * down)
+    after, before = (1.0 + w) * (1.0 + w), (1.0 - w) * (1.0 - w)
+    e_up, e_down = after * stretch, before * stretch
+    scale, over_root, share = root * end / (1.0 + end), 1.0 / root, 1.0 / (1.0 + root * root)
+    over_up, over_down = sum_down * (below * inverse), sum_up * (below * inverse)
+    node_up = root * e_up, over_root * e_down, share * before * over_up, scale * (1.0 + node) * (1.0 + e_up)
+    node_down = root * e_down, over_root * e_up, share * after * over_down, scale * (1.0 - node) * (1.0 + e_down)
+    return over_up * (up * weight(node_up, eta, context)) + over_down * (down * weight(node_down, eta, context))
 
 
-def fitted_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
-    """`integral`, by no more nodes than it needs on backends that take shortcuts."""
-    return shortcut(span(h, k, eta, rest) <= REACHES[-1], _mild, integral, (context, h, k, eta, rest))
+def fitted_integral(context: Reals, bell: Real, h: Real, k: Real, eta: Real, rest: Real) -> Real:
+    """`integral`, by no more nodes than it needs on backends that take shortcuts; bell = phi(M)."""
+    return shortcut(span(h, k, eta, rest) <= REACHES[-1], _mild, _general, (context, bell, h, k, eta, rest))
 
 
-def _mild(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Real:
+def _mild(context: Reals, bell: Real, h: Real, k: Real, eta: Real, rest: Real) -> Real:
     """`integral` where it is mild."""
-    far, _ = corner(h, k)
-    return PDF_0 * pdf(far) * mild_integral(context, h, k, eta, rest)
+    return PDF_0 * bell * mild_integral(context, h, k, eta, rest)
+
+
+def _general(context: Reals, bell: Real, h: Real, k: Real, eta: Real, rest: Real) -> Real:
+    return integral(context, h, k, eta, rest)
 
 
 def scaled_integral(context: Reals, h: Real, k: Real, eta: Real, rest: Real) -> Reals:
@@ -272,12 +277,14 @@ def _at_node(node: Real, panel: Reals) -> Real:
     rise = distance * (a / (e * point) + b)
     below = minimum(x_point, 0.0)
     exponent = rise * (rise + 2.0 * x_point) + below * below
-    return weight(e, beyond, eta, context) * exp(-0.5 * exponent) * (2.0 / (1.0 + e * e)) * t * t
+    share = 1.0 / (1.0 + e * e)
+    return weight((e, 1.0 / e, share, beyond), eta, context) * exp(-0.5 * exponent) * (2.0 * share) * t * t
 
 
-def remaining(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
-    """Weight rho - r, with beyond = e - eta."""
-    return 2.0 * beyond * (e + eta) / ((1.0 + e * e) * (1.0 + eta * eta))
+def remaining(node: Reals, eta: Real, context: Reals) -> Real:
+    """Weight rho - r."""
+    e, _, share, beyond = node
+    return beyond * (e + eta) * share * (2.0 / (1.0 + eta * eta))
 
 
 def step_cov(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
@@ -291,7 +298,8 @@ def _step_cov_near_one(h: Real, k: Real, eta: Real, rest: Real) -> Real:
 
 
 def _step_cov_apart(h: Real, k: Real, eta: Real, rest: Real) -> Real:
-    return fitted_integral((h,), h, k, eta, rest)
+    far, _ = corner(h, k)
+    return fitted_integral((h,), pdf(far), h, k, eta, rest)
 
 
 def density(h: Real, k: Real, eta: Real) -> Real:

@@ -218,7 +218,8 @@ def _cov_sum(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
     delta_ramp = pdf_1 * (sd_2 / sd_1) * conditional_ramp_shift(pair, 0.0)
     ramp_delta = pdf_2 * (sd_1 / sd_2) * conditional_ramp_shift((sign, sign * k, sign * h, rho, eta, rest), 0.0)
     deltas = density_excess(h, k, pdf_1 * pdf_2, eta, rest) / (sd_1 * sd_2)
-    return sd_1 * sd_2 * ramp_cov(pair) - (delta_ramp + ramp_delta) + deltas
+    bells_1, bells_2 = (pdf_1, cdf(-absolute(h))), (pdf_2, cdf(-absolute(k)))
+    return sd_1 * sd_2 * ramp_cov(pair, bells_1, bells_2) - (delta_ramp + ramp_delta) + deltas
 
 
 def _cov_10_sum(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:

@@ -45,37 +45,37 @@ def _from_one(context: Reals, h: Real, k: Real, eta_0: Real, rest_0: Real, eta_1
     return -density(h, k, eta_1) * t * complement(context, h, k, eta_1)
 
 
-def _product(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+def _product(node: Reals, eta: Real, context: Reals) -> Real:
     """E_r[f''(X_1) f''(X_2)] S_1 S_2 / phi_2."""
     h, k, u_1, u_2 = context
-    slope_1, slope_2, bend, mixed = _log_derivatives(e, h, k)
+    slope_1, slope_2, bend, mixed = _log_derivatives(node, h, k)
     straight = (1.0 + u_1 * (bend - slope_1 * slope_1)) * (1.0 + u_2 * (bend - slope_2 * slope_2))
     return straight + u_1 * u_2 * (2.0 * mixed * (2.0 * slope_1 * slope_2 + mixed))
 
 
-def _remaining_product(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+def _remaining_product(node: Reals, eta: Real, context: Reals) -> Real:
     """(|rho| - |r|) times `_product`."""
-    return remaining(e, beyond, eta, context) * _product(e, beyond, eta, context)
+    return remaining(node, eta, context) * _product(node, eta, context)
 
 
-def _remaining_product_10(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+def _remaining_product_10(node: Reals, eta: Real, context: Reals) -> Real:
     """`_remaining_product` with f'''(X_1) for f''(X_1), times S_1, by Leibniz' rule."""
-    first, second, third, _, q, dq, ddq = _derivatives(e, context)
+    first, second, third, _, q, dq, ddq = _derivatives(node, context)
     outer = third * q + 3.0 * second * dq + 3.0 * first * ddq
-    return remaining(e, beyond, eta, context) * ((first * q + dq) - context[2] * outer)
+    return remaining(node, eta, context) * ((first * q + dq) - context[2] * outer)
 
 
-def _remaining_product_20(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
+def _remaining_product_20(node: Reals, eta: Real, context: Reals) -> Real:
     """`_remaining_product` with f''''(X_1) for f''(X_1), times S_1^2."""
-    first, second, third, fourth, q, dq, ddq = _derivatives(e, context)
+    first, second, third, fourth, q, dq, ddq = _derivatives(node, context)
     outer = fourth * q + 4.0 * third * dq + 6.0 * second * ddq
-    return remaining(e, beyond, eta, context) * ((second * q + 2.0 * first * dq + ddq) - context[2] * outer)
+    return remaining(node, eta, context) * ((second * q + 2.0 * first * dq + ddq) - context[2] * outer)
 
 
-def _derivatives(e: Real, context: Reals) -> Reals:
+def _derivatives(node: Reals, context: Reals) -> Reals:
     """phi_2's first four derivatives by h, divided by phi_2; E_r[f''(X_2)] S_2 / phi_2 and its first two by h."""
     h, k, _, u_2 = context
-    slope_1, slope_2, bend, mixed = _log_derivatives(e, h, k)
+    slope_1, slope_2, bend, mixed = _log_derivatives(node, h, k)
     second = slope_1 * slope_1 - bend
     third = slope_1 * (2.0 * bend - second)
     fourth = -slope_1 * third - 3.0 * bend * second
@@ -83,12 +83,14 @@ def _derivatives(e: Real, context: Reals) -> Reals:
     return -slope_1, second, third, fourth, of_2, 2.0 * u_2 * slope_2 * mixed, -2.0 * u_2 * mixed * mixed
 
 
-def _log_derivatives(e: Real, h: Real, k: Real) -> Reals:
+def _log_derivatives(node: Reals, h: Real, k: Real) -> Reals:
     """Derivatives of -log phi_2 at r = (1 - e^2) / (1 + e^2): by h, k and h twice (k twice), minus by h and k."""
-    square = e * e
+    e, over_e, _, _ = node
+    square, over_square = e * e, over_e * over_e
     rise = 0.25 * (1.0 + square)
-    together, apart = rise * (h + k), rise * (h - k) / square
-    return together + apart, together - apart, rise * (1.0 + square) / square, rise * (1.0 - square) / square
+    front = rise * over_square
+    together, apart = rise * (h + k), front * (h - k)
+    return together + apart, together - apart, front * (1.0 + square), front * (1.0 - square)
 
 
 def _wide_cut() -> Real:

@@ -10,7 +10,6 @@ from fastmoments_kernels.formulas.bivariate import step_cov
 from fastmoments_kernels.formulas.correlation import correlate, over_sd, standardise
 from fastmoments_kernels.formulas.normal import cdf
 from fastmoments_kernels.formulas.orthant import orthant
-from fastmoments_kernels.formulas.orthant import route as orthant_route
 from fastmoments_kernels.formulas.ramp import (
     conditional_shift,
     kink_cov,
@@ -20,6 +19,7 @@ from fastmoments_kernels.formulas.ramp import (
     step_kink_cov,
     tails,
 )
+from fastmoments_kernels.formulas.ramp import route as ramp_route
 from fastmoments_kernels.formulas.relu import series_step as series_step
 from fastmoments_kernels.vocabulary import Real, Reals, absolute, either, maximum, minimum, where
 
@@ -128,7 +128,7 @@ def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """The route of the integral over the correlation."""
-    return orthant_route(correlate(neuron_1, neuron_2, cov_12, slack))
+    return ramp_route(correlate(neuron_1, neuron_2, cov_12, slack))
 
 
 def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

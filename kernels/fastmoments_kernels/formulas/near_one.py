@@ -47,11 +47,11 @@ def near_one(h: Real, k: Real, eta: Real) -> Reals:
     q = 0.0 * u
     n = 0.0 * u
     for j in range(1, 14):
-        following = (1.0 - u * u * moment) / (2.0 * j + 1.0)
+        following = (1.0 - u * u * moment) * (1.0 / (2.0 * j + 1.0))
         p = p + c * moment
         q = q + c * following
         n = n + d * (moment - following)
-        term = term * ratio / j
+        term = term * (ratio * (1.0 / j))
         c = term - square * c
         d = c - square * d
         moment = following

@@ -64,19 +64,31 @@ def sized_route(sign: Real, h: Real, k: Real, rho: Real, root: Real) -> Real:
 
     Rounding may give a pair the number of a neighbouring route: that costs time, not digits.
     """
+    tail, near, size = sizes(sign, h, k, rho, root)
+    size = where((k > h) | ~tail, size, INF)
+    nodes = rules(size)
+    beyond = where(k > h, 4.0, 5.0)
+    other = where(tail, beyond, where(near, where(sign > 0.0, 1.0, beyond - 2.0), 0.0))
+    return where(nodes > 0.0, 5.0 + nodes, other)
+
+
+def sizes(sign: Real, h: Real, k: Real, rho: Real, root: Real) -> Reals:
+    """`_is_tail`, `is_near_one` and `span` without their divisions, root = sqrt(1 - rho^2)."""
     a, b = half_distances(h, k)
     above, below = 1.0 + rho, 1.0 - rho
     tail = (sign < 0.0) & (a * above - b * below > root)
     near = root * maximum(1.0, b) <= NEAR * above
     load, safe = a * a * above + b * b * below, maximum(root, LEAST)
     size = rho * (4.0 * root + load) / (((1.0 + root) + sqrt(2.0 * root * (1.0 + root))) * safe)
-    size = where((load <= MILD * root) & ((k > h) | ~tail), size, INF)
-    nodes = 0.0 * rho
-    for reach in REACHES:
+    return tail, near, where(load <= MILD * root, size, INF)
+
+
+def rules(size: Real) -> Real:
+    """The number of rules of SYMMETRIC that reach this span."""
+    nodes = where(size <= REACHES[0], 1.0, 0.0)
+    for reach in REACHES[1:]:
         nodes = nodes + where(size <= reach, 1.0, 0.0)
-    beyond = where(k > h, 4.0, 5.0)
-    other = where(tail, beyond, where(near, where(sign > 0.0, 1.0, beyond - 2.0), 0.0))
-    return where(nodes > 0.0, 5.0 + nodes, other)
+    return nodes
 
 
 def _mild(pair: Reals) -> Real:

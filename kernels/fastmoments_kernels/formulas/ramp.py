@@ -8,6 +8,7 @@ counts as positive throughout, as in the derivative of |x|.
 from fastmoments_kernels.bind import bind
 from fastmoments_kernels.formulas.bivariate import (
     RAMP_REACHES,
+    corner,
     fitted_integral,
     remaining,
 )
@@ -24,6 +25,7 @@ from fastmoments_kernels.formulas.normal import (
     ramp_mean,
     ramp_tail_square,
 )
+from fastmoments_kernels.formulas.orthant import rules, sizes
 from fastmoments_kernels.tables import LEGENDRE_8
 from fastmoments_kernels.vocabulary import (
     Real,
@@ -81,7 +83,8 @@ def kink_cov(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
 
 
 def _kink_cov_apart(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    return ramp_integral((h, k), h, k, eta, rest)
+    far, _ = corner(h, k)
+    return ramp_integral((h, k), pdf(far), h, k, eta, rest)
 
 
 def _kink_cov_near_one(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
@@ -115,19 +118,21 @@ def step_kink_cov(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
 
 def _step_ramp_apart(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
     """`step_ramp_cov` by parts: the integrand is elementary; cancellation stays below the condition number."""
-    return rho * pdf(h) * cdf(k) + slope_integral((h, k), h, k, eta, rest)
+    far, _ = corner(h, k)
+    return rho * pdf(h) * cdf(k) + slope_integral((h, k), pdf(far), h, k, eta, rest)
 
 
 def _step_kink_apart(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    return slope_integral((h, k), h, k, eta, rest)
+    far, _ = corner(h, k)
+    return slope_integral((h, k), pdf(far), h, k, eta, rest)
 
 
-def _kappa_slope(e: Real, beyond: Real, eta: Real, context: Reals) -> Real:
-    """-(rho - r) d kappa / de in the measure of `integral`."""
+def _kappa_slope(node: Reals, eta: Real, context: Reals) -> Real:
+    """-(rho - r) d kappa / de in the measure of `integral`; 1 + e^2 is in both factors."""
     h, k = context
-    square = e * e
-    slope = 0.25 * (k - h) * (1.0 + square) / square - 0.25 * (k + h) * (1.0 + square)
-    return slope * remaining(e, beyond, eta, context)
+    e, over_e, _, beyond = node
+    slope = (k - h) * (over_e * over_e) - (k + h)
+    return slope * beyond * (e + eta) * (0.5 / (1.0 + eta * eta))
 
 
 def _step_ramp_near_one(h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
@@ -170,6 +175,13 @@ def _step_kink_at_one(h: Real, k: Real) -> Real:
     return k * cdf(minimum(h, k)) * cdf(-maximum(h, k)) - 0.5 * (where(k > h, 1.0, -1.0) * fall + odd)
 
 
+def route(pair: Reals) -> Real:
+    """The number of the route of the integrals, and of `orthant`'s, which differs in tails."""
+    sign, h, k, rho, eta, _ = pair
+    tail, near, size = sizes(sign, h, k, rho, eta * (1.0 + rho))
+    return where(near, 0.0, 1.0 + ramp_rules(size)) + where(tail, 9.0, 0.0)
+
+
 def conditional_shift(pair: Reals, slope: Real) -> Real:
     """t M(kappa) - M(k), t = sqrt(1 - rho^2), M(x) = E f(x + Z): the change of E f(X_2) / sd_2 given X_1 = 0.
 
@@ -201,5 +213,6 @@ def _moved_density(node: Real, context: Reals) -> Real:
     return node * exp(-t * (k + 0.5 * t))
 
 
+ramp_rules = bind(rules, {"REACHES": RAMP_REACHES})
 ramp_integral = bind(fitted_integral, {"weight": remaining, "REACHES": RAMP_REACHES})
 slope_integral = bind(fitted_integral, {"weight": _kappa_slope, "REACHES": RAMP_REACHES})

@@ -11,12 +11,12 @@ from fastmoments_kernels.formulas.normal import (
     cdf,
     cdf_difference,
     mills_1,
+    mills_2,
     ramp_mean,
-    ramp_tail_square,
 )
 from fastmoments_kernels.formulas.orthant import orthant
-from fastmoments_kernels.formulas.orthant import route as orthant_route
 from fastmoments_kernels.formulas.ramp import conditional_shift, ramp_integral, side_variances, step_ramp_cov
+from fastmoments_kernels.formulas.ramp import route as ramp_route
 from fastmoments_kernels.vocabulary import (
     Real,
     Reals,
@@ -41,13 +41,14 @@ def lipschitz() -> Real:
 
 
 def neuron(mu: Real, var: Real, parameters: Reals) -> Reals:
-    """(mu, var, sd, h, Phi(h), phi(h))."""
-    return standardise(mu, var)
+    """(mu, var, sd, h, Phi(h), phi(h), Phi(-|h|))."""
+    mu, var, sd, h, cdf_h, pdf_h = standardise(mu, var)
+    return mu, var, sd, h, cdf_h, pdf_h, cdf(-absolute(h))
 
 
 def mean(neuron: Reals) -> Real:
     """E relu(X) = sd A(h)."""
-    mu, _, sd, h, _, pdf_h = neuron
+    mu, _, sd, h, _, pdf_h, _ = neuron
     # above 0 not by h: mu / sd may overflow
     return maximum(mu, 0.0) + sd * pdf_h * mills_1(absolute(h))
 
@@ -59,27 +60,27 @@ def gain(neuron: Reals) -> Real:
 
 def var(neuron: Reals) -> Real:
     """Var relu(X)."""
-    _, var, _, h, _, _ = neuron
+    _, var, _, h, _, _, _ = neuron
     upper, lower, _ = side_variances(absolute(h))
     return var * where(h < 0.0, lower, upper)
 
 
 def var_partials(neuron: Reals) -> Reals:
     """(dVar/dmu, dVar/dvar) = (2 sd A(h) Phi(-h), Phi(h) - A(h) phi(h)); at zero variance (0, gain^2)."""
-    _, var, sd, h, cdf_h, pdf_h = neuron
+    _, var, sd, h, cdf_h, pdf_h, _ = neuron
     mean_h = ramp_mean(h)
     return 2.0 * sd * mean_h * cdf(-h), where(var == 0.0, cdf_h * cdf_h, cdf_h - mean_h * pdf_h)
 
 
 def mean_dvar(neuron: Reals) -> Real:
     """d mean / d var = E relu''(X) / 2 = phi(h) / (2 sd); at zero variance 0, inf on the kink."""
-    _, _, sd, _, _, pdf_h = neuron
+    _, _, sd, _, _, pdf_h, _ = neuron
     return 0.5 * over_sd(pdf_h, sd)
 
 
 def series(neuron: Reals) -> Reals:
     """(0, b_1, b_2) of the Hermite coefficients b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!)."""
-    _, _, sd, _, cdf_h, pdf_h = neuron
+    _, _, sd, _, cdf_h, pdf_h, _ = neuron
     return 0.0 * sd, sd * cdf_h, sd * pdf_h * 0.7071067811865476
 
 
@@ -91,41 +92,71 @@ def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """Cov(relu(X_1), relu(X_2))."""
     pair = correlate(neuron_1, neuron_2, cov_12, slack)
-    return neuron_1[2] * neuron_2[2] * ramp_cov(pair)
+    return neuron_1[2] * neuron_2[2] * ramp_cov(pair, bells(neuron_1), bells(neuron_2))
 
 
 def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
     """The route of the integral over the correlation."""
-    return orthant_route(correlate(neuron_1, neuron_2, cov_12, slack))
+    return ramp_route(correlate(neuron_1, neuron_2, cov_12, slack))
 
 
-def ramp_cov(pair: Reals) -> Real:
-    """rho Phi(h) Phi(k) + int_0^rho (rho - r) phi_2(h, k; r) dr = Cov(relu(X_1), relu(X_2)) / (sd_1 sd_2)."""
+def bells(neuron: Reals) -> Reals:
+    """(phi(h), Phi(-|h|)) of a neuron."""
+    return neuron[5], neuron[6]
+
+
+def ramp_cov(pair: Reals, bells_1: Reals, bells_2: Reals) -> Real:
+    """rho Phi(h) Phi(k) + int_0^rho (rho - r) phi_2(h, k; r) dr = Cov(relu(X_1), relu(X_2)) / (sd_1 sd_2).
+
+    `bells` are (phi(h), Phi(-|h|)) of both.
+    """
     _, h, k, _, eta, _ = pair
-    return either(is_near_one(h, k, eta), _cov_near_one, _cov_apart, pair)
+    return either(is_near_one(h, k, eta), _cov_near_one, _cov_apart, (pair, bells_1, bells_2))
 
 
-def _cov_apart(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
-    return sign * rho * (cdf(sign * h) * cdf(k)) + ramp_integral((h, k), h, k, eta, rest)
+def _cov_apart(pair: Reals, bells_1: Reals, bells_2: Reals) -> Real:
+    sign, h, k, rho, eta, rest = pair
+    bell_h, tail_h = bells_1
+    bell_k, tail_k = bells_2
+    bell = where(absolute(h) > absolute(k), bell_h, bell_k)
+    line = sign * rho * (_above(sign * h, tail_h) * _above(k, tail_k))
+    return line + ramp_integral((h, k), bell, h, k, eta, rest)
 
 
-def _cov_near_one(sign: Real, h: Real, k: Real, rho: Real, eta: Real, rest: Real) -> Real:
+def _above(h: Real, tail: Real) -> Real:
+    """Phi(h) from Phi(-|h|)."""
+    return where(h < 0.0, tail, 1.0 - tail)
+
+
+def _cov_near_one(pair: Reals, bells_1: Reals, bells_2: Reals) -> Real:
     """The value at |rho| = 1, a term linear in 1 - rho, and a remainder of second order."""
+    sign, h, k, _, eta, _ = pair
     exponent, _, _, n = near_one(h, k, eta)
-    n = exp(exponent) * n
     gap = 2.0 * eta * eta / (1.0 + eta * eta)
-    low, high = minimum(h, k), maximum(h, k)
-    mean_low, mean_high = ramp_mean(low), ramp_mean(high)
-    mean_minus_high = ramp_mean(-high)
-    bracket = where(high > 0.0, -low - mean_minus_high, (high - low) - mean_high)
-    both_negative = ramp_tail_square(absolute(low)) + mean_low * bracket
-    at_one = where(low < 0.0, both_negative, cdf(low) - mean_low * mean_minus_high)
-    same = at_one - gap * cdf(low) + n
     # h is multiplied by the sign: the neuron's own is -h
+    return either(sign < 0.0, _opposite, _same, (h, k, gap, bells_1, bells_2)) + exp(exponent) * n
+
+
+def _same(h: Real, k: Real, gap: Real, bells_1: Reals, bells_2: Reals) -> Real:
+    """A(low) (1 - A(high)) ... at rho = 1, less (1 - rho) Phi(low)."""
+    falls, low, high = h > k, minimum(h, k), maximum(h, k)
+    bell, tail = where(falls, bells_2[0], bells_1[0]), where(falls, bells_2[1], bells_1[1])
+    beyond_low = bell * mills_1(absolute(low))
+    beyond_high = where(falls, bells_1[0], bells_2[0]) * mills_1(absolute(high))
+    mean_low, below = maximum(low, 0.0) + beyond_low, _above(low, tail)
+    bracket = where(high > 0.0, -low, high - low) - beyond_high
+    both_negative = bell * mills_2(absolute(low)) + mean_low * bracket
+    at_one = where(low < 0.0, both_negative, below - mean_low * (maximum(-high, 0.0) + beyond_high))
+    return at_one - gap * below
+
+
+def _opposite(h: Real, k: Real, gap: Real, bells_1: Reals, bells_2: Reals) -> Real:
+    """The value at rho = -1, less (1 - |rho|) times the probability that both are positive there."""
     overlap = where(k > h, cdf_difference(k, h, k - h), 0.0)
-    product = where(k > h, ramp_mean(h) * ramp_mean(-k), ramp_mean(-h) * ramp_mean(k))
-    opposite = (gap - 1.0) * overlap - product + n
-    return where(sign < 0.0, opposite, same)
+    beyond_h, beyond_k = bells_1[0] * mills_1(absolute(h)), bells_2[0] * mills_1(absolute(k))
+    side = where(k > h, 1.0, -1.0)
+    product = (maximum(side * h, 0.0) + beyond_h) * (maximum(-side * k, 0.0) + beyond_k)
+    return (gap - 1.0) * overlap - product
 
 
 def cov_10(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
