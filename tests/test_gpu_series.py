@@ -27,7 +27,7 @@ WORDS = {
 def coefficients(name, h):
     """b_0 .. b_ALL of f(h + Z), by orthonormal he_n(-h) = He_n(-h) / sqrt(n!).
 
-    Relu has b_n = phi(h) he_(n-2) / sqrt(n (n - 1)) from n = 2 on, the step phi(h) he_(n-1) / sqrt(n) from n = 1 on.
+    Relu has b_n = phi(h) he_(n-2) / sqrt(n (n - 1)) from n = 2 on, the step phi(h) he_(n-1) / sqrt(n) from 1 on.
     """
     he = [1.0, -h]
     for n in range(2, ALL):
