@@ -85,9 +85,13 @@ gpu-check: .venv/.installed-test
 
 # What docs/performance.md shows of the compiled kernels.
 gpu-registers: .venv/.installed-test
-	$(BIN)/python tools/gpu_check.py npn relu heaviside gelu none --targets 90 --sizes any \
-		--kernels linear,neurons,pairs,skip,along,collect --output benchmarks/results/gpu-registers.json
-	$(BIN)/python tools/gpu_check.py relu --kernels pairs --output benchmarks/results/gpu-counts.json
+	$(BIN)/python tools/gpu_check.py npn relu heaviside gelu none --targets 90 --sizes any --kernels \
+		linear,neurons,pairs,derivatives,cov_beyond,beyond,overfull,add_beyond,collect,skip,mirror \
+		--output benchmarks/results/gpu-registers.json
+	$(BIN)/python tools/gpu_check.py relu --output benchmarks/results/gpu-counts.json --kernels \
+		neurons,pairs,derivatives,cov_beyond,beyond,overfull,add_beyond,collect
+	TRITON_INTERPRET=1 $(BIN)/python -m benchmarks.gpu_terms
+	$(BIN)/python -m benchmarks.gpu_pass
 	$(BIN)/python -m benchmarks.page
 
 activation: .venv/.installed-test

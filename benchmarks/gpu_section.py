@@ -18,19 +18,35 @@ The counts are read from the kernels' code, in numbers of the arrays' dtype.
 
 ### Instructions
 
-`tools/gpu_counts.py` counts them in the machine code ({versions}), and says how: those that a warp issues for a
-tile of 64 x 64 pairs (float32) or 32 x 32 (float64), by 4 or 8 warps; in `pairs_beyond`, for 32 pairs. A tile takes
-8 terms of relu's series for the data "typical" at n = 8192 and 64 for "strong", in float64 16 and 128. To list the
-pairs beyond the series takes more instructions of the tiles that have any. Programs are those that share a
-multiprocessor, bytes those of most loads and stores of a thread. "n" is what is known when the kernel is compiled:
-that it is any number, a multiple of 16, or 1.
+`tools/gpu_counts.py` counts relu's in the machine code ({versions}), and says how: those that a warp of a program
+issues at n = 8192, by 4 or 8 warps for a tile of 64 x 64 pairs (float32) or 32 x 32 (float64). The data "typical"
+and "strong" are those of the next table. "Beyond" comes on top: in kernels of tiles, to list a tile's pairs beyond
+the series; in kernels that work the list off, to compute 32 of its pairs, to add those of a program's tiles, or to
+compute a program's tiles if each is overfull. "A pair" is a thread's share of the instructions, typical or, of the
+list, beyond. Programs are those that share a multiprocessor, bytes those of most loads and stores of a thread. No
+register is spilled{spilled}, and no instruction approximates{approximate}. "n" is what is known when a kernel is
+compiled: that it is any number, a multiple of 16, or 1, for which the counts are those of that one matrix.
 
-To list and compute the pairs beyond the series, if they are .9 % in float32 and 1.4 % in float64, takes {float32}
-and {float64} times the instructions of the series, on sm_90 for n a multiple of 16. Strong data have .6 and 1.4 %.
-
-| kernel | dtype | n | target | registers | programs | typical | strong | listing | bytes a load | a store |
-|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|
+| kernel | dtype | n | target | registers | programs | typical | strong | beyond | a pair | bytes a load | a store |
+|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|
 {instructions}
+
+### Passes
+
+All kernels of a pass over a matrix of 8192 neurons together, on sm_90: terms that a tile's series takes on average,
+the share of pairs beyond it, and of tiles that list any; instructions of all warps, of these the share of the
+neurons' kernel, and those that list and compute pairs beyond over those of the series; bytes that programs read and
+write, whatever caches hold.
+
+| data | dtype | pass | terms | beyond | tiles | instructions, 10^6 | neurons | beyond / series | bytes, 10^6 |
+|---|---|---|--:|--:|--:|--:|--:|--:|--:|
+{passes}
+
+Backward over forward, listed pairs included:
+
+| data | dtype | instructions | bytes |
+|---|---|--:|--:|
+{ratios}
 
 ### Compiled
 
@@ -42,13 +58,12 @@ thread, none of which may be spilled, and the bytes of shared memory per program
 {compiled}
 """
 TILES = {"float32": 64, "float64": 32}
-BEYOND = {"float32": 0.009, "float64": 0.014}
 COUNTED = (
     (
         "neurons",
         "n neurons",
         "mu, variances; mean, variance, features and N + 2 coefficients each",
-        "a step of the recurrence per coefficient, in float64; N = n / 2, at most 64 (float32) or 128 (float64)",
+        "a step of a recurrence per coefficient, in float64; N = n / 2, at most 64, backward 96, or 128 (float64)",
     ),
     (
         "pairs_whole, pairs_edges",
@@ -98,19 +113,23 @@ three architectures; `make gpu-bench` measures them on a card. The tables below 
 
 
 def section(results: Path) -> str:
-    """The section, from gpu-registers.json and the newest run of each card, if there is one."""
+    """The section, from what was counted and compiled, and the newest run of each card, if there is one."""
     runs = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
     newest = {run["card"]: run for run in runs if "card" in run}
     measured = "\n\n".join(_measured(run) for run in newest.values()) or NO_CARD
     registers = json.loads((results / "gpu-registers.json").read_text())
     instructions = json.loads((results / "gpu-counts.json").read_text())
+    passes = json.loads((results / "gpu-pass.json").read_text())["rows"]
     counted = "\n".join(f"| {' | '.join(row)} |" for row in COUNTED)
     parts = {
         "versions": _versions(registers),
         "compiled": _compiled(registers),
         "instructions": _instructions(instructions),
+        "spilled": _unless_none(instructions, "spilled"),
+        "approximate": _unless_none(instructions, "approximate"),
+        "passes": _passes(passes),
+        "ratios": _ratios(passes),
     }
-    parts |= {dtype: f"{_beyond_over_series(instructions, dtype):.2f}" for dtype in BEYOND}
     return SECTION.format(measured=measured, counted=counted, **parts)
 
 
@@ -151,20 +170,54 @@ def _instructions(results: dict[str, Any]) -> str:
         of, known = row["counts"], {"any": "any", "16": "16 k", "1": "1"}[row["size"]]
         lines.append(
             f"| {row['kernel']} | {row['dtype']} | {known} | {row['target']} | {row['registers']} "
-            f"| {row['programs']} | {of['typical']:,} | {of['strong']:,} | {of['listing']:,} "
-            f"| {of['load']} | {of['store']} |"
+            f"| {row['programs']} | {of['typical']:,} | {of['strong']:,} | {of['beyond']:,} "
+            f"| {_of_pair(row)} | {of['load']} | {of['store']} |"
         )
     return "\n".join(lines)
 
 
-def _beyond_over_series(results: dict[str, Any], dtype: str) -> float:
-    """Instructions for the pairs beyond the series over those for the series, of a tile of strong data."""
-    wanted = {"target": "sm_90", "size": "16", "dtype": dtype}
-    rows = {row["kernel"]: row for row in results["rows"] if wanted.items() <= row.items()}
-    whole, beyond = rows["pairs_whole"], rows["pairs_beyond"]
-    pairs = BEYOND[dtype] * TILES[dtype] ** 2
-    listed = whole["warps"] * whole["counts"]["listing"] + pairs / 32 * beyond["counts"]["strong"]
-    return float(listed / (whole["warps"] * whole["counts"]["strong"]))
+def _of_pair(row: dict[str, Any]) -> str:
+    """A thread's instructions for a pair."""
+    kernel, of = row["kernel"], row["counts"]
+    if kernel in ("pairs_beyond", "cov_beyond", "beyond_mu", "beyond_var"):
+        return f"{of['beyond']:,}"
+    if not kernel.startswith("pairs_") or row["size"] == "1":
+        return ""
+    return f"{32 * row['warps'] * of['typical'] / TILES[row['dtype']] ** 2:.0f}"
+
+
+def _unless_none(results: dict[str, Any], name: str) -> str:
+    """What the page has to add where something spills or approximates."""
+    found = [f"{row['kernel']} {row['dtype']} {row['target']}" for row in results["rows"] if row[name]]
+    return f" (but in {', '.join(found)})" if found else ""
+
+
+def _passes(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for row in rows:
+        of = row["instructions"]
+        series = sum(of[name] for name in of if name.startswith("pairs_") and name != "pairs_beyond")
+        beyond = sum(of[name] for name in of if "beyond" in name or name == "listing") / series
+        lines.append(
+            f"| {row['data']} | {row['dtype']} | {row['direction']} | {row['terms']:.3g} | {row['pairs']:.2%} "
+            f"| {row['listing']:.0%} | {_millions(row):,.0f} | {of['neurons'] / 1e6 / _millions(row):.1%} "
+            f"| {beyond:.2f} | {row['bytes'] / 1e6:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _millions(row: dict[str, Any]) -> float:
+    return float(sum(row["instructions"].values())) / 1e6
+
+
+def _ratios(rows: list[dict[str, Any]]) -> str:
+    found = {(row["data"], row["dtype"], row["direction"]): row for row in rows}
+    lines = []
+    for data, dtype in dict.fromkeys((row["data"], row["dtype"]) for row in rows):
+        forward, backward = (found[data, dtype, direction] for direction in ("forward", "backward"))
+        instructions, moved = _millions(backward) / _millions(forward), backward["bytes"] / forward["bytes"]
+        lines.append(f"| {data} | {dtype} | {instructions:.2f} | {moved:.2f} |")
+    return "\n".join(lines)
 
 
 def _versions(entry: dict[str, Any]) -> str:

@@ -134,3 +134,17 @@ def pytest_sessionfinish(session):
         reporter.write_line("docs/frameworks.md is not written; these did not pass:\n" + "\n".join(failed))
     else:
         features.PAGE.write_text(features.page())
+
+
+@pytest.fixture
+def new_memory_is_nan(monkeypatch):
+    """What a kernel forgets to write into torch's memory, or reads too early, is nan."""
+    import torch
+
+    new_empty = torch.Tensor.new_empty
+
+    def filled(tensor, *shape, **options):
+        found = new_empty(tensor, *shape, **options)
+        return found.fill_(torch.nan) if found.is_floating_point() else found.fill_(-1)
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", filled)

@@ -15,18 +15,6 @@ from tests.test_matrices import assert_within
 from tests.test_torch_panels import Allocations
 
 
-@pytest.fixture
-def new_memory_is_nan(monkeypatch):
-    """What a kernel forgets to write, or reads too early, is nan."""
-    new_empty = torch.Tensor.new_empty
-
-    def filled(tensor, *shape, **options):
-        found = new_empty(tensor, *shape, **options)
-        return found.fill_(torch.nan) if found.is_floating_point() else found.fill_(-1)
-
-    monkeypatch.setattr(torch.Tensor, "new_empty", filled)
-
-
 def drawn(kind, n):
     """A matrix and symmetric weights."""
     rng = np.random.default_rng(n)

@@ -56,19 +56,27 @@ def write_counts(folder):
     used = {"target": "sm_90", "activation": "relu", "kernel": "pairs", "dtype": "float32", "warps": 4}
     registers = {"versions": {"triton": "3"}, "rows": [used | {"registers": 99, "spilled": 0, "shared": 8}]}
     (folder / "gpu-registers.json").write_text(json.dumps(registers))
-    counts = {"typical": 1379, "strong": 5705, "listing": 2419, "load": 16, "store": 4}
-    row = used | {"registers": 99, "size": "16", "programs": 4, "counts": counts}
+    counts = {"typical": 1379, "strong": 5705, "beyond": 2419, "load": 16, "store": 4}
+    row = used | {"registers": 99, "size": "16", "programs": 4, "spilled": 0, "approximate": 0, "counts": counts}
     named = product(("pairs_whole", "pairs_beyond"), ("float32", "float64"))
     rows = [row | {"kernel": kernel, "dtype": dtype} for kernel, dtype in named]
     counted = {"versions": {}, "rows": rows}
     (folder / "gpu-counts.json").write_text(json.dumps(counted))
+    passed = {"data": "strong", "dtype": "float32", "terms": 64.0, "pairs": 0.005, "listing": 1.0, "bytes": 3e6}
+    both = [
+        passed | {"direction": "forward", "instructions": {"neurons": 1e6, "pairs_whole": 2e6, "listing": 1e6}},
+        passed | {"direction": "backward", "bytes": 6e6, "instructions": {"neurons": 1e6, "pairs_vjp_whole": 9e6}},
+    ]
+    (folder / "gpu-pass.json").write_text(json.dumps({"rows": both}))
 
 
 def test_a_run_is_shown_and_none_is_not_invented(tmp_path):
     write_counts(tmp_path)
     before = gpu_section.section(tmp_path)
     assert "No card has run this yet" in before and "| 128 | 99 | 0 | 8 |" in before
-    assert "| 16 k | sm_90 | 99 | 4 | 1,379 | 5,705 | 2,419 | 16 | 4 |" in before
+    assert "| pairs_whole | float32 | 16 k | sm_90 | 99 | 4 | 1,379 | 5,705 | 2,419 | 43 | 16 | 4 |" in before
+    assert "| strong | float32 | forward | 64 | 0.50% | 100% | 4 | 25.0% | 0.50 | 3 |" in before
+    assert "| strong | float32 | 2.50 | 2.00 |" in before and "but in" not in before
     row = {"what": "a", "reference": "b", "goal": 2.0, "ms": 3.0, "reference_ms": 1.5, "ratio": 2.0}
     run = {"card": "Card", "architecture": "sm_90", "date": "2020-01-01", "versions": {"torch": "2"}, "rows": [row]}
     run["accuracy"] = {"relu": {"float32": np.float64(1.25), "float64": 0.5}}

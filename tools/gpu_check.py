@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import triton
-from gpu_counts import Counts, counts_of, programs
+from gpu_counts import BACKWARD_LIST, Counts, N, counts_of, programs
 from tqdm import tqdm
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas
@@ -61,14 +61,14 @@ SIZES = ("any", "16", "1")
 MULTIPLE_OF_16 = [["tt.divisibility", 16]]
 SIDES = ("n", "columns", "depth")
 PROCESSES = 2
-NO_ACTIVATION = "none"
+NO_ACTIVATION, COUNTED = "none", "relu"
 
 
 class Usage(NamedTuple):
     """Resources of a compiled kernel: a thread's registers and spilled bytes, a block's bytes of shared memory.
 
     `approximate` is the number of its instructions that approximate, `programs` how many share a multiprocessor;
-    `counts` are of a kernel of pairs, else None.
+    `counts` are of relu's kernels of matrices, else None.
     """
 
     target: str
@@ -95,7 +95,7 @@ def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usa
     # spilled registers lie on the stack with other data: only the assembler distinguishes them
     spilled = _spilled(ptx, int(target)) if stack or local else 0
     shared, warps = metadata.shared, metadata.num_warps
-    constants = variant_of(int(target), activation, name, dtype, size).constants
+    constants, cubin = variant_of(int(target), activation, name, dtype, size).constants, compiled.asm["cubin"]
     return Usage(
         f"sm_{target}",
         *label,
@@ -105,7 +105,7 @@ def usage(target: str, activation: str, name: str, dtype: str, size: str) -> Usa
         warps,
         len(approximations(ptx)),
         programs(int(target), registers, warps, shared),
-        counts_of(name, dtype, constants, compiled.asm["cubin"]),
+        counts_of(name, dtype, constants, cubin, 1 if size == "1" else N) if activation == COUNTED else None,
     )
 
 
@@ -171,7 +171,7 @@ def kernels_of(activation: str) -> list[tuple[str, str]]:
 
 def sizes_of(name: str, wanted: list[str]) -> list[str]:
     """The wanted kinds of sides that a kernel's arrays may have; elementwise kernels have no sides."""
-    if name == "pairs_whole":  # of a matrix of several tiles
+    if name.endswith("_whole") or name in BACKWARD_LIST:  # of a matrix of several tiles, or of pairs
         return [size for size in wanted if size != "1"]
     return ["any"] if name in LAUNCHED else wanted
 
@@ -231,12 +231,17 @@ def _spilled(ptx: str, architecture: int) -> int:
     return sum(map(int, re.findall(r"(\d+) bytes spill", report)))
 
 
-def said(counts: Counts | None) -> str:
-    """The counts as the report prints them."""
-    if counts is None:
-        return ""
-    strong = "" if counts.strong == counts.typical else f" (strong {counts.strong} and {counts.listing} to list)"
-    return f"; a warp {counts.typical} instructions{strong}, {counts.load} bytes a load, {counts.store} a store"
+def said(result: Usage) -> str:
+    """A line of the report."""
+    label = f"{result.target} {result.activation:12} {result.kernel:21} {result.dtype:8} {result.size:3}"
+    use = f"{result.registers:3} registers, {result.spilled} spill bytes, {result.shared} shared"
+    line = f"{label}  {use}, {result.approximate} approximate, {result.programs} programs"
+    if result.counts is None:
+        return line
+    _, typical, strong, beyond, load, store = result.counts
+    taken = f"{typical}" if strong == typical else f"{typical} (strong {strong})"
+    apart = f" and {beyond} for pairs beyond" if beyond else ""
+    return f"{line}; a warp {taken} instructions{apart}, {load} bytes a load, {store} a store"
 
 
 def report(results: list[Usage]) -> str:
@@ -276,14 +281,13 @@ def main() -> None:
         for size in sizes_of(name, sizes)
     ]
     variants = [(target, *kernel) for target, kernel in product(targets, kernels)]
+    results: list[Usage] = []
     # Triton is imported already: a fork would share its locks
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         running = pool.map(usage, *zip(*variants, strict=True))
-        results = list(tqdm(running, total=len(variants), unit="kernel", disable=None))
-    for result in results:
-        label = f"{result.target} {result.activation:12} {result.kernel:21} {result.dtype:8} {result.size:3}"
-        use = f"{result.registers:3} registers, {result.spilled} spill bytes, {result.shared} shared"
-        print(f"{label}  {use}, {result.approximate} approximate, {result.programs} programs{said(result.counts)}")
+        for result in tqdm(running, total=len(variants), unit="kernel", disable=None):
+            tqdm.write(said(result))
+            results.append(result)
     if arguments.output:
         arguments.output.write_text(report(results))
     spilled, approximate = (

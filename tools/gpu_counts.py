@@ -3,12 +3,13 @@
 The instructions are those of the machine code (`cuobjdump -sass`) that a warp issues, counted by these rules:
 
 * An instruction counts as often as the loops around it are passed. A loop is what a backward branch encloses. One
-  whose counter is compared with a number written in the code is passed so many times. The passes of the others
-  follow from what a tile takes, and are given by the loops' order in the code (`passes_of`).
+  whose counter runs from or to a number written in the code is passed so many times. The passes of the others
+  follow from what a tile takes at n = N, and are given by the loops' order in the code (`passes_of`).
 * Slow paths do not count: calls of the routines for quotients and roots of denormal and infinite numbers, around
   which a branch leads, and whatever follows the last EXIT.
-* Every other branch counts with both its sides, as for a block of pairs that need both, but for the branch around
-  the listing of pairs beyond the series, which is known by its stores of 16 bits and counted apart.
+* Every other branch counts with both its sides, as for a block of pairs that need both.
+* What only pairs beyond the series need is counted apart (`beyond`): to list those of a tile is the branch around
+  the stores of 16 bits; in the kernels that work the list off, the branch around all stores, or the loop.
 """
 
 import re
@@ -21,14 +22,18 @@ from typing import Any, NamedTuple
 import triton
 
 from fastmoments_kernels.gpu.beyond import PART
+from fastmoments_kernels.gpu.matrices import LAYOUTS, PROGRAMS, SWEEP
+from fastmoments_kernels.gpu.matrices_vjp import AT_ONCE, LAYOUTS_VJP, LISTED
 
-REGISTERS, THREADS, PARTITIONS, PROGRAMS = 65536, 2048, 4, 32  # of a multiprocessor; PROGRAMS at most
+N = 8192
+REGISTERS, THREADS, PARTITIONS, RESIDENT = 65536, 2048, 4, 32  # of a multiprocessor; RESIDENT programs at most
 SHARED = {80: 164, 90: 228, 100: 228}  # kibibytes of a multiprocessor, by architecture
-TERMS = {
-    "float32": (8, 64),
-    "float64": (16, 128),
-}  # of relu's series for a tile of the data typical, strong; n = 8192; backward one tile in forty takes 8 more
-BEYOND = {"float32": 0.009, "float64": 0.014}  # the share of pairs beyond the series in the data strong
+# Of relu for the data typical and strong of benchmarks/gpu.py at n = N, as benchmarks/gpu_terms.py finds them: the
+# terms of most tiles of typical data, and the share of strong data's pairs that are listed backward
+TYPICAL = {"float32": 8, "float64": 16}
+BEYOND = {"float32": 0.0063, "float64": 0.021}
+BACKWARD_LIST = ("cov_beyond", "beyond_mu", "beyond_var", "add_beyond", "overfull_mu", "overfull_var")
+OF_LIST = ("pairs_beyond", *BACKWARD_LIST)
 SLOW = 16  # instructions at most in a branch around a call
 WIDTHS = {"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16}  # bytes, by an access's suffix; else 4
 
@@ -43,48 +48,72 @@ class Instruction(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What `counted` says of a kernel for the data typical and strong; what depends on no data where they agree."""
+    """What `counted` says of a kernel for the data typical and strong, for which its series have `terms`.
 
+    `beyond` comes on top: to list a tile's pairs, to compute 32 listed pairs a warp, to add those of a program's
+    tiles, or to compute a program's tiles if all are overfull.
+    """
+
+    terms: tuple[int, int]
     typical: int
     strong: int
-    listing: int
+    beyond: int
     load: int
     store: int
 
 
 class Counted(NamedTuple):
-    """Instructions of a warp, once through a kernel; `listing` is what listing pairs adds.
+    """Instructions of a warp, once through a kernel; `beyond` is what pairs beyond the series add.
 
     `load` and `store` are the bytes that a thread moves by most of its accesses to arrays.
     """
 
     instructions: int
-    listing: int
+    beyond: int
     load: int
     store: int
 
 
-def passes_of(name: str, constants: dict[str, Any], terms: int) -> tuple[int, ...] | None:
-    """The passes of a kernel's loops: over parts of a listed tile and over terms, or over one block of pairs.
+def passes_of(name: str, dtype: str, constants: dict[str, Any], terms: int, n: int = N) -> tuple[int, ...] | None:
+    """The passes of a kernel's loops that the code does not say, by their order; None if it is not counted.
 
-    None for a kernel whose instructions are not counted. A loop of one pass is none.
+    Those are over parts of a tile that is listed and over terms; over one block of pairs; over a program's tiles.
     """
-    if name == "pairs_beyond":
-        return (1,)
-    if name not in ("pairs_whole", "pairs_edges", "pairs_vjp_whole", "pairs_vjp_edges"):
+    tile = LAYOUTS[dtype].tile
+    tiles = -(-n // tile)
+    of_program = -(-tiles * (tiles + 1) // 2 // PROGRAMS)
+    listed = -(-round(BEYOND[dtype] * tile**2) // LISTED)
+    parts = tile // LAYOUTS_VJP[dtype].part
+    known: dict[str, tuple[int, ...]] = {
+        "neurons": (terms // SWEEP,),
+        "derivatives": (),
+        "collect": (-(-tiles // AT_ONCE),) * 2,
+        "add_beyond": (of_program, listed, listed),
+        **dict.fromkeys(("pairs_beyond", "cov_beyond", "beyond_mu", "beyond_var"), (1,)),
+        **dict.fromkeys(("overfull_mu", "overfull_var"), (2 * parts * of_program, parts)),
+    }
+    if name in ("pairs_whole", "pairs_edges", "pairs_vjp_whole", "pairs_vjp_edges"):
+        of_tile = tile**2 // PART
+        return (*([of_tile] if of_tile > 1 else []), terms // constants.get("UNROLL", 1))
+    return known.get(name)
+
+
+def counts_of(name: str, dtype: str, constants: dict[str, Any], cubin: bytes, n: int = N) -> Counts | None:
+    """The counts of a kernel of matrices, of a warp of a program; `n` is N or 1."""
+    if dtype not in LAYOUTS:
         return None
-    parts = constants["TILE"] ** 2 // PART
-    return (*([parts] if parts > 1 else []), terms // constants.get("UNROLL", 1))
-
-
-def counts_of(name: str, dtype: str, constants: dict[str, Any], cubin: bytes) -> Counts | None:
-    """The counts of a kernel of pairs, of a warp and a tile or, for pairs_beyond, a warp and 32 pairs."""
-    passes = [passes_of(name, constants, terms) for terms in TERMS[dtype]] if dtype in TERMS else [None]
+    forward, backward = LAYOUTS[dtype].terms, LAYOUTS_VJP[dtype].terms
+    taken = TYPICAL[dtype], backward if "vjp" in name else forward
+    if name == "neurons":  # they compute all coefficients, whatever tiles take
+        taken = forward, backward
+    if n == 1:
+        taken = SWEEP, SWEEP
+    passes = [passes_of(name, dtype, constants, terms, n) for terms in taken]
     if None in passes:
         return None
     code = machine_code(cubin)
-    typical, strong = (counted(code, given or ()) for given in passes)
-    return Counts(typical.instructions, strong.instructions, strong.listing, strong.load, strong.store)
+    typical, strong = (counted(code, given or (), name in OF_LIST, all_loops=n > 1) for given in passes)
+    return Counts(taken, typical.instructions, strong.instructions, strong.beyond, strong.load, strong.store)
 
 
 def machine_code(cubin: bytes) -> list[Instruction]:
@@ -107,8 +136,14 @@ def parsed(report: str) -> list[Instruction]:
     return code
 
 
-def counted(code: list[Instruction], passes: Sequence[int] = ()) -> Counted:
-    """Count; `passes` are those of the loops whose number the code does not say, by their order in the code."""
+def counted(
+    code: list[Instruction], passes: Sequence[int] = (), of_list: bool = False, all_loops: bool = True
+) -> Counted:
+    """Count; `passes` are those of the loops whose number the code does not say, by their order in the code.
+
+    A kernel `of_list` works the pairs beyond the series off. Where n is known to be 1, loops over pairs may be
+    missing: not `all_loops` are there.
+    """
     main = _main(code)
     at = {instruction.address: position for position, instruction in enumerate(main)}
     branches = [
@@ -120,10 +155,11 @@ def counted(code: list[Instruction], passes: Sequence[int] = ()) -> Counted:
         if 0 < end - start <= SLOW and any(x.name.startswith("CALL") for x in main[start + 1 : end])
     ]
     skipped = set().union(*slow)
-    weights = _weights(main, [(end, start) for start, end in branches if end <= start], passes)
-    listing = _listing(main, branches)
+    weights, left = _weights(main, [(end, start) for start, end in branches if end <= start], passes)
+    assert not left or not all_loops, f"{left} loops fewer than given"
+    beyond = _beyond(main, branches, of_list)
     counts = {position: weights[position] for position in range(len(main)) if position not in skipped}
-    own = sum(count for position, count in counts.items() if position in listing)
+    own = sum(count for position, count in counts.items() if position in beyond)
     load, store = (_bytes(main, kind) for kind in ("LDG", "STG"))
     return Counted(sum(counts.values()) - own, own, load, store)
 
@@ -132,7 +168,7 @@ def programs(architecture: int, registers: int, warps: int, shared: int) -> int:
     """How many programs share a multiprocessor: by registers, in units of 8 a thread, shared memory and threads."""
     by_registers = REGISTERS // PARTITIONS // (32 * -(-registers // 8) * 8) * PARTITIONS // warps
     by_shared = SHARED[architecture] * 1024 // (shared + 1024)  # of which the system takes a kibibyte a program
-    return min(by_registers, by_shared, THREADS // (32 * warps), PROGRAMS)
+    return min(by_registers, by_shared, THREADS // (32 * warps), RESIDENT)
 
 
 def _main(code: list[Instruction]) -> list[Instruction]:
@@ -142,38 +178,59 @@ def _main(code: list[Instruction]) -> list[Instruction]:
     return code[: last + 2 if 0 <= following.target < code[last].address else last + 1]
 
 
-def _weights(code: list[Instruction], loops: list[tuple[int, int]], passes: Sequence[int]) -> list[int]:
-    """How often each instruction is issued."""
+def _weights(code: list[Instruction], loops: list[tuple[int, int]], passes: Sequence[int]) -> tuple[list[int], int]:
+    """How often each instruction is issued, and how many of `passes` found no loop."""
     weights, given = [1] * len(code), list(passes)
     for first, last in sorted(loops):
-        number = _written(code[first : last + 1])
+        number = _written(code, first, last)
         if number is None:
             assert given, f"a loop of unknown length at {code[first].address:#x}"
             number = given.pop(0)
         for position in range(first, last + 1):
             weights[position] *= number
-    assert not given, f"{len(given)} loops fewer than given"
-    return weights
+    return weights, len(given)
 
 
-def _written(body: list[Instruction]) -> int | None:
-    """The number with which the counter of a loop is compared, if it is written in the code."""
+def _written(code: list[Instruction], first: int, last: int) -> int | None:
+    """The number from which a loop's counter runs to zero, or up to which it runs, if it is written in the code."""
     # a branch back may follow the branch out
-    predicate = re.match(r"@!?(U?P\d)", body[-1].text) or re.match(r"@!?(U?P\d)", body[-2].text)
+    branch = r"@!?(U?P\d) |BRA\.U !?(UP\d),"
+    predicate = re.match(branch, code[last].text) or re.match(branch, code[last - 1].text)
     if predicate is None:
         return None
-    compared = [x.text for x in body if re.match(rf"U?ISETP\S* {predicate[1]},", re.sub(r"^@\S+\s+", "", x.text))]
-    number = re.search(r", 0x([0-9a-f]+), U?PT$", compared[-1]) if compared else None
-    return int(number[1], 16) if number else None
+    texts = [re.sub(r"^@\S+\s+", "", x.text) for x in code[: last + 1]]
+    body = texts[first:]
+    compared = [text for text in body if re.match(rf"U?ISETP\S* {predicate[1] or predicate[2]},", text)]
+    found = re.search(r" (U?R\d+), (0x[0-9a-f]+|U?RZ), U?PT$", compared[-1]) if compared else None
+    if found is None:
+        return None
+    counter, end = found.groups()
+    step = _only(body, rf"\S*ADD\S* {counter}, (?:U?PT, )*{counter}, -?0x([0-9a-f]+)\b")
+    if "RZ" not in end:
+        return int(end, 16) // step if step else None
+    written = [text for text in texts[:first] if re.match(rf"\S+ {counter},", text)]
+    start = _only(written[-1:], rf"\S*MOV\S* {counter}, .*?0x([0-9a-f]+)$")
+    return start // step if start and step else None
 
 
-def _listing(code: list[Instruction], branches: list[tuple[int, int]]) -> range:
-    """The positions of the branch that lists pairs: the widest around all stores of 16 bits but for loops."""
-    stores = [position for position, x in enumerate(code) if x.name.startswith("STG") and ".U16" in x.name]
+def _only(texts: list[str], pattern: str) -> int | None:
+    """The number in the one instruction of a pattern, if there is one."""
+    found = [int(match[1], 16) for text in texts if (match := re.match(pattern, text))]
+    # a negative step may be written modulo 2^32
+    return min(found[0], 2**32 - found[0]) if len(found) == 1 else None
+
+
+def _beyond(code: list[Instruction], branches: list[tuple[int, int]], of_list: bool) -> range:
+    """The positions of what only pairs beyond the series need: the widest branch around the stores that tell.
+
+    In a kernel `of_list` without such a branch it is the loop around them.
+    """
+    stores = [p for p, x in enumerate(code) if x.name.startswith("STG") and (of_list or ".U16" in x.name)]
     if not stores:
         return range(0)
     around = [range(start + 1, end) for start, end in branches if start < stores[0] and stores[-1] < end]
-    return max(around, key=len)
+    loops = [range(end, start + 1) for start, end in branches if end <= stores[0] and stores[-1] <= start]
+    return max(around or loops, key=len)
 
 
 def _bytes(code: list[Instruction], kind: str) -> int:

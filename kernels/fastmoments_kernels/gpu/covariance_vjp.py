@@ -19,7 +19,7 @@ from fastmoments_kernels.gpu.tiles import (
     place_whole,
     row_stride,
 )
-from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
+from fastmoments_kernels.vocabulary import Real, Reals, log, sqrt, where
 
 
 def derivatives(
@@ -108,6 +108,7 @@ def pairs_vjp(
     inverse_2 = load_row(inverse_ptr, tile_j * TILE, c, stride, EDGE)
     rho = load_where(cov_ptr + straight + at, above, EDGE) * (inverse_1[:, None] * inverse_2[None, :])
     remainders = load_remainders(remainders_ptr + m * tiles * (terms // SWEEP), tile_i, tile_j, terms, SWEEP, MOST)
+    remainders = of_derivatives(remainders, SWEEP, MOST)
     count = terms_for(largest_of(rho), remainders, LOG_TOLERANCE, SWEEP, MOST)
     listing = positions_ptr, counts_ptr, segment
     if count > MOST:
@@ -184,6 +185,17 @@ def gradients(
         var_2 = tl.fma(down, tl.broadcast_to(bend_2[None, :], rows), var_2)
     # an entry and its mirror image share the gradient
     return 0.5 * slope, tl.sum(mu_1, 1), tl.sum(var_1, 1), tl.sum(mu_2, 0), tl.sum(var_2, 0)
+
+
+def of_derivatives(remainders: Real, SWEEP: tl.constexpr, MOST: tl.constexpr) -> Real:
+    """log 4 (N + 2) t_1(N) t_2(N): times |rho|^(N + 1) it bounds what the derivatives' series leave out.
+
+    That is n |rho|^(n - 1) b_n b_n at most for n = N + 2 and on, which falls with n where |rho| < 1 - 1 / n, of a
+    scale sqrt(E f_1'^2 E f_2'^2) sd_1 sd_2 that is not below that of K (Poincare). A gradient along mu or var adds
+    what n pairs leave out: therefore 4.
+    """
+    order = SWEEP * (tl.arange(0, MOST // SWEEP) + 1)
+    return remainders + log((4 * order + 8).to(remainders.dtype))
 
 
 def load_where(ptr: Real, mask: Real, EDGE: tl.constexpr) -> Real:

@@ -28,9 +28,6 @@ from fastmoments_kernels.gpu.elementwise import (
 from fastmoments_kernels.gpu.strided import read
 from fastmoments_kernels.kinds import FIXED, slack_of
 
-# Products and sums are fused only where a formula says fma: the interpreter then has the card's bits, and a pair
-# those of its mirror image.
-OPTIONS = {"enable_fp_fusion": False}
 ELEMENTS = 1024 if INTERPRETED else 128  # of a program; the interpreter's time grows with programs, not elements
 
 
@@ -41,18 +38,22 @@ class Variant:
     `registers` is the most that a thread may take. Without a limit the assembler sets one of its own for occupancy,
     and spills. `launchers` holds what Triton compiled, by device and `specialisation`. To ask Triton takes several
     times as long as to launch: it compares every constant that the kernel reads with what it was.
+
+    Products and sums are fused only where a formula says fma: the interpreter then has the card's bits, and a pair
+    those of its mirror image. In a kernel without formulas they may be `fused`.
     """
 
     kernel: Any
     constants: dict[str, Any]
     warps: int
     registers: int = 255
+    fused: bool = False
     launchers: dict[Any, tuple[Any, tuple[Any, ...]]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def options(self) -> dict[str, Any]:
         """What the compiler is told besides."""
-        return {**OPTIONS, "num_warps": self.warps, "maxnreg": self.registers}
+        return {"enable_fp_fusion": self.fused, "num_warps": self.warps, "maxnreg": self.registers}
 
     def __call__(self, programs: int, *arguments: Any) -> tuple[CompiledKernel, tuple[Any, ...]] | None:
         """Launch the kernel on a grid of `programs` programs, on the device of the first argument, a tensor.

@@ -55,17 +55,17 @@ def features_of(name: str, parameters: int) -> int:
     return len(row_of(name).formula.neuron(one, one, (one,) * parameters))
 
 
-def log_tolerance(dtype: str, factor: float = 1.0) -> float:
-    """log of the share that a kernel's series may leave out: half an eps of the matrix's scale times `factor`."""
-    return math.log(0.5 * float(np.finfo(dtype).eps) * factor)
+def log_tolerance(dtype: str) -> float:
+    """log of the share that a kernel's series may leave out: half an eps of the matrix's scale."""
+    return math.log(0.5 * float(np.finfo(dtype).eps))
 
 
 @cache
-def terms_of(activation: str, dtype: str, n: int) -> int:
+def terms_of(activation: str, n: int, most: int) -> int:
     """The number of coefficients per neuron, limited so that those of a small matrix take fewer bytes than it."""
     if not has_series(row_of(activation).formula):
         return 0
-    return min(max(n // 2 // SWEEP, 1) * SWEEP, LAYOUTS[dtype].terms)
+    return min(max(n // 2 // SWEEP, 1) * SWEEP, most)
 
 
 @cache
@@ -90,13 +90,14 @@ def matrix_variant(activation: str, name: str, dtype: str, parameters: int = 0, 
 
 
 def started(
-    arrays: Sequence[str], activation: str, dtype: str, batch: int, n: int, parameters: int, **own: str
+    arrays: Sequence[str], activation: str, dtype: str, batch: int, n: int, parameters: int, most: int, **own: str
 ) -> Schedule:
     """A schedule whose first launch is `neurons`, with memory for what it writes and for the list of pairs beyond.
 
-    The list has room for a quarter of a tile's pairs, or for all of a smaller matrix.
+    A series has `most` terms at most. The list has room for a quarter of a tile's pairs, or for all of a smaller
+    matrix.
     """
-    tile, terms, real = LAYOUTS[dtype].tile, terms_of(activation, dtype, n), getattr(torch, dtype)
+    tile, terms, real = LAYOUTS[dtype].tile, terms_of(activation, n, most), getattr(torch, dtype)
     tiles, stride = -(-n // tile), -(-n // 16) * 16  # row_stride(n)
     count, segment = batch * (tiles * (tiles + 1) // 2), min(tile * tile // SHARE, n * (n - 1) // 2)
     slack = slack_of(n, torch.finfo(real).eps)
@@ -126,7 +127,8 @@ def tiles_apart(n: int, tile: int) -> dict[str, int]:
 @lru_cache(SCHEDULES)
 def _schedule(activation: str, dtype: str, batch: int, n: int, parameters: int) -> Schedule:
     arrays = "mu", "cov", "parameters", "mean", "out"
-    schedule, tile = started(arrays, activation, dtype, batch, n, parameters), LAYOUTS[dtype].tile
+    tile, most = LAYOUTS[dtype].tile, LAYOUTS[dtype].terms
+    schedule = started(arrays, activation, dtype, batch, n, parameters, most)
     for kind, number in tiles_apart(n, tile).items():
         variant = matrix_variant(activation, f"pairs_{kind}", dtype, parameters, n % 16 == 0)
         schedule.add(variant, batch * number)

@@ -38,7 +38,7 @@ from fastmoments_kernels.gpu.parameters_vjp import pairs_dparameters
 from fastmoments_kernels.gpu.schedule import Schedule
 from fastmoments_kernels.kinds import slack_of
 
-TOLERANCE = 1e-3  # the series of derivatives converge later: they may leave out less by this factor
+MOST = 128  # terms of a series that tiles choose from: a power of 2, as Triton's ranges are
 BLOCK = 128  # neurons of a program
 AT_ONCE = 8  # tiles whose shares a program loads together
 LISTED = 32  # pairs of the list that a program adds together
@@ -49,7 +49,8 @@ class Layout(NamedTuple):
 
     A thread has `run` rows next to each other, as many as 16 bytes hold, and `strided` columns: that is how Triton
     deals out a tile that it transposes, and other numbers would only make sums slower. By the formula a program
-    computes `part` x `part` pairs at a time, with `warps_part` warps.
+    computes `part` x `part` pairs at a time, with `warps_part` warps. A series has `terms` at most, more than
+    forward: the formulas of a pair beyond it take three times the instructions.
     """
 
     warps: int
@@ -58,9 +59,10 @@ class Layout(NamedTuple):
     strided: int
     part: int
     warps_part: int
+    terms: int
 
 
-LAYOUTS_VJP = {"float32": Layout(8, 128, 4, 4, 16, 4), "float64": Layout(4, 168, 2, 4, 16, 8)}
+LAYOUTS_VJP = {"float32": Layout(8, 128, 4, 4, 16, 4, 96), "float64": Layout(4, 168, 2, 4, 16, 8, 128)}
 BODIES = {"mu": along_mu, "var": along_var}
 MATRIX_VJP_KERNELS = (
     "derivatives",
@@ -98,12 +100,12 @@ def matrix_vjp_variant(
         return Variant(kernel(pairs_dparameters, activation, dtype), constants, warps=4)
     constants = {"FEATURES": features, "TILE": tile}
     if name.startswith("pairs_vjp"):
-        of_series = {"LOG_TOLERANCE": log_tolerance(dtype, TOLERANCE), "SWEEP": SWEEP, "MOST": LAYOUTS[dtype].terms}
+        of_series = {"LOG_TOLERANCE": log_tolerance(dtype), "SWEEP": SWEEP, "MOST": MOST}
         of_threads = {"RUN": layout.run, "STRIDED": layout.strided}
         constants |= {**of_series, **of_threads, "EDGE": int(name.endswith("edges"))}
         # masks, of which there are few, and single numbers' addresses need registers
         registers = layout.registers if name.endswith("whole") and aligned else 255
-        return Variant(kernel(pairs_vjp, activation, dtype), constants, layout.warps, registers)
+        return Variant(kernel(pairs_vjp, activation, dtype), constants, layout.warps, registers, fused=True)
     of_list = {"GROUP": GROUP, "BLOCK": ELEMENTS}
     if name == "cov_beyond":
         return Variant(kernel(cov_beyond, activation, dtype), constants | of_list, warps=4)
@@ -170,7 +172,7 @@ def _schedule(activation: str, dtype: str, batch: int, n: int, parameters: int) 
     arrays = "mu", "cov", "parameters", "mean_bar", "cov_bar", "mu_grad", "cov_grad"
     # the marginals are written where `collect` will write the gradients
     outputs = {"mean_ptr": "mu_grad", "out_ptr": "cov_grad"}
-    schedule = started(arrays, activation, dtype, batch, n, parameters, **outputs)
+    schedule = started(arrays, activation, dtype, batch, n, parameters, LAYOUTS_VJP[dtype].terms, **outputs)
     tile, real = LAYOUTS[dtype].tile, getattr(torch, dtype)
     tiles, terms = schedule.numbers["tiles"], schedule.numbers["terms"]
     orders, blocks = terms // SWEEP + 1, -(-n // BLOCK)

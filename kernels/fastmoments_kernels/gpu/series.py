@@ -25,7 +25,12 @@ def store_coefficients(
     terms: Real,
     SWEEP: tl.constexpr,
 ) -> None:
-    """Write b_1 .. b_(terms + 2) of a block's neurons and, every SWEEP orders, the log of its largest t(N)."""
+    """Write b_1 .. b_(terms + 2) of a block's neurons and, every SWEEP orders, the log of its largest t(N).
+
+    Formulas divide by roots of the order, which are the same for every neuron. A table of them would save half of
+    this kernel's instructions, but 2 % (float32) and 1 % (float64) of those of a matrix of 8192 neurons, for which
+    no formula needs to take its order apart; of a batch of matrices of 64 neurons a quarter.
+    """
     alive = inside & (spread > 0.0)
     scale = 1.0 / where(alive, spread, 1.0)
     before, last, this = formula.series(neuron)
