@@ -51,7 +51,7 @@ def tiles_of(row: dict[str, Any]) -> Tiles:
 
 
 def instructions(dtype: str, direction: str, tiles: Tiles, counts: dict[str, Any]) -> dict[str, float]:
-    """The instructions of all warps by kernel, those to list pairs apart; `counts` are gpu-counts.json's by kernel."""
+    """The instructions of all warps by kernel, those that list pairs apart; `counts` are rows by kernel."""
     most = (LAYOUTS if direction == "forward" else LAYOUTS_VJP)[dtype].terms
     kinds = ("pairs_whole", "pairs_edges") if direction == "forward" else ("pairs_vjp_whole", "pairs_vjp_edges")
     found = {"neurons": tiles.side * by_terms(counts["neurons"], most), "listing": 0.0}

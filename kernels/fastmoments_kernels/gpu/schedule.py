@@ -35,7 +35,7 @@ class Schedule:
         self.names = list(arrays)
         self.numbers = numbers
         self.steps: list[Step] = []
-        self.shared: list[tuple[torch.dtype, int, int]] = []  # dtype, first and last byte
+        self.shared: list[tuple[torch.dtype, int, int]] = []  # dtype, first byte and the one behind
         self.size = 0
         self.launchers: dict[Any, list[Any]] = {}
 
