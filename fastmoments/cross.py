@@ -112,7 +112,7 @@ def _call(f: Any, g: Any, moments: Named, placed: Callable[[str, Any], Any]) -> 
     plan = plan_of(given)
     framework = framework_of(plan)
     arrays = {name: placed(name, array) for name, array in framework.to_arrays(plan, given).items()}
-    shapes.broadcast({name: array.shape for name, array in arrays.items()})
+    shapes.agreed(arrays)
     if plan.framework == "dask":
         from fastmoments.frameworks import dask
 

@@ -22,10 +22,10 @@ INPUTS = ((1, 2), (8,), (32,), (128,))
 ACTIVATIONS = (("relu", "gelu"), ("heaviside",))
 # name in ANSWERS: inputs, width, variance, activation
 OTHERS = {
-    "residual": ("32", "32, residual", "1", "relu"),
-    "trained": ("8", "64, trained", "0.1 or 1", "relu, gelu"),
-    "He, 256 x 4": ("256", "256", "1", "relu"),
-    "He, 256 x 8": ("256", "256, 8 layers", "1", "relu"),
+    "residual": ("32", "32", "1", "relu, residual"),
+    "trained": ("8", "64", "0.1 or 1", "relu, gelu, trained"),
+    "He, 256 x 4": ("256", "256", "1", "relu, 4 layers"),
+    "He, 256 x 8": ("256", "256", "1", "relu, 8 layers"),
 }
 
 
@@ -57,13 +57,13 @@ def _row(kind: tuple[str, ...], networks: list[dict[str, Any]]) -> list[str]:
 
 
 def _cell(parts: list[dict[str, float]]) -> str:
-    unmet = "" if all(part.get("met", 1) == 1 for part in parts) else ", not met"
+    unmet = "" if all(part.get("met", 1) == 1 for part in parts) else r" \*"
     return f"{percent(max(map(worst, parts)))}, {_ms(parts)}{unmet}"
 
 
 def _ms(parts: list[dict[str, float]]) -> str:
     largest = max(part["ms"] for part in parts)
-    return f"{float(f'{largest:.2g}'):,g} ms"
+    return f"{float(f'{largest:.2g}'):,g}"
 
 
 def _points(networks: list[dict[str, Any]]) -> str:

@@ -100,11 +100,11 @@ the standard deviations of f(X), plus the dtype's rounding."""
 
 def table() -> str:
     """All activations with a link to their page."""
-    lines = ["| name | object | f(x) |", "|---|---|---|"]
+    lines = ["| name | f(x) | object |", "|---|---|---|"]
     for name in NAMES:
         given = f"`{_object(name)}`" if name in CLASSES else ""
         definition = _definition(name).replace("|", r"\|")
-        lines.append(f"| [{name}](activations/{name}.md) | {given} | {definition} |")
+        lines.append(f"| [{name}](activations/{name}.md) | {definition} | {given} |")
     return "\n".join(lines)
 
 

@@ -25,7 +25,7 @@ def elementwise(plan: Plan, activation: Composed, name: str, arguments: Named, g
         raise TypeError(f"{next(iter(given))}: functions of {activation.name} are no ufuncs; leave it out")
     library = framework_of(plan)
     arrays = library.to_arrays(plan, arguments)
-    shape = shapes.broadcast({key: array.shape for key, array in arrays.items()})
+    shape = shapes.agreed(arrays)
     shapes.doubt(activation, arrays, library.may_be_covariance)
     for key, array in arrays.items():
         if key.startswith("var"):

@@ -153,7 +153,7 @@ class Exponential(Composed):
     def cov_beside(self, one: Side, two: Side, cov_12: Any) -> Any:
         """Compute the covariance with another of these, or with a sum of lines and kinks."""
         given = {"mu_1": one.mu, "mu_2": two.mu, "var_1": one.var, "var_2": two.var, "cov_12": cov_12}
-        shape = shapes.broadcast({name: x.shape for name, x in given.items()})
+        shape = shapes.agreed(given)
         pair = Pair(one.library, *(one.xp.broadcast_to(x, shape) for x in given.values()))
         if isinstance(two.name, Exponential):
             return cov_of(self, two.name, pair)

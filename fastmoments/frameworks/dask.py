@@ -35,7 +35,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     """Call the function `name` of an activation on every block; None stands for the bivariate normal."""
     options.refuse("Dask arrays", **given)
     arrays = to_arrays(plan, arguments)
-    shapes.broadcast({key: array.shape for key, array in arrays.items()})
+    shapes.agreed(arrays)
     shapes.doubt(activation, arrays, may_be_covariance)
     call = partial(blocks.elementwise, plan, activation, name, tuple(arrays))
     return by_blocks(plan, call, arrays, outputs_of(name, len(arrays)))

@@ -29,7 +29,7 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     """Call the function `name` of an activation; None stands for the bivariate normal."""
     options.refuse("JAX arrays", **given)
     arrays = to_arrays(plan, arguments)
-    shapes.broadcast({key: array.shape for key, array in arrays.items()})
+    shapes.agreed(arrays)
     shapes.doubt(activation, arrays, may_be_covariance)
     function = xla.normal(name) if activation is None else xla.elementwise(activation, name)
     return result(plan, function(*arrays.values()))

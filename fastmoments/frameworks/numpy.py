@@ -53,7 +53,7 @@ OPERANDS = 64  # of a ufunc at most, NumPy's NPY_MAXARGS
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
     """Call the function `name` of an activation; None stands for the bivariate normal."""
     arrays = to_arrays(plan, arguments)
-    shape = shapes.broadcast({key: array.shape for key, array in arrays.items()})
+    shape = shapes.agreed(arrays)
     # before variances are checked: a covariance matrix may have negative entries
     shapes.doubt(activation, arrays, may_be_covariance)
     for argument, array in arrays.items():

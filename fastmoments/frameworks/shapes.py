@@ -13,9 +13,6 @@ Shape = tuple[int, ...]
 
 def broadcast(shapes: dict[str, Shape]) -> Shape:
     """Return the shape that arguments broadcast to; `shapes` has theirs by name."""
-    first, *others = shapes.values()
-    if others.count(first) == len(others):
-        return tuple(first)
     sizes = []
     for column in zip_longest(*(reversed(shape) for shape in shapes.values()), fillvalue=1):
         wide = [size for size in column if size != 1]
@@ -24,6 +21,14 @@ def broadcast(shapes: dict[str, Shape]) -> Shape:
             raise ValueError(f"expected shapes that broadcast together, got {shown}")
         sizes.append(wide[0] if wide else 1)
     return tuple(reversed(sizes))
+
+
+def agreed(arrays: dict[str, A]) -> Shape:
+    """Return the shape that arrays broadcast to; raise if there is none."""
+    found = [array.shape for array in arrays.values()]
+    if found.count(found[0]) == len(found):
+        return tuple(found[0])
+    return broadcast(dict(zip(arrays, found, strict=True)))
 
 
 def doubt(activation: Any, arguments: dict[str, A], may_be: Callable[[A], bool]) -> None:

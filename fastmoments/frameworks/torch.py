@@ -48,12 +48,13 @@ xp = torch
 
 def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given: Named) -> Any:
     """Call the function `name` of an activation; None stands for the bivariate normal."""
-    options.refuse("torch tensors", **given)
+    if given:
+        options.refuse("torch tensors", **given)
     if _runs_on_numpy(plan, *arguments.values()):
         found = numpy.elementwise(_computed(plan), activation, name, _arrays(plan, arguments), {})
         return _tensors(plan, found) if isinstance(found, tuple) else _tensor(plan, found)
     tensors = to_arrays(plan, arguments)
-    shape = shapes.broadcast({argument: tensor.shape for argument, tensor in tensors.items()})
+    shape = shapes.agreed(tensors)
     shapes.doubt(activation, tensors, may_be_covariance)
     for argument, tensor in tensors.items():
         if argument.startswith("var"):

@@ -24,14 +24,17 @@ from fastmoments_kernels.cpu.patches import (
     load,
     load_wide,
     store,
+    store_past,
     store_transposed,
     to_read,
     to_write,
+    written,
 )
 from fastmoments_kernels.cpu.series import TERMS, cheapest, coefficients, neuron_at, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
     PADDING,
     Tile,
+    is_past_caches,
     place,
     place_image,
     prepared,
@@ -64,7 +67,7 @@ def pairs(
     lanes = LINE // cov.itemsize
     tile_cov, out, mirror, left_out, reach, hard, limits = scratch_of(cov, variance.shape[1])
     rows = columns = rho = aligned((1, lanes), remainders)  # until a tile has a hard patch
-    task, beyond = 0, False
+    task, beyond, past = 0, False, is_past_caches(cov_out)
     for m in range(len(cov)):
         matrix, result, features_m, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
         for i in range(0, cov.shape[1], TILE):
@@ -79,10 +82,14 @@ def pairs(
                 reaches(left_out, log_tolerance, reach)
                 stays = may_stay(per_sd, tile)
                 if stays:
-                    count = tabulated(matrix, result, i, j, tile, per_sd, of_rows, of_columns, reach, mirror, hard)
+                    count = tabulated(
+                        matrix, result, i, j, tile, per_sd, of_rows, of_columns, reach, mirror, hard, past
+                    )
                 else:
                     prepared(matrix, tile, per_sd, tile_cov)
-                    count = tabulated(tile_cov, out, 0, 0, tile, per_sd, of_rows, of_columns, reach, mirror, hard)
+                    count = tabulated(
+                        tile_cov, out, 0, 0, tile, per_sd, of_rows, of_columns, reach, mirror, hard, False
+                    )
                 if count > 0:
                     if stays:
                         prepared(matrix, tile, per_sd, tile_cov)
@@ -98,10 +105,12 @@ def pairs(
                     beyond |= by_formula(features_m, tile, count, hard, limits, rho, tile_cov, slack, out, mirror)
                 if stays:
                     place_hard(out, count, hard, result, tile)
-                    place_image(mirror, result, tile)
+                    place_image(mirror, result, tile, past)
                 else:
                     place(out, mirror, result, tile)
                 place_variances(variance[m], result, tile)
+    if past:
+        written()
     return beyond
 
 
@@ -149,6 +158,7 @@ def tabulated(
     reach: Array,
     mirror: Array,
     hard: Array,
+    past: bool,
 ) -> int:
     """Compute a tile at source[a, b] into out[a, b] and `mirror`, where tabulated terms suffice.
 
@@ -159,7 +169,8 @@ def tabulated(
     for r in range(0, tile.height, HEIGHT):
         for s in range(r // lanes * lanes if i == k else 0, tile.width, lanes):
             to_read(source, a + r + HEIGHT, b + s)
-            to_write(out, a + r + HEIGHT, b + s)
+            if not past:
+                to_write(out, a + r + HEIGHT, b + s)
             rho = correlated(load(source, a + r, b + s), inverse_sd, i + r, k + s)
             terms = terms_for(largest_of(rho), reach)
             if terms > BASE:
@@ -167,7 +178,10 @@ def tabulated(
                 count += 1
             else:
                 values = series(rho, of_rows, of_columns, terms, r, s)
-                store(values, out, a + r, b + s)
+                if past:
+                    store_past(values, out, a + r, b + s)
+                else:
+                    store(values, out, a + r, b + s)
                 store_transposed(values, mirror, s, r)
     return count
 

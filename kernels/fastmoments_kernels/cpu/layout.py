@@ -11,6 +11,7 @@ LINE = 64  # bytes of a line of the caches
 TILE = 64  # rows and columns: 64 x 64 float64 of scratch stay in the second cache level
 BASE = 48  # orders that are tabulated for every neuron, enough for most patches
 LARGE = 2**16  # bytes of an array: to put a smaller one at a line takes longer than it saves
+PAST = 2**26  # bytes of matrices that no cache holds until they are read: they are written past the caches
 SINGLES = LINE // 4  # float32 in a line; scratch has whole lines, filled up with zeros
 
 

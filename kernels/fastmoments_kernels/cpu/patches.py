@@ -80,17 +80,34 @@ def _loader(dtype_of: Any) -> Any:
 load, load_wide = _loader(lambda array: array.dtype), _loader(lambda array: types.float64)
 
 
+def _storer(past_caches: bool) -> Any:
+    @intrinsic
+    def store(context: Any, patch: Any, array: Any, i: Any, j: Any) -> Any:
+        def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            values, matrix, row, column = arguments
+            for k, vector in enumerate(rows_of(builder, values)):
+                place = [plus(builder, row, k), column]
+                store_vector(lowering, builder, vector, array, matrix, place, past_caches)
+            return lowering.get_dummy_value()
+
+        return types.void(patch, array, types.intp, types.intp), emit
+
+    return store
+
+
+# array[i + k, j + l] = patch[k, l]; the second writes whole lines past the caches, until `written` in no order
+store, store_past = _storer(False), _storer(True)
+
+
 @intrinsic
-def store(context: Any, patch: Any, array: Any, i: Any, j: Any) -> Any:
-    """array[i + k, j + l] = patch[k, l]."""
+def written(context: Any) -> Any:
+    """Wait until what `store_past` wrote is seen by all."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values, matrix, row, column = arguments
-        for k, vector in enumerate(rows_of(builder, values)):
-            store_vector(lowering, builder, vector, array, matrix, [plus(builder, row, k), column])
+        builder.fence("seq_cst")
         return lowering.get_dummy_value()
 
-    return types.void(patch, array, types.intp, types.intp), emit
+    return types.void(), emit
 
 
 @intrinsic

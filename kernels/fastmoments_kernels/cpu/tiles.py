@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from fastmoments_kernels.cpu.layout import LINE, TILE
+from fastmoments_kernels.cpu.layout import LINE, PAST, TILE
 from fastmoments_kernels.cpu.memory import at, put
-from fastmoments_kernels.cpu.patches import HEIGHT, load, store, store_transposed, to_read, to_write
+from fastmoments_kernels.cpu.patches import HEIGHT, load, store, store_past, store_transposed, to_read, to_write
 
 Array = Any  # an array in code that Numba compiles
 
@@ -110,11 +110,22 @@ def place(made: Array, mirror: Array, matrix: Array, tile: Tile) -> None:
                 put(matrix, (j + b, i + a), at(mirror, (b, a)))
 
 
-def place_image(mirror: Array, matrix: Array, tile: Tile) -> None:
+def place_image(mirror: Array, matrix: Array, tile: Tile, past: bool = False) -> None:
     """Write a whole tile's mirror image, if it has one; lines are fetched ahead, because its rows are far apart."""
     i, j = tile.i, tile.j
     if tile.k == j:
         for b in range(0, TILE, HEIGHT):
             for a in range(0, TILE, LINE // mirror.itemsize):
-                to_write(matrix, j + b + HEIGHT, i + a)
-                store(load(mirror, b, a), matrix, j + b, i + a)
+                values = load(mirror, b, a)
+                if past:
+                    store_past(values, matrix, j + b, i + a)
+                else:
+                    to_write(matrix, j + b + HEIGHT, i + a)
+                    store(values, matrix, j + b, i + a)
+
+
+def is_past_caches(matrix: Array) -> bool:
+    """Whether matrices are so large that tiles are written past the caches; every row has to begin at a line."""
+    begin, row = matrix.ctypes.data, matrix.shape[-1] * matrix.itemsize
+    past: bool = matrix.nbytes >= PAST and begin % LINE == 0 and row % LINE == 0
+    return past

@@ -6,6 +6,7 @@ import llvmlite.ir as ir
 from numba import types
 from numba.core import cgutils
 
+from fastmoments_kernels.cpu.layout import LINE
 from fastmoments_kernels.cpu.memory import element
 
 
@@ -55,9 +56,18 @@ def load_vector(
     return convert(values, vector_type(dtype, count))
 
 
-def store_vector(lowering: Any, builder: Any, values: Any, kind: Any, array: Any, index: list[Any]) -> None:
-    """Write a vector to the elements from array[index] on, rounded if the array is float32."""
+def store_vector(
+    lowering: Any, builder: Any, values: Any, kind: Any, array: Any, index: list[Any], past_caches: bool = False
+) -> None:
+    """Write a vector to the elements from array[index] on, rounded if the array is float32.
+
+    `past_caches` writes a whole line, at which the elements have to begin, and does not read it first.
+    """
     place = _address(lowering, builder, kind, array, index, values.type.count)
     if values.type != place.type.pointee:
         values = builder.fptrunc(values, place.type.pointee)
-    builder.store(values, place, align=kind.dtype.bitwidth // 8)
+    if not past_caches:
+        builder.store(values, place, align=kind.dtype.bitwidth // 8)
+        return
+    store = builder.store(values, place, align=LINE)
+    store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
