@@ -1,6 +1,9 @@
 """Other methods to time beside the kernels: the published quadrature in NumPy, and SciPy one pair at a time."""
 
 import math
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
@@ -66,6 +69,35 @@ def heaviside_quadrature(mu: Array, cov: Array) -> tuple[Array, Array]:
 
 def bivariate_cdf(h: float, k: float, rho: float) -> float:
     return float(multivariate_normal.cdf([h, k], cov=[[1.0, rho], [rho, 1.0]], allow_singular=True))
+
+
+def by_owens_t(owens_t: Callable[[Array, Array], Any]) -> Callable[[Array, Array, Array], Array]:
+    """The distribution function by Owen's T (Owen 1956), where neither h nor k is 0."""
+
+    def cdf(h: Array, k: Array, rho: Array) -> Array:
+        root = np.sqrt((1 - rho) * (1 + rho))
+        with np.errstate(divide="ignore"):
+            own = [owens_t(x, (y - rho * x) / (x * root)) for x, y in ((h, k), (k, h))]
+        return (ndtr(h) + ndtr(k)) / 2 - np.asarray(own[0]) - np.asarray(own[1]) - np.where(h * k > 0, 0.0, 0.5)
+
+    return cdf
+
+
+def jax_owens_t() -> Callable[[Array, Array], Array] | None:
+    """JAX's function in float64, where it is installed and has it."""
+    if find_spec("jax") is None:
+        return None
+    import jax
+
+    if not hasattr(jax.scipy.special, "owens_t"):
+        return None
+    jitted = jax.jit(jax.scipy.special.owens_t)
+
+    def owens_t(h: Array, a: Array) -> Array:
+        with jax.enable_x64(True):
+            return np.asarray(jitted(h, a))
+
+    return owens_t
 
 
 def relu_scipy(mu_1: float, mu_2: float, var_1: float, var_2: float, cov_12: float) -> float:

@@ -1,7 +1,8 @@
 """fastmoments beside other methods: error and time on the same inputs in one run, one thread, processor time.
 
-usage: python -m benchmarks.peers          measure, write benchmarks/results/peers.json and docs/peers.md
-       python -m benchmarks.peers --write  the page alone
+usage: python -m benchmarks.peers             measure, write benchmarks/results/peers.json and docs/peers.md
+       python -m benchmarks.peers networks    one part anew: cdf, relu, gelu, matrices or networks
+       python -m benchmarks.peers --write     the page alone
 """
 
 import json
@@ -20,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import fastmoments as fm
-from benchmarks import baselines, gpu, pair_truth, peers_page
+from benchmarks import baselines, gpu, pair_truth, peers_networks, peers_page
 from benchmarks.approximations import RELU, Array
 from benchmarks.data import DATA
 from benchmarks.report import machine
@@ -82,12 +83,16 @@ def one_by_one(function: Callable[..., Any]) -> Method:
 
 
 def cdf_methods() -> dict[str, Method]:
-    """SciPy's ufunc and botorch, if they are installed."""
+    """SciPy's ufunc, JAX's Owen's T and botorch, if they are installed."""
     methods: dict[str, Method] = {
         "fastmoments": fm.bivariate_normal_cdf,
         "SciPy multivariate_normal.cdf": one_by_one(baselines.bivariate_cdf),
         "quadrature, 20 nodes": lambda h, k, rho: ndtr(h) * ndtr(k) + baselines.plackett(h, k, rho, power=0),
     }
+    methods["Owen's T, SciPy"] = baselines.by_owens_t(special.owens_t)
+    of_jax = baselines.jax_owens_t()
+    if of_jax is not None:
+        methods["Owen's T, JAX"] = baselines.by_owens_t(of_jax)
     ufunc = getattr(special._ufuncs, "_bivariate_normal_cdf", None)
     if ufunc is not None:
         methods["SciPy's private ufunc"] = ufunc
@@ -246,21 +251,27 @@ def matrices(data: str) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    if "--write" not in sys.argv:
+PARTS: dict[str, Callable[[], Any]] = {
+    "cdf": lambda: compare(cdf_methods(), cdf_truth, COUNT["cdf"]),
+    "relu": lambda: compare(relu_methods(), partial(cov_truth, "relu"), COUNT["relu"]),
+    "gelu": lambda: compare(gelu_methods(), partial(cov_truth, "gelu"), COUNT["gelu"], SLOW),
+    "matrices": lambda: {data: matrices(data) for data in DATA},
+    "networks": peers_networks.networks,
+}
+
+
+def main(*names: str) -> None:
+    if "--write" not in names:
+        found: dict[str, Any] = json.loads(peers_page.RESULTS.read_text()) if names else {}
         fm.set_num_threads(1)
         with threadpool_limits(1):
-            found = {
-                "machine": machine(),
-                "counts": COUNT | {"n": N, "checked": CHECKED, "timed": TIMED},
-                "cdf": compare(cdf_methods(), cdf_truth, COUNT["cdf"]),
-                "relu": compare(relu_methods(), partial(cov_truth, "relu"), COUNT["relu"]),
-                "gelu": compare(gelu_methods(), partial(cov_truth, "gelu"), COUNT["gelu"], SLOW),
-                "matrices": {data: matrices(data) for data in DATA},
-            }
+            counts = COUNT | {"n": N, "checked": CHECKED, "timed": TIMED, "seeds": peers_networks.SEEDS}
+            found |= {"machine": machine(), "counts": counts}
+            for name in names or PARTS:
+                found[name] = PARTS[name]()
         peers_page.RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     print(peers_page.write())
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

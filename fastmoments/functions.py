@@ -74,7 +74,7 @@ def _bound_to(
         if len(arguments) != required or not accepted.issuperset(keywords):
             check(function, arguments, keywords)
         given = {key: keywords.pop(key) for key in parameters if key in keywords} if keywords else {}
-        return generic(activation(**given), *arguments, **keywords)
+        return generic(activation(**given) if given or usual is None else usual, *arguments, **keywords)
 
     del function.__wrapped__
     function.__annotations__ = {}
@@ -85,6 +85,7 @@ def _bound_to(
     # bare: `help` shows what there is to pass, type checkers read __init__.pyi
     shown = [parameter.replace(annotation=parameter.empty) for parameter in kept + own]
     function.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    usual = None if any(parameter.default is parameter.empty for parameter in own) else activation()
     required = sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in shown)
     accepted = {parameter.name for parameter in shown}
     return function

@@ -6,29 +6,13 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar
 
+from fastmoments_kernels.names import key_of, nearest
 from fastmoments_kernels.parameters import Parameters
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # what other libraries call it
 ALIASES = {"swish": "silu", "logistic": "sigmoid", "expit": "sigmoid", "step": "heaviside", "ndtr": "probit"}
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the nearest of the names, or None where none is near."""
-    # on errors alone
-    from difflib import get_close_matches
-
-    by_key = {_key(known): known for known in names if not known.startswith("_")}
-    key = _key(name)
-    near = (
-        get_close_matches(key, by_key, 1, cutoff=0.8)
-        # tol for tolerance
-        or sorted((known for known in by_key if len(known) > 2 and key.startswith(known)), key=len, reverse=True)
-        or get_close_matches(key, by_key, 1)
-        or sorted((known for known in by_key if key and key in known), key=len)
-    )
-    return by_key[near[0]] if near else None
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -91,10 +75,6 @@ def object_named(name: str) -> str:
 def _class_named(name: str) -> type | None:
     public: dict[str, Any] = vars(sys.modules["fastmoments"])  # which is all above this module
     for known, value in public.items():
-        if isinstance(value, type) and issubclass(value, Parameters) and _key(known) == _key(name):
+        if isinstance(value, type) and issubclass(value, Parameters) and key_of(known) == key_of(name):
             return value
     return None
-
-
-def _key(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")

@@ -1,6 +1,7 @@
 """The name and the parameters of an activation that is given as an object, a class or a name."""
 
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ def own(activation: Any) -> Any:
     from fastmoments.graph.foreign import activation_meant
 
     found = activation_meant(activation)
+    if found is None and isinstance(activation, FunctionType):
+        raise ValueError(
+            "activation: expected an object or a name, got a function; for a function f give fm.Custom(f)"
+        )
     return activation if found is None else found
 
 

@@ -124,8 +124,10 @@ def test_what_is_no_activation_is_refused():
     ):
         with pytest.raises(ValueError, match="activation: .* is not one: .*; give fm.propagate the model"):
             fm.moments(given, ZEROS, EYE)
-    with pytest.raises(ValueError, match=r"activation: expected one of .*, or Custom\(f\)"):
+    with pytest.raises(ValueError, match=r"activation: .* got a function; for a function f give fm.Custom\(f\)"):
         fm.moments(lambda x: x, ZEROS, EYE)
+    with pytest.raises(ValueError, match=r"activation: expected one of .*, or Custom\(f\).*, got 3"):
+        fm.moments(3, ZEROS, EYE)
 
 
 def test_no_library_is_imported_for_it():

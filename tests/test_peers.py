@@ -8,7 +8,8 @@ import fastmoments as fm
 pytest.importorskip("threadpoolctl")
 pytest.importorskip("torch")
 
-from benchmarks import pair_truth, peers, peers_page  # noqa: E402
+from benchmarks import pair_truth, peers, peers_networks, peers_page  # noqa: E402
+from experiments.suites import plain, standard  # noqa: E402
 from fastmoments_kernels.catalogue import row_of  # noqa: E402
 from tests import truth  # noqa: E402
 
@@ -60,3 +61,21 @@ def test_matrices_of_all_methods():
 def test_a_method_without_a_number_is_nan_and_not_right():
     row = {"0.9": 1e-16, "1": None, "ns": 12.0}
     assert "| nan | 12 |" in peers_page._table({"fastmoments": row})
+
+
+def test_ways_through_networks(monkeypatch):
+    """Points agree with the truth that other points give; slopes are right where nothing bends."""
+    monkeypatch.setattr(peers_networks, "TRUTH", 2**12)
+    monkeypatch.setattr(peers_networks, "MOST", 2**8)
+    problem = standard(plain("relu", 2, 2, 1, 8), 1.0)
+    rows = peers_networks.of_one(problem, 0)
+    for name in ("plain Sobol", "scrambled Sobol"):
+        answer = peers_networks.POINTS[name](problem, 2**12, 0)
+        true = peers_networks.points.truth(problem, 2**14)
+        assert max(peers_networks.points.errors(answer, true)) < 0.02, name
+    assert all(0 < row["ms"] and row.get("points", 2) >= 2 for row in rows.values())
+    # no unit changes its sign this near to the mean, which is not 0
+    layers = plain("relu", 2, 2, 1, 8)
+    near = peers_networks.Problem(layers, np.array([1.0, -2.0]), 1e-12 * np.eye(2))
+    want = np.sqrt(np.diag(fm.compare.mean_field(layers, near.mu, near.cov).cov))
+    np.testing.assert_allclose(np.sqrt(np.diag(peers_networks.suq(near).cov)), want, rtol=1e-6)

@@ -26,6 +26,25 @@ def test_one_version():
     assert "version" in PROJECT["dynamic"]
 
 
+def test_the_recipe_asks_for_what_the_package_does():
+    jinja2 = pytest.importorskip("jinja2")
+    recipe = yaml.safe_load(jinja2.Template((ROOT / "recipe" / "meta.yaml").read_text()).render(PYTHON="python"))
+    assert str(recipe["package"]["version"]) == fm.__version__
+    asked = [Requirement(line.replace("python ", "python")) for line in recipe["requirements"]["run"]]
+    packaged = [Requirement(line) for line in [f"python{PROJECT['requires-python']}", *PROJECT["dependencies"]]]
+    assert [(x.name, x.specifier) for x in asked] == [(x.name, x.specifier) for x in packaged]
+    assert recipe["about"]["summary"] == PROJECT["description"]
+    assert recipe["about"]["license"] == PROJECT["license"]
+
+
+def test_the_hosted_site_is_built_as_here():
+    hosted = yaml.safe_load((ROOT / ".readthedocs.yaml").read_text())
+    assert (ROOT / hosted["sphinx"]["configuration"]).exists() and hosted["sphinx"]["fail_on_warning"]
+    torch, package = hosted["build"]["jobs"]["install"]
+    assert "grep ^torch== constraints.txt" in torch
+    assert package.endswith('-c constraints.txt ".[docs]"')
+
+
 def test_the_version_is_a_literal():
     """The build reads it without importing anything."""
     source = ROOT / PYPROJECT["tool"]["hatch"]["version"]["path"]

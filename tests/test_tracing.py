@@ -200,7 +200,11 @@ def test_half_precision_and_autocast_return_the_inputs_dtype():
             "model: _local_scalar_dense: what the model does depends on values",
             Of(lambda m, x: x if x.sum() > 0 else -x),
         ),
-        (ValueError, "model raises for inputs of shape .batch, 4.: TypeError", nn.Bilinear(4, 4, 1)),
+        (
+            ValueError,
+            r"model raises for inputs of shape .batch, 4., in Bilinear\(.*\): TypeError",
+            nn.Bilinear(4, 4, 1),
+        ),
         (TypeError, "model: expected a torch.nn.Module or a function of tensors, got .*ReLU", nn.ReLU),
         (ValueError, "0: flip: it mixes the batch's dimension", nn.Sequential(Of(lambda m, x: x.flip(0)))),
     ],

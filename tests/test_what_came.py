@@ -1,5 +1,7 @@
 """Errors name the argument, its value and a remedy: numbers beyond dtypes, matrices that are no arrays, names."""
 
+import inspect
+import pickle
 from decimal import Decimal
 from fractions import Fraction
 
@@ -117,6 +119,36 @@ def test_unknown_activations_are_told_all_and_the_nearest(activation, meant):
         fm.moments(activation, [0.0], [[1.0]])
 
 
+@pytest.mark.parametrize("activation", ["leaky_relu", fm.LeakyReLU, fm.LeakyReLU()])
+def test_keywords_of_the_activation(activation):
+    meant = r"did you mean LeakyReLU\(negative_slope=...\) as the activation\?"
+    with pytest.raises(TypeError, match=meant):
+        fm.moments(activation, [0.0], [[1.0]], slope=0.1)
+    with pytest.raises(TypeError, match=meant):
+        fm.residual_moments(activation, [0.0], [[1.0]], [[1.0]], negative_slope=0.1)
+    with pytest.raises(TypeError, match=meant):
+        fm.dual(activation=activation, var_1=1.0, var_2=1.0, cov_12=0.5, slope=0.1)
+
+
+def test_parameters_that_activations_have_not():
+    has = r"it is NPN\(r=1.0, q=2.0, tau=1.0, center=0.0\)"
+    with pytest.raises(TypeError, match=rf"^NPN: no parameter 'taus'; did you mean tau\?; {has}"):
+        fm.NPN(taus=1.0)
+    with pytest.raises(TypeError, match="LeakyReLU: no parameter 'slope'; did you mean negative_slope"):
+        fm.LeakyReLU(slope=0.1)
+    with pytest.raises(TypeError, match="ELU: no parameter 'alfa'; did you mean alpha"):
+        fm.ELU(alfa=1.0)
+    with pytest.raises(TypeError, match=r"Custom: no parameter 'tolerance'; did you mean tol\?"):
+        fm.Custom(np.tanh, tolerance=1e-3)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'function'"):
+        fm.Custom()
+    assert list(inspect.signature(fm.NPN).parameters) == ["r", "q", "tau", "center"]
+
+
+def test_public_functions_are_pickled_by_name():
+    assert all(pickle.loads(pickle.dumps(one)) is one for one in (fm.moments, fm.cross_cov, fm.propagate))
+
+
 def test_keywords_that_there_are_not():
     signature = r"leaky_relu_moments\(mu, cov=None, \*, out=None, check=False, .*negative_slope=0.01\)"
     hint = r"did you mean negative_slope\?; it is"
@@ -126,4 +158,6 @@ def test_keywords_that_there_are_not():
         fm.relu_moments([0.0])
     with pytest.raises(TypeError, match="relu_mean: too many positional arguments"):
         fm.relu_mean(0.0, 1.0, 2.0)
+    with pytest.raises(TypeError, match=r"^moments: .*'chek'; did you mean check\?; it is moments\(activation"):
+        fm.moments("relu", [0.0], [[1.0]], chek=True)
     assert fm.relu_mean(mu=0.0, var=1.0) == fm.relu_mean(0.0, 1.0)

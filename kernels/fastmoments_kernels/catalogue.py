@@ -1,7 +1,6 @@
 """One row per activation: its parameters, its formula and where it is not smooth."""
 
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -22,6 +21,7 @@ from fastmoments_kernels.formulas import (
     relu,
     sin,
 )
+from fastmoments_kernels.names import nearest
 from fastmoments_kernels.parameters import Parameters
 
 
@@ -177,8 +177,8 @@ def _hint(activation: object, names: list[str]) -> str:
     text = activation if isinstance(activation, str) else ""
     if callable(activation):
         text = getattr(activation, "__name__", type(activation).__name__)
-    near = get_close_matches(text.lower(), names, 1)
-    return f'; did you mean "{near[0]}"?' if near else ""
+    near = nearest(text, names)
+    return f'; did you mean "{near}"?' if near else ""
 
 
 def parameters_of(activation: object) -> dict[str, Any]:

@@ -1,13 +1,39 @@
 """The base class of the catalogue's activations: parameters, compared by their values."""
 
+import inspect
 from dataclasses import fields
 from numbers import Number
 from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels.names import nearest
 
-class Parameters:
+
+class Explained(type):
+    """The type of classes whose error for a parameter that they do not take says what was meant."""
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        own = list(inspect.signature(cls.__init__).parameters.values())  # type: ignore[misc]
+        return inspect.Signature([parameter.replace(annotation=parameter.empty) for parameter in own[1:]])
+
+    def __call__(cls, *values: Any, **parameters: Any) -> Any:
+        """Make an object."""
+        try:
+            return super().__call__(*values, **parameters)
+        except TypeError:
+            signature = inspect.signature(cls)
+            unknown = next((name for name in parameters if name not in signature.parameters), None)
+            if unknown is None:
+                raise
+            near = nearest(unknown, signature.parameters)
+            hint = f"; did you mean {near}?" if near else ""
+            it_is = f"{cls.__name__}{signature}"
+            raise TypeError(f"{cls.__name__}: no parameter {unknown!r}{hint}; it is {it_is}") from None
+
+
+class Parameters(metaclass=Explained):
     """Base of frozen dataclasses made with eq=False; parameters are numbers, arrays or sequences of them.
 
     Two are equal if their class is the same, their numbers are equal, and their arrays have the same type, dtype,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ctypes import string_at
+from traceback import walk_tb
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,10 +126,18 @@ def _explain(recorder: Recorder, inputs: Sequence[Tensor], error: Exception) -> 
     if recorder.refused is not None:
         raise recorder.refused.kind(str(recorder.refused)) from None
     shapes = ", ".join(str(("batch", *x.shape[1:])).replace("'", "") for x in inputs)
+    several = any(x.ndim > 2 for x in inputs)
+    single = "; a single input that has several dimensions goes in as mu[None]" if several else ""
     raise ValueError(
-        f"mu: the model raises for inputs of shape {shapes}: {type(error).__name__}: {error}; a single input that "
-        "has several dimensions goes in as mu[None]"
+        f"mu: the model raises for inputs of shape {shapes}{_where(error)}: {type(error).__name__}: {error}{single}"
     ) from error
+
+
+def _where(error: Exception) -> str:
+    """Return the module that raised, as it prints itself, if it is one of a line."""
+    frames = (frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__))
+    modules = [str(module) for module in frames if isinstance(module, torch.nn.Module)]
+    return f", in {modules[-1]}" if modules and "\n" not in modules[-1] else ""
 
 
 def generators() -> Any:

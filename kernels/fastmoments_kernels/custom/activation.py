@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels.parameters import Explained
+
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Custom:
+class Custom(metaclass=Explained):
     """An elementwise function, by quadrature to a tolerance.
 
     Parameters
