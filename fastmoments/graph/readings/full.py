@@ -3,13 +3,14 @@
 import math
 from typing import Any
 
+from fastmoments.elementwise import gain
 from fastmoments.frameworks.products import finite
 from fastmoments.graph.nodes import Activation, Affine, Graph, Map, Node, Residual, Sum
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.bends import Bends
 from fastmoments.graph.readings.covariances import selects
 from fastmoments.graph.readings.reading import Array, flat, total
-from fastmoments.moments import gain, moments
+from fastmoments.moments import moments
 
 
 class Full(Bends):
