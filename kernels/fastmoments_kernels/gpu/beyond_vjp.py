@@ -3,6 +3,8 @@
 One kernel for each kind of derivative: with all of a pair's derivatives, one kernel would spill registers. The
 gradients along mu and var are products, kept beside the list and added tile by tile, in the list's order, to the
 tile's shares. An overfull tile is computed anew, all of its pairs by the formulas, in parts of PART x PART.
+
+Loops are told not to compute ahead (disable_licm) where a formula needs all registers.
 """
 
 import triton.language as tl
@@ -44,7 +46,7 @@ def cov_beyond(
     listing = positions_ptr, counts_ptr, segment
     program, programs = tl.program_id(0), tl.num_programs(0)
     share, first, total, step = load_share(listing, program, programs, count, GROUP, TILE * TILE, BLOCK)
-    for block in tl.range(first, total, step, num_stages=1):
+    for block in tl.range(first, total, step, num_stages=1, disable_licm=True):
         inside, m, i, j, _, _ = listed(listing, share, block + tl.arange(0, BLOCK), n, tiles, TILE)
         cov_12, weight = load_pair(cov_ptr, cov_bar_ptr, m, i, j, n, inside)
         one, two = load_both(features_ptr, m, i, j, n, FEATURES)
@@ -163,7 +165,8 @@ def neurons_overfull(
 ) -> None:
     """Write the shares of overfull tiles, of the gradients along BODY: PART rows or columns at a time."""
     parts: tl.constexpr = TILE // PART
-    for task in tl.range(tl.program_id(0), count * 2 * parts, tl.num_programs(0), num_stages=1):
+    tasks = count * 2 * parts
+    for task in tl.range(tl.program_id(0), tasks, tl.num_programs(0), num_stages=1, disable_licm=True):
         tile, part = task // (2 * parts), task % (2 * parts)
         if tl.load(counts_ptr + tile) > segment:
             m, tile_i, tile_j = place_of(tile, tiles)
@@ -172,7 +175,7 @@ def neurons_overfull(
                 tile_1, tile_2 = tl.where(part < parts, tile_i, tile_j), tl.where(part < parts, tile_j, tile_i)
                 own = tile_1 * TILE + part % parts * PART + tl.arange(0, PART)
                 share = tl.zeros((PART,), shares_ptr.dtype.element_ty)
-                for first in tl.range(0, TILE, PART, num_stages=1):
+                for first in tl.range(0, TILE, PART, num_stages=1, disable_licm=True):
                     other = tile_2 * TILE + first + tl.arange(0, PART)
                     i, j = own[:, None], other[None, :]
                     inside = (i != j) & (i < n) & (j < n)
