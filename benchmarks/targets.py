@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import fastmoments as fm
-from benchmarks import calls, counts
+from benchmarks import calls, counts, few
 from benchmarks.calls import BATCH, PERCEPTRON, SMALL, Call
 from benchmarks.data import DATA
 from fastmoments_kernels.cpu.series import BASE
@@ -58,6 +58,9 @@ MATRICES = (
     f"{calls.needed(PERCEPTRON):.0%} of the products' multiplications, for what is symmetric is mirrored, and the "
     "activations"
 )
+
+
+FEW = "relu_moments of the 32 x 32 takes {activation:.0%} of the time, a copy of the result {copy:.0%}"
 
 
 def typical(name: str, goal: float) -> Target:
@@ -126,6 +129,21 @@ TARGETS = [
         0.2,
         f"coefficients of each neuron, {BASE} for {SMALL - 1} partners",
         calls.batch,
+    ),
+    Target(
+        f"affine_moments, {few.BATCH} of {few.INPUTS} -> {few.NEURONS}",
+        "A @ cov @ A.T",
+        2.0,
+        "both products, the mean of both triangles, the limits in one pass; a copy of the result takes {copy:.0%}",
+        few.affine,
+        parts=few.copied,
+    ),
+    *(
+        Target(what, f"{limit} us each", 1.0, FEW, make, parts=few.residual_of_activation)
+        for what, limit, make in (
+            (f"residual_moments with C, {few.BATCH} of {few.INPUTS} -> {few.NEURONS}", 9, few.residual),
+            (f"propagate, network 8-32-1 with a skip connection, {few.BATCH} inputs", 12, few.house),
+        )
     ),
     Target(
         "NPN network [64, 32], 100k rows, float32",

@@ -16,7 +16,7 @@ from fastmoments.composed.logistic import LogSigmoid, Sigmoid, SiLU, Softplus, T
 from fastmoments.composed.piecewise import HardShrink, HardSigmoid, HardTanh, ReLU6, SoftShrink
 from fastmoments.dispatch import PRECISIONS
 from fastmoments.elementwise import cov, cov_partials, gain, marginals, mean, var
-from fastmoments.layers import bayes_linear_marginals
+from fastmoments.layers import bayes_linear_marginals, residual_moments
 from fastmoments.moments import moments, moments_vjp
 from fastmoments_kernels.background.entries import LARGE, Entry, seconds_to_compile
 from fastmoments_kernels.catalogue import CATALOGUE, PARAMETERS, ROWS, row_of
@@ -188,6 +188,7 @@ def _moments_vjp(activation: Any, dtype: str) -> Calls:
 def _layers(activation: Any, dtype: str) -> Calls:
     x, weight = np.ones(1, dtype), np.ones((1, 1), dtype)
     yield partial(bayes_linear_marginals, x, x, weight, weight, activation=activation)
+    yield partial(residual_moments, activation, x, weight, weight)
 
 
 FUNCTIONS: dict[str, Callable[[Any, str], Calls]] = {

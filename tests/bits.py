@@ -33,6 +33,7 @@ def results(name, dtype):
             yield from fm.cov_partials(name, mu, mu[::-1], np.diag(cov), np.diag(cov)[::-1], 0.1 * cov[0])
             weight = rng.normal(size=(3 * n, n)).astype(dtype)
             yield from fm.bayes_linear_marginals(mu, np.diag(cov), weight, weight**2, activation=name)
+            yield fm.affine_moments(mu, cov, weight).cov
             for function in (fm.mean, fm.var, fm.gain):
                 yield function(name, mu, np.diag(cov))
 

@@ -135,9 +135,9 @@ def of_activation(name, shape, dtype):
         yield from function(name, "moments_vjp")(mu, cov, *result, return_parameters=True).parameters_bar.values()
     var = np.einsum("...ii->...i", cov).copy()
     weight = np.cos(np.arange(7.0 * mu.shape[-1])).reshape(7, -1).astype(dtype)
-    yield from fm.bayes_linear_marginals(
-        mu, var, weight, weight * weight, activation=row_of(name).activation(**own)
-    )
+    activation = row_of(name).activation(**own)
+    yield from fm.bayes_linear_marginals(mu, var, weight, weight * weight, activation=activation)
+    yield from fm.residual_moments(activation, mu, cov, weight, C=weight)
     for kind in ("mean", "var", "gain"):
         yield function(name, kind)(mu, var)
     yield from function(name, "marginals")(mu, var)

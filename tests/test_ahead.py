@@ -109,7 +109,8 @@ def test_the_plan_says_what_a_wheel_brings_and_what_it_lacks(monkeypatch, when, 
 
 
 def test_what_needs_no_kernels_needs_no_numba():
-    assert not python("-c", WITHOUT_NUMBA.format(call="Custom(lambda x: x)"))
+    for call in ("Custom(lambda x: x)", "affine_moments([0.0], [[1.0]], [[1.0]])"):
+        assert not python("-c", WITHOUT_NUMBA.format(call=call))
 
 
 @of_a_wheel

@@ -32,7 +32,7 @@ def test_what_limits_a_figure_is_said_by_numbers_of_its_run(monkeypatch):
 def test_every_limit_has_its_numbers():
     """Every name in braces is a count or a part; checked without running anything."""
     for target in targets.TARGETS:
-        named = {"terms", "terms_32", "by_formula", "nodes", "rest", "products"}
+        named = {"terms", "terms_32", "by_formula", "nodes", "rest", "products", "copy", "activation"}
         target.limit.format(**dict.fromkeys(named, 0.0))
         if "{" in target.limit:
             assert (target.counts, target.parts) != (dict, dict), target.what

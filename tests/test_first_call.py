@@ -66,6 +66,29 @@ def test_what_is_small_is_answered_and_what_is_large_waits(fresh, capsys):
     assert marks.has(ENTRY.text)
 
 
+def test_layers_of_few_neurons_never_wait(fresh, capsys, monkeypatch):
+    """NumPy's products serve until another process has compiled the kernel, and without Numba."""
+    entry, given = Entry("congruence", "none", 0, "float64"), (np.zeros(2), np.eye(2), np.ones((3, 2)))
+    wanted = np.full((3, 3), 2.0)
+    assert not choice.at_hand(entry, 10**12)
+    assert np.array_equal(fm.affine_moments(*given).cov, wanted)
+    assert fm.plan(0.0).routes == {"layers of few neurons (float64)": "numpy"}
+    forget()
+    marks.put(entry.text)
+    assert choice.at_hand(entry, 1)
+    forget()
+    monkeypatch.setattr(marks, "has", lambda text: False)
+
+    def check():
+        raise ModuleNotFoundError
+
+    monkeypatch.setattr(choice, "check_installed", check)
+    for when in ("background", "wait", "never"):
+        fm.set_compilation(when)
+        assert np.array_equal(fm.affine_moments(*given).cov, wanted)
+    assert fresh == [] and not capsys.readouterr().err
+
+
 def test_many_small_calls_wait_in_the_end(fresh, capsys):
     """Where the other process gets no time, an entry is compiled after 20 s of NumPy's."""
     calls = next(k for k in range(10**4) if not choice.by_numpy(ENTRY, 10**7))
@@ -159,6 +182,7 @@ def test_entries_are_their_texts():
         (("relu_cov",), {"cov-relu-5-float64"}),
         (("bivariate_normal_cdf",), {"bivariate_normal_cdf-none-3-float64"}),
         (("tanh",), {"mean-heaviside-2-float64"}),
+        (("relu",), {"linear_marginals-relu-0-float64", "congruence-none-0-float64"}),
         ((fm.ReLU6(), "exp"), {"moments-relu-0-float64", "mean-relu-2-float64"}),
         (("npn",), {"moments_vjp-npn-4-float64", "parameter_vjp-npn-4-float64", "large_moments-npn-4-float64"}),
         ((fm.GaussianMixture([1.0, 2.0], [1.0, 2.0]),), {"moments-gaussian_mixture-6-float64"}),

@@ -29,10 +29,14 @@ def congruence(
     rounding: Callable[[], Array] | None = None,
 ) -> Array | None:
     """Do what `Framework.congruence` says."""
-    found = computed(left, cov, gains, right, full)
-    if found is None:
-        return None
-    return products.mend(np, found.full, rounding) if found.beyond and rounding is not None else found.full
+    return without_errors(computed(left, cov, gains, right, full), rounding)
+
+
+def without_errors(found: Computed | None, rounding: Callable[[], Array] | None) -> Array | None:
+    """Return the covariances, those beyond by up to `rounding()` moved, if that is given."""
+    if found is None or not found.beyond or rounding is None:
+        return None if found is None else found.full
+    return products.mend(np, found.full, rounding)
 
 
 def computed(
@@ -42,7 +46,7 @@ def computed(
     right: Array | None = None,
     full: Array | None = None,
 ) -> Computed | None:
-    """Do the same, but for rounding errors of what is in place of full."""
+    """Compute `congruence`, but for errors of up to `rounding()`."""
     m, adds = len(left), full is not None
     if full is None:
         full = np.empty((*cov.shape[:-2], m, m), cov.dtype)

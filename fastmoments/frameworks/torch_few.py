@@ -26,18 +26,16 @@ def congruence(
     if not can_read(left) or left.dtype not in DTYPES or forward_ad._current_level >= 0:
         return None
     if is_bare(*given):
-        found = few.congruence(*_arrays(*given), _on_numpy(rounding))
-        return None if found is None else torch.from_numpy(found)
+        mended = few.without_errors(few.computed(*_arrays(*given)), _on_numpy(rounding))
+        return None if mended is None else torch.from_numpy(mended)
     # as all matrices with derivatives, the mean of both triangles
     cov = cov if products.is_symmetric(cov.detach()) else torch_formulas.symmetric(cov)
     found = few.computed(*_arrays(left, cov, gains, right, None if full is None else full.clone()))
     # numbers that rounding moves depend on others than the products do
     if found is None or (found.beyond and (full is None or rounding is not None)):
         return None
-    result: Tensor = (_Congruence if full is None else _Skip).apply(
-        torch.from_numpy(found.full), *(x for x in (left, cov, gains, right, full) if x is not None)
-    )
-    return result
+    value, tensors = torch.from_numpy(found.full), (x for x in (left, cov, gains, right, full) if x is not None)
+    return _congruence(value, *tensors) if full is None else _skip(value, *tensors)
 
 
 def covariance(full: Tensor, rounding: Callable[[], Tensor]) -> Tensor | None:
@@ -66,10 +64,11 @@ class _Congruence(torch.autograd.Function):
         return value
 
     @staticmethod
-    def backward(ctx: Any, bar: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, bar: Tensor) -> tuple[Tensor | None, ...]:
         left, cov = ctx.saved_tensors
         through = torch_formulas.symmetric(bar) @ left
-        return None, 2.0 * _total(through, cov), left.mT @ through
+        _, of_left, of_cov = ctx.needs_input_grad
+        return None, 2.0 * _total(through, cov) if of_left else None, left.mT @ through if of_cov else None
 
 
 class _Skip(torch.autograd.Function):
@@ -83,17 +82,25 @@ class _Skip(torch.autograd.Function):
         return value
 
     @staticmethod
-    def backward(ctx: Any, bar: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, bar: Tensor) -> tuple[Tensor | None, ...]:
         left, cov, gains, right = ctx.saved_tensors
         both = 2.0 * torch_formulas.symmetric(bar)
         along = both @ right  # of (G A + C / 2) cov
-        weighed = gains[..., None] * left
-        product = along.mT @ (weighed + 0.5 * right)
-        of_gains = (along * (left @ cov)).sum(-1)
-        of_right = _total(both, weighed @ cov) + _total(along, cov)
-        of_left = _total(gains[..., None] * along, cov)
-        of_cov = torch_formulas.symmetric(product).sum_to_size(cov.shape)
+        weighed, needs = gains[..., None] * left, ctx.needs_input_grad
+        of_left = of_cov = of_gains = of_right = None
+        if needs[1]:
+            of_left = _total(gains[..., None] * along, cov)
+        if needs[2]:
+            of_cov = torch_formulas.symmetric(along.mT @ (weighed + 0.5 * right)).sum_to_size(cov.shape)
+        if needs[3]:
+            of_gains = (along * (left @ cov)).sum(-1)
+        if needs[4]:
+            of_right = _total(both, weighed @ cov) + _total(along, cov)
         return None, of_left, of_cov, of_gains, of_right, bar
+
+
+_congruence: Callable[..., Tensor] = _Congruence.apply
+_skip: Callable[..., Tensor] = _Skip.apply
 
 
 def _total(one: Tensor, two: Tensor) -> Tensor:

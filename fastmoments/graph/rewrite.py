@@ -22,6 +22,7 @@ from fastmoments.graph.nodes import (
     Affine,
     Elementwise,
     Graph,
+    Input,
     Joint,
     Node,
     Sum,
@@ -58,6 +59,8 @@ def rewrite(graph: Graph, whole_sums: bool) -> Graph:
     Sums of functions of one value stay sums, whose parts are correlated, if all parts have closed forms and a
     reading keeps correlations; with `whole_sums` they are one function too.
     """
+    if all(map(_is_final, in_order(graph.outputs, graph.inputs))):
+        return graph
     return _Rewriting(pull_factors(maxima_without_copies(graph)), whole_sums).graph()
 
 
@@ -188,6 +191,11 @@ class _Rewriting:
         gap = Node(Sum(lambda a, b: sign * (a - b), (sign, -sign)), (one, two), node.shape, node.name)
         top = Node(Activation(ReLU()), (gap,), node.shape, node.name)
         return Node(Sum(lambda b, r: b + sign * r, (1.0, sign)), (two, top), node.shape, node.name)
+
+
+def _is_final(node: Node) -> bool:
+    """Whether it is neither elementwise nor joint, nor a sum that is part of a function, as in lists of layers."""
+    return node.scalar is None and isinstance(node.rule, Input | Affine | Sum | Activation)
 
 
 def _is_product(node: Node) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastmoments.frameworks import Words
 from fastmoments.graph.nodes import Affine, Node
-from fastmoments.graph.readings.reading import Array, Reading
+from fastmoments.graph.readings.reading import Array, Reading, flat
 
 
 class Covariances(Reading):
@@ -68,6 +68,14 @@ class Covariances(Reading):
     def eps(self, array: Array) -> float:
         """The spacing of numbers of the array's dtype."""
         return float(self.xp.finfo(array.dtype).eps)
+
+    def rounding_of_map(self, node: Node, rule: Affine, batch: int) -> Array:
+        """Bound the rounding of a map's covariances, (batch,)."""
+        # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
+        variances = [self.var(source).reshape(batch, *source.shape) for source in node.inputs]
+        reach = flat(self.squares(rule, node, variances)).sum(-1)
+        count = sum(source.size for source in node.inputs)
+        return count * node.size * self.eps(reach) * reach
 
     def drop(self, node: Node) -> None:
         """Forget a value that nothing reads any more."""

@@ -1,19 +1,17 @@
-"""Full covariance of every value: affine maps and sums; `bends` has activations and joint functions."""
+"""Full covariance of every value: affine maps and sums; `bends` and `skips` have what is not affine."""
 
 import math
+from functools import partial
 from typing import Any
 
-from fastmoments.elementwise import gain
-from fastmoments.frameworks.products import finite
-from fastmoments.graph.nodes import Activation, Affine, Graph, Map, Node, Residual, Sum
+from fastmoments.graph.nodes import Activation, Affine, Graph, Map, Node, Sum
 from fastmoments.graph.order import Step
-from fastmoments.graph.readings.bends import Bends
 from fastmoments.graph.readings.covariances import selects
 from fastmoments.graph.readings.reading import Array, flat, total
-from fastmoments.moments import moments
+from fastmoments.graph.readings.skips import Skips
 
 
-class Full(Bends):
+class Full(Skips):
     """Full covariance: of every value, and between all of them."""
 
     def run(self, graph: Graph, steps: list[Step]) -> None:
@@ -49,7 +47,9 @@ class Full(Bends):
         links = {one: across([self.cov(one, two) for two in inputs]).mT for one in self.kept - set(inputs)}
         full = self._of_affine(node, rule, right, across) if full is None else full
         if node in self.watched:
-            self.rounding[node] = self._passed_on(node) if selects(node) else self._rounding(node, rule, len(full))
+            self.rounding[node] = (
+                self._passed_on(node) if selects(node) else self.rounding_of_map(node, rule, len(full))
+            )
         self.covs |= {(node, one): cov for one, cov in links.items()}
         self.covs |= {(node, one): cov.mT for one, cov in right.items()}
         self.covs[node, node] = full if rule.own is None else self._with_own(full, inputs[0], rule)
@@ -61,20 +61,12 @@ class Full(Bends):
             return first
 
         def rounding() -> Array:
-            return self._rounding(node, rule, len(first))
+            return self.rounding_of_map(node, rule, len(first))
 
         if rule.matrix is not None and rule.matrix.shape[-1] == node.inputs[0].size:
             return self.words.symmetric_product(rule.matrix, first, rounding)
         full = across([right[source].mT for source in node.inputs])
         return full if rule.selects else self.words.covariance(full, rounding)
-
-    def _rounding(self, node: Node, rule: Affine, batch: int) -> Array:
-        """Bound the rounding of a map's covariances, (batch,)."""
-        # by Cauchy-Schwarz n times the variance of independent inputs bounds (sum_j |A_ij| sd_j)^2
-        variances = [self.var(source).reshape(batch, *source.shape) for source in node.inputs]
-        reach = flat(self.squares(rule, node, variances)).sum(-1)
-        count = sum(source.size for source in node.inputs)
-        return count * node.size * self.eps(reach) * reach
 
     def _passed_on(self, node: Node) -> Array:
         """The rounding of the values that the node reads."""
@@ -91,45 +83,6 @@ class Full(Bends):
         added = flat(rule.own(second.reshape(len(second), *source.shape)))
         full = full if len(full) == len(added) else 1.0 * self._rows(full, len(added))
         return self.words.plus_diagonal(full, added)
-
-    def residual(self, node: Node, rule: Residual) -> None:
-        """Add a skip connection around an activation, as `residual_moments` does."""
-        (x,) = node.inputs
-        mean_x, cov_x, words, inner = self.means[x], self.cov(x, x), self.words, rule.inner
-        matrix, across = inner.matrix, None if rule.across is None else rule.across.matrix
-        mu, product, spread = flat(inner.value(mean_x)), None, words.congruence(matrix, cov_x)
-        if spread is None:
-            product = matrix @ cov_x
-            spread = words.symmetric_product(matrix, product.mT, lambda: self._rounding(node, inner, len(cov_x)))
-        mean, full = moments(rule.activation, mu, spread)
-        gains = finite(self.xp, gain(rule.activation, mu, self.xp.einsum("bii->bi", spread)))
-        del spread  # a matrix less while others are made
-        skipped = mean_x if rule.across is None else rule.across.value(mean_x)
-        self.means[node] = rule.value(mean.reshape(len(mean), *node.shape), skipped)
-        trace = self.xp.einsum("bii->b", full)
-
-        def rounding() -> Array:
-            var = self.var(x).reshape(len(cov_x), *x.shape)
-            through = flat(var if rule.across is None else self.squares(rule.across, node, [var])).sum(-1)
-            return 2 * node.size * self.eps(trace) * (trace + through)
-
-        links = {}
-        for one in self.kept:
-            link = self.cov(x, one)
-            through = link if across is None else across @ link
-            links[node, one] = gains[..., None] * (matrix @ link) + through
-        found = None
-        if product is None:
-            right = words.eye(x.size, mean) if across is None else across
-            found = words.congruence(matrix, cov_x, gains, right, full, rounding)
-        if found is None:
-            product = matrix @ cov_x if product is None else product
-            full = words.with_skip(full, gains, product, cov_x if across is None else across @ cov_x, across)
-            found = words.covariance(full, rounding)
-        if node in self.watched:
-            self.rounding[node] = rounding()
-        self.covs |= links
-        self.covs[node, node] = found
 
     def sum(self, node: Node, rule: Sum) -> None:
         """Add a sum."""
