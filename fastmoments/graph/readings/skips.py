@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+from fastmoments.elementwise import gain
 from fastmoments.frameworks.products import finite
 from fastmoments.graph.nodes import Activation, Affine, Graph, Node, Residual, Sum, rebuilt
 from fastmoments.graph.order import Step, steps_of
 from fastmoments.graph.readings.bends import Bends
 from fastmoments.graph.readings.reading import Array, flat
-from fastmoments.moments import gain, moments
+from fastmoments.moments import moments
 
 
 def with_residuals(graph: Graph, steps: list[Step]) -> tuple[Graph, list[Step]]:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments_kernels.cpu.covariance import hard_patches, is_beyond, most_terms
+from fastmoments_kernels.cpu.covariance import hard_patches, most_terms
 from fastmoments_kernels.cpu.layout import BASE, TILE, aligned, filled
+from fastmoments_kernels.cpu.listed import is_beyond
 from fastmoments_kernels.cpu.patch_series import gradients
 from fastmoments_kernels.cpu.patches import (
     HEIGHT,
@@ -24,7 +25,7 @@ from fastmoments_kernels.cpu.patches import (
     store,
     store_transposed,
 )
-from fastmoments_kernels.cpu.series import TERMS, coefficients, derivatives, neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.series import coefficients, derivatives, neuron_at, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
     PADDING,
     Tile,
@@ -73,7 +74,8 @@ def pair_gradients(
     _, features, inverse_sd, table, remainders = known
     tile_cov, weight, image, tables, left_out, reach, hard, limits = scratch_of(cov, features.shape[2], remainders)
     results = results_of(cov, len(tile_cov), remainders)
-    longer, rows, columns, rho = hard_scratch(1, 1, len(tile_cov), remainders)  # until a tile has a hard patch
+    longer, rows, columns = hard_scratch(1, len(tile_cov), remainders)  # until a tile has a hard patch
+    rho = aligned((1, 1), remainders)
     task, beyond = 0, False
     for m in range(len(cov)):
         matrix, features_m, per_sd, gain = cov[m], features[m], inverse_sd[m], gains[m]
@@ -95,12 +97,15 @@ def pair_gradients(
                 results.by_column.fill(0.0)
                 count = tabulated(tile_cov, weight, tile, per_sd, gain, tables, reach, hard, results)
                 if count > 0:
-                    if len(longer) < TERMS:
-                        longer, rows, columns, rho = hard_scratch(TERMS, len(hard), len(tile_cov), remainders)
+                    if len(rho) == 1:
+                        rho = aligned((len(hard) * HEIGHT, WIDE), remainders)
                     hard_patches(
                         tile_cov, tile, per_sd, WIDE, left_out, log_tolerance, COST, count, hard, limits, rho
                     )
-                    tables_of_hard(features_m, tile, most_terms(count, hard), longer, rows, columns)
+                    most = most_terms(count, hard)
+                    if len(longer) < most + ABOVE + 2:
+                        longer, rows, columns = hard_scratch(most, len(tile_cov), remainders)
+                    tables_of_hard(features_m, tile, most, longer, rows, columns)
                     across = rows if i == tile.k else columns
                     by_series(weight, tile, per_sd, gain, rows, across, count, hard, limits, rho, results)
                 of_rows, of_columns = parts[m, tile.k // TILE], parts[m, i // TILE]
@@ -133,11 +138,10 @@ def results_of(cov: Array, side: int, double: Array) -> Any:
     return Results(by_row, by_column, aligned((side, side), cov), aligned((side, side + PADDING), cov))
 
 
-def hard_scratch(terms: int, patches: int, side: int, double: Array) -> Any:
-    """Return coefficients of f, tables of a tile's rows' and columns' neurons, and correlations of hard patches."""
+def hard_scratch(terms: int, side: int, double: Array) -> Any:
+    """Return room for coefficients of f, and for tables of a tile's rows' and columns' neurons."""
     longer = aligned((terms + ABOVE + 2, side), double)
-    rows, columns = aligned((3, terms, side), double), aligned((3, terms, side), double)
-    return longer, rows, columns, aligned((patches * HEIGHT, WIDE), double)
+    return longer, aligned((3, terms, side), double), aligned((3, terms, side), double)
 
 
 def tabulated(

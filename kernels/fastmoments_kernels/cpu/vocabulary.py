@@ -168,13 +168,22 @@ def _gauss_legendre_by_lanes(rule: Array, integrand: Callable[..., Real], contex
 def _fitted_by_lanes(
     rules: Any, reaches: tuple[float, ...], size: Real, integrand: Callable[..., Real], context: Reals
 ) -> Real:
-    total, done, last = 0.0 * size, size != size, len(rules) - 1
-    for j in range(last + 1):
-        here = ~done & ((size <= reaches[j]) | (j == last))
-        if somewhere(here):
-            total = where(here, _gauss_legendre_by_lanes(rules[j], integrand, context), total)
-            done = done | here
-    return where(done, total, math.nan)
+    # every lane by the nodes of its own rule, as many steps as the longest of them takes; 0 adds nothing to the others
+    last = len(rules) - 1
+    steps = rules[0].shape[1]
+    for j in range(last):
+        if somewhere(size > reaches[j]):
+            steps = rules[j + 1].shape[1]
+    total = 0.0 * size
+    for i in range(steps):
+        node, share = total, total
+        node, share = 0.0 * size + rules[last][0, i], 0.0 * size + rules[last][1, i]
+        for j in range(last - 1, -1, -1):
+            here, inside = size <= reaches[j], i < rules[j].shape[1]
+            node = where(here, rules[j][0, i] if inside else 0.0, node)
+            share = where(here, rules[j][1, i] if inside else 0.0, share)
+        total = total + share * integrand(node, context)
+    return total
 
 
 @unrolled
