@@ -32,8 +32,9 @@ say what limits each time, and what fell short:
   transpose. It takes the number of terms that its largest |rho| needs. "One term" is the time for a matrix with
   correlations so weak that one term is enough: the time to read, to choose the terms, to transpose and to write.
 * **n = 4096 over a copy**: the kernel reads the upper triangle, and writes it and its transpose, the latter by
-  columns of tiles. Cache lines to be written are prefetched. Non-temporal stores would not have to read them, but
-  they need rows that begin at a cache line, which NumPy's arrays do not have.
+  columns of tiles. Results of 64 MiB and more are written past the caches, so that their lines are not read first,
+  where every row begins at a cache line: in arrays that fastmoments allocates, such as an earlier result given as
+  `out`, and not in NumPy's own, where vectors are stored across two lines.
 * **backward over forward**: both stay in registers. The backward pass sums five series, one per derivative, where
   the forward pass sums one. It reads and writes more, and takes more terms, because the derivatives' series
   converge later.
@@ -43,8 +44,8 @@ say what limits each time, and what fell short:
 * **bivariate_normal_cdf** is accurate relative to the result in every tail; owens_t is accurate absolutely. Points
   of one route and one number of nodes are computed together, as vectors. The time is spent on finding routes,
   sorting and moving, on Phi(h) and Phi(k), and on an exponential and half a division per node.
-* **calls from PyTorch**: besides the kernel, the call is Python code that checks dtypes, devices, shapes and
-  variances, passes memory on and allocates results.
+* **calls on 8 neurons**: besides the kernel, the call is Python code that checks dtypes, devices, shapes and
+  variances, passes memory on and allocates results. To pass five arrays to a compiled loop takes half a microsecond.
 * **layers of few neurons**: a product, the mean of both triangles and the limits of rounding are computed matrix by
   matrix in registers and the first cache level, and the result is written once. What is left is memory for results,
   whose pages the system hands out anew for every call, and in residual layers the activation.
