@@ -242,7 +242,7 @@ def test_batches_are_loops_and_gradients_flow():
         (ValueError, "cumsum: it mixes the batch", Of(lambda m, x: x.cumsum(0)), {}),
         (
             ValueError,
-            r"model raises for inputs of shape .batch, 2., in .*: RuntimeError",
+            "model raises for inputs of shape .batch, 2.: RuntimeError",
             Of(lambda m, x: x + m.weight[:3, :3]),
             {},
         ),
