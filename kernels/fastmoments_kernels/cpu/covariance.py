@@ -67,12 +67,9 @@ def pairs(
     variance, features, inverse_sd, table, remainders = known
     lanes = LINE // cov.itemsize
     tile_cov, out, mirror, left_out, reach, hard, limits = scratch_of(cov, variance.shape[1])
-    rows, columns, rho = (
-        coefficient_room(1, remainders),
-        coefficient_room(1, remainders),
-        aligned((1, 1), remainders),
-    )
-    pending = empty_list(0)  # until a pair is put on it
+    # until a tile has hard patches
+    rows, columns = coefficient_rooms(1, remainders)
+    rho, pending = aligned((1, 1), remainders), empty_list(0)
     task, number, beyond, past = 0, 0, False, is_past_caches(cov_out)
     for m in range(len(cov)):
         matrix, result, features_m, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
@@ -106,11 +103,8 @@ def pairs(
                     )
                     most = most_terms(count, hard)
                     if len(rows) < most + 2:
-                        rows, columns = (
-                            coefficient_room(most + 2, remainders),
-                            coefficient_room(most + 2, remainders),
-                        )
-                    by_series(features_m, tile, count, hard, rho, rows, columns, out, mirror)
+                        rows, columns = coefficient_rooms(most + 2, remainders)
+                    by_series(features_m, tile, most, count, hard, rho, rows, columns, out, mirror)
                 if stays:
                     place_hard(out, count, hard, result, tile)
                     place_image(mirror, result, tile, past)
@@ -144,9 +138,9 @@ def scratch_of(cov: Array, n: int) -> Any:
     return square, aligned((side, side), cov), wide, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
 
 
-def coefficient_room(rows: int, double: Array) -> Any:
-    """Return room for the coefficients of a tile's neurons; no more than hard patches need, for it is cleared."""
-    return aligned((rows, TILE), double)
+def coefficient_rooms(orders: int, double: Array) -> Any:
+    """Return room for the coefficients of a tile's rows' and columns' neurons, as many as needed: it is cleared."""
+    return aligned((orders, TILE), double), aligned((orders, TILE), double)
 
 
 def may_stay(inverse_sd: Array, tile: Tile) -> bool:
