@@ -149,5 +149,5 @@ notebooks: .venv/.installed-test
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tools/notebooks.py $(names)
 
 clean:
-	rm -rf .venv .venv-oldest docs/_build docs/api/activations .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-oldest docs/_build docs/api/activations docs/jupyter_execute .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,7 +29,7 @@ extensions = [
     "activation_pages",
     "source_links",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]  # the latter is what myst-nb leaves beside the site
 nb_execution_mode = "off"  # the notebooks bring their outputs, which the tests compare
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
