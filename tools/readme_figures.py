@@ -23,7 +23,7 @@ def read(path: Path) -> Any:
 
 def timed(target: dict[str, Any]) -> str:
     """A time beside what it is measured against."""
-    return f"{ms(target['ms'])}, {target['ratio']:.2g} of {ms(target['reference_ms'])}"
+    return f"{ms(target['ms'])}, {target['ratio']:.2g} times {ms(target['reference_ms'])}"
 
 
 def ms(value: float) -> str:
