@@ -43,7 +43,8 @@ say what limits each time, and what fell short:
   of one route and one number of nodes are computed together, as vectors. The time is spent on finding routes,
   sorting and moving, on Phi(h) and Phi(k), and on an exponential and half a division per node.
 * **calls on 8 neurons**: besides the kernel, the call is Python code that checks dtypes, devices, shapes and
-  variances, passes memory on and allocates results. To pass five arrays to a compiled loop takes half a microsecond.
+  variances, passes memory on and allocates results. To pass five arrays to a compiled loop takes half
+  a microsecond.
 * **the network**: the three products of a layer stay in registers, and the activation is computed on vectors of
   float32. "Without activations" is the time of the network with linear layers alone.
 
