@@ -45,7 +45,8 @@ say what limits each time, and what fell short:
   of one route and one number of nodes are computed together, as vectors. The time is spent on finding routes,
   sorting and moving, on Phi(h) and Phi(k), and on an exponential and half a division per node.
 * **calls on 8 neurons**: besides the kernel, the call is Python code that checks dtypes, devices, shapes and
-  variances, passes memory on and allocates results. To pass five arrays to a compiled loop takes half a microsecond.
+  variances, passes memory on and allocates results. To pass five arrays to a compiled loop takes half
+  a microsecond.
 * **layers of few neurons**: a product, the mean of both triangles and the limits of rounding are computed matrix by
   matrix in registers and the first cache level, and the result is written once. What is left is memory for results,
   whose pages the system hands out anew for every call, and in residual layers the activation.

@@ -19,7 +19,6 @@ def test_negative_variance_beside_nan(given, library, dtype):
         fm.relu_mean(mu, var)
     with pytest.raises(ValueError, match=rf"cov: its diagonal .*got -1.0 at \({at},\)"):
         fm.relu_moments(mu, cov)
-    fm.relu_mean(mu[:1], abs(var[:1]))
 
 
 @pytest.mark.parametrize("var", [[np.nan, 1.0], [-0.0, 1.0], [np.inf, 0.0], []])

@@ -99,7 +99,7 @@ def _function(activation: Any, name: str, inputs: int, size: int, dtype: str) ->
 def _quietly(function: Callable[..., Any], arrays: Iterable[Array], given: Named) -> Any:
     """Call the function without reports of floating-point errors."""
     if type(function) is np.ufunc and not given:
-        # its loops leave no errors to report, and nothing is cast; to enter `errstate` takes as long as ten neurons
+        # its loops leave no errors to report, and nothing is cast; few neurons take less time than `errstate`
         return function(*arrays)
     with np.errstate(all="ignore"):
         return function(*arrays, **given)
