@@ -1,7 +1,6 @@
 """Full covariance of every value: affine maps and sums; `bends` and `skips` have what is not affine."""
 
 import math
-from functools import partial
 from typing import Any
 
 from fastmoments.graph.nodes import Activation, Affine, Graph, Map, Node, Sum
