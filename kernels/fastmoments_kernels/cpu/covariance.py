@@ -119,7 +119,7 @@ def scratch_of(cov: Array, n: int) -> Any:
 
 
 def coefficient_room(rows: int, double: Array) -> Any:
-    """Return room for coefficients of a tile's rows' and columns' neurons: it is cleared, so no more than needed."""
+    """Return room for coefficients of a tile's rows and columns; it is cleared: no more than needed."""
     return aligned((rows, TILE), double), aligned((rows, TILE), double)
 
 
