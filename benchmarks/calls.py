@@ -17,11 +17,11 @@ NUMPY, WITHOUT_GRADIENT, WITH_GRADIENT = HOW = "NumPy", "PyTorch, no gradient", 
 PERCEPTRON = (784, 1024, 1024, 10)
 
 
-def against_products(name: str, data: str) -> Callable[[], tuple[Call, Call]]:
+def against_products(name: str, data: str, n: int = 1024) -> Callable[[], tuple[Call, Call]]:
     """An activation's moments divided by the two products of the linear layer before it."""
 
     def make() -> tuple[Call, Call]:
-        layer, moments = DATA[data](1024), getattr(fm, f"{name}_moments")
+        layer, moments = DATA[data](n), getattr(fm, f"{name}_moments")
         out = moments(layer.mu, layer.cov)  # whose memory begins at a line
         return (
             lambda: moments(layer.mu, layer.cov, out=out),
@@ -62,6 +62,29 @@ def two_threads() -> tuple[Call, Call]:
         fm.set_num_threads(1)
 
     return lambda: on(2), lambda: on(1)
+
+
+def low_rank(n: int, rank: int, nanoseconds: float) -> Callable[[], tuple[Call, float]]:
+    """relu's moments of matrices of a rank, divided by the time that their pairs may take."""
+
+    def make() -> tuple[Call, float]:
+        rng = np.random.default_rng(0)
+        root = rng.normal(size=(BATCH, n, rank)) / rank**0.5
+        mu, cov = rng.normal(size=(BATCH, n)), root @ np.swapaxes(root, -1, -2)
+        return lambda: fm.relu_moments(mu, cov), 1e-9 * nanoseconds * BATCH * n * (n - 1) / 2
+
+    return make
+
+
+def covariances(least: float, most: float, nanoseconds: float) -> Callable[[], tuple[Call, float]]:
+    """relu_cov of a million pairs with |rho| in a range, divided by the time that they may take."""
+
+    def make() -> tuple[Call, float]:
+        h, k, sign = points()
+        rho = np.sign(sign) * (least + (most - least) * np.abs(sign))
+        return lambda: fm.relu_cov(h, k, 1.0, 1.0, rho), 1e-9 * nanoseconds * len(h)
+
+    return make
 
 
 def points() -> tuple[Any, Any, Any]:

@@ -37,11 +37,11 @@ class Target(NamedTuple):
     parts: Callable[[], dict[str, Call]] = dict
 
 
-def terms(name: str, data: str) -> Callable[[], dict[str, float]]:
+def terms(name: str, data: str, n: int = 1024) -> Callable[[], dict[str, float]]:
     """The average number of terms of a pair's series in float64 and float32, and the share of pairs by formula."""
 
     def count() -> dict[str, float]:
-        layer = DATA[data](1024)
+        layer = DATA[data](n)
         single, _ = counts.series_terms(name, layer.mu.astype(np.float32), layer.cov.astype(np.float32))
         double, by_formula = counts.series_terms(name, layer.mu, layer.cov)
         return {"terms": double, "terms_32": single, "by_formula": by_formula}
@@ -79,6 +79,37 @@ TARGETS = [
         "{terms:.0f} terms a pair; {by_formula:.1%} of the pairs by quadrature",
         calls.against_products("relu", "strong"),
         counts=terms("relu", "strong"),
+    ),
+    *(
+        Target(
+            f"relu_moments n={n}, strong",
+            "two products",
+            goal,
+            "{terms:.0f} terms a pair; {by_formula:.1%} of the pairs by quadrature",
+            calls.against_products("relu", "strong", n),
+            counts=terms("relu", "strong", n),
+        )
+        for n, goal in ((64, 1.0), (256, 0.2))
+    ),
+    *(
+        Target(
+            f"relu_moments, {BATCH} of n={n}, rank {rank}",
+            f"{limit} ns a pair",
+            1.0,
+            "a patch of 64 pairs takes the terms that all but its few strongest need",
+            calls.low_rank(n, rank, limit),
+        )
+        for n, rank, limit in ((32, 8, 8), (16, 4, 15))
+    ),
+    *(
+        Target(
+            f"relu_cov, 10^6 pairs, abs(rho) {least:g} to {most:g}",
+            "30 ns each",
+            1.0,
+            "features of two neurons, sorting by the number of nodes, 6 to 24 exponentials",
+            calls.covariances(least, most, 30),
+        )
+        for least, most in ((0, 0.3), (0.3, 0.8), (0.8, 0.95), (0.95, 1))
     ),
     Target(
         "relu_moments n=4096, typical",

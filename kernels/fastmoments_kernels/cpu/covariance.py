@@ -3,7 +3,7 @@
 * The largest correlation of a patch decides the number of terms of its series. If they are tabulated the series is
   summed in the matrix's dtype.
 * A patch that needs more terms is hard: its series is summed in float64, because rounding would add up.
-* The few pairs of a hard patch that need far more terms than the others take the pair formula, `listed`.
+* The few pairs of a hard patch that need far more terms than the others take the pair formula.
 
 Every truncation of the series is positive semidefinite.
 """
@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels.cpu.layout import BASE, LINE, TILE, aligned, filled
-from fastmoments_kernels.cpu.listed import CAPACITY, append, empty_list, finish
-from fastmoments_kernels.cpu.loops import to_pack
 from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.patch_series import series
 from fastmoments_kernels.cpu.patches import (
@@ -32,7 +30,7 @@ from fastmoments_kernels.cpu.patches import (
     to_write,
     written,
 )
-from fastmoments_kernels.cpu.series import CHOICES, cheapest, coefficients, longer_reaches, reaches, terms_for
+from fastmoments_kernels.cpu.series import cheapest, coefficients, neuron_at, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
     PADDING,
     Tile,
@@ -42,10 +40,11 @@ from fastmoments_kernels.cpu.tiles import (
     prepared,
     tile_at,
 )
+from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 
 Array = Any  # an array in code that Numba compiles
 
-COST = 1000.0  # of the formula of one pair, in terms of a series
+COST = 8000.0  # of the formula of one pair, in terms of a series; a closed formula costs a quarter of it
 
 
 def pairs(
@@ -67,10 +66,9 @@ def pairs(
     variance, features, inverse_sd, table, remainders = known
     lanes = LINE // cov.itemsize
     tile_cov, out, mirror, left_out, reach, hard, limits = scratch_of(cov, variance.shape[1])
-    # until a tile has hard patches
-    rows, columns = coefficient_rooms(1, remainders)
-    rho, pending = aligned((1, 1), remainders), empty_list(0)
-    task, number, beyond, past = 0, 0, False, is_past_caches(cov_out)
+    rows, columns = coefficient_room(1, remainders)  # until a tile has a hard patch
+    rho = aligned((1, lanes), remainders)
+    task, beyond, past = 0, False, is_past_caches(cov_out)
     for m in range(len(cov)):
         matrix, result, features_m, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
         for i in range(0, cov.shape[1], TILE):
@@ -103,24 +101,15 @@ def pairs(
                     )
                     most = most_terms(count, hard)
                     if len(rows) < most + 2:
-                        rows, columns = coefficient_rooms(most + 2, remainders)
+                        rows, columns = coefficient_room(most + 2, remainders)
                     by_series(features_m, tile, most, count, hard, rho, rows, columns, out, mirror)
+                    beyond |= by_formula(features_m, tile, count, hard, limits, rho, tile_cov, slack, out, mirror)
                 if stays:
                     place_hard(out, count, hard, result, tile)
                     place_image(mirror, result, tile, past)
                 else:
                     place(out, mirror, result, tile)
                 place_variances(variance[m], result, tile)
-                if count > 0:
-                    if pending[1].shape[1] == 0:
-                        pending = empty_list(min(CAPACITY, to_pack(cov.size)))
-                    patches = (count, hard, limits, rho)
-                    number, failed = put_on_list(
-                        features_m, tile, m, patches, tile_cov, lanes, start, slack, pending, number, cov_out
-                    )
-                    beyond |= failed
-    if number > 0:
-        beyond |= finish(pending, number, start, slack, cov_out)
     if past:
         written()
     return beyond
@@ -138,9 +127,9 @@ def scratch_of(cov: Array, n: int) -> Any:
     return square, aligned((side, side), cov), wide, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
 
 
-def coefficient_rooms(orders: int, double: Array) -> Any:
-    """Return room for the coefficients of a tile's rows' and columns' neurons, as many as needed: it is cleared."""
-    return aligned((orders, TILE), double), aligned((orders, TILE), double)
+def coefficient_room(rows: int, double: Array) -> Any:
+    """Return room for coefficients of a tile's rows and columns; it is cleared: no more than needed."""
+    return aligned((rows, TILE), double), aligned((rows, TILE), double)
 
 
 def may_stay(inverse_sd: Array, tile: Tile) -> bool:
@@ -213,14 +202,13 @@ def hard_patches(
     A limit is the largest |rho| for which the terms suffice. A patch has `lanes` columns; `cost` is that of one
     pair's formula.
     """
-    flat, number, longer = rho.reshape(-1), HEIGHT * lanes, np.empty(len(CHOICES))
-    longer_reaches(remainders, log_tolerance, longer)
+    flat, number = rho.reshape(-1), HEIGHT * lanes
     for q in range(count):
         r, s = hard[q, 0], hard[q, 1]
         for t in range(0, lanes, WIDE):
             wide = load_wide(tile_cov, r, s + t)
             store(correlated(wide, inverse_sd, tile.i + r, tile.k + s + t), rho, q * HEIGHT, t)
-        hard[q, 2], limits[q] = cheapest(flat, q * number, number, longer, cost)
+        hard[q, 2], limits[q] = cheapest(flat, q * number, number, remainders, log_tolerance, cost)
 
 
 def most_terms(count: int, hard: Array) -> int:
@@ -256,36 +244,35 @@ def by_series(
             store_transposed(values, mirror, s + t, r)
 
 
-def put_on_list(
+def by_formula(
     features: Array,
     tile: Tile,
-    m: int,
-    patches: tuple[int, Array, Array, Array],
+    count: int,
+    hard: Array,
+    limits: Array,
+    rho: Array,
     tile_cov: Array,
-    lanes: int,
-    start: int,
     slack: float,
-    pending: Any,
-    number: int,
-    result: Array,
-) -> tuple[int, bool]:
-    """List the pairs of hard patches beyond `limits` after `number` others; finish the list whenever it is full.
-
-    `patches` are count, hard, limits and rho. Returns the number then, and whether a finished pair `is_beyond`.
-    """
-    count, hard, limits, rho = patches
-    beyond = False
+    out: Array,
+    mirror: Array,
+) -> bool:
+    """Compute the pairs of hard patches beyond `limits` by the formula; return whether one `is_beyond`."""
+    beyond, lanes = False, LINE // out.itemsize
     for q in range(count):
         r, s = hard[q, 0], hard[q, 1]
-        for a in range(r, min(r + HEIGHT, tile.height)):
-            for b in range(s, min(s + lanes, tile.width)):
-                if abs(rho[q * HEIGHT + a - r, b - s]) > limits[q]:
-                    if number == pending[1].shape[1]:
-                        beyond |= finish(pending, number, start, slack, result)
-                        number = 0
-                    i, j, k = tile.i + a, tile.j + b, tile.k + b
-                    number = append(pending, number, features, m, i, j, k, float(tile_cov[a, b]))
-    return number, beyond
+        for a in range(min(HEIGHT, tile.height - r)):
+            for b in range(min(lanes, tile.width - s)):
+                if abs(rho[q * HEIGHT + a, b]) > limits[q]:
+                    one, two = neuron_at(features, tile.i + r + a), neuron_at(features, tile.k + s + b)
+                    value = formula.cov(one, two, float(tile_cov[r + a, s + b]), slack)
+                    out[r + a, s + b] = mirror[s + b, r + a] = value
+                    beyond |= is_beyond(rho[q * HEIGHT + a, b], value, slack)
+    return beyond
+
+
+def is_beyond(rho: float, value: float, slack: float) -> bool:
+    """Whether a value is nan because its correlation is beyond 1, not because an input was nan."""
+    return value != value and rho * rho > 1.0 + slack
 
 
 def place_variances(variance: Array, matrix: Array, tile: Tile) -> None:

@@ -11,11 +11,11 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu import covariance, covariance_vjp, few, linear, listed, neurons, products, serial
+from fastmoments_kernels.cpu import covariance, covariance_vjp, few, linear, neurons, products, serial
 from fastmoments_kernels.cpu.bodies import BODIES, cdf_routes, routes
 from fastmoments_kernels.cpu.compiled import INLINED, entry, formula_binding, jit, pack_binding, ufunc_loop
 from fastmoments_kernels.cpu.layout import lanes, matrix_label
-from fastmoments_kernels.cpu.loops import by_routes, in_turn, loop, loop_by_routes
+from fastmoments_kernels.cpu.loops import loop, loop_by_routes
 from fastmoments_kernels.cpu.machine import VECTOR as VECTOR
 from fastmoments_kernels.cpu.memory import LOAD, STORE
 from fastmoments_kernels.cpu.vocabulary import binding, inline
@@ -62,8 +62,6 @@ def _matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
     if module is neurons:
         measured = pack_binding(formula, parameters)(neurons.measure)
         bound = Binding({**bound.names, "measure_packs": measured}, bound.compile, bound.constant)
-    if module is covariance:
-        bound = Binding({**bound.names, **_names_of_list(row_name, parameters)}, bound.compile, bound.constant)
     label = matrix_label(name, row_name, parameters, dtype)
     return getattr(module, name), bound, label, signatures[name]
 
@@ -79,18 +77,6 @@ def whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
     inputs, results = (_input(real, 2), _input(real, 3), _input(double, 3)), (_array(real, 2), _array(real, 3))
     label = matrix_label("whole", row_name, parameters, dtype)
     return entry(serial.whole, Binding(names, jit), label, (*inputs, *results, double, double))
-
-
-def _names_of_list(row_name: str, parameters: int) -> dict[str, Any]:
-    """What the functions of listed.py are bound to."""
-    formula = row_of(row_name).formula
-    neuron = formula_binding(formula, parameters).names["NEURON"]
-    inputs = 2 * len(neuron) + 1
-    names = {"NEURON": neuron, "FEATURES": len(neuron), "INPUTS": inputs, "OPERANDS": inputs + 1}
-    bound = binding("pack", {**pack_binding(formula, parameters).names, **names}, jit)
-    bodies = {"body": bound(listed.cov_of_features), "routes": bound(listed.routes_of_features)}
-    compute = binding("float64", {**bodies, **names}, jit)(by_routes if has_routes(formula) else in_turn)
-    return {**names, "compute": compute}
 
 
 def _shape(real: str, vectors: int) -> dict[str, int]:

@@ -21,10 +21,8 @@ Array = Any  # an array in code that Numba compiles
 
 exp, log, minimum = (VOCABULARY["float64"][word] for word in ("exp", "log", "minimum"))
 
+TERMS = 512  # the longest series
 ROUNDED = 1e-13  # rounding of t(N)^2, relative to the variance
-CHOICES = (48, 64, 80, 104, 136, 176, 232, 304, 400, 512)  # numbers of terms of hard patches
-TERMS = CHOICES[-1]  # the longest series
-BELOW_ONE = 1.0 - 2.0**-53
 ROOT = np.sqrt(np.arange(TERMS + 4.0))
 NEURON = (0.0, 0.0, 0.0)  # as long as formula.neuron's tuple
 
@@ -91,29 +89,43 @@ def terms_for(rho: float, reach: Array) -> int:
     return terms
 
 
-def longer_reaches(remainders: Array, log_tolerance: float, reach: Array) -> None:
-    """reach[c] = the largest |rho| below 1 for which CHOICES[c] terms suffice, 0 if there is no series."""
-    for c in range(len(CHOICES)):
-        reach[c] = min(exp(min((log_tolerance - remainders[BASE]) / CHOICES[c], 0.0)), BELOW_ONE)
+def longest(rho: float, remainders: Array, log_tolerance: float) -> int:
+    """The number of terms, at least BASE, that suffices; more than TERMS if none up to TERMS does."""
+    if rho < 1.0 and remainders[BASE] < math.inf:
+        return int(max(BASE, min(math.ceil((log_tolerance - remainders[BASE]) / log(rho)), TERMS + 1.0)))
+    return TERMS + 1
 
 
-def cheapest(rho: Array, first: int, pairs: int, reach: Array, pair: float) -> tuple[int, float]:
+def cheapest(
+    rho: Array, first: int, pairs: int, remainders: Array, log_tolerance: float, pair: float
+) -> tuple[int, float]:
     """(N, the |rho| up to which N terms suffice), the least work for a hard patch; pairs beyond take the formula.
 
-    `pair` is the cost of one pair's formula, in terms of a series; reach is that of `longer_reaches`. A correlation
-    that is nan is left to the series, which returns nan, and does not change the choice.
+    `pair` is the cost of one pair's formula, in terms of a series. A correlation that is nan is left to the series,
+    which returns nan, and does not change the choice.
     """
-    terms, limit, least = 0, 0.0, pair * pairs
-    for c in range(len(CHOICES)):
-        beyond, bound = 0, reach[c]
-        for j in range(pairs):
-            beyond += 1 if abs(at(rho, (first + j,))) > bound else 0
-        cost = CHOICES[c] * pairs + pair * beyond
-        if cost < least:
-            terms, limit, least = CHOICES[c], bound, cost
-        if beyond == 0:
-            break
-    return terms, limit
+    terms, reach, least = 0, 0.0, pair * pairs
+    limit, beyond = largest(rho, first, pairs, math.inf)
+    while pair * beyond < least and limit > 0.0:
+        needed = longest(limit, remainders, log_tolerance)
+        cost = needed * pairs + pair * beyond
+        if needed <= TERMS and cost < least:
+            terms, reach, least = needed, limit, cost
+        limit, beyond = largest(rho, first, pairs, limit)
+    return terms, reach
+
+
+def largest(rho: Array, first: int, pairs: int, limit: float) -> tuple[float, int]:
+    """The largest |rho| less than `limit`, without nan, of `pairs` pairs, and the number of those not less."""
+    # by their bits as integers, which have a vector maximum; inf and nan have the largest bits
+    below, above, most, count = as_integer(limit), as_integer(math.inf), 0, 0
+    for j in range(pairs):
+        size = as_integer(abs(at(rho, (first + j,))))
+        inside = size < below
+        most = max(most, size if inside else 0)
+        count += 0 if inside or size > above else 1
+    value: float = as_float(most)
+    return value, count
 
 
 def derivatives(table: Array, terms: int, tables: Array) -> None:

@@ -168,15 +168,14 @@ def _gauss_legendre_by_lanes(rule: Array, integrand: Callable[..., Real], contex
 def _fitted_by_lanes(
     rules: Any, reaches: tuple[float, ...], size: Real, integrand: Callable[..., Real], context: Reals
 ) -> Real:
-    # every lane by the nodes of its own rule, as many steps as the longest of them takes; 0 adds nothing to the others
-    last = len(rules) - 1
-    steps = rules[0].shape[1]
+    # every lane by the nodes of its own rule, in as many steps as the longest of them takes: beyond its rule a lane
+    # adds 0, so that its bits do not depend on the others
+    last, steps = len(rules) - 1, rules[0].shape[1]
     for j in range(last):
-        if somewhere(size > reaches[j]):
+        if somewhere(~(size <= reaches[j])):
             steps = rules[j + 1].shape[1]
     total = 0.0 * size
     for i in range(steps):
-        node, share = total, total
         node, share = 0.0 * size + rules[last][0, i], 0.0 * size + rules[last][1, i]
         for j in range(last - 1, -1, -1):
             here, inside = size <= reaches[j], i < rules[j].shape[1]

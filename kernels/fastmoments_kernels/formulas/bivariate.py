@@ -60,7 +60,7 @@ def at_eta(h: Real, k: Real, eta: Real, rest: Real) -> Real:
 
 
 def weight(node: Reals, eta: Real, context: Reals) -> Real:
-    """The integrand's weight at a node (e, 1 / e, 1 / (1 + e^2), e - eta): 1, unless an activation binds its own."""
+    """The integrand's weight at a node (e, 1 / e, 1 / (1 + e^2), e - eta), 1 unless another is bound."""
     return 1.0
 
 

@@ -101,7 +101,7 @@ def route(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:
 
 
 def bells(neuron: Reals) -> Reals:
-    """(phi(h), Phi(-|h|)) of a neuron."""
+    """(phi(h), Phi(-|h|)) of a neuron, for `ramp_cov`."""
     return neuron[5], neuron[6]
 
 
@@ -138,7 +138,7 @@ def _cov_near_one(pair: Reals, bells_1: Reals, bells_2: Reals) -> Real:
 
 
 def _same(h: Real, k: Real, gap: Real, bells_1: Reals, bells_2: Reals) -> Real:
-    """A(low) (1 - A(high)) ... at rho = 1, less (1 - rho) Phi(low)."""
+    """The value at rho = 1, less 1 - rho times the probability Phi(low) that both are positive there."""
     falls, low, high = h > k, minimum(h, k), maximum(h, k)
     bell, tail = where(falls, bells_2[0], bells_1[0]), where(falls, bells_2[1], bells_1[1])
     beyond_low = bell * mills_1(absolute(low))
@@ -151,7 +151,7 @@ def _same(h: Real, k: Real, gap: Real, bells_1: Reals, bells_2: Reals) -> Real:
 
 
 def _opposite(h: Real, k: Real, gap: Real, bells_1: Reals, bells_2: Reals) -> Real:
-    """The value at rho = -1, less (1 - |rho|) times the probability that both are positive there."""
+    """The value at rho = -1, plus 1 - |rho| times the probability that both are positive there."""
     overlap = where(k > h, cdf_difference(k, h, k - h), 0.0)
     beyond_h, beyond_k = bells_1[0] * mills_1(absolute(h)), bells_2[0] * mills_1(absolute(k))
     side = where(k > h, 1.0, -1.0)
