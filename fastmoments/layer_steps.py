@@ -5,7 +5,7 @@ They are written once, in the functions that NumPy, PyTorch, JAX and Dask share.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 from fastmoments.dispatch import Named, Plan, plan_of
@@ -54,11 +54,15 @@ class LayerCall:
         if "cov" in arguments:
             given = arguments["mu"], arguments["cov"]
             self.mu, self.given_cov = self.framework.vector_and_matrix(self.plan, *given)
+            self._cov: Array | None = None
 
-    @cached_property
+    @property
     def cov(self) -> Array:
         """The covariance, symmetric; what is given may differ below its diagonal."""
-        return self.framework.symmetric(self.given_cov)
+        # no cached_property, which torch.compile cannot trace
+        if self._cov is None:
+            self._cov = self.framework.symmetric(self.given_cov)
+        return self._cov
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """Return a context in which the framework multiplies in the arrays' own dtype."""
