@@ -65,8 +65,8 @@ COUNTED = (
         "neurons",
         "n neurons",
         "mu, variances; mean, variance, features and N + 2 coefficients each",
-        "a step of a recurrence per coefficient, in float64; N = n / 2, at most 64 (float32) or 128 (float64), backward "
-        "96 or 128",
+        "a step of a recurrence per coefficient, in float64; N = n / 2, at most 64 (float32) or 128 (float64), "
+        "backward 96 or 128",
     ),
     (
         "pairs_whole, pairs_edges",
