@@ -19,16 +19,18 @@ The counts are read from the kernels' code, in numbers of the arrays' dtype.
 ### Instructions
 
 `tools/gpu_counts.py` counts relu's in the machine code ({versions}), and says how: those that a warp of a program
-issues at n = 8192, by 4 or 8 warps for a tile of 64 x 64 pairs (float32) or 32 x 32 (float64). The data "typical"
-and "strong" are those of the next table. "Beyond" comes on top: in kernels of tiles, to list a tile's pairs beyond
-the series; in kernels that work the list off, to compute 32 of its pairs, to add those of a program's tiles, or to
-compute a program's tiles if each is overfull. "A pair" is a thread's share of the instructions, typical or, of the
-list, beyond. Programs are those that share a multiprocessor, bytes those of most loads and stores of a thread. No
-register is spilled{spilled}, and no instruction approximates{approximate}. "n" is what is known when a kernel is
-compiled: that it is any number, a multiple of 16, or 1, for which the counts are those of that one matrix.
+issues at n = 8192, by 4 or 8 warps for a tile of 64 x 64 pairs (float32) or 32 x 32 (float64). "Typical" and
+"strong" are the data above; "terms" are those that the series of most typical tiles takes, and the most that one of
+strong data may. The kernel "neurons" computes all, forward under "typical", backward under "strong". "Beyond" comes
+on top: in kernels of tiles, to list a tile's pairs beyond the series; in kernels that work the list off, to compute
+32 of its pairs, to add those of a program's tiles, or to compute a program's tiles if each is overfull. "A pair" is
+a thread's share of the instructions, typical or, of the list, beyond. Programs are those that share a
+multiprocessor, "load" and "store" the bytes that most loads and stores of a thread move. No register is
+spilled{spilled}, and no instruction approximates{approximate}. "n" is what is known when a kernel is compiled: that
+it is any number, a multiple of 16, or 1, for which the counts are those of that one matrix.
 
-| kernel | dtype | n | target | registers | programs | typical | strong | beyond | a pair | bytes a load | a store |
-|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|
+| kernel | dtype | n | target | registers | programs | terms | typical | strong | beyond | a pair | load | store |
+|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
 {instructions}
 
 ### Passes
@@ -63,7 +65,8 @@ COUNTED = (
         "neurons",
         "n neurons",
         "mu, variances; mean, variance, features and N + 2 coefficients each",
-        "a step of a recurrence per coefficient, in float64; N = n / 2, at most 64, backward 96, or 128 (float64)",
+        "a step of a recurrence per coefficient, in float64; N = n / 2, at most 64 (float32) or 128 (float64), "
+        "backward 96 or 128",
     ),
     (
         "pairs_whole, pairs_edges",
@@ -170,10 +173,16 @@ def _instructions(results: dict[str, Any]) -> str:
         of, known = row["counts"], {"any": "any", "16": "16 k", "1": "1"}[row["size"]]
         lines.append(
             f"| {row['kernel']} | {row['dtype']} | {known} | {row['target']} | {row['registers']} "
-            f"| {row['programs']} | {of['typical']:,} | {of['strong']:,} | {of['beyond']:,} "
+            f"| {row['programs']} | {_terms(row)} | {of['typical']:,} | {of['strong']:,} | {of['beyond']:,} "
             f"| {_of_pair(row)} | {of['load']} | {of['store']} |"
         )
     return "\n".join(lines)
+
+
+def _terms(row: dict[str, Any]) -> str:
+    """The terms that were counted, for data typical and strong, of kernels that depend on them."""
+    summed = row["kernel"] == "neurons" or row["kernel"].startswith(("pairs_whole", "pairs_edges", "pairs_vjp"))
+    return ", ".join(map(str, dict.fromkeys(row["counts"]["terms"]))) if summed else ""
 
 
 def _of_pair(row: dict[str, Any]) -> str:

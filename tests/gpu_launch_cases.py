@@ -109,6 +109,17 @@ def test_schedules_launch_the_same_again(driver, memory):
     assert not set(aligned) & set(shifted) and mixed[0] not in (aligned[0], shifted[0]) and mixed[1:] == aligned[1:]
 
 
+def test_tensors_on_other_devices_are_not_launched_as_addresses(driver, monkeypatch):
+    """Triton refuses a tensor in main memory, and reads from any address."""
+    given = matrices(5, 0)
+    for _ in range(2):
+        gpu.moments("relu", *given)
+    assert not any(isinstance(x, torch.Tensor) for x in driver.launches[-1].arguments)
+    monkeypatch.setattr(torch.Tensor, "get_device", lambda tensor: 0 if tensor is given[1] else -1)
+    gpu.moments("relu", *given)
+    assert any(x is given[1] for x in driver.launches[-1].arguments)
+
+
 @pytest.mark.slow  # compiles the backward pass
 def test_schedules_of_the_backward_pass(driver, memory):
     # one tile whose list holds all pairs; several tiles, of which some may be overfull

@@ -7,6 +7,7 @@ import torch
 import fastmoments as fm
 from fastmoments.frameworks import torch_formulas
 from fastmoments_kernels import gpu
+from fastmoments_kernels.gpu import matrices, matrices_vjp
 from tests.card import DEVICE, as_on_a_card
 from tests.gpu_cases import dtypes, on_device
 from tests.matrices import draw, single
@@ -48,6 +49,36 @@ def test_matrices_of_a_batch_are_apart(dtype, new_memory_is_nan):
     )
     for k, alone in enumerate(apart):
         assert all(torch.equal(a[0], b[k]) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.fixture
+def few_programs(monkeypatch):
+    """Programs that have many tiles, in groups of two, as those of a large matrix have of 32."""
+    caches = matrices_vjp._schedule, matrices_vjp.matrix_vjp_variant
+    for cache in caches:
+        cache.cache_clear()
+    monkeypatch.setattr(matrices_vjp, "PROGRAMS", 8)
+    for module in (matrices, matrices_vjp):
+        monkeypatch.setattr(module, "GROUP", 2)
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.slow
+def test_overfull_tiles_among_others(few_programs, new_memory_is_nan):
+    """A program asks for groups of tiles whether any is overfull, and computes those that are."""
+    given = [drawn("typical", 25) for _ in range(6)]
+    for k in (2, 5):  # the second of a program's first group, the last of another program's second one
+        mu, cov, mean_bar, bar = given[k]
+        sd = np.sqrt(np.diag(cov))
+        given[k] = mu, sd[:, None] * sd * np.where(np.eye(25) > 0.0, 1.0, 0.99), mean_bar, bar
+    arrays = (torch.cat([on_device(x, "float64") for x in column]) for column in zip(*given, strict=True))
+    found = gpu.moments_vjp("relu", *arrays)
+    for k, one in enumerate(given):
+        for name, result, want in zip(("mu_bar", "cov_bar"), found, by_formulas("relu", *one), strict=True):
+            size = np.full(want.shape, 25 * np.abs(want).max())
+            assert_within(result[k].cpu().numpy(), want, size, "float64", name)
 
 
 @dtypes

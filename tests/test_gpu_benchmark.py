@@ -56,7 +56,7 @@ def write_counts(folder):
     used = {"target": "sm_90", "activation": "relu", "kernel": "pairs", "dtype": "float32", "warps": 4}
     registers = {"versions": {"triton": "3"}, "rows": [used | {"registers": 99, "spilled": 0, "shared": 8}]}
     (folder / "gpu-registers.json").write_text(json.dumps(registers))
-    counts = {"typical": 1379, "strong": 5705, "beyond": 2419, "load": 16, "store": 4}
+    counts = {"terms": [8, 64], "typical": 1379, "strong": 5705, "beyond": 2419, "load": 16, "store": 4}
     row = used | {"registers": 99, "size": "16", "programs": 4, "spilled": 0, "approximate": 0, "counts": counts}
     named = product(("pairs_whole", "pairs_beyond"), ("float32", "float64"))
     rows = [row | {"kernel": kernel, "dtype": dtype} for kernel, dtype in named]
@@ -74,7 +74,9 @@ def test_a_run_is_shown_and_none_is_not_invented(tmp_path):
     write_counts(tmp_path)
     before = gpu_section.section(tmp_path)
     assert "No card has run this yet" in before and "| 128 | 99 | 0 | 8 |" in before
-    assert "| pairs_whole | float32 | 16 k | sm_90 | 99 | 4 | 1,379 | 5,705 | 2,419 | 43 | 16 | 4 |" in before
+    assert (
+        "| pairs_whole | float32 | 16 k | sm_90 | 99 | 4 | 8, 64 | 1,379 | 5,705 | 2,419 | 43 | 16 | 4 |" in before
+    )
     assert "| strong | float32 | forward | 64 | 0.50% | 100% | 4 | 25.0% | 0.50 | 3 |" in before
     assert "| strong | float32 | 2.50 | 2.00 |" in before and "but in" not in before
     row = {"what": "a", "reference": "b", "goal": 2.0, "ms": 3.0, "reference_ms": 1.5, "ratio": 2.0}

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import triton
 
 from fastmoments_kernels.gpu.beyond import PART
-from fastmoments_kernels.gpu.matrices import LAYOUTS, PROGRAMS, SWEEP
+from fastmoments_kernels.gpu.matrices import GROUP, LAYOUTS, PROGRAMS, SWEEP
 from fastmoments_kernels.gpu.matrices_vjp import AT_ONCE, LAYOUTS_VJP, LISTED
 
 N = 8192
@@ -84,13 +84,15 @@ def passes_of(name: str, dtype: str, constants: dict[str, Any], terms: int, n: i
     of_program = -(-tiles * (tiles + 1) // 2 // PROGRAMS)
     listed = -(-round(BEYOND[dtype] * tile**2) // LISTED)
     parts = tile // LAYOUTS_VJP[dtype].part
+    of_part = -(-tiles * (tiles + 1) // 2 // (PROGRAMS // (2 * parts)))
+    asked = -(-of_part // GROUP)  # times that a program asks for overfull tiles
     known: dict[str, tuple[int, ...]] = {
         "neurons": (terms // SWEEP,),
         "derivatives": (),
         "collect": (-(-tiles // AT_ONCE),) * 2,
         "add_beyond": (of_program, listed, listed),
         **dict.fromkeys(("pairs_beyond", "cov_beyond", "beyond_mu", "beyond_var"), (1,)),
-        **dict.fromkeys(("overfull_mu", "overfull_var"), (2 * parts * of_program, parts)),
+        **dict.fromkeys(("overfull_mu", "overfull_var"), (asked, -(-of_part // asked), parts)),
     }
     if name in ("pairs_whole", "pairs_edges", "pairs_vjp_whole", "pairs_vjp_edges"):
         of_tile = tile**2 // PART

@@ -14,7 +14,7 @@ from fastmoments_kernels.gpu.beyond import listed, load_share
 from fastmoments_kernels.gpu.covariance import load_features
 from fastmoments_kernels.gpu.covariance_vjp import weigh
 from fastmoments_kernels.gpu.tiles import place_of, row_stride
-from fastmoments_kernels.vocabulary import Real
+from fastmoments_kernels.vocabulary import Real, Reals
 
 
 def along_mu(one: Real, two: Real, cov_12: Real, slack: Real) -> Real:
@@ -162,29 +162,54 @@ def neurons_overfull(
     FEATURES: tl.constexpr,
     TILE: tl.constexpr,
     PART: tl.constexpr,
+    GROUP: tl.constexpr,
 ) -> None:
-    """Write the shares of overfull tiles, of the gradients along BODY: PART rows or columns at a time."""
+    """Write the shares of overfull tiles, of the gradients along BODY: PART rows or columns at a time.
+
+    A program has one of a tile's 2 TILE / PART parts, for tiles group, group + groups ... Of GROUP of these it asks
+    at once whether any is overfull: few are.
+    """
     parts: tl.constexpr = TILE // PART
-    tasks = count * 2 * parts
-    for task in tl.range(tl.program_id(0), tasks, tl.num_programs(0), num_stages=1, disable_licm=True):
-        tile, part = task // (2 * parts), task % (2 * parts)
-        if tl.load(counts_ptr + tile) > segment:
-            m, tile_i, tile_j = place_of(tile, tiles)
-            # the rows of a tile on the diagonal have all of its pairs
-            if (part < parts) | (tile_i != tile_j):
-                tile_1, tile_2 = tl.where(part < parts, tile_i, tile_j), tl.where(part < parts, tile_j, tile_i)
-                own = tile_1 * TILE + part % parts * PART + tl.arange(0, PART)
-                share = tl.zeros((PART,), shares_ptr.dtype.element_ty)
-                for first in tl.range(0, TILE, PART, num_stages=1, disable_licm=True):
-                    other = tile_2 * TILE + first + tl.arange(0, PART)
-                    i, j = own[:, None], other[None, :]
-                    inside = (i != j) & (i < n) & (j < n)
-                    low, high = tl.minimum(i, j), tl.maximum(i, j)
-                    cov_12, weight = load_pair(cov_ptr, cov_bar_ptr, m, low, high, n, inside)
-                    one, two = load_both(features_ptr, m, i, j, n, FEATURES)
-                    value = weigh(weight, BODY(one, two, cov_12, slack))
-                    share += tl.sum(tl.where(inside, value, 0.0), 1)
-                tl.store(shares_ptr + (m * tiles + tile_2) * n + own, share, mask=own < n)
+    arrays = features_ptr, cov_ptr, cov_bar_ptr, n, slack
+    part, group = tl.program_id(0) % (2 * parts), tl.program_id(0) // (2 * parts)
+    groups = tl.num_programs(0) // (2 * parts)
+    for first in tl.range(group, count, groups * GROUP, num_stages=1, disable_licm=True):
+        some = first + groups * tl.arange(0, GROUP)
+        if tl.max(tl.load(counts_ptr + some, mask=some < count, other=0), 0) > segment:
+            last = tl.minimum(first + groups * GROUP, count)
+            for tile in tl.range(first, last, groups, num_stages=1, disable_licm=True):
+                m, tile_i, tile_j = place_of(tile, tiles)
+                # the rows of a tile on the diagonal have all of its pairs
+                if (tl.load(counts_ptr + tile) > segment) & ((part < parts) | (tile_i != tile_j)):
+                    tile_1, tile_2 = tl.where(part < parts, tile_i, tile_j), tl.where(part < parts, tile_j, tile_i)
+                    own = tile_1 * TILE + part % parts * PART + tl.arange(0, PART)
+                    share = share_of_part(arrays, m, own, tile_2 * TILE, BODY, FEATURES, TILE, PART)
+                    tl.store(shares_ptr + (m * tiles + tile_2) * n + own, share, mask=own < n)
+
+
+def share_of_part(
+    arrays: Reals,
+    m: Real,
+    own: Real,
+    start: Real,
+    BODY: tl.constexpr,
+    FEATURES: tl.constexpr,
+    TILE: tl.constexpr,
+    PART: tl.constexpr,
+) -> Real:
+    """The sums, for neurons `own`, over their pairs with the TILE neurons from `start` on."""
+    features_ptr, cov_ptr, cov_bar_ptr, n, slack = arrays
+    share = tl.zeros((PART,), cov_ptr.dtype.element_ty)
+    for first in tl.range(0, TILE, PART, num_stages=1, disable_licm=True):
+        other = start + first + tl.arange(0, PART)
+        i, j = own[:, None], other[None, :]
+        inside = (i != j) & (i < n) & (j < n)
+        low, high = tl.minimum(i, j), tl.maximum(i, j)
+        cov_12, weight = load_pair(cov_ptr, cov_bar_ptr, m, low, high, n, inside)
+        one, two = load_both(features_ptr, m, i, j, n, FEATURES)
+        value = weigh(weight, BODY(one, two, cov_12, slack))
+        share += tl.sum(tl.where(inside, value, 0.0), 1)
+    return share
 
 
 def load_pair(cov_ptr: Real, cov_bar_ptr: Real, m: Real, i: Real, j: Real, n: Real, inside: Real) -> Real:

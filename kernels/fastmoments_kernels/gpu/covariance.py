@@ -199,7 +199,7 @@ def pairs_beyond(
     listing, stride = (positions_ptr, counts_ptr, segment), row_stride(n)
     program, programs = tl.program_id(0), tl.num_programs(0)
     share, first, total, step = load_share(listing, program, programs, count, GROUP, TILE * TILE, BLOCK)
-    for block in tl.range(first, total, step, num_stages=1):
+    for block in tl.range(first, total, step, num_stages=1, disable_licm=True):
         inside, m, i, j, _, _ = listed(listing, share, block + tl.arange(0, BLOCK), n, tiles, TILE)
         straight = m * n * n + i.to(tl.int64) * n + j
         cov_12 = tl.load(cov_ptr + straight, mask=inside, other=0.0)

@@ -113,7 +113,7 @@ def matrix_vjp_variant(
     constants |= {"BODY": device_function(BODIES[along], activation, dtype)}
     if template == "beyond":
         return Variant(kernel(neurons_beyond, activation, dtype), constants | of_list, warps=4)
-    constants |= {"PART": layout.part}
+    constants |= {"PART": layout.part, "GROUP": GROUP}
     return Variant(kernel(neurons_overfull, activation, dtype), constants, layout.warps_part)
 
 
@@ -203,5 +203,6 @@ def _add_beyond(schedule: Schedule, add: Callable[..., None], dtype: str) -> Non
     add("cov_beyond", programs)
     for along in BODIES:
         add(f"beyond_{along}", 2 * programs, products_ptr=f"{along}_products")
+        # PROGRAMS is a multiple of a tile's parts too
         add(f"overfull_{along}", min(tasks, PROGRAMS), shares_ptr=f"{along}_shares")
     add("add_beyond", min(count, PROGRAMS))

@@ -27,8 +27,9 @@ class Schedule:
     Arguments of kernels are found by name: an argument `mu_ptr` is the array `mu`, others are numbers. A call gives
     the arrays `arrays`, which are contiguous; `share` sets memory for others aside.
 
-    What Triton compiled is kept by device, dtypes, and where arrays begin modulo 16 bytes: nothing else that it
+    What Triton compiled is kept by devices, dtypes, and where arrays begin modulo 16 bytes: nothing else that it
     looks at differs between calls. It is then launched on addresses, which takes a fraction of the time of tensors.
+    Of a tensor, unlike an address, it says so if the memory is not the card's: therefore the device of each.
     """
 
     def __init__(self, arrays: Sequence[str], **numbers: Any) -> None:
@@ -61,7 +62,7 @@ class Schedule:
             memory = like.new_empty(self.size, dtype=torch.int8)
             addresses, base = [array.data_ptr() for array in arrays], memory.data_ptr()
             offsets = [address % 16 for address in addresses]
-            key = like.get_device(), base % 16, *offsets, *[array.dtype for array in arrays]
+            key = base % 16, *offsets, *[(array.dtype, array.get_device()) for array in arrays]
             launchers = self.launchers.get(key)
             if launchers is None:
                 self._first(key, (*arrays, *(memory[start:end].view(dtype) for dtype, start, end in self.shared)))
