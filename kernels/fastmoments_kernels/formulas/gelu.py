@@ -215,11 +215,13 @@ def _gain_apart(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
 def _cov_sum(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
     sign, h, k, rho, eta, rest = pair
     sd_1, sd_2, pdf_1, pdf_2 = neuron_1[2], neuron_2[2], neuron_1[5], neuron_2[5]
+    bells_1, bells_2 = (pdf_1, cdf(-absolute(h))), (pdf_2, cdf(-absolute(k)))
+    # first: its integral needs most registers on GPUs
+    ramps = sd_1 * sd_2 * ramp_cov(pair, bells_1, bells_2)
     delta_ramp = pdf_1 * (sd_2 / sd_1) * conditional_ramp_shift(pair, 0.0)
     ramp_delta = pdf_2 * (sd_1 / sd_2) * conditional_ramp_shift((sign, sign * k, sign * h, rho, eta, rest), 0.0)
     deltas = density_excess(h, k, pdf_1 * pdf_2, eta, rest) / (sd_1 * sd_2)
-    bells_1, bells_2 = (pdf_1, cdf(-absolute(h))), (pdf_2, cdf(-absolute(k)))
-    return sd_1 * sd_2 * ramp_cov(pair, bells_1, bells_2) - (delta_ramp + ramp_delta) + deltas
+    return ramps - (delta_ramp + ramp_delta) + deltas
 
 
 def _cov_10_sum(neuron_1: Reals, neuron_2: Reals, pair: Reals) -> Real:
