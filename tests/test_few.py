@@ -132,6 +132,22 @@ def test_one_matrix_is_as_many(dtype):
     assert np.isnan(fm.affine_moments(mu, broken, A, b).cov[2]).any()
 
 
+def test_sums_of_any_layout_are_added_to():
+    """The covariance of f(A X) is added to wherever its numbers lie; batches of two dimensions as well."""
+    from fastmoments.frameworks import few
+
+    cov, A, C = covariances(6, 3).astype(float), *integers((2, 4, 3), 1).astype(float)
+    gains, full = integers((6, 4), 2).astype(float), covariances(6, 4, 3).astype(float)
+    half = gains[..., None] * (A @ cov @ C.T)
+    wanted = (full + half + half.mT + C @ cov @ C.T).reshape(2, 3, 4, 4)
+    lead = cov.reshape(2, 3, 3, 3), gains.reshape(2, 3, 4), full.reshape(2, 3, 4, 4)
+    layouts = np.asfortranarray(lead[2]), np.repeat(lead[2], 2, -1)[..., ::2], lead[2][::-1].copy()[::-1]
+    for given in layouts:
+        assert not given.flags.c_contiguous
+        found = few.congruence(A, lead[0], lead[1], C, given)
+        assert np.array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("skip", ["matrix", "identity", None])
 def test_the_same_without_the_kernel(skip, dtype):

@@ -1,5 +1,7 @@
 """Results that no cache holds: where their memory begins at a line they are written past the caches."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,22 @@ def test_the_place_of_a_result_changes_no_bit(n, dtype, batch, threads):
 def test_gradients_begin_at_a_line():
     mu, cov = weak(200, "float64")
     assert begin(fm.relu_moments_vjp(mu, cov, mu, cov).cov_bar) == 0
+
+
+@pytest.mark.parametrize("layout", ["repeated", "strided", "by columns"])
+def test_variances_are_not_copied(layout):
+    """What lies otherwise than row by row is checked where it is: beside the result, no array of its size."""
+    var = {
+        "repeated": np.broadcast_to(1.0, (500, 400)),
+        "strided": np.ones((500, 400, 2))[..., 0],
+        "by columns": np.ones((400, 500)).T,
+    }[layout]
+    out = np.empty(var.shape)
+    fm.relu_mean(0.0, var, out=out)
+    tracemalloc.start()
+    fm.relu_mean(0.0, var, out=out)
+    worst = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert worst < out.nbytes / 4
+    with pytest.raises(ValueError, match=r"var: .* got -1.0 at \(0, 0\)"):
+        fm.relu_mean(0.0, -var)

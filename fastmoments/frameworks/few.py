@@ -48,8 +48,7 @@ def computed(
 ) -> Computed | None:
     """Compute `congruence`, but for errors of up to `rounding()`."""
     m, adds = len(left), full is not None
-    if full is None:
-        full = np.empty((*cov.shape[:-2], m, m), cov.dtype)
+    full = np.empty((*cov.shape[:-2], m, m), cov.dtype) if full is None else np.ascontiguousarray(full)
     own = np.empty((0, m), full.dtype) if gains is None else gains.reshape(math.prod(gains.shape[:-1]), m)
     matrices = _matrices(np.ascontiguousarray(cov)), left, own, left if right is None else right
     beyond = serving.congruence(*matrices, _matrices(full), adds)
