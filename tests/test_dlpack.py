@@ -173,6 +173,7 @@ def test_without_torch_the_command_is_named(cupy, monkeypatch):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.delattr("fastmoments.frameworks.dlpack", raising=False)
     monkeypatch.delattr("fastmoments.frameworks.torch", raising=False)
+    monkeypatch.setattr("fastmoments.frameworks._imported", {})
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match=r"pip install fastmoments\[torch,triton\]"):
         fm.relu_mean(Lender(np.ones(3)), 1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from fastmoments.graph.nodes import Graph
 from fastmoments.graph.order import LimitError, Step
 from fastmoments.graph.read import prepared
 from fastmoments.results import Marginals, Moments
+from fastmoments_kernels import cautions
 from fastmoments_kernels.custom.activation import ToleranceError
 
 NAMED = 3  # inputs of a batch that a warning names
@@ -103,8 +103,7 @@ def warn(task: Task, rows: list[Row]) -> None:
         return
     told = "; ".join(_told(task, rows[k], None if task.inputs.single else k) for k in missed[:NAMED])
     more = f"; and {len(missed) - NAMED} more" if len(missed) > NAMED else ""
-    # this function, `checked`, `propagate`, and then who called it
-    warnings.warn(f"tol={task.tol:g} is not met: {told}{more}", AccuracyWarning, stacklevel=4)
+    cautions.warn(f"tol={task.tol:g} is not met: {told}{more}", AccuracyWarning)
 
 
 def _told(task: Task, row: Row, place: int | None) -> str:

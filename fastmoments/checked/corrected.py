@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from fastmoments.checked.arrays import on_host
@@ -13,23 +12,21 @@ from fastmoments.graph.nodes import Graph, parted
 from fastmoments.graph.order import Step
 from fastmoments.graph.readings.cumulants import corrected
 from fastmoments.results import Moments
+from fastmoments_kernels.cautions import warn
 
 WITH_CUMULANTS = "float32", "float64"  # dtypes that they are computed in
 
 
 def read_corrected(graph: Graph, steps: list[Step], inputs: Inputs, words: Words[Any]) -> Corrected[Any]:
-    """Return moments corrected by cumulants; warn the caller's caller where the closure stands."""
+    """Return moments corrected by cumulants; warn where the closure stands."""
     if inputs.plan.compute not in WITH_CUMULANTS:
         raise TypeError(f"cumulants: expected float32 or float64, got {inputs.plan.compute}")
     found = corrected(graph, steps, inputs, words)
     far = _far(words, found.small)
     if far:
         what = "the correction by cumulants is" if inputs.single else f"{far} of {inputs.rows} corrections are"
-        warnings.warn(
-            f"cumulants: {what} not small, so that the moments without it stand; tol= checks them",
-            AccuracyWarning,
-            stacklevel=3,
-        )
+        message = f"cumulants: {what} not small, so that the moments without it stand; tol= checks them"
+        warn(message, AccuracyWarning)
 
     def rebuilt(mean: Any) -> Any:
         return graph.rebuild(parted(mean, (node.shape for node in graph.outputs)), inputs.single)
