@@ -16,23 +16,21 @@ TEXT = """# Performance
 
 <!-- Written by `make bench` and `make gpu-bench`; do not edit. -->
 
-On one thread of a CPU, the mean and covariance of 8 ReLUs in PyTorch take {small:.2g} us, those of 1024 ReLUs
-{large:.2g} ms, and a network 784-1024-1024-10 in float32 takes {network:.2g} ms; [](when_to_use.md) has small networks.
-{cards} [On a GPU](#on-a-gpu), at the end of this page, says what is known of them.
+On one thread of a CPU, the mean and covariance of 8 ReLUs in PyTorch take {small:.2g} us, those of 1024 ReLUs take
+{large:.2g} ms, and those of a network 784-1024-1024-10 in float32 take {network:.2g} ms; [](when_to_use.md) has
+small networks. {cards} [On a GPU](#on-a-gpu), at the end of this page, says what is known of them.
 
-[Against the goals](#against-the-goals) has each time beside a time to compare it with, and says what takes it;
-[Beside other ways](#beside-other-ways) has quadrature and SciPy. Times are processor times, which exclude other
-processes: the minimum over many calls, all in one run, on random data, in float64 if nothing else is said. The first
-call in a process [may take longer](howto/first_call.md).
+Times are processor times, which exclude other processes: the minimum over many calls, all in one run, on random
+data, in float64 if nothing else is said. The first call in a process [may take longer](howto/first_call.md).
 
 Machine: {machine}.
 
 ## Against the goals
 
-A row has a time (ms), the time it is compared with (over, ms), and their ratio. "Goal" is the ratio that the project
-set itself; a larger one fell short of it. n is the number of neurons. The covariance of a pair is a series in its
-correlation, with as many terms as the correlation needs: "13 terms a pair" is their average. "Two products" are those
-of the linear layer before the activation, and "6 us each" is a time that was set, not measured.
+A row has a time, the time it is compared with ("over"), and their ratio. "Goal" is the ratio that the project set
+itself; a larger one fell short of it. n is the number of neurons. The covariance of a pair of neurons is a series
+in their correlation: "13 terms a pair" says how many terms it took on average. "Two products" are those of the linear
+layer before the activation. "6 us each" is a time that was set, not measured.
 
 {targets}
 
