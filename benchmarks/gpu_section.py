@@ -102,7 +102,7 @@ COUNTED = (
 MEASURED = """{card} ({architecture}), {date}; {versions}. Medians after warm-up, both sides of a ratio
 in the same run.
 
-| what | ms | over | ms | **ratio** | to reach |
+| what | ms | over | ms | **ratio** | goal |
 |---|--:|---|--:|--:|--:|
 {rows}
 {failures}
@@ -113,6 +113,15 @@ Worst error of the element-wise functions over the 50-digit tables, in eps (1 + 
 {errors}"""
 NO_CARD = """**No card has run this yet.** The kernels are interpreted against the 50-digit tables and compiled for
 three architectures; `make gpu-bench` measures them on a card. The tables below need no card."""
+
+
+def cards(results: Path) -> str:
+    """A sentence: which cards have run the kernels."""
+    runs = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    names = sorted({run["card"] for run in runs if "card" in run})
+    if names:
+        return f"The CUDA kernels were measured on {', '.join(names)}."
+    return "No card has run the CUDA kernels yet."
 
 
 def section(results: Path) -> str:

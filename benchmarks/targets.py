@@ -230,7 +230,7 @@ def measure(target: Target) -> dict[str, Any]:
 
 def table(entries: list[dict[str, Any]]) -> str:
     lines = [
-        "| what | ms | over | ms | **ratio** | to reach | limited by |",
+        "| what | ms | over | ms | **ratio** | goal | limited by |",
         "|---|--:|---|--:|--:|--:|---|",
     ]
     for e in entries:

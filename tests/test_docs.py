@@ -108,6 +108,13 @@ def test_the_accuracy_figure_shows_its_results(monkeypatch):
     assert shown(figure.FIGURE) == digest(figure.RESULTS)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/faq.md", "docs/frameworks/torch.md", "docs/performance.md"])
+def test_a_page_says_that_no_card_has_run_the_kernels_until_one_has(page):
+    results = [json.loads(path.read_text()) for path in (ROOT / "benchmarks" / "results").glob("*.json")]
+    says = re.search(r"no card has run", " ".join((ROOT / page).read_text().split()), re.I)
+    assert (says is None) == any("card" in result for result in results)
+
+
 TOLERANCE = f"{fm.Custom.tol:g}"
 
 

@@ -1,4 +1,4 @@
-"""Writes the decision table of docs/when_to_use.md, between its comments, from the results of the experiments.
+"""Writes the tables of docs/when_to_use.md, between their comments, from the results of the experiments.
 
 usage: python tools/when_to_use.py
 """
@@ -16,17 +16,30 @@ from experiments.tables import percent, table  # noqa: E402
 
 PAGE = ROOT / "docs" / "when_to_use.md"
 ANSWERS = ROOT / "docs" / "experiments" / "answers.json"
-BEGIN, END = "<!-- decision: tools/when_to_use.py -->", "<!-- end -->"
+CHOICE, DECISION, END = (f"<!-- {each} -->" for each in ("choice", "decision: tools/when_to_use.py", "end"))
 WIDTH = 32  # of the networks of ANSWERS, or as many as inputs where those are more
 INPUTS = ((1, 2), (8,), (32,), (128,))
 ACTIVATIONS = (("relu", "gelu"), ("heaviside",))
-# name in ANSWERS: inputs, width, variance, activation
+# name in ANSWERS: inputs, width, variances, activation
 OTHERS = {
-    "residual": ("32", "32", "1", "relu, residual"),
-    "trained": ("8", "64", "0.1 or 1", "relu, gelu, trained"),
-    "He, 256 x 4": ("256", "256", "1", "relu, 4 layers"),
-    "He, 256 x 8": ("256", "256", "1", "relu, 8 layers"),
+    "residual": ("32", "32", (1.0,), "relu, residual"),
+    "trained": ("8", "64", (0.1, 1.0), "relu, gelu, trained"),
+    "He, 256 x 4": ("256", "256", (1.0,), "relu, 4 layers"),
+    "He, 256 x 8": ("256", "256", (1.0,), "relu, 8 layers"),
 }
+CALLS = {"closure": "closure", "cumulants": "cumulants=True", "tol": f"tol={ENOUGH:g}"}
+
+
+def choice() -> str:
+    """What to use for random networks: a row per number of inputs, a column per activation and sd."""
+    found = json.loads(ANSWERS.read_text())
+    results, variances = found["results"], found["size"]["variances"]
+    columns = [(activations, var) for activations in ACTIVATIONS for var in variances]
+    rows = [
+        [_names(inputs), *(f"`{CALLS[_use(_networks(results, kind, inputs, var))]}`" for kind, var in columns)]
+        for inputs in INPUTS
+    ]
+    return table(["inputs", *(f"{', '.join(kind)}, sd {var**0.5:g}" for kind, var in columns)], rows)
 
 
 def decision() -> str:
@@ -35,25 +48,44 @@ def decision() -> str:
     results, variances = found["results"], found["size"]["variances"]
     rows = [
         _row(
-            (" or ".join(map(str, inputs)), str(max(WIDTH, *inputs)), f"{var:g}", ", ".join(activations)),
-            [results[f"{name}, {n} inputs, variance {var:g}"] for name in activations for n in inputs],
+            (_names(inputs), str(max(WIDTH, *inputs)), (var,), ", ".join(activations)),
+            _networks(results, activations, inputs, var),
         )
         for activations in ACTIVATIONS
         for inputs in INPUTS
         for var in variances
     ]
     rows += [_row(kind, [results[name]]) for name, kind in OTHERS.items()]
-    tol = f"tol={ENOUGH:g}"
-    return table(
-        ["inputs", "width", "variance", "activation", "use", "closure", "cumulants", tol, "Sobol points"], rows
-    )
+    ways = ["closure", "cumulants", CALLS["tol"], "Sobol points"]
+    return table(["use", "inputs", "width", "variance (sd)", "activation", *ways], rows)
 
 
-def _row(kind: tuple[str, ...], networks: list[dict[str, Any]]) -> list[str]:
+def _names(inputs: tuple[int, ...]) -> str:
+    return " or ".join(map(str, inputs))
+
+
+def _networks(
+    results: dict[str, Any], activations: tuple[str, ...], inputs: tuple[int, ...], var: float
+) -> list[dict[str, Any]]:
+    return [results[f"{name}, {n} inputs, variance {var:g}"] for name in activations for n in inputs]
+
+
+def _row(kind: tuple[str, str, tuple[float, ...], str], networks: list[dict[str, Any]]) -> list[str]:
+    inputs, width, variances, activation = kind
+    spread = " or ".join(f"{var:g} ({var**0.5:.2g})" for var in variances)
+    cells = map(_cell, _ways(networks).values())
+    return [f"**{_use(networks)}**", inputs, width, spread, activation, *cells, _points(networks)]
+
+
+def _use(networks: list[dict[str, Any]]) -> str:
+    """The fastest way with an error that is small enough on all networks."""
+    return next((name for name, parts in _ways(networks).items() if max(map(worst, parts)) <= ENOUGH), "tol")
+
+
+def _ways(networks: list[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:
+    """Results by way, the fastest first."""
     ways = {name: [each["single"][name] for each in networks] for name in ("closure", "cumulants")}
-    ways["tol"] = [each["checked"][f"{ENOUGH:g}"] for each in networks]
-    use = next((name for name, parts in ways.items() if max(map(worst, parts)) <= ENOUGH), "tol")
-    return [*kind, f"**{use}**", *map(_cell, ways.values()), _points(networks)]
+    return {**ways, "tol": [each["checked"][f"{ENOUGH:g}"] for each in networks]}
 
 
 def _cell(parts: list[dict[str, float]]) -> str:
@@ -77,8 +109,11 @@ def _points(networks: list[dict[str, Any]]) -> str:
 
 def text() -> str:
     """The page with the current numbers."""
-    before, rest = PAGE.read_text().split(BEGIN)
-    return f"{before}{BEGIN}\n\n{decision()}\n\n{END}{rest.split(END, 1)[1]}"
+    page = PAGE.read_text()
+    for begin, written in ((CHOICE, choice()), (DECISION, decision())):
+        before, rest = page.split(begin)
+        page = f"{before}{begin}\n\n{written}\n\n{END}{rest.split(END, 1)[1]}"
+    return page
 
 
 if __name__ == "__main__":

@@ -150,7 +150,8 @@ def propagate(
         normal distribution of torch.distributions, scipy.stats or numpyro.distributions stands for mu and cov;
         that of independent numbers has a batch in the first of several dimensions.
     cov : for "full" the covariance (batch, n, n), or (n, n) for the whole batch, n the elements of one input, of
-        all inputs flattened in order; for "diagonal" and "hybrid" variances, of mu's shape and structure.
+        all inputs flattened in order; for "diagonal" and "hybrid" variances, of mu's shape and structure: the
+        squares of standard deviations, which nothing tells from them.
     covariance : "full" carries every covariance, also between values that meet again in a residual connection;
         "diagonal" variances alone; "hybrid" variances up to the last layer of weights, full covariance behind it.
     bound : with "full", return a third field: how far the output may be from N(mean, cov), see the notes.
@@ -168,7 +169,8 @@ def propagate(
         `mean`, in the structure that the model returns, and `cov` (batch, m, m) of all outputs flattened in order,
         or for "diagonal" `var`, structured as the mean; with bound=True `bound` (batch,) too.
     Corrected
-        with cumulants=True; fields beside are `closure`, the moments without the correction, and `small`.
+        with cumulants=True; fields beside are `closure`, the moments without the correction, and `small`. Read them
+        by name, `answer.mean`: they do not unpack into two, and neither do those of `tol`.
     Checked or CheckedMarginals
         with `tol`; fields beside are `error`, `met`, `count`, `weight`, `closure` and `points`, and quantile(q) is
         that of the outputs.
