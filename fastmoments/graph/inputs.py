@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.distributions import flattened, given_by, is_distribution
-from fastmoments.dtypes import refuse
+from fastmoments.dtypes import dtype_of, refuse
 from fastmoments.frameworks import Words, words_of
 from fastmoments.graph.nodes import parted
 from fastmoments.layer_lists import arrays_of, is_list
@@ -88,7 +90,7 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     if single:
         mus, spreads = [x[None] for x in mus], [x[None] for x in spreads]
     _check_rows(names, mus)
-    full = _checked_covariance(words, mus, spreads[0]) if covariance == "full" else None
+    full = _checked_covariance(words, mus, spreads[0], _eps_of(cov, spreads[0])) if covariance == "full" else None
     is_diagonal = covariance not in ("full", None)
     variances = _checked_variances(words, mus, spreads, spread_names, covariance) if is_diagonal else []
     return Inputs(plan, mus, full, variances, single, arguments)
@@ -200,7 +202,13 @@ def _check_rows(names: Sequence[str], mus: Sequence[Array]) -> None:
             raise ValueError(f"{name}: expected a batch of {len(mus[0])} as {names[0]} has, got {len(mu)}")
 
 
-def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array) -> Array:
+def _eps_of(*arrays: Any) -> float:
+    """Eps of the coarsest dtype that a covariance was in, as it was given and as it is computed with."""
+    names = {dtype_of("cov", array) for array in arrays} & {"bfloat16", "float16", "float32", "float64"}
+    return max(2.0**-7 if name == "bfloat16" else float(np.finfo(str(name)).eps) for name in names)
+
+
+def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array, eps: float) -> Array:
     rows, features = len(mus[0]), sum(math.prod(mu.shape[1:]) for mu in mus)
     if cov.ndim == 2 and tuple(cov.shape) == (features, features):
         cov = cov[None]
@@ -210,7 +218,7 @@ def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array) -> 
             f"whole batch, got {tuple(cov.shape)}"
         )
     words.check_variances("cov", words.xp.einsum("bii->bi", cov))
-    return words.symmetric(cov)
+    return words.checked_covariance(cov, eps)
 
 
 def _checked_variances(

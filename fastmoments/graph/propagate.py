@@ -150,7 +150,9 @@ def propagate(
         normal distribution of torch.distributions, scipy.stats or numpyro.distributions stands for mu and cov;
         that of independent numbers has a batch in the first of several dimensions.
     cov : for "full" the covariance (batch, n, n), or (n, n) for the whole batch, n the elements of one input, of
-        all inputs flattened in order; for "diagonal" and "hybrid" variances, of mu's shape and structure.
+        all inputs flattened in order; for "diagonal" and "hybrid" variances, not sd, of mu's shape and structure.
+        A covariance is symmetric and positive semidefinite to rounding, and its upper triangle is read; under jit,
+        vmap and torch.compile there are no values to look at, and the upper triangle is read whatever the other.
     covariance : "full" carries every covariance, also between values that meet again in a residual connection;
         "diagonal" variances alone; "hybrid" variances up to the last layer of weights, full covariance behind it.
     bound : with "full", return a third field: how far the output may be from N(mean, cov), see the notes.
@@ -177,7 +179,8 @@ def propagate(
     ------
     TypeError : what has no rule, by the module's path and the operation; random numbers that the model draws; what
         depends on values of the input; libraries, devices or dtypes that are mixed.
-    ValueError : shapes that disagree, rows of a batch that meet, more than `limit` features with full covariance,
+    ValueError : shapes that disagree, a covariance that is not symmetric, such as a Cholesky factor, or not positive
+        semidefinite (beyond 64 n eps sd_i sd_j and n eps of its trace), rows of a batch that meet, more than `limit` features with full covariance,
         arguments that exclude each other.
 
     Warns
