@@ -150,8 +150,8 @@ class Words(Framework[A], Protocol[A]):
     def checked_covariance(self, cov: A, eps: float) -> A:
         """Return the symmetric matrix of cov's upper triangle, with a symmetric gradient in PyTorch.
 
-        Entries are known to eps. Raise, where values are known, unless cov is symmetric to rounding, and, where they can be read without
-        waiting for a device, positive semidefinite.
+        Entries are known to eps. Raise, where values are known, unless cov is symmetric to rounding and, where they
+        can be read without waiting for a device, positive semidefinite.
         """
 
     def covariance(self, full: A, rounding: Callable[[], A]) -> A:

@@ -33,7 +33,7 @@ def symmetric(cov: Array) -> Array:
 
 
 def checked_covariance(cov: Array, eps: float) -> Array:
-    """Return the symmetric matrix of cov's upper triangle, cov itself if it is symmetric; raise for no covariance."""
+    """Return the symmetric matrix of cov's upper triangle, cov itself if that is one; raise for no covariance."""
     if not products.is_symmetric(cov):
         numpy_arrays.check_symmetric(cov, eps)
         cov = np.triu(cov) + np.triu(cov, 1).mT

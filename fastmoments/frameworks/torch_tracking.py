@@ -47,7 +47,7 @@ def can_read(tensor: Tensor) -> bool:
 
 
 def has_values(tensor: Tensor) -> bool:
-    """Whether there are values, on whichever device: outside torch.compile, torch.func and the capture of graphs."""
+    """Whether there are values, on any device: outside torch.compile, torch.func and captured graphs."""
     if tensor.is_meta or torch.compiler.is_compiling() or is_transformed():
         return False
     return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())

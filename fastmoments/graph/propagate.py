@@ -179,9 +179,9 @@ def propagate(
     ------
     TypeError : what has no rule, by the module's path and the operation; random numbers that the model draws; what
         depends on values of the input; libraries, devices or dtypes that are mixed.
-    ValueError : shapes that disagree, a covariance that is not symmetric, such as a Cholesky factor, or not positive
-        semidefinite (beyond 64 n eps sd_i sd_j and n eps of its trace), rows of a batch that meet, more than `limit` features with full covariance,
-        arguments that exclude each other.
+    ValueError : shapes that disagree; a covariance that is not symmetric, such as a Cholesky factor, beyond
+        64 n eps sd_i sd_j, or has an eigenvalue below -n eps times its trace; rows of a batch that meet, more than
+        `limit` features with full covariance, arguments that exclude each other.
 
     Warns
     -----

@@ -1,0 +1,44 @@
+"""Errors of propagate and of names: what came, what is expected, and what to pass instead."""
+
+import pytest
+
+import fastmoments as fm
+
+torch = pytest.importorskip("torch")
+MODEL = torch.nn.Linear(6, 2)
+
+
+@pytest.mark.parametrize(
+    ("mu", "cov", "says"),
+    [
+        (
+            (6,),
+            (6,),
+            r"mu \(6,\) is one input of 6: expected cov \(6, 6\), got \(6,\)\. Variances\? torch\.diag\(var\)",
+        ),
+        ((6,), (5, 5), r"mu \(6,\) is one input of 6: expected cov \(6, 6\), got \(5, 5\)$"),
+        ((5,), (6, 6), r"mu \(5,\) is one input of 5: expected cov \(5, 5\), got \(6, 6\)$"),
+        ((3, 6), (3, 6), r"a batch of 3 of 6: expected cov \(3, 6, 6\).*got \(3, 6\).*diag_embed\(sd\*\*2\)"),
+    ],
+)
+def test_shapes(mu, cov, says):
+    with pytest.raises(ValueError, match=says):
+        fm.propagate(MODEL, torch.zeros(mu), torch.ones(cov))
+
+
+def test_the_model_comes_first():
+    with pytest.raises(TypeError, match="cov: got the model, Linear; the model comes first"):
+        fm.propagate(torch.zeros(6), torch.eye(6), MODEL)
+
+
+def test_frames():
+    frame = pytest.importorskip("pandas").DataFrame([[0.0] * 6])
+    with pytest.raises(
+        TypeError, match=r"mu: expected a tensor, got DataFrame; use torch\.tensor\(mu\.to_numpy\(\)\)"
+    ):
+        fm.propagate(MODEL, frame, torch.eye(6))
+
+
+def test_names_of_other_libraries():
+    with pytest.raises(AttributeError, match=r"did you mean silu_moments\?"):
+        fm.swish_moments  # noqa: B018
