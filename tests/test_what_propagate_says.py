@@ -42,3 +42,19 @@ def test_frames():
 def test_names_of_other_libraries():
     with pytest.raises(AttributeError, match=r"did you mean silu_moments\?"):
         fm.swish_moments  # noqa: B018
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_norms_in_half_precision(dtype):
+    """As in float64, to a few eps of the half: mean and covariance are stored in it between layers."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.LayerNorm(6), torch.nn.Linear(6, 2)).to(dtype)
+    mu, cov = torch.linspace(-1.0, 1.0, 6).to(dtype), torch.eye(6).to(dtype).requires_grad_()
+    found = fm.propagate(model, mu, cov)
+    assert found.mean.dtype == found.cov.dtype == dtype
+    found.cov.sum().backward()
+    assert cov.grad.isfinite().all()
+    points = fm.propagate(model.double(), mu.double(), torch.eye(6).double(), tol=0.01)
+    error = 0.01 + 16 * torch.finfo(dtype).eps
+    torch.testing.assert_close(found.mean.double(), points.mean, rtol=0.0, atol=error)
+    torch.testing.assert_close(found.cov.double(), points.cov, rtol=0.0, atol=error)
