@@ -58,3 +58,12 @@ def test_norms_in_half_precision(dtype):
     error = 0.01 + 16 * torch.finfo(dtype).eps
     torch.testing.assert_close(found.mean.double(), points.mean, rtol=0.0, atol=error)
     torch.testing.assert_close(found.cov.double(), points.cov, rtol=0.0, atol=error)
+
+
+@pytest.mark.parametrize("tol", [None, 0.1])
+def test_dtypes_and_weights(tol):
+    with pytest.raises(TypeError, match=r"mu: expected the dtype of the model's weight, torch\.float32"):
+        fm.propagate(MODEL, torch.zeros(6).half(), torch.eye(6).half(), tol=tol)
+    with pytest.raises(TypeError, match="got OrderedDict; is it a state_dict") as error:
+        fm.propagate(MODEL.state_dict(), torch.zeros(6), torch.eye(6), tol=tol)
+    assert "tensor([" not in str(error.value)
