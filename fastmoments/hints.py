@@ -23,7 +23,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError:
     """Return the error for an attribute that a module has not."""
-    return AttributeError(f"module {module!r} has no attribute {name!r}{did_you_mean(name, names)}")
+    of, _, function = name.rpartition("_")
+    meant = f"{ALIASES.get(of)}_{function}"
+    hint = f"; did you mean {meant}?" if meant in (names := list(names)) else did_you_mean(name, names)
+    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
 
 
 def explained(function: F) -> F:

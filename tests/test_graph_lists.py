@@ -259,7 +259,7 @@ EYE, LIST = np.eye(2), [[1.0, 0.0], [0.0, 1.0]]
         (TypeError, r"mu is float32 but layers\[0\]\.weight is float64", [Affine(EYE)], MU.astype("f4"), LIST),
         (ValueError, r"mu: expected shape \(n,\) or \(batch, n\), got", [Affine(EYE)], EYE[None], np.eye(4)),
         (TypeError, "mu: expected one array, got 2", [Affine(EYE)], (MU[None], MU[None]), np.eye(4)),
-        (ValueError, "cov: expected a covariance of shape", [Affine(EYE)], MU, np.eye(3)),
+        (ValueError, "expected cov", [Affine(EYE)], MU, np.eye(3)),
         (TypeError, "model: for NumPy arrays expected a list .* got Affine", Affine(EYE), MU, EYE),
         (ValueError, "layers.0.: full covariance of 5000 features", [Affine(np.ones((5000, 1)))], [0.0], [[1.0]]),
     ],

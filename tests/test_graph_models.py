@@ -205,7 +205,7 @@ WRONG = [
         (3, 3),
         {},
     ),
-    (ValueError, r"cov: expected a covariance of shape \(5, 4, 4\), or \(4, 4\)", "double", (5, 4), (3, 3), {}),
+    (ValueError, r"a batch of 5 of 4: expected cov \(5, 4, 4\), or \(4, 4\)", "double", (5, 4), (3, 3), {}),
     (ValueError, r"a single input .* dimensions goes in as mu\[None\]", "image", (1, 6, 6), (1, 6, 6), DIAGONAL),
     (ValueError, "2: addmm: full covariance of 6 features, more than limit=5", "named", (4,), (4, 4), LIMIT),
 ]

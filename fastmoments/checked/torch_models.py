@@ -16,6 +16,7 @@ from fastmoments.checked.arrays import COMPLEX
 from fastmoments.checked.drawing import is_random
 from fastmoments.checked.torch_states import Generators, Kept
 from fastmoments.graph.frontends.own_rules import Rule
+from fastmoments.graph.frontends.torch import check_kinds, not_a_model
 from fastmoments.graph.frontends.torch_callers import in_hook
 from fastmoments.graph.frontends.torch_entries import facts_of
 from fastmoments.graph.frontends.torch_functions import LOOKS
@@ -69,7 +70,7 @@ def without_graph(
     with suppress(TypeError):  # scripted ones hide their operations, but run
         model = unwrapped(model)
     if isinstance(model, type) or not callable(model):
-        raise TypeError(f"model: expected a torch.nn.Module or a function of tensors, got {model!r}")
+        raise not_a_model(model)
     examples = examples_of(inputs.means)
     with torch.no_grad(), Generators(examples[0].device) as watched, Kept(model) as kept:
         found = _tried(model, inputs, examples, rules_of(model, rules))
@@ -170,6 +171,7 @@ def _of_one(model: Any, inputs: Inputs, rows: Sequence[Tensor], k: int) -> Any:
     except _NoiseError as error:
         raise TypeError(str(error)) from None
     except Exception as error:
+        check_kinds(model, rows)  # the likely cause, named
         shapes = ", ".join(str((1, *x.shape[1:])) for x in rows)
         raise ValueError(
             f"model: it raises for inputs of shape {shapes}: {type(error).__name__}: {error}"

@@ -175,6 +175,16 @@ def symmetric(cov: Array) -> Array:
     return jnp.triu(cov) + jnp.triu(cov, 1).mT
 
 
+def checked_covariance(cov: Array, eps: float) -> Array:
+    """Return the symmetric matrix of cov's upper triangle; raise if cov is far from it and not traced."""
+    known = detached(cov)  # under grad alone it has values
+    if not isinstance(known, jax.core.Tracer):
+        values = np.asarray(known)
+        half = values.dtype not in (np.float32, np.float64)
+        numpy.checked_covariance(values.astype(np.float32) if half else values, eps)
+    return symmetric(cov)
+
+
 def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:
     """Return left (m, n) times right (..., n, m), a covariance, without errors of up to `rounding()`."""
     return covariance(left @ right, rounding)

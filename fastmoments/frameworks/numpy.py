@@ -20,6 +20,7 @@ from fastmoments.frameworks.numpy_arrays import check_covariance as check_covari
 from fastmoments.frameworks.numpy_arrays import check_variances as check_variances
 from fastmoments.frameworks.numpy_arrays import result as result
 from fastmoments.frameworks.numpy_functions import function_of as function_of
+from fastmoments.frameworks.numpy_products import checked_covariance as checked_covariance
 from fastmoments.frameworks.numpy_products import compiled as compiled
 from fastmoments.frameworks.numpy_products import constant as constant
 from fastmoments.frameworks.numpy_products import covariance as covariance

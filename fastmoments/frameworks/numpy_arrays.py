@@ -43,12 +43,45 @@ def check_covariance(cov: Array) -> None:
     _raise_at_worst(~np.isfinite(cov), "cov: expected finite numbers", cov)
     sd = np.sqrt(np.einsum("...ii->...i", cov))
     scale = sd[..., :, None] * sd[..., None, :]
-    skew = np.abs(cov - np.swapaxes(cov, -1, -2)) - slack_of(n, eps) * scale
-    _raise_at_worst(skew, "cov: expected a symmetric matrix, but cov[i, j] and cov[j, i] differ", cov)
+    check_symmetric(cov, eps)
     excess = np.abs(cov) - scale * (1.0 + 32 * n * eps)
     _raise_at_worst(excess, "cov: a covariance exceeds sqrt(var_i var_j)", cov)
-    lowest = np.linalg.eigvalsh(cov).min(axis=-1, initial=0.0)
-    if np.any(lowest < -n * eps * np.einsum("...ii->...", cov)):
+    check_semidefinite(cov, eps)
+
+
+def check_symmetric(cov: Array, eps: float) -> None:
+    """Raise, with the worst pair, unless cov, in a dtype of this eps, is symmetric to rounding; nan may face nan.
+
+    Rounding is 64 n eps sd_i sd_j: sums of n products, as in A cov A^T, differ by less unless variances cancel.
+    """
+    other = np.swapaxes(cov, -1, -2)
+    with np.errstate(all="ignore"):
+        sd = np.sqrt(np.abs(np.einsum("...ii->...i", cov)))
+        skew = np.abs(cov - other) - slack_of(cov.shape[-1], eps) * sd[..., :, None] * sd[..., None, :]
+    skew[np.isnan(cov) != np.isnan(other)] = np.inf
+    # neither inf - inf nor what stands beside a variance that is nan
+    if skew.size and np.fmax.reduce(skew, axis=None) > 0.0:
+        *row, i, j = (int(k) for k in np.unravel_index(np.nanargmax(skew), skew.shape))
+        told = row if math.prod(cov.shape[:-2]) > 1 else []  # networks add a batch of one
+        raise ValueError(
+            f"cov: expected a symmetric matrix, but cov{[*told, i, j]} = {cov[(*row, i, j)]} and "
+            f"cov{[*told, j, i]} = {cov[(*row, j, i)]}, where they differ most; 0.5 * (cov + cov.mT) is symmetric; "
+            "a Cholesky factor L? pass L @ L.mT"
+        )
+
+
+def check_semidefinite(cov: Array, eps: float) -> None:
+    """Raise, with the smallest eigenvalue, unless cov, known to eps, is positive semidefinite to rounding."""
+    n = cov.shape[-1]
+    with np.errstate(all="ignore"):
+        slack = n * eps * np.einsum("...ii->...", cov)
+        try:  # a tenth of the time of eigenvalues
+            np.linalg.cholesky(cov + slack[..., None, None] * np.eye(n, dtype=cov.dtype))
+            return
+        except np.linalg.LinAlgError:  # of nan, too
+            finite = np.isfinite(cov).all((-2, -1))
+            lowest = np.linalg.eigvalsh(cov[finite]).min(axis=-1, initial=0.0)
+    if np.any(lowest < -slack[finite]):
         raise ValueError(f"cov: expected a positive semidefinite matrix, smallest eigenvalue {lowest.min():.3g}")
 
 

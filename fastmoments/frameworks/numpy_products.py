@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmoments.frameworks import few, products
+from fastmoments.frameworks import few, numpy_arrays, products
 
 Array = NDArray[Any]
 
@@ -30,6 +30,14 @@ summed = partial(products.summed, constant)
 def symmetric(cov: Array) -> Array:
     """Return the symmetric matrix of cov's upper triangle: cov itself if it is symmetric."""
     return cov if products.is_symmetric(cov) else np.triu(cov) + np.triu(cov, 1).mT
+
+
+def checked_covariance(cov: Array, eps: float) -> Array:
+    """Return the symmetric matrix of cov's upper triangle, cov itself if it is one; raise if cov is far from it."""
+    if products.is_symmetric(cov):
+        return cov
+    numpy_arrays.check_symmetric(cov, eps)
+    return symmetric(cov)
 
 
 def symmetric_product(left: Array, right: Array, rounding: Callable[[], Array]) -> Array:

@@ -30,6 +30,7 @@ from fastmoments.frameworks import (
 from fastmoments.frameworks.torch_few import congruence as congruence
 from fastmoments.frameworks.torch_kernels import function_of as function_of
 from fastmoments.frameworks.torch_layers import as_tensor
+from fastmoments.frameworks.torch_products import checked_covariance as checked_covariance
 from fastmoments.frameworks.torch_products import compiled as compiled
 from fastmoments.frameworks.torch_products import covariance as covariance
 from fastmoments.frameworks.torch_products import detached as detached

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastmoments.frameworks import products, torch_few, torch_formulas, torch_kernels, torch_layers
-from fastmoments.frameworks.torch_tracking import can_read, is_bare, is_tracked
+from fastmoments.frameworks import numpy_products, products, torch_few, torch_formulas, torch_kernels, torch_layers
+from fastmoments.frameworks.torch_tracking import can_read, has_values, is_bare, is_tracked
 
 
 def symmetric(cov: Tensor) -> Tensor:
@@ -18,6 +18,27 @@ def symmetric(cov: Tensor) -> Tensor:
         return cov
     upper = torch.triu(cov)
     return upper + torch.triu(cov, 1).mT
+
+
+def checked_covariance(cov: Tensor, eps: float) -> Tensor:
+    """Return the symmetric matrix of cov's upper triangle, with a symmetric gradient; raise if cov is far from it.
+
+    Tensors on other devices are waited for, for one number.
+    """
+    values = cov.detach()
+    known = values if has_values(values) else None
+    is_symmetric = known is not None and products.is_symmetric(known)
+    if known is not None and not is_symmetric:
+        half = known.dtype not in (torch.float32, torch.float64)
+        numpy_products.checked_covariance((known.float() if half else known).numpy(force=True), eps)
+    if is_symmetric:
+        return torch_formulas.symmetric(cov) if is_tracked(cov) else cov
+    upper = torch.triu(cov) + torch.triu(cov, 1).mT
+    if not is_tracked(cov):
+        return upper
+    # the value of one triangle, the gradient of both
+    both = torch_formulas.symmetric(cov)
+    return both + (upper - both).detach()
 
 
 def symmetric_product(left: Tensor, right: Tensor, rounding: Callable[[], Tensor]) -> Tensor:

@@ -44,3 +44,10 @@ def is_tracked(*tensors: Tensor) -> bool:
 def can_read(tensor: Tensor) -> bool:
     """Whether values can be read without waiting for a device: on the CPU, outside torch.compile and torch.func."""
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not is_transformed()
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether there are values, on any device: outside torch.compile, torch.func and captured graphs."""
+    if tensor.is_meta or torch.compiler.is_compiling() or is_transformed():
+        return False
+    return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.distributions import flattened, given_by, is_distribution
-from fastmoments.dtypes import refuse
+from fastmoments.dtypes import dtype_of, refuse
 from fastmoments.frameworks import Words, words_of
 from fastmoments.graph.nodes import parted
 from fastmoments.layer_lists import arrays_of, is_list
@@ -63,6 +65,11 @@ class Inputs(NamedTuple):
 
 def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     """Check the arguments of `propagate`; with None for `covariance` the means alone."""
+    module = getattr(sys.modules.get("torch"), "nn", None)
+    if module is not None and isinstance(cov, module.Module):
+        raise TypeError(
+            f"cov: got the model, {type(cov).__name__}; the model comes first, propagate(model, mu, cov)"
+        )
     if cov is None and (covariance is not None or is_distribution(mu)):
         mu, cov = _of_distribution(mu, covariance)
     elif is_distribution(mu):
@@ -88,7 +95,9 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     if single:
         mus, spreads = [x[None] for x in mus], [x[None] for x in spreads]
     _check_rows(names, mus)
-    full = _checked_covariance(words, mus, spreads[0]) if covariance == "full" else None
+    full = None
+    if covariance == "full":
+        full = _checked_covariance(words, mus, spreads[0], _eps_of(cov, spreads[0]), single)
     is_diagonal = covariance not in ("full", None)
     variances = _checked_variances(words, mus, spreads, spread_names, covariance) if is_diagonal else []
     return Inputs(plan, mus, full, variances, single, arguments)
@@ -178,7 +187,8 @@ def _check_kinds(model: Any, named: Named) -> None:
     for name, value in named.items():
         refuse(name, value)
         if module is not None and isinstance(model, module.Module) and not hasattr(value, "is_meta"):
-            raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use torch.as_tensor")
+            remedy = f"torch.tensor({name}.to_numpy())" if hasattr(value, "to_numpy") else "torch.as_tensor"
+            raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use {remedy}")
         if getattr(value, "ndim", 0 if isinstance(value, int | float) else 1) == 0:
             raise ValueError(f"{name}: expected an input or a batch of them, got a scalar")
 
@@ -200,17 +210,37 @@ def _check_rows(names: Sequence[str], mus: Sequence[Array]) -> None:
             raise ValueError(f"{name}: expected a batch of {len(mus[0])} as {names[0]} has, got {len(mu)}")
 
 
-def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array) -> Array:
+def _eps_of(*arrays: Any) -> float:
+    """Eps of the coarsest dtype that a covariance was in, as it was given and as it is computed with."""
+    names = {dtype_of("cov", array) for array in arrays} & {"bfloat16", "float16", "float32", "float64"}
+    return max(2.0**-7 if name == "bfloat16" else float(np.finfo(str(name)).eps) for name in names)
+
+
+def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array, eps: float, single: bool) -> Array:
     rows, features = len(mus[0]), sum(math.prod(mu.shape[1:]) for mu in mus)
     if cov.ndim == 2 and tuple(cov.shape) == (features, features):
         cov = cov[None]
     if tuple(cov.shape) not in ((rows, features, features), (1, features, features)):
-        raise ValueError(
-            f"cov: expected a covariance of shape {(rows, features, features)}, or {(features, features)} for the "
-            f"whole batch, got {tuple(cov.shape)}"
-        )
+        raise ValueError(_shapes_told(mus, features, cov, single))
     words.check_variances("cov", words.xp.einsum("bii->bi", cov))
-    return words.symmetric(cov)
+    return words.checked_covariance(cov, eps)
+
+
+def _shapes_told(mus: Sequence[Array], features: int, cov: Array, single: bool) -> str:
+    """What a covariance of another shape should be, and how variances become one."""
+    rows, got = len(mus[0]), tuple(cov.shape[1:] if single else cov.shape)
+    # one dimension is a batch of numbers only where the covariance says so
+    as_one = single or (len(mus) == 1 and mus[0].ndim == 1)
+    n = features if single or not as_one else rows
+    if as_one:
+        message = f"cov: mu ({n},) is one input of {n}: expected cov {(n, n)}, got {got}"
+    else:
+        all_alike = f"or {(n, n)} for the whole batch"
+        message = f"cov: mu is a batch of {rows} of {n}: expected cov {(rows, n, n)}, {all_alike}, got {got}"
+    if got not in ((n,), (rows, n)):
+        return message
+    diag = "torch.diag" if len(got) == 1 else "torch.diag_embed"
+    return f"{message}. Variances? {diag}(var). Standard deviations? {diag}(sd**2)"
 
 
 def _checked_variances(

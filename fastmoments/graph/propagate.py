@@ -152,6 +152,8 @@ def propagate(
     cov : for "full" the covariance (batch, n, n), or (n, n) for the whole batch, n the elements of one input, of
         all inputs flattened in order; for "diagonal" and "hybrid" variances, of mu's shape and structure: the
         squares of standard deviations, which nothing tells from them.
+        A covariance is symmetric to rounding, and its upper triangle is read; under jit, vmap and torch.compile
+        there are no values to look at, and the upper triangle is read whatever the other.
     covariance : "full" carries every covariance, also between values that meet again in a residual connection;
         "diagonal" variances alone; "hybrid" variances up to the last layer of weights, full covariance behind it.
     bound : with "full", return a third field: how far the output may be from N(mean, cov), see the notes.
@@ -179,8 +181,9 @@ def propagate(
     ------
     TypeError : what has no rule, by the module's path and the operation; random numbers that the model draws; what
         depends on values of the input; libraries, devices or dtypes that are mixed.
-    ValueError : shapes that disagree, rows of a batch that meet, more than `limit` features with full covariance,
-        arguments that exclude each other.
+    ValueError : shapes that disagree; a covariance that is not symmetric, such as a Cholesky factor, beyond
+        64 n eps sd_i sd_j, or has an eigenvalue below -n eps times its trace; rows of a batch that meet, more than
+        `limit` features with full covariance, arguments that exclude each other.
 
     Warns
     -----

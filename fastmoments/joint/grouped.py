@@ -12,6 +12,8 @@ from fastmoments.frameworks import Words
 from fastmoments.joint.groups import GroupFunction, GroupMoments
 from fastmoments.joint.values import Array, Covs, ValueMoments
 
+HALF = 1e-4  # less than eps of float16 and bfloat16
+
 
 @dataclass(frozen=True)
 class _Moments:
@@ -21,7 +23,15 @@ class _Moments:
     words: Any
 
     def __call__(self, mu: Array, cov: Array) -> GroupMoments:
-        return self.function.moments(self.words, mu, cov)
+        if float(self.words.xp.finfo(mu.dtype).eps) < HALF:
+            return self.function.moments(self.words, mu, cov)
+        # no library has eigenvectors in half precision
+        found = self.function.moments(self.words, self.words.single(mu), self.words.single(cov))
+        return GroupMoments(*(x if x is None else _of_dtype(x, mu.dtype) for x in found))
+
+
+def _of_dtype(x: Array, dtype: Any) -> Array:
+    return x.to(dtype) if hasattr(x, "to") else x.astype(dtype)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def graph_of(model: Any, mus: Sequence[Tensor], arguments: Any, rules: Mapping[t
     """The graph of model(*args, **kwargs); `arguments` makes these of the inputs, of tensors like mus."""
     model = unwrapped(model)
     if isinstance(model, type) or not callable(model):
-        raise TypeError(f"model: expected a torch.nn.Module or a function of tensors, got {model!r}")
+        raise not_a_model(model)
     check_kinds(model, mus)
     transformed = torch._C._are_functorch_transforms_active()
     traceable = Model(model, arguments, rules_of(model, rules), NAMES, transformed)
@@ -58,6 +58,14 @@ def graph_of(model: Any, mus: Sequence[Tensor], arguments: Any, rules: Mapping[t
     else:
         found = traced(traceable, mus)
     return _graph(traceable, found, mus[0].detach())
+
+
+def not_a_model(model: Any) -> TypeError:
+    """Return the error for what is neither a module nor a function; a dictionary is likely a module's weights."""
+    got = repr(model)
+    if isinstance(model, Mapping):
+        got = f"{type(model).__name__}; is it a state_dict? give the module that load_state_dict has read it into"
+    return TypeError(f"model: expected a torch.nn.Module or a function of tensors, got {got}")
 
 
 def check_kinds(model: Any, mus: Sequence[Tensor]) -> None:
