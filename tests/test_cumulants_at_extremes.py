@@ -55,7 +55,7 @@ def test_rows_without_numbers_spoil_no_others() -> None:
     wanted = fm.propagate(layers, mu, cov, cumulants=True)
     assert wanted.small.all()
     for spoiled in (mu.copy(), cov.copy()):
-        spoiled[1, 2, ...] = np.nan
+        spoiled[1, 2], spoiled[1, ..., 2] = np.nan, np.nan
         given = (spoiled, cov) if spoiled.ndim == 2 else (mu, spoiled)
         with pytest.warns(fm.AccuracyWarning, match="1 of 3 corrections"):
             found = fm.propagate(layers, *given, cumulants=True)
