@@ -1,4 +1,4 @@
-"""What a pass over relu's matrix of n = 8192 neurons takes: instructions and bytes, forward and backward, on sm_90.
+"""Count instructions and bytes of a pass over relu's matrix of n = 8192 neurons, forward and backward, on sm_90.
 
 Instructions are those that the warps of all programs issue, by gpu-counts.json and the tiles of gpu-terms.json.
 Bytes are those that programs read from arrays and write to them, tables of coefficients among them, whatever caches

@@ -205,7 +205,7 @@ def _of_pair(row: dict[str, Any]) -> str:
 
 
 def _unless_none(results: dict[str, Any], name: str) -> str:
-    """What the page has to add where something spills or approximates."""
+    """Name the kernels that spill or approximate, for the page; nothing if there are none."""
     found = [f"{row['kernel']} {row['dtype']} {row['target']}" for row in results["rows"] if row[name]]
     return f" (but in {', '.join(found)})" if found else ""
 

@@ -83,7 +83,7 @@ def found(data: str, dtype: str, n: int = SIZES.matrix) -> Iterator[Found]:
 
 
 def remainders_of(mu: Tensor, cov: Tensor, terms: int) -> Tensor:
-    """What the kernel `neurons` writes of them, (terms / SWEEP, tiles)."""
+    """Return the remainders that the kernel `neurons` writes, (terms / SWEEP, tiles)."""
     n, dtype = len(mu), str(cov.dtype).removeprefix("torch.")
     tiles = n // LAYOUTS[dtype].tile
     features, coefficients = mu.new_empty(features_of(ACTIVATION, 0) + 2, n), mu.new_empty(terms + 2, n)

@@ -97,7 +97,7 @@ def of_one(problem: Problem, seed: int) -> dict[str, dict[str, float]]:
 
 
 def networks() -> dict[str, Any]:
-    """What `of_one` says of every kind of network, on average."""
+    """Average the results of `of_one` for every kind of network."""
     found = {}
     for kind, (inputs, var, width) in tqdm(NETWORKS.items(), desc="networks"):
         seeds = range(SEED, SEED + SEEDS)

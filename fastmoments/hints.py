@@ -1,4 +1,4 @@
-"""What was meant by a name that is not known, for errors."""
+"""Hints of errors: the known name that an unknown one was meant for."""
 
 import inspect
 import sys

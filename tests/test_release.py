@@ -40,8 +40,7 @@ def test_the_recipe_asks_for_what_the_package_does():
 def test_the_hosted_site_is_built_as_here():
     hosted = yaml.safe_load((ROOT / ".readthedocs.yaml").read_text())
     assert (ROOT / hosted["sphinx"]["configuration"]).exists() and hosted["sphinx"]["fail_on_warning"]
-    torch, package = hosted["build"]["jobs"]["install"]
-    assert "grep ^torch== constraints.txt" in torch
+    *_, package = hosted["build"]["jobs"]["install"]
     assert package.endswith('-c constraints.txt ".[docs]"')
 
 

@@ -27,7 +27,7 @@ def executed(path: Path) -> nbformat.NotebookNode:
 
 
 def printed(notebook: nbformat.NotebookNode) -> list[str]:
-    """What each cell prints."""
+    """Return the text that each cell prints."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     return [output.text for output in outputs if output.output_type == "stream"]
 

@@ -31,7 +31,7 @@ CALLS = {"closure": "closure", "cumulants": "cumulants=True", "tol": f"tol={ENOU
 
 
 def choice() -> str:
-    """What to use for random networks: a row per number of inputs, a column per activation and sd."""
+    """Say what to use for random networks: a row per number of inputs, a column per activation and sd."""
     found = json.loads(ANSWERS.read_text())
     results, variances = found["results"], found["size"]["variances"]
     columns = [(activations, var) for activations in ACTIVATIONS for var in variances]

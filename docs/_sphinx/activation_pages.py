@@ -4,9 +4,7 @@ A page is written into docs/api/activations before Sphinx looks for pages; git i
 functions' docstrings, to which an example with its output and the measured error are added.
 """
 
-import contextlib
 import inspect
-import io
 import json
 import re
 from pathlib import Path
@@ -56,20 +54,18 @@ FORMULAS = {
         "(..., n), (..., n, n)",
     ),
 }
-PAIR, VECTOR = "0.0, 1.0, 1.0, 2.0, 0.5", "[0.0, 1.0], [[1.0, 0.5], [0.5, 2.0]]"
-ROUNDED = "print([x.round(4).tolist() for x in found])"
-CALLS = {
-    "moments": (f"found = {{call}}({VECTOR}{{own}})", ROUNDED),
-    "marginals": ("found = {call}([0.0, 1.0], [1.0, 2.0]{own})", ROUNDED),
-    "mean": ("print({call}([0.0, 1.0], [1.0, 2.0]{own}).round(4))",),
-    "var": ("print({call}([0.0, 1.0], [1.0, 2.0]{own}).round(4))",),
-    "gain": ("print({call}([0.0, 1.0], [1.0, 2.0]{own}).round(4))",),
-    "cov": (f"print({{call}}({PAIR}{{own}}).round(4))",),
-    "cov_partials": (
-        f"found = {{call}}({PAIR}{{own}})",
-        "print({name: float(x.round(4)) for name, x in found._asdict().items()})",
-    ),
-    "moments_vjp": (f"found = {{call}}({VECTOR}, [1.0, 1.0], [[1.0, 0.0], [0.0, 1.0]]{{own}})", ROUNDED),
+VECTOR, NEURONS = ([0.0, 1.0], [[1.0, 0.5], [0.5, 2.0]]), ([0.0, 1.0], [1.0, 2.0])
+PAIR = (0.0, 1.0, 1.0, 2.0, 0.5)
+# of the examples
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "moments": VECTOR,
+    "marginals": NEURONS,
+    "mean": NEURONS,
+    "var": NEURONS,
+    "gain": NEURONS,
+    "cov": PAIR,
+    "cov_partials": PAIR,
+    "moments_vjp": (*VECTOR, [1.0, 1.0], [[1.0, 0.0], [0.0, 1.0]]),
 }
 VALUES = {"weights": [1.0, -0.5], "taus": [1.0, 4.0]}  # of parameters without a default
 
@@ -138,12 +134,13 @@ def example(name: str) -> list[str]:
     """A call of a function such as relu_mean and what it prints, as in a Python session."""
     activation, kind = FUNCTIONS[name]
     own = {key: VALUES.get(key, parameter.default) for key, parameter in _parameters(activation).items()}
-    keywords = "".join(f", {key}={value}" for key, value in own.items())
-    code = [line.replace("{call}", f"fm.{name}").replace("{own}", keywords) for line in CALLS[kind]]
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec("\n".join(code), {"fm": fm})
-    return [*(f">>> {line}" for line in code), *printed.getvalue().splitlines()]
+    given = [*map(repr, ARGUMENTS[kind]), *(f"{key}={value!r}" for key, value in own.items())]
+    call, found = f"fm.{name}({', '.join(given)})", getattr(fm, name)(*ARGUMENTS[kind], **own)
+    if not isinstance(found, tuple):
+        return [f">>> print({call}.round(4))", str(found.round(4))]
+    fields = {field: x.round(4).tolist() for field, x in found._asdict().items()}
+    printed = "print({field: x.round(4).tolist() for field, x in found._asdict().items()})"
+    return [f">>> found = {call}", f">>> {printed}", str(fields)]
 
 
 def completed(docstring: str, name: str) -> str:

@@ -227,7 +227,7 @@ def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array, eps
 
 
 def _shapes_told(mus: Sequence[Array], features: int, cov: Array, single: bool) -> str:
-    """What a covariance of another shape should be, and how variances become one."""
+    """Say which shape a covariance should have, and how variances become one."""
     rows, got = len(mus[0]), tuple(cov.shape[1:] if single else cov.shape)
     # one dimension is a batch of numbers only where the covariance says so
     as_one = single or (len(mus) == 1 and mus[0].ndim == 1)

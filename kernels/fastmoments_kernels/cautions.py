@@ -1,4 +1,4 @@
-"""What users are told: warnings that point at the line of their code, from any depth of calls, and progress."""
+"""Tell users: warnings that point at the line of their code, from any depth of calls, and progress."""
 
 import sys
 import warnings

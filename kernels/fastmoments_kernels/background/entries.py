@@ -1,4 +1,4 @@
-"""What is compiled at once: the kernels of one function, for one activation and dtype."""
+"""Entries: the kernels of one function, for one activation and dtype, which are compiled together."""
 
 from typing import Any, NamedTuple
 
