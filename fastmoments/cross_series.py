@@ -18,6 +18,7 @@ from fastmoments_kernels.custom import Custom, ToleranceError
 from fastmoments_kernels.custom.hermite import neurons_of
 from fastmoments_kernels.custom.series import TERMS, rho_of
 from fastmoments_kernels.eager import on_numpy
+from fastmoments_kernels.formulas.order import order_of
 
 Array = NDArray[Any]
 FLOOR = 1e-11  # Var f less the sum of b_n^2 counts as rounding below this share of Var f
@@ -110,8 +111,8 @@ def _by_recurrence(name: str, mu: Array, var: Array, parameters: tuple[Array, ..
     neuron = formula.neuron(mu, var, parameters)
     start = list(formula.series(neuron))
     for n in range(3, terms + 1):
-        start.append(formula.series_step(float(n), neuron, start[-1], start[-2]))
+        start.append(formula.series_step(order_of(float(n)), neuron, start[-1], start[-2]))
     # a_(-1), which b_1 is given, counts for nothing
     start.insert(0, 0.0 * mu)
     orders = range(1, terms + 1)
-    return np.stack([formula.coefficient(float(n), neuron, start[n + 1], start[n], start[n - 1]) for n in orders])
+    return np.stack([formula.coefficient(order_of(float(n)), neuron, *start[n - 1 : n + 2][::-1]) for n in orders])

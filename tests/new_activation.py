@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from fastmoments_kernels.catalogue import row_of
 from fastmoments_kernels.formulas.identity import has_series, interface_of
+from fastmoments_kernels.formulas.order import order_of
 from tests import conformance, draw_unseen, points, recipe, truth
 from tests.conformance import BOUND, DTYPES, FUNCTIONS, SLOPES
 from tests.derivatives import PARTIALS
@@ -132,10 +133,13 @@ def _series(row):
 def _coefficients(f, neuron):
     """b_1 ... of a neuron."""
     before, last, this = f["series"](neuron)
-    found = [f["coefficient"](1.0, neuron, last, before, 0.0), f["coefficient"](2.0, neuron, this, last, before)]
+    found = [
+        f["coefficient"](order_of(1.0), neuron, last, before, 0.0),
+        f["coefficient"](order_of(2.0), neuron, this, last, before),
+    ]
     for n in range(3, TERMS):
-        last, this, before = this, f["series_step"](float(n), neuron, this, last), last
-        found.append(f["coefficient"](float(n), neuron, this, last, before))
+        last, this, before = this, f["series_step"](order_of(float(n)), neuron, this, last), last
+        found.append(f["coefficient"](order_of(float(n)), neuron, this, last, before))
     return found
 
 

@@ -47,18 +47,23 @@ def formula_binding(formula: ModuleType, parameters: int, real: str = "float64")
     compiled = ModuleType(formula.__name__)
     for name, function in interface_of(formula).items():
         setattr(compiled, name, (COMPILED if name in OF_PAIRS else INLINED)[real](function))
-    one = np.ones(1)
-    features = formula.neuron(one, one, (one,) * parameters)
-    names = {"formula": compiled, "NEURON": (0.0,) * len(features), "PARAMETERS": (0.0,) * parameters}
+    names = {"formula": compiled, **_tuples(formula, parameters)}
     return binding(real, names | {"HAS_SERIES": has_series(formula)}, inline)
 
 
+def _tuples(formula: ModuleType, parameters: int) -> dict[str, Any]:
+    """Tuples as long as a neuron's features and as its parameters."""
+    one = np.ones(1)
+    features = formula.neuron(one, one, (one,) * parameters)
+    return {"NEURON": (0.0,) * len(features), "PARAMETERS": (0.0,) * parameters}
+
+
 def pack_binding(formula: ModuleType, parameters: int) -> Binding:
-    """The binding of `formula` and PARAMETERS for loops over packs."""
+    """The binding of `formula`, NEURON and PARAMETERS for loops over packs."""
     compiled = ModuleType(formula.__name__)
     for name, function in interface_of(formula).items():
         setattr(compiled, name, (COMPILED if name in OF_PAIRS else INLINED)["pack"](function))
-    return binding("pack", {"formula": compiled, "PARAMETERS": (0.0,) * parameters}, jit)
+    return binding("pack", {"formula": compiled, **_tuples(formula, parameters)}, jit)
 
 
 def entry(template: Callable[..., Any], binding: Binding, name: str, signature: Any) -> Any:

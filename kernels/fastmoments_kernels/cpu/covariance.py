@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.layout import BASE, LINE, TILE, aligned, filled
+from fastmoments_kernels.cpu.layout import BASE, LINE, PADDING, TILE, coefficient_columns, filled, room
 from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.patch_series import series
 from fastmoments_kernels.cpu.patches import (
@@ -32,7 +32,6 @@ from fastmoments_kernels.cpu.patches import (
 )
 from fastmoments_kernels.cpu.series import cheapest, coefficients, neuron_at, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
-    PADDING,
     Tile,
     is_past_caches,
     place,
@@ -64,10 +63,9 @@ def pairs(
     whole tile after the rows' neurons, and the matrix is a block off the diagonal.
     """
     variance, features, inverse_sd, table, remainders = known
-    lanes = LINE // cov.itemsize
-    tile_cov, out, mirror, left_out, reach, hard, limits = scratch_of(cov, variance.shape[1])
-    rows, columns = coefficient_room(1, remainders)  # until a tile has a hard patch
-    rho = aligned((1, lanes), remainders)
+    lanes, n = LINE // cov.itemsize, max(cov.shape[1], cov.shape[2])
+    tile_cov, out, mirror, left_out, reach, hard, limits = scratch_of(cov, n)
+    rho = rows = columns = room((1, lanes), remainders)  # until a tile has a hard patch
     task, beyond, past = 0, False, is_past_caches(cov_out)
     for m in range(len(cov)):
         matrix, result, features_m, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
@@ -95,13 +93,15 @@ def pairs(
                     if stays:
                         prepared(matrix, tile, per_sd, tile_cov)
                     if len(rho) == 1:
-                        rho = aligned((len(hard) * HEIGHT, lanes), remainders)
+                        rho = room((len(hard) * HEIGHT, lanes), remainders)
                     hard_patches(
                         tile_cov, tile, per_sd, lanes, left_out, log_tolerance, COST, count, hard, limits, rho
                     )
                     most = most_terms(count, hard)
                     if len(rows) < most + 2:
-                        rows, columns = coefficient_room(most + 2, remainders)
+                        rows = room((most + 2, coefficient_columns(n)), remainders)
+                    if tile.i != tile.k and len(columns) < len(rows):
+                        columns = room((len(rows), coefficient_columns(n)), remainders)
                     by_series(features_m, tile, most, count, hard, rho, rows, columns, out, mirror)
                     beyond |= by_formula(features_m, tile, count, hard, limits, rho, tile_cov, slack, out, mirror)
                 if stays:
@@ -122,14 +122,9 @@ def scratch_of(cov: Array, n: int) -> Any:
     """
     side = min(TILE, filled(n))
     most = side * side // (HEIGHT * (LINE // cov.itemsize))
-    square, wide = aligned((side, side), cov), aligned((side, side + PADDING), cov)
+    square, wide = room((side, side), cov), room((side, side + PADDING), cov)
     hard, limits = np.empty((most, 3), np.int64), np.empty(most)
-    return square, aligned((side, side), cov), wide, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
-
-
-def coefficient_room(rows: int, double: Array) -> Any:
-    """Return room for coefficients of a tile's rows and columns; it is cleared: no more than needed."""
-    return aligned((rows, TILE), double), aligned((rows, TILE), double)
+    return square, room((side, side), cov), wide, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
 
 
 def may_stay(inverse_sd: Array, tile: Tile) -> bool:
@@ -232,9 +227,9 @@ def by_series(
     mirror: Array,
 ) -> None:
     """Compute the hard patches by their series; fill `rows` and `columns` with the coefficients."""
-    coefficients(features, tile.i, most, rows)
+    coefficients(features, tile.i, tile.height, most, rows)
     if tile.i != tile.k:
-        coefficients(features, tile.k, most, columns)
+        coefficients(features, tile.k, tile.width, most, columns)
     across = rows if tile.i == tile.k else columns
     for q in range(count):
         r, s, terms = hard[q, 0], hard[q, 1], hard[q, 2]

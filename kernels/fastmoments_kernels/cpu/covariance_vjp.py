@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmoments_kernels.cpu.covariance import hard_patches, is_beyond, most_terms
-from fastmoments_kernels.cpu.layout import BASE, TILE, aligned, filled
+from fastmoments_kernels.cpu.layout import BASE, PADDING, TILE, aligned, filled
 from fastmoments_kernels.cpu.patch_series import gradients
 from fastmoments_kernels.cpu.patches import (
     HEIGHT,
@@ -26,7 +26,6 @@ from fastmoments_kernels.cpu.patches import (
 )
 from fastmoments_kernels.cpu.series import coefficients, derivatives, neuron_at, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
-    PADDING,
     Tile,
     ahead,
     both_sides,
@@ -183,10 +182,10 @@ def finish(
 
 def tables_of_hard(features: Array, tile: Tile, terms: int, longer: Array, rows: Array, columns: Array) -> None:
     """Fill `rows` and `columns` with coefficients of f, f', f'' of a tile's neurons; `longer` gets those of f."""
-    coefficients(features, tile.i, terms + ABOVE, longer)
+    coefficients(features, tile.i, tile.height, terms + ABOVE, longer)
     derivatives(longer, terms, rows)
     if tile.i != tile.k:
-        coefficients(features, tile.k, terms + ABOVE, longer)
+        coefficients(features, tile.k, tile.width, terms + ABOVE, longer)
         derivatives(longer, terms, columns)
 
 

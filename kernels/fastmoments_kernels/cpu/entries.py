@@ -11,7 +11,7 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu import covariance, covariance_vjp, few, linear, neurons, products, serial
+from fastmoments_kernels.cpu import covariance, covariance_vjp, few, linear, neurons, products, serial, series
 from fastmoments_kernels.cpu.bodies import BODIES, cdf_routes, routes
 from fastmoments_kernels.cpu.compiled import INLINED, entry, formula_binding, jit, pack_binding, ufunc_loop
 from fastmoments_kernels.cpu.layout import lanes, matrix_label
@@ -58,10 +58,9 @@ def _matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
     }
     module = {"neurons": neurons, "pairs": covariance}.get(name, covariance_vjp)
     formula = row_of(row_name).formula
-    bound = formula_binding(formula, parameters)
-    if module is neurons:
-        measured = pack_binding(formula, parameters)(neurons.measure)
-        bound = Binding({**bound.names, "measure_packs": measured}, bound.compile, bound.constant)
+    bound, of_packs = formula_binding(formula, parameters), pack_binding(formula, parameters)
+    by_packs = {loop.__name__: of_packs(loop) for loop in (neurons.measure, series.coefficients)}
+    bound = Binding({**bound.names, **by_packs}, bound.compile, bound.constant)
     label = matrix_label(name, row_name, parameters, dtype)
     return getattr(module, name), bound, label, signatures[name]
 

@@ -12,16 +12,18 @@ TILE = 64  # rows and columns: 64 x 64 float64 of scratch stay in the second cac
 BASE = 48  # orders that are tabulated for every neuron, enough for most patches
 LARGE = 2**16  # bytes of an array: to put a smaller one at a line takes longer than it saves
 PAST = 2**26  # bytes of matrices that no cache holds until they are read: they are written past the caches
-SINGLES = LINE // 4  # float32 in a line; scratch has whole lines, filled up with zeros
+SINGLES = LINE // 4  # float32 in a line; scratch has whole lines
+PACKS = 32  # neurons in whole packs of any processor
+PADDING = 16  # more columns: rows a multiple of 512 bytes apart compete for few lines of the first cache level
 
 
 class Known(NamedTuple):
     """Values per neuron that the kernels of pairs take, for a batch of matrices."""
 
-    variance: Array  # of f(X), (batch, n)
-    features: Array  # of formula.neuron, (batch, features, n)
+    variance: Array  # of f(X), (batch, packed(n)); the last neuron is repeated
+    features: Array  # of formula.neuron, (batch, features, packed(n)); the last neuron is repeated
     inverse_sd: Array  # 1 / sd, filled up with 0 to whole lines; 0 without variance, so that rho is 0
-    table: Array  # Hermite coefficients, (batch, tiles, BASE + 2, columns of a tile)
+    table: Array  # Hermite coefficients, (batch, tiles, BASE + 2, columns of `coefficient_columns`)
     remainders: Array  # `series.log_remainders` of every tile, (batch, tiles, BASE + 1)
 
 
@@ -35,14 +37,21 @@ def sums(vector: int) -> int:
     return 12 if vector == 64 else 4
 
 
-def aligned(shape: tuple[int, ...], like: Array) -> Array:
-    """Zeros of the dtype of `like` that begin at a line."""
+def room(shape: tuple[int, ...], like: Array) -> Array:
+    """An array of the dtype of `like` that begins at a line, not cleared."""
     size = 1
     for length in shape:
         size *= length
-    raw = np.zeros(size + LINE // like.itemsize, like.dtype)
+    raw = np.empty(size + LINE // like.itemsize, like.dtype)
     offset = (-raw.ctypes.data) % LINE // like.itemsize
     return raw[offset : offset + size].reshape(shape)
+
+
+def aligned(shape: tuple[int, ...], like: Array) -> Array:
+    """Zeros of the dtype of `like` that begin at a line."""
+    result = room(shape, like)
+    result[...] = 0.0
+    return result
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -60,16 +69,26 @@ def filled(n: int) -> int:
     return (n + SINGLES - 1) // SINGLES * SINGLES
 
 
+def packed(n: int) -> int:
+    """n neurons, rounded up to whole packs."""
+    return (n + PACKS - 1) // PACKS * PACKS
+
+
+def coefficient_columns(n: int) -> int:
+    """Columns of a table of coefficients of a tile's neurons, of n in all."""
+    return min(TILE, packed(n)) + PADDING
+
+
 def room_of(mu: Array, features: int) -> tuple[Array, Array, Array, Array, Array]:
     """Arrays for the fields of Known, for mu (batch, n) in float64."""
     batch, n = mu.shape
     tiles = (n + TILE - 1) // TILE
     variance, of_formula, inverse_sd = (
-        np.empty((batch, n)),
-        np.empty((batch, features, n)),
+        np.empty((batch, packed(n))),
+        np.empty((batch, features, packed(n))),
         np.zeros((batch, filled(n))),
     )
-    table = aligned((batch, tiles, BASE + 2, min(TILE, filled(n))), mu)
+    table = aligned((batch, tiles, BASE + 2, coefficient_columns(n)), mu)
     return variance, of_formula, inverse_sd, table, np.empty((batch, tiles, BASE + 1))
 
 

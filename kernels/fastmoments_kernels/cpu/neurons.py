@@ -1,12 +1,11 @@
 """Everything that the matrix kernels need per neuron, in float64, computed in packs over a whole batch."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.layout import BASE, TILE
+from fastmoments_kernels.cpu.layout import BASE, TILE, packed
 from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.packs import LANES, load_pack, load_packs, store_pack, store_packs
 from fastmoments_kernels.cpu.series import coefficients, log_remainders
@@ -31,9 +30,6 @@ def measure(inputs: Array, results: Array) -> None:
         store_packs(results, 2, 1, i, neuron)
 
 
-measure_packs: Callable[[Array, Array], None] = measure  # bound to packs, while `neurons` is bound to numbers
-
-
 def neurons(known: tuple[Array, ...], mu: Array, var: Array, parameters: Array, mean: Array) -> None:
     """Fill `known`, the arrays of `layout.room_of`, and the mean of f(X), (batch, n), for mu and var (batch, n)."""
     variance, features, inverse_sd, table, remainders = known
@@ -50,12 +46,15 @@ def neurons(known: tuple[Array, ...], mu: Array, var: Array, parameters: Array, 
     for i in range(count, whole):
         for k in range(2 + len(PARAMETERS)):
             inputs[k, i] = inputs[k, count - 1]
-    measure_packs(inputs, results)
+    measure(inputs, results)
     for m in range(batch):
         for i in range(n):
-            mean[m, i], variance[m, i] = results[0, m * n + i], results[1, m * n + i]
+            mean[m, i] = results[0, m * n + i]
+        for i in range(packed(n)):
+            place = m * n + min(i, n - 1)
+            variance[m, i] = results[1, place]
             for f in range(len(NEURON)):
-                features[m, f, i] = results[2 + f, m * n + i]
+                features[m, f, i] = results[2 + f, place]
         for i in range(n):
             var_i = at(var, (m, i))
             scale = 0.0 if var_i == 0.0 else 1.0 / math.sqrt(var_i)
@@ -63,8 +62,9 @@ def neurons(known: tuple[Array, ...], mu: Array, var: Array, parameters: Array, 
             inverse_sd[m, i] = scale if at(mu, (m, i)) == at(mu, (m, i)) else math.nan
         for t in range(tiles):
             if HAS_SERIES:
-                coefficients(features[m], t * TILE, BASE, table[m, t])
-                log_remainders(table[m, t], variance[m], t * TILE, remainders[m, t])
+                first, count = t * TILE, min(TILE, n - t * TILE)
+                coefficients(features[m], first, count, BASE, table[m, t])
+                log_remainders(table[m, t], variance, m, first, count, remainders[m, t])
             else:
                 for order in range(BASE + 1):
                     remainders[m, t, order] = math.inf

@@ -21,7 +21,7 @@ from numba.extending import (
 )
 
 from fastmoments_kernels.cpu.machine import VECTOR
-from fastmoments_kernels.cpu.vectors import splat, vector_function
+from fastmoments_kernels.cpu.vectors import shuffled, splat, vector_function
 
 LANES = 4 * VECTOR // 8  # four vectors that do not wait for each other
 DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
@@ -176,6 +176,23 @@ def somewhere(context: Any, condition: Any) -> Any:
         return builder.icmp_unsigned("!=", _reduced_flags(builder, arguments[0]), ir.IntType(LANES)(0))
 
     return types.boolean(mask), emit
+
+
+@intrinsic
+def largest_lane(context: Any, x: Any, least: Any) -> Any:
+    """The largest of a pack's lanes and of `least`, none of them nan."""
+
+    def emit(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def larger(a: Any, b: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+        value, count = arguments[0], LANES
+        while count > 1:
+            count //= 2
+            value = larger(*(shuffled(builder, value, value, list(range(k, k + count))) for k in (0, count)))
+        return larger(builder.extract_element(value, ir.IntType(32)(0)), arguments[1])
+
+    return types.float64(pack, types.float64), emit
 
 
 @intrinsic

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.intrinsics import as_float, as_integer, where
+from fastmoments_kernels.cpu.intrinsics import as_float, as_integer, fma, where
 from fastmoments_kernels.cpu.layout import BASE
 from fastmoments_kernels.cpu.memory import at, column, put
+from fastmoments_kernels.cpu.packs import LANES, largest_lane, load_pack, load_packs, store_pack
 from fastmoments_kernels.cpu.patches import how_many_below
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
+from fastmoments_kernels.formulas.order import order_of
 
 Array = Any  # an array in code that Numba compiles
 
@@ -24,6 +26,7 @@ exp, log, minimum = (VOCABULARY["float64"][word] for word in ("exp", "log", "min
 TERMS = 512  # the longest series
 ROUNDED = 1e-13  # rounding of t(N)^2, relative to the variance
 ROOT = np.sqrt(np.arange(TERMS + 4.0))
+ORDERS = np.array(order_of(np.maximum(np.arange(TERMS + 6.0), 1.0)))  # a column an order; 0 is never read
 NEURON = (0.0, 0.0, 0.0)  # as long as formula.neuron's tuple
 
 
@@ -32,48 +35,47 @@ def neuron_at(features: Array, j: int) -> Any:
     return column(NEURON, features, 0, 1, j)
 
 
-def coefficients(features: Array, first: int, terms: int, table: Array) -> None:
-    """Fill `table` with the Hermite coefficients of a tile's neurons, from neuron `first` on: b_n in row top - n.
+def order_at(n: int) -> Any:
+    """`order_of` n."""
+    return column((0.0, 0.0, 0.0), ORDERS, 0, 1, n)
 
-    A series reads the table downwards, from high orders to low. Row top, the last but one, holds a_0 while the
-    recurrence runs and 0 afterwards; the last row is 0.
+
+def coefficients(features: Array, first: int, n: int, terms: int, table: Array) -> None:
+    """Fill `table` with the Hermite coefficients of n neurons, from neuron `first` on: b_k in row top - k.
+
+    A series reads the table downwards, from high orders to low. Row top, the last but one, is 0. Columns are
+    filled by whole packs.
     """
-    top, width = table.shape[0] - 2, min(table.shape[1], features.shape[1] - first)
-    for j in range(width):
-        start = formula.series(neuron_at(features, first + j))
-        table[top, j], table[top - 1, j], table[top - 2, j] = start
-    for n in range(3, terms + 1):
-        row = top - n
-        for j in range(width):
-            neuron = neuron_at(features, first + j)
-            table[row, j] = formula.series_step(float(n), neuron, table[row + 1, j], table[row + 2, j])
-    # in place: b_n needs no a_k with k > n
-    for n in range(max(terms, 2), 0, -1):
-        row = top - n
-        for j in range(width):
-            neuron = neuron_at(features, first + j)
-            table[row, j] = formula.coefficient(
-                float(n), neuron, table[row, j], table[row + 1, j], table[row + 2, j]
-            )
-    table[top] = 0.0
+    top = table.shape[0] - 2
+    for j in range(0, n, LANES):
+        neuron = load_packs(NEURON, features, 0, 1, first + j)
+        # a_k, a_(k - 1), a_(k - 2) of order k are last, before, earlier
+        before, last, this = formula.series(neuron)
+        earlier = 0.0 * last
+        store_pack(table, top, j, earlier)
+        for k in range(1, terms + 1):
+            store_pack(table, top - k, j, formula.coefficient(order_at(k), neuron, last, before, earlier))
+            earlier, before, last = before, last, this
+            this = formula.series_step(order_at(k + 2), neuron, last, before)
 
 
-def log_remainders(table: Array, variance: Array, first: int, remainders: Array) -> None:
-    """remainders[n] = log of the largest t(n) / sd of the tile's neurons."""
-    top, width = table.shape[0] - 2, min(table.shape[1], variance.shape[0] - first)
-    total = np.zeros(width)
-    for n in range(remainders.shape[0]):
-        largest = as_integer(ROUNDED)
-        for j in range(width):
-            whole = at(variance, (first + j,))
-            total[j] += table[top - n, j] * table[top - n, j]
-            remainder = 1.0 - total[j] / whole
-            largest = max(
-                largest, as_integer(where(whole > 0.0, where(remainder == remainder, remainder, 0.0), 0.0))
-            )
-        remainders[n] = as_float(largest)
-    for n in range(remainders.shape[0]):
-        remainders[n] = 0.5 * log(remainders[n])
+def log_remainders(table: Array, variance: Array, m: int, first: int, n: int, remainders: Array) -> None:
+    """remainders[k] = log of the largest t(k) / sd of n neurons of matrix m, from neuron `first` on."""
+    top = table.shape[0] - 2
+    for k in range(remainders.shape[0]):
+        remainders[k] = ROUNDED
+    for j in range(0, n, LANES):
+        whole = load_pack(variance, m, first + j)
+        alive = whole > 0.0
+        scale = 1.0 / where(alive, whole, 1.0)
+        total = 0.0 * scale
+        for k in range(remainders.shape[0]):
+            b = load_pack(table, top - k, j)
+            total = fma(b * scale, b, total)
+            # a neuron that is nan does not change the others' number of terms
+            remainders[k] = largest_lane(where(alive & (total < 1.0), 1.0 - total, 0.0), remainders[k])
+    for k in range(remainders.shape[0]):
+        remainders[k] = 0.5 * log(remainders[k])
 
 
 def reaches(remainders: Array, log_tolerance: float, reach: Array) -> None:
@@ -134,5 +136,5 @@ def derivatives(table: Array, terms: int, tables: Array) -> None:
     for d in range(3):
         for n in range(1, terms + 1):
             root = (ROOT[n + 1] if d > 0 else 1.0) * (ROOT[n + 2] if d > 1 else 1.0)
-            for j in range(table.shape[1]):
+            for j in range(tables.shape[2]):
                 put(tables, (d, n - 1, j), root * at(table, (top - n - d, j)))

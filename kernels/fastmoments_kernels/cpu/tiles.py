@@ -8,8 +8,6 @@ from fastmoments_kernels.cpu.patches import HEIGHT, load, store, store_past, sto
 
 Array = Any  # an array in code that Numba compiles
 
-PADDING = 16  # more columns: rows a multiple of 512 bytes apart compete for few lines of the first cache level
-
 
 class Tile(NamedTuple):
     """The place of a tile: matrix[i : i + height, j : j + width].

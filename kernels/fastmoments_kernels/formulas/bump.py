@@ -175,8 +175,9 @@ def series(bump: Reals) -> Reals:
     return height(bump), b_1, 0.7071067811865476 * ratio * ratio * (z - 1.0) * (z + 1.0) * height(bump)
 
 
-def series_step(order: Real, bump: Reals, last: Real, before: Real) -> Real:
+def series_step(order: Reals, bump: Reals, last: Real, before: Real) -> Real:
     """b_n from b_{n-1} and b_{n-2}, n >= 2: He_n(z) = z He_{n-1} - (n-1) He_{n-2}."""
     _, _, sd, _, _, _, root_p, z = bump
     ratio = root_p * sd
-    return -ratio * (z * last + ratio * sqrt(order - 1.0) * before) * (1.0 / sqrt(order))
+    n, per_root, per_root_before = order
+    return -(ratio * z * per_root) * last - ratio * ratio * ((n - 1.0) * per_root_before * per_root) * before

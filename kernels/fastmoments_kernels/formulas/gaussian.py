@@ -88,7 +88,7 @@ def series(neuron: Reals) -> Reals:
     return bump_series(neuron)
 
 
-def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
+def series_step(order: Reals, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n from b_{n-1} and b_{n-2}."""
     return bump_series_step(order, neuron, last, before)
 

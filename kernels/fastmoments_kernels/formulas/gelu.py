@@ -29,7 +29,7 @@ from fastmoments_kernels.formulas.normal import cdf, cdf_difference, mills_0, mi
 from fastmoments_kernels.formulas.orthant import orthant
 from fastmoments_kernels.formulas.ramp import step_ramp_cov
 from fastmoments_kernels.formulas.relu import conditional_ramp_shift, ramp_cov
-from fastmoments_kernels.vocabulary import Real, Reals, absolute, either, expm1, log, log1p, maximum, sqrt, where
+from fastmoments_kernels.vocabulary import Real, Reals, absolute, either, expm1, log, log1p, where
 
 # Above this |r| the integrals' 24 nodes do not resolve polynomials of 1 / (1 - r^2) everywhere.
 WEAK = 0.9
@@ -107,17 +107,19 @@ def series(neuron: Reals) -> Reals:
     return first, -root(v) * g * first, v * (g * g - 1.0) * first * 0.7071067811865476
 
 
-def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
+def series_step(order: Reals, neuron: Reals, last: Real, before: Real) -> Real:
     """a_n from a_{n-1} and a_{n-2}: He_n(g) = g He_{n-1} - (n-1) He_{n-2} with 1/sqrt(n!) inside."""
     _, _, _, g, _, _, v, _ = neuron
-    return -(root(v) * g * last + v * sqrt(order - 1.0) * before) * (1.0 / sqrt(order))
+    n, per_root, per_root_before = order
+    return -(root(v) * g * per_root) * last - v * ((n - 1.0) * per_root_before * per_root) * before
 
 
-def coefficient(order: Real, neuron: Reals, this: Real, last: Real, before: Real) -> Real:
+def coefficient(order: Reals, neuron: Reals, this: Real, last: Real, before: Real) -> Real:
     """b_n = sd^2 a_{n-2} / sqrt(n (n-1)) - a_n, as gelu'' = phi - phi''; b_1 = sd gain = sd Phi(g) - a_1."""
     _, var, _, _, cdf_g, _, _, _ = neuron
-    ramp = var * before * (1.0 / sqrt(maximum(order * (order - 1.0), 1.0)))
-    return where(order < 2.0, root(var) * cdf_g, ramp) - this
+    n, per_root, per_root_before = order
+    ramp = var * (per_root * per_root_before) * before
+    return where(n < 2.0, root(var) * cdf_g, ramp) - this
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

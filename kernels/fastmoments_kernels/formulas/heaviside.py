@@ -8,7 +8,7 @@ from fastmoments_kernels.formulas.bivariate import density, step_cov
 from fastmoments_kernels.formulas.correlation import conditional, correlate, over_sd, standardise
 from fastmoments_kernels.formulas.normal import cdf, cdf_difference, cdf_excess
 from fastmoments_kernels.formulas.orthant import route as orthant_route
-from fastmoments_kernels.vocabulary import Real, Reals, sqrt, where
+from fastmoments_kernels.vocabulary import Real, Reals, where
 
 
 def function(x: Real) -> Real:
@@ -63,10 +63,11 @@ def series(neuron: Reals) -> Reals:
     return 0.0 * h, pdf_h, -h * pdf_h * 0.7071067811865476
 
 
-def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
+def series_step(order: Reals, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n = (-1)^(n-1) He_{n-1}(h) phi(h) / sqrt(n!) from b_{n-1} and b_{n-2}, n >= 3."""
     _, _, _, h, _, _ = neuron
-    return -(h * last + (order - 2.0) / sqrt(order - 1.0) * before) * (1.0 / sqrt(order))
+    n, per_root, per_root_before = order
+    return -(h * per_root) * last - (n - 2.0) * per_root_before * per_root * before
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

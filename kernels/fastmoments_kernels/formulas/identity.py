@@ -118,13 +118,13 @@ def series(neuron: Reals) -> Reals:
     return 0.0 * neuron[2], neuron[2], 0.0 * neuron[2]
 
 
-def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
-    """a_n from a_{n-1} and a_{n-2}, n = order >= 3."""
+def series_step(order: Reals, neuron: Reals, last: Real, before: Real) -> Real:
+    """a_n from a_{n-1} and a_{n-2}, order = order_of(n), n >= 3."""
     return 0.0 * last
 
 
-def coefficient(order: Real, neuron: Reals, this: Real, last: Real, before: Real) -> Real:
-    """b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!) from a_n, a_{n-1}, a_{n-2}, n = order >= 1 (a_{-1} is given as 0).
+def coefficient(order: Reals, neuron: Reals, this: Real, last: Real, before: Real) -> Real:
+    """b_n = E[f(mu + sd Z) He_n(Z)] / sqrt(n!) from a_n, a_{n-1}, a_{n-2}, n >= 1 (a_{-1} is given as 0).
 
     The matrix of covariances is sum_n rho^n b_n b_n (Mehler).
     """

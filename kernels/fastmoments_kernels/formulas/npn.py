@@ -90,7 +90,7 @@ def series(neuron: Reals) -> Reals:
     return -neuron[9] * b_0, -neuron[9] * b_1, -neuron[9] * b_2
 
 
-def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
+def series_step(order: Reals, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n from b_{n-1} and b_{n-2}."""
     return bump_series_step(order, neuron[:8], last, before)
 

@@ -103,14 +103,14 @@ def series(neuron: Reals) -> Reals:
     return neuron[11] * b_0, neuron[11] * b_1, neuron[11] * b_2
 
 
-def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
+def series_step(order: Reals, neuron: Reals, last: Real, before: Real) -> Real:
     """a_n from a_{n-1} and a_{n-2}."""
     return bump_series_step(order, neuron[:8], last, before)
 
 
-def coefficient(order: Real, neuron: Reals, this: Real, last: Real, before: Real) -> Real:
+def coefficient(order: Reals, neuron: Reals, this: Real, last: Real, before: Real) -> Real:
     """b_n: the linear part has b_1 = alpha sd."""
-    return this + where(order == 1.0, neuron[8] * neuron[2], 0.0)
+    return this + where(order[0] == 1.0, neuron[8] * neuron[2], 0.0)
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

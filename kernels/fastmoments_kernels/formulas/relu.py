@@ -25,7 +25,6 @@ from fastmoments_kernels.vocabulary import (
     exp,
     maximum,
     minimum,
-    sqrt,
     where,
 )
 
@@ -84,9 +83,10 @@ def series(neuron: Reals) -> Reals:
     return 0.0 * sd, sd * cdf_h, sd * pdf_h * 0.7071067811865476
 
 
-def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
+def series_step(order: Reals, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n from b_{n-1} and b_{n-2}, n >= 3: He_n(h) = h He_{n-1} - (n-1) He_{n-2} with 1/sqrt(n!) inside."""
-    return -(neuron[3] * last + (order - 3.0) / sqrt(order - 1.0) * before) * (1.0 / sqrt(order))
+    n, per_root, per_root_before = order
+    return -(neuron[3] * per_root) * last - (n - 3.0) * per_root_before * per_root * before
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

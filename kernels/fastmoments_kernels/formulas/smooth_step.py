@@ -14,7 +14,7 @@ from fastmoments_kernels.formulas.heaviside import step_cov_10, step_cov_20
 from fastmoments_kernels.formulas.noisy import correlate, root, standardise
 from fastmoments_kernels.formulas.normal import cdf_difference, pdf
 from fastmoments_kernels.formulas.orthant import route as orthant_route
-from fastmoments_kernels.vocabulary import Real, Reals, sqrt
+from fastmoments_kernels.vocabulary import Real, Reals
 
 
 def features(mu: Real, var: Real, noise: Real, amplitude: Real) -> Reals:
@@ -64,10 +64,11 @@ def series(neuron: Reals) -> Reals:
     return 0.0 * g, root(v) * front, -v * g * front * 0.7071067811865476
 
 
-def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
+def series_step(order: Reals, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n = (sd / S)^n (-1)^(n-1) He_{n-1}(g) phi(g) / sqrt(n!) from b_{n-1} and b_{n-2}, n >= 3."""
     _, _, _, g, _, _, v, _, _ = neuron
-    return -(root(v) * g * last + v * ((order - 2.0) / sqrt(order - 1.0)) * before) * (1.0 / sqrt(order))
+    n, per_root, per_root_before = order
+    return -(root(v) * g * per_root) * last - v * ((n - 2.0) * per_root_before * per_root) * before
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

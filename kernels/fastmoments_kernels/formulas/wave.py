@@ -19,7 +19,6 @@ from fastmoments_kernels.vocabulary import (
     exp,
     expm1,
     maximum,
-    sqrt,
     where,
 )
 
@@ -100,10 +99,11 @@ def series(neuron: Reals) -> Reals:
     return 0.0 * decay, decay * (omega * sd) * slope, -0.7071067811865476 * decay * power * f
 
 
-def series_step(order: Real, neuron: Reals, last: Real, before: Real) -> Real:
+def series_step(order: Reals, neuron: Reals, last: Real, before: Real) -> Real:
     """b_n from b_{n-2}, n >= 3: two derivatives of f turn its sign and bring omega^2 var."""
     _, _, _, _, power, _, _, _ = neuron
-    return -(power * (1.0 / sqrt(order * (order - 1.0)))) * before
+    _, per_root, per_root_before = order
+    return -(power * (per_root * per_root_before)) * before
 
 
 def cov(neuron_1: Reals, neuron_2: Reals, cov_12: Real, slack: Real) -> Real:

@@ -8,6 +8,7 @@ coefficients fall fast, take few terms at any rho.
 import triton.language as tl
 
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
+from fastmoments_kernels.formulas.order import order_of
 from fastmoments_kernels.gpu.tiles import outer
 from fastmoments_kernels.vocabulary import Real, Reals, exp, log, maximum, minimum, where
 
@@ -39,20 +40,20 @@ def store_coefficients(
     for sweep in range(terms // SWEEP):
         for _ in range(SWEEP):
             # a_n, a_(n - 1), a_(n - 2) of n = order are last, before, earlier
-            b = formula.coefficient(order, neuron, last, before, earlier)
+            b = formula.coefficient(order_of(order), neuron, last, before, earlier)
             tl.store(row_ptr, b, mask=in_row)
             row_ptr += stride
             share += b * b * scale
             earlier = before
             before = last
             last = this
-            this = formula.series_step(order + 2.0, neuron, last, before)
+            this = formula.series_step(order_of(order + 2.0), neuron, last, before)
             order += 1.0
         # a neuron that is nan does not change the others' number of terms
         remainder = tl.max(tl.where(alive & (share < 1.0), 1.0 - share, 0.0), 0)
         tl.store(remainders_ptr + sweep, 0.5 * log(maximum(remainder, ROUNDED)))
-    tl.store(row_ptr, formula.coefficient(order, neuron, last, before, earlier), mask=in_row)
-    tl.store(row_ptr + stride, formula.coefficient(order + 1.0, neuron, this, last, before), mask=in_row)
+    tl.store(row_ptr, formula.coefficient(order_of(order), neuron, last, before, earlier), mask=in_row)
+    tl.store(row_ptr + stride, formula.coefficient(order_of(order + 1.0), neuron, this, last, before), mask=in_row)
 
 
 def load_remainders(
