@@ -118,12 +118,13 @@ def pairs(
 def scratch_of(cov: Array, n: int) -> Any:
     """Return room for a tile: covariances, results, their mirror image, what n terms leave out and what they reach.
 
-    Then the hard patches: each one's row, column and number of terms, and the largest |rho| that those reach.
+    Then the hard patches: each one's row, column, number of terms, and of pairs beyond these, and the largest |rho|
+    that those reach.
     """
     side = min(TILE, filled(n))
     most = side * side // (HEIGHT * (LINE // cov.itemsize))
     square, wide = room((side, side), cov), room((side, side + PADDING), cov)
-    hard, limits = np.empty((most, 3), np.int64), np.empty(most)
+    hard, limits = np.empty((most, 4), np.int64), np.empty(most)
     return square, room((side, side), cov), wide, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
 
 
@@ -191,8 +192,7 @@ def hard_patches(
     limits: Array,
     rho: Array,
 ) -> None:
-    """Fill, for the hard patches, `rho` with correlations in float64, hard[:, 2] with numbers of terms, and
-    `limits`.
+    """Fill, for the hard patches, `rho` with correlations in float64, the last columns of `hard`, and `limits`.
 
     A limit is the largest |rho| for which the terms suffice. A patch has `lanes` columns; `cost` is that of one
     pair's formula.
@@ -203,7 +203,8 @@ def hard_patches(
         for t in range(0, lanes, WIDE):
             wide = load_wide(tile_cov, r, s + t)
             store(correlated(wide, inverse_sd, tile.i + r, tile.k + s + t), rho, q * HEIGHT, t)
-        hard[q, 2], limits[q] = cheapest(flat, q * number, number, remainders, log_tolerance, cost)
+        terms, limits[q], beyond = cheapest(flat, q * number, number, remainders, log_tolerance, cost)
+        hard[q, 2], hard[q, 3] = terms, beyond
 
 
 def most_terms(count: int, hard: Array) -> int:
@@ -254,6 +255,8 @@ def by_formula(
     """Compute the pairs of hard patches beyond `limits` by the formula; return whether one `is_beyond`."""
     beyond, lanes = False, LINE // out.itemsize
     for q in range(count):
+        if hard[q, 3] == 0:
+            continue
         r, s = hard[q, 0], hard[q, 1]
         for a in range(min(HEIGHT, tile.height - r)):
             for b in range(min(lanes, tile.width - s)):

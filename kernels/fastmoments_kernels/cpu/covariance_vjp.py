@@ -126,7 +126,7 @@ def scratch_of(cov: Array, n: int, double: Array) -> Any:
     most = side * side // (HEIGHT * WIDE)
     weight, image = aligned((side, side), double), aligned((side, side), double)
     tile_cov, tables = aligned((side, side), cov), aligned((tiles, 3, BASE, side), double)
-    hard, limits = np.empty((most, 3), np.int64), np.empty(most)
+    hard, limits = np.empty((most, 4), np.int64), np.empty(most)
     return tile_cov, weight, image, tables, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
 
 

@@ -100,21 +100,23 @@ def longest(rho: float, remainders: Array, log_tolerance: float) -> int:
 
 def cheapest(
     rho: Array, first: int, pairs: int, remainders: Array, log_tolerance: float, pair: float
-) -> tuple[int, float]:
-    """(N, the |rho| up to which N terms suffice), the least work for a hard patch; pairs beyond take the formula.
+) -> tuple[int, float, int]:
+    """(N, the |rho| up to which N terms suffice, the number of pairs beyond), the least work for a hard patch.
 
-    `pair` is the cost of one pair's formula, in terms of a series. A correlation that is nan is left to the series,
-    which returns nan, and does not change the choice.
+    Pairs beyond take the formula; `pair` is what one costs, in terms of a series. A correlation that is nan is left
+    to the series, which returns nan, and does not change the choice.
     """
-    terms, reach, least = 0, 0.0, pair * pairs
+    terms, reach, rest, least = 0, 0.0, pairs, pair * pairs
     limit, beyond = largest(rho, first, pairs, math.inf)
-    while pair * beyond < least and limit > 0.0:
+    while limit > 0.0:
         needed = longest(limit, remainders, log_tolerance)
         cost = needed * pairs + pair * beyond
         if needed <= TERMS and cost < least:
-            terms, reach, least = needed, limit, cost
+            terms, reach, rest, least = needed, limit, beyond, cost
+        if pair * (beyond + 1) >= least:
+            break
         limit, beyond = largest(rho, first, pairs, limit)
-    return terms, reach
+    return terms, reach, rest
 
 
 def largest(rho: Array, first: int, pairs: int, limit: float) -> tuple[float, int]:
