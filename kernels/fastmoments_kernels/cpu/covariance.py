@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels.cpu.layout import BASE, LINE, PADDING, TILE, coefficient_columns, filled, room
-from fastmoments_kernels.cpu.memory import at
+from fastmoments_kernels.cpu.memory import at, borrowed, hold
 from fastmoments_kernels.cpu.patch_series import series
 from fastmoments_kernels.cpu.patches import (
     HEIGHT,
@@ -62,9 +62,11 @@ def pairs(
     columns' neurons are the rows', and the upper triangle is read and mirrored; otherwise it is that of the first
     whole tile after the rows' neurons, and the matrix is a block off the diagonal.
     """
-    variance, features, inverse_sd, table, remainders = known
+    variance, features, inverse_sd, table, remainders = borrowed(known)
+    cov, cov_out = borrowed((cov, cov_out))
     lanes, n = LINE // cov.itemsize, max(cov.shape[1], cov.shape[2])
-    tile_cov, out, mirror, left_out, reach, hard, limits = scratch_of(cov, n)
+    scratch = scratch_of(cov, n)
+    tile_cov, out, mirror, left_out, reach, hard, limits = borrowed(scratch)
     rho = rows = columns = room((1, lanes), remainders)  # until a tile has a hard patch
     task, beyond, past = 0, False, is_past_caches(cov_out)
     for m in range(len(cov)):
@@ -95,15 +97,16 @@ def pairs(
                     if len(rho) == 1:
                         rho = room((len(hard) * HEIGHT, lanes), remainders)
                     hard_patches(
-                        tile_cov, tile, per_sd, lanes, left_out, log_tolerance, COST, count, hard, limits, rho
+                        tile_cov, tile, per_sd, lanes, left_out, log_tolerance, COST, count, hard, limits, borrowed(rho)
                     )
                     most = most_terms(count, hard)
                     if len(rows) < most + 2:
                         rows = room((most + 2, coefficient_columns(n)), remainders)
                     if tile.i != tile.k and len(columns) < len(rows):
                         columns = room((len(rows), coefficient_columns(n)), remainders)
-                    by_series(features_m, tile, most, count, hard, rho, rows, columns, out, mirror)
-                    beyond |= by_formula(features_m, tile, count, hard, limits, rho, tile_cov, slack, out, mirror)
+                    rhos, of_1, of_2 = borrowed((rho, rows, columns))
+                    by_series(features_m, tile, most, count, hard, rhos, of_1, of_2, out, mirror)
+                    beyond |= by_formula(features_m, tile, count, hard, limits, rhos, tile_cov, slack, out, mirror)
                 if stays:
                     place_hard(out, count, hard, result, tile)
                     place_image(mirror, result, tile, past)
@@ -112,6 +115,7 @@ def pairs(
                 place_variances(variance[m], result, tile)
     if past:
         written()
+    hold(scratch)
     return beyond
 
 

@@ -94,7 +94,9 @@ def terms_for(rho: float, reach: Array) -> int:
 def longest(rho: float, remainders: Array, log_tolerance: float) -> int:
     """The number of terms, at least BASE, that suffices; more than TERMS if none up to TERMS does."""
     if rho < 1.0 and remainders[BASE] < math.inf:
-        return int(max(BASE, min(math.ceil((log_tolerance - remainders[BASE]) / log(rho)), TERMS + 1.0)))
+        z = (1.0 - rho) / (1.0 + rho)
+        fall = 2.0 * z * (1.0 + z * z / 3.0)  # -log(rho) = 2 artanh(z) is a little more, and takes longer
+        return int(max(BASE, min(math.ceil((remainders[BASE] - log_tolerance) / fall), TERMS + 1.0)))
     return TERMS + 1
 
 
