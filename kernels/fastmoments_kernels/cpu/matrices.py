@@ -20,7 +20,7 @@ from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
 
-AT_ONCE = 4096  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
+AT_ONCE = 1024  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
 SMALL = 128  # rows of all matrices that take less time than the start of a second thread
 
 Array = np.ndarray[Any, Any]

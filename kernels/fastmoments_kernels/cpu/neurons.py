@@ -51,11 +51,14 @@ def neurons(known: tuple[Array, ...], mu: Array, var: Array, parameters: Array, 
     for m in range(batch):
         for i in range(n):
             mean[m, i] = results[0, m * n + i]
-        for i in range(packed(n)):
-            place = m * n + min(i, n - 1)
-            variance[m, i] = results[1, place]
+            variance[m, i] = results[1, m * n + i]
+        for f in range(len(NEURON)):
+            for i in range(n):
+                features[m, f, i] = results[2 + f, m * n + i]
+        for i in range(n, packed(n)):
+            variance[m, i] = results[1, m * n + n - 1]
             for f in range(len(NEURON)):
-                features[m, f, i] = results[2 + f, place]
+                features[m, f, i] = results[2 + f, m * n + n - 1]
         for i in range(n):
             var_i = at(var, (m, i))
             scale = 0.0 if var_i == 0.0 else 1.0 / math.sqrt(var_i)

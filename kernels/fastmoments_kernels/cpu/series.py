@@ -115,7 +115,7 @@ def cheapest(
         cost = needed * pairs + pair * beyond
         if needed <= TERMS and cost < least:
             terms, reach, rest, least = needed, limit, beyond, cost
-        if pair * (beyond + 1) >= least:
+        if BASE * pairs + pair * (beyond + 1) >= least:
             break
         limit, beyond = largest(rho, first, pairs, limit)
     return terms, reach, rest
