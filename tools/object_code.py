@@ -65,7 +65,7 @@ def _of_none() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def _matrices(name: str, parameters: int) -> Iterator[tuple[str, Callable[[], Any]]]:
-    kinds = ["pairs", "pair_gradients", *(["parameter_gradients"] if parameters else [])]
+    kinds = ["pairs", "together", "pair_gradients", *(["parameter_gradients"] if parameters else [])]
     for kind, real in [("neurons", "float64"), *((kind, real) for kind in kinds for real in DTYPES)]:
         dtype = np.dtype(real)
         label = entries.matrix_label(kind, name, parameters, dtype)

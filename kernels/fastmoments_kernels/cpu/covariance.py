@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels.cpu.beyond import listed
 from fastmoments_kernels.cpu.layout import BASE, LINE, PADDING, TILE, coefficient_columns, filled, room
 from fastmoments_kernels.cpu.memory import at, borrowed, hold
 from fastmoments_kernels.cpu.patch_series import series
@@ -30,7 +31,7 @@ from fastmoments_kernels.cpu.patches import (
     to_write,
     written,
 )
-from fastmoments_kernels.cpu.series import cheapest, coefficients, neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.series import cheapest, coefficients, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
     Tile,
     is_past_caches,
@@ -39,11 +40,8 @@ from fastmoments_kernels.cpu.tiles import (
     prepared,
     tile_at,
 )
-from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 
 Array = Any  # an array in code that Numba compiles
-
-COST = 8000.0  # of the formula of one pair, in terms of a series; a closed formula costs a quarter of it
 
 
 def pairs(
@@ -51,16 +49,22 @@ def pairs(
     cov: Array,
     cov_out: Array,
     start: int,
-    slack: float,
+    price: float,
     log_tolerance: float,
+    places: Array,
+    covs: Array,
+    progress: Array,
     first: int,
     step: int,
 ) -> bool:
-    """Compute tiles first, first + step, ... of all matrices; return whether a pair `is_beyond`.
+    """Compute tiles first, first + step, ... of all matrices, but for the pairs that take the formula: list these.
 
     `known` are the fields of `layout.Known`. `start` is the number of the columns' first neuron. If it is 0 the
     columns' neurons are the rows', and the upper triangle is read and mirrored; otherwise it is that of the first
-    whole tile after the rows' neurons, and the matrix is a block off the diagonal.
+    whole tile after the rows' neurons, and the matrix is a block off the diagonal. `price` is what the formula of a
+    pair costs, in terms of a series; `places` and `covs` are those of `beyond.listed`. `progress` is the number of
+    the next tile and that of the pairs in the list. The answer is whether tiles are left for want of room: then the
+    caller computes the list, sets its number to 0, and calls again.
     """
     variance, features, inverse_sd, table, remainders = borrowed(known)
     cov, cov_out = borrowed((cov, cov_out))
@@ -68,13 +72,16 @@ def pairs(
     scratch = scratch_of(cov, n)
     tile_cov, out, mirror, left_out, reach, hard, limits = borrowed(scratch)
     rho = rows = columns = room((1, lanes), remainders)  # until a tile has a hard patch
-    task, beyond, past = 0, False, is_past_caches(cov_out)
+    task, waiting, is_full, past = 0, progress[1], False, is_past_caches(cov_out)
     for m in range(len(cov)):
         matrix, result, features_m, per_sd = cov[m], cov_out[m], features[m], inverse_sd[m]
         for i in range(0, cov.shape[1], TILE):
             for j in range(i if start == 0 else 0, cov.shape[2], TILE):
                 task += 1
-                if (task - 1) % step != first:
+                if is_full or task <= progress[0] or (task - 1) % step != first:
+                    continue
+                if waiting + TILE * TILE > len(covs):
+                    is_full, progress[0] = True, task - 1
                     continue
                 tile = tile_at(matrix, i, j, start)
                 of_rows, of_columns = table[m, i // TILE], table[m, tile.k // TILE]
@@ -96,17 +103,18 @@ def pairs(
                         prepared(matrix, tile, per_sd, tile_cov)
                     if len(rho) == 1:
                         rho = room((len(hard) * HEIGHT, lanes), remainders)
+                    rhos = borrowed(rho)
                     hard_patches(
-                        tile_cov, tile, per_sd, lanes, left_out, log_tolerance, COST, count, hard, limits, borrowed(rho)
+                        tile_cov, tile, per_sd, lanes, left_out, log_tolerance, price, count, hard, limits, rhos
                     )
                     most = most_terms(count, hard)
                     if len(rows) < most + 2:
                         rows = room((most + 2, coefficient_columns(n)), remainders)
                     if tile.i != tile.k and len(columns) < len(rows):
                         columns = room((len(rows), coefficient_columns(n)), remainders)
-                    rhos, of_1, of_2 = borrowed((rho, rows, columns))
+                    of_1, of_2 = borrowed((rows, columns))
                     by_series(features_m, tile, most, count, hard, rhos, of_1, of_2, out, mirror)
-                    beyond |= by_formula(features_m, tile, count, hard, limits, rhos, tile_cov, slack, out, mirror)
+                    waiting = listed(m, tile, count, hard, limits, rhos, tile_cov, places, covs, waiting)
                 if stays:
                     place_hard(out, count, hard, result, tile)
                     place_image(mirror, result, tile, past)
@@ -115,8 +123,9 @@ def pairs(
                 place_variances(variance[m], result, tile)
     if past:
         written()
+    progress[1] = waiting
     hold(scratch)
-    return beyond
+    return is_full
 
 
 def scratch_of(cov: Array, n: int) -> Any:
@@ -242,39 +251,6 @@ def by_series(
             values = series(load(rho, q * HEIGHT, t), rows, across, terms, r, s + t)
             store(values, out, r, s + t)
             store_transposed(values, mirror, s + t, r)
-
-
-def by_formula(
-    features: Array,
-    tile: Tile,
-    count: int,
-    hard: Array,
-    limits: Array,
-    rho: Array,
-    tile_cov: Array,
-    slack: float,
-    out: Array,
-    mirror: Array,
-) -> bool:
-    """Compute the pairs of hard patches beyond `limits` by the formula; return whether one `is_beyond`."""
-    beyond, lanes = False, LINE // out.itemsize
-    for q in range(count):
-        if hard[q, 3] == 0:
-            continue
-        r, s = hard[q, 0], hard[q, 1]
-        for a in range(min(HEIGHT, tile.height - r)):
-            for b in range(min(lanes, tile.width - s)):
-                if abs(rho[q * HEIGHT + a, b]) > limits[q]:
-                    one, two = neuron_at(features, tile.i + r + a), neuron_at(features, tile.k + s + b)
-                    value = formula.cov(one, two, float(tile_cov[r + a, s + b]), slack)
-                    out[r + a, s + b] = mirror[s + b, r + a] = value
-                    beyond |= is_beyond(rho[q * HEIGHT + a, b], value, slack)
-    return beyond
-
-
-def is_beyond(rho: float, value: float, slack: float) -> bool:
-    """Whether a value is nan because its correlation is beyond 1, not because an input was nan."""
-    return value != value and rho * rho > 1.0 + slack
 
 
 def place_variances(variance: Array, matrix: Array, tile: Tile) -> None:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments_kernels.cpu.covariance import hard_patches, is_beyond, most_terms
+from fastmoments_kernels.cpu.beyond import is_beyond
+from fastmoments_kernels.cpu.covariance import hard_patches, most_terms
 from fastmoments_kernels.cpu.layout import BASE, PADDING, TILE, aligned, filled
 from fastmoments_kernels.cpu.patch_series import gradients
 from fastmoments_kernels.cpu.patches import (

@@ -4,6 +4,7 @@ A label says everything that a loop depends on: the activation, the loop, the nu
 """
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu import covariance, covariance_vjp, few, linear, neurons, products, serial, series
+from fastmoments_kernels.cpu import beyond, covariance, covariance_vjp, few, linear, neurons, products, serial, series
 from fastmoments_kernels.cpu.bodies import BODIES, cdf_routes, routes
 from fastmoments_kernels.cpu.compiled import INLINED, entry, formula_binding, jit, pack_binding, ufunc_loop
 from fastmoments_kernels.cpu.layout import lanes, matrix_label
-from fastmoments_kernels.cpu.loops import loop, loop_by_routes
+from fastmoments_kernels.cpu.loops import in_turn, loop, loop_by_routes
 from fastmoments_kernels.cpu.machine import VECTOR as VECTOR
 from fastmoments_kernels.cpu.memory import LOAD, STORE
 from fastmoments_kernels.cpu.vocabulary import binding, inline
@@ -49,20 +50,33 @@ def _matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
     double, real = types.float64, getattr(types, dtype.name)
     neuron, given, result = _input(double, 2), _input(real, 3), _array(real, 3)
     parameters_in, gradients = _input(double, 3), _array(double, 3)
+    listing = _array(types.int32, 2), _array(double, 1), _array(types.int64, 1)
     parts, options, task = _array(double, 4), (types.int64, double, double), (types.int64, types.int64)
     signatures = {
         "neurons": (_known(double), neuron, neuron, parameters_in, _array(double, 2)),
-        "pairs": (_known(real), given, result, *options, *task),
+        "pairs": (_known(real), given, result, types.int64, double, double, *listing, *task),
+        "together": (_array(double, 3), types.int64, double, *listing[:2], types.int64, result),
         "pair_gradients": (_known(double), neuron, given, given, result, parts, *options, *task),
         "parameter_gradients": (_input(double, 3), given, given, gradients, double, *task),
     }
-    module = {"neurons": neurons, "pairs": covariance}.get(name, covariance_vjp)
+    module = {"neurons": neurons, "pairs": covariance, "together": beyond}.get(name, covariance_vjp)
     formula = row_of(row_name).formula
     bound, of_packs = formula_binding(formula, parameters), pack_binding(formula, parameters)
     by_packs = {loop.__name__: of_packs(loop) for loop in (neurons.measure, series.coefficients)}
+    if module is beyond:
+        by_packs = _by_routes(formula, of_packs)
     bound = Binding({**bound.names, **by_packs}, bound.compile, bound.constant)
     label = matrix_label(name, row_name, parameters, dtype)
     return getattr(module, name), bound, label, signatures[name]
+
+
+def _by_routes(formula: ModuleType, of_packs: Binding) -> dict[str, Any]:
+    """What binds `beyond.together`."""
+    inputs = 2 * len(of_packs.names["NEURON"]) + 1
+    names = {"INPUTS": inputs, "OPERANDS": inputs + 1}
+    bound = binding("pack", {**of_packs.names, **names}, jit)
+    names |= {"body": bound(beyond.covariances), "routes": bound(beyond.routes)}
+    return names if has_routes(formula) else {**names, "by_routes": in_turn}
 
 
 def whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
@@ -72,7 +86,9 @@ def whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
     loops = {name: _matrix(name, row_name, parameters, of) for name, of in kernels}
     # not as entries, which would be compiled once more by themselves
     inner = {key: jit(bound.copy(template, f"{name}_inner")) for key, (template, bound, name, _) in loops.items()}
-    names = {**inner, "NEURON": formula_binding(row_of(row_name).formula, parameters).names["NEURON"]}
+    of_formula = formula_binding(row_of(row_name).formula, parameters)
+    alone = jit(of_formula.copy(beyond.one_by_one, "one_by_one_inner"))
+    names = {**inner, "one_by_one": alone, "NEURON": of_formula.names["NEURON"]}
     inputs, results = (_input(real, 2), _input(real, 3), _input(double, 3)), (_array(real, 2), _array(real, 3))
     label = matrix_label("whole", row_name, parameters, dtype)
     return entry(serial.whole, Binding(names, jit), label, (*inputs, *results, double, double))

@@ -92,6 +92,11 @@ def room_of(mu: Array, features: int) -> tuple[Array, Array, Array, Array, Array
     return variance, of_formula, inverse_sd, table, np.empty((batch, tiles, BASE + 1))
 
 
+def list_of_pairs(size: int) -> tuple[Array, Array, Array]:
+    """Room for `size` pairs, places and covariances as in `beyond.listed`, and the progress of `covariance.pairs`."""
+    return np.empty((size, 3), np.int32), np.empty(size), np.zeros(2, np.int64)
+
+
 def matrix_label(loop: str, activation: str, parameters: int, dtype: np.dtype[Any]) -> str:
     """The name of a loop of matrices: everything that it depends on."""
     return f"{activation}_{loop}_{parameters}_{dtype.name}"

@@ -15,12 +15,14 @@ from fastmoments_kernels.cautions import warn_of_pairs
 from fastmoments_kernels.cpu.compiler import compiler
 from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
-from fastmoments_kernels.cpu.layout import TILE, Known, empty, matrix_label, room_of
+from fastmoments_kernels.cpu.layout import TILE, Known, empty, list_of_pairs, matrix_label, room_of
 from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
 
 AT_ONCE = 1024  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
+LISTED = 16384  # pairs beyond their series that are computed together
+TOGETHER = 2000.0  # what the formula of one costs, in terms of a series
 SMALL = 128  # rows of all matrices that take less time than the start of a second thread
 
 Array = np.ndarray[Any, Any]
@@ -159,8 +161,22 @@ def _abreast(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> list[Array]
 
 def _pairs(name: str, neurons: _Neurons, cov: Array, cov_out: Array, start: int, n: int) -> bool:
     known = neurons.known._replace(table=neurons.known.table.astype(cov.dtype, copy=False))
-    kernel = _kernel("pairs", name, len(neurons.arguments) - 2, cov.dtype)
-    return any(run(kernel, (tuple(known), cov, cov_out, start, *rounding(cov.dtype, n)), _tasks(*cov.shape)))
+    parameters, (slack, log_tolerance) = len(neurons.arguments) - 2, rounding(cov.dtype, n)
+    kernel = _kernel("pairs", name, parameters, cov.dtype)
+
+    def work(first: int, step: int) -> bool:
+        places, covs, progress = list_of_pairs(LISTED)
+        is_beyond, is_full = False, True
+        while is_full:
+            options = start, TOGETHER, log_tolerance, places, covs, progress, first, step
+            is_full = kernel(tuple(known), cov, cov_out, *options)
+            if count := int(progress[1]):
+                together = _kernel("together", name, parameters, cov.dtype)
+                is_beyond |= together(known.features, start, slack, places, covs, count, cov_out)
+                progress[1] = 0
+        return is_beyond
+
+    return any(run(work, (), _tasks(*cov.shape)))
 
 
 def moments_vjp(

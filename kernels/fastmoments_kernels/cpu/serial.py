@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from fastmoments_kernels.cpu.beyond import ALONE, one_by_one
 from fastmoments_kernels.cpu.covariance import pairs
-from fastmoments_kernels.cpu.layout import room_of
+from fastmoments_kernels.cpu.layout import TILE, list_of_pairs, room_of
 from fastmoments_kernels.cpu.neurons import neurons
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +23,7 @@ def whole(
     slack: float,
     log_tolerance: float,
 ) -> bool:
-    """`neurons`, then all tiles of `pairs`, whose answer is returned; mean_out and cov_out may be mu and cov."""
+    """`neurons`, all tiles of `pairs`, and `one_by_one`, whose answer is returned; mean_out and cov_out may be mu and cov."""
     wide, var = np.empty(mu.shape), np.empty(mu.shape)
     for m in range(len(mu)):
         for i in range(mu.shape[1]):
@@ -31,7 +32,12 @@ def whole(
     neurons(made, wide, var, parameters, mean)
     variance, features, inverse_sd, table, remainders = made
     known = variance, features, inverse_sd, table.astype(cov.dtype), remainders
-    beyond: bool = pairs(known, cov, cov_out, 0, slack, log_tolerance, 0, 1)
+    places, covs, progress = list_of_pairs(TILE * TILE)
+    beyond, is_full = False, True
+    while is_full:
+        is_full = pairs(known, cov, cov_out, 0, ALONE, log_tolerance, places, covs, progress, 0, 1)
+        beyond |= one_by_one(features, slack, places, covs, progress[1], cov_out)
+        progress[1] = 0
     for m in range(len(mu)):
         for i in range(mu.shape[1]):
             mean_out[m, i] = mean[m, i]
