@@ -8,6 +8,7 @@
 Every truncation of the series is positive semidefinite.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from fastmoments_kernels.cpu.patches import (
     to_write,
     written,
 )
-from fastmoments_kernels.cpu.series import cheapest, coefficients, reaches, terms_for
+from fastmoments_kernels.cpu.series import cheapest, coefficients, longer_reaches, reaches, terms_for
 from fastmoments_kernels.cpu.tiles import (
     Tile,
     is_past_caches,
@@ -178,7 +179,7 @@ def tabulated(
             if not past:
                 to_write(out, a + r + HEIGHT, b + s)
             rho = correlated(load(source, a + r, b + s), inverse_sd, i + r, k + s)
-            terms = terms_for(largest_of(rho), reach)
+            terms = terms_for(largest_of(rho, math.inf), reach)
             if terms > BASE:
                 hard[count, 0], hard[count, 1] = r, s
                 count += 1
@@ -210,13 +211,15 @@ def hard_patches(
     A limit is the largest |rho| for which the terms suffice. A patch has `lanes` columns; `cost` is that of one
     pair's formula.
     """
-    flat, number = rho.reshape(-1), HEIGHT * lanes
+    reach = longer_reaches(remainders, log_tolerance)
     for q in range(count):
         r, s = hard[q, 0], hard[q, 1]
         for t in range(0, lanes, WIDE):
             wide = load_wide(tile_cov, r, s + t)
             store(correlated(wide, inverse_sd, tile.i + r, tile.k + s + t), rho, q * HEIGHT, t)
-        terms, limits[q], beyond = cheapest(flat, q * number, number, remainders, log_tolerance, cost)
+        terms, limits[q], beyond = cheapest(
+            rho, q * HEIGHT, lanes, reach, remainders, log_tolerance, cost
+        )
         hard[q, 2], hard[q, 3] = terms, beyond
 
 

@@ -5,6 +5,7 @@ rho^n b'_n b'_n from n = 0, d K/d mu_1 = sum rho^n b'_n b_n, d K/d var_1 = sum r
 and var are kept per tile and added in the tiles' order, so that their bits do not depend on threads.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,7 +161,7 @@ def tabulated(
     for r in range(0, tile.height, HEIGHT):
         for s in range(r // WIDE * WIDE if i == k else 0, tile.width, WIDE):
             rho = correlated(load_wide(tile_cov, r, s), inverse_sd, i + r, k + s)
-            terms = terms_for(largest_of(rho), reach)
+            terms = terms_for(largest_of(rho, math.inf), reach)
             if terms > BASE - ABOVE:
                 hard[count, 0], hard[count, 1] = r, s
                 count += 1

@@ -21,7 +21,7 @@ from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
 
 AT_ONCE = 1024  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
-LISTED = 16384  # pairs beyond their series that are computed together
+LISTED = 8192  # pairs beyond their series that are computed together
 TOGETHER = 2000.0  # what the formula of one costs, in terms of a series
 SMALL = 128  # rows of all matrices that take less time than the start of a second thread
 
@@ -59,12 +59,14 @@ class _Neurons(NamedTuple):
     known: Known
 
 
-def prepare(name: str, mu: Array, var: Array, parameters: tuple[Array, ...]) -> _Neurons:
-    """`neurons.neurons` of mu, var and parameters (batch, n) in any dtype."""
+def prepare(
+    name: str, mu: Array, var: Array, parameters: tuple[Array, ...], room: Known | None = None
+) -> _Neurons:
+    """`neurons.neurons` of mu, var and parameters (batch, n) in any dtype; `room` is used if given."""
     mu, var = mu.astype(np.float64, copy=False), var.astype(np.float64)
     stacked = _stacked(parameters, mu.shape)
-    mean, known = np.empty(mu.shape), room_of(mu, _features(name, len(parameters)))
-    _kernel("neurons", name, len(parameters), mu.dtype)(known, mu, var, stacked, mean)
+    mean, known = np.empty(mu.shape), room or room_of(mu, _features(name, len(parameters)))
+    _kernel("neurons", name, len(parameters), mu.dtype)(tuple(known), mu, var, stacked, mean)
     return _Neurons((mu, var, *stacked), mean, Known(*known))
 
 
@@ -124,10 +126,12 @@ def moments(
         return
     everywhere = [np.broadcast_to(parameter, mu.shape) for parameter in parameters]
     step, beyond = max(AT_ONCE // max(width, 1), 1), False
+    room = room_of(np.empty((min(step, batch), width)), _features(name, len(parameters)))
     for first in range(0, batch, step):
         part = slice(first, first + step)
         parameters_of_part = tuple(parameter[part] for parameter in everywhere)
-        neurons = prepare(name, mu[part], cov[part].diagonal(0, 1, 2), parameters_of_part)
+        known = Known(*(field[: batch - first] for field in room))
+        neurons = prepare(name, mu[part], cov[part].diagonal(0, 1, 2), parameters_of_part, known)
         beyond |= _pairs(name, neurons, cov[part], cov_out[part], 0, n)
         mean_out[part] = neurons.mean
     warn_of_pairs(beyond)

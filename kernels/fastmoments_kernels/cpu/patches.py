@@ -182,21 +182,28 @@ def correlated(context: Any, patch: Any, inverse_sd: Any, i: Any, j: Any) -> Any
     return patch(patch, inverse_sd, types.intp, types.intp), emit
 
 
+def _sizes(builder: Any, patch: Any) -> list[Any]:
+    """The magnitudes of a patch's rows."""
+    rows = rows_of(builder, patch)
+    absolute = vector_function(builder, "llvm.fabs", rows[0].type, 1)
+    return [builder.call(absolute, [row]) for row in rows]
+
+
 @intrinsic
-def largest_of(context: Any, patch: Any) -> Any:
-    """The largest magnitude, without nan."""
+def largest_of(context: Any, patch: Any, limit: Any) -> Any:
+    """The largest magnitude up to `limit`, without nan."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         def larger(a: Any, b: Any) -> Any:
             return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
         count = lanes(patch.dtype)
-        rows = rows_of(builder, arguments[0])
+        rows, most = _sizes(builder, arguments[0]), arguments[1]
         vector = rows[0].type
-        absolute = vector_function(builder, "llvm.fabs", vector, 1)
-        total = ir.Constant(vector, [0.0] * count)
+        most = splat(builder, most if patch.dtype == types.float64 else builder.fptrunc(most, ir.FloatType()), count)
+        total = zero = ir.Constant(vector, [0.0] * count)
         for row in rows:
-            total = larger(builder.call(absolute, [row]), total)
+            total = larger(builder.select(builder.fcmp_ordered("<=", row, most), row, zero), total)
         while count > 1:
             count //= 2
             halves = (shuffled(builder, total, total, list(range(k, k + count))) for k in (0, count))
@@ -204,7 +211,22 @@ def largest_of(context: Any, patch: Any) -> Any:
         value = builder.extract_element(total, ir.IntType(32)(0))
         return value if patch.dtype == types.float64 else builder.fpext(value, ir.DoubleType())
 
-    return types.float64(patch), emit
+    return types.float64(patch, types.float64), emit
+
+
+@intrinsic
+def how_many_above(context: Any, patch: Any, limit: Any) -> Any:
+    """The number of magnitudes above `limit`, without nan, of a patch of float64."""
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        total, number = ir.IntType(64)(0), ir.IntType(WIDE)
+        limits = splat(builder, arguments[1], WIDE)
+        for row in _sizes(builder, arguments[0]):
+            above = builder.bitcast(builder.fcmp_ordered(">", row, limits), number)
+            total = builder.add(total, builder.ctpop(builder.zext(above, ir.IntType(64))))
+        return total
+
+    return types.int64(patch, types.float64), emit
 
 
 @intrinsic

@@ -14,7 +14,7 @@ from fastmoments_kernels.cpu.intrinsics import as_float, as_integer, fma, where
 from fastmoments_kernels.cpu.layout import BASE
 from fastmoments_kernels.cpu.memory import at, column, put
 from fastmoments_kernels.cpu.packs import LANES, largest_lane, load_pack, load_packs, store_pack
-from fastmoments_kernels.cpu.patches import how_many_below
+from fastmoments_kernels.cpu.patches import HEIGHT, WIDE, how_many_above, how_many_below, largest_of, load
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
 from fastmoments_kernels.formulas.order import order_of
@@ -24,6 +24,7 @@ Array = Any  # an array in code that Numba compiles
 exp, log, minimum = (VOCABULARY["float64"][word] for word in ("exp", "log", "minimum"))
 
 TERMS = 512  # the longest series
+LONGER = (BASE, 64, 80, 100, 128, 160, 200, 256, 320, 400, TERMS)  # terms that the hard patches choose from
 ROUNDED = 1e-13  # rounding of t(N)^2, relative to the variance
 ROOT = np.sqrt(np.arange(TERMS + 4.0))
 ORDERS = np.array(order_of(np.maximum(np.arange(TERMS + 6.0), 1.0)))  # a column an order; 0 is never read
@@ -91,47 +92,45 @@ def terms_for(rho: float, reach: Array) -> int:
     return terms
 
 
-def longest(rho: float, remainders: Array, log_tolerance: float) -> int:
-    """The number of terms, at least BASE, that suffices; more than TERMS if none up to TERMS does."""
-    if rho < 1.0 and remainders[BASE] < math.inf:
-        z = (1.0 - rho) / (1.0 + rho)
-        fall = 2.0 * z * (1.0 + z * z / 3.0)  # -log(rho) = 2 artanh(z) is a little more, and takes longer
-        return int(max(BASE, min(math.ceil((remainders[BASE] - log_tolerance) / fall), TERMS + 1.0)))
-    return TERMS + 1
+def longer_reaches(remainders: Array, log_tolerance: float) -> Any:
+    """The largest |rho| for which the numbers of terms in LONGER suffice."""
+    reach = np.empty(len(LONGER))
+    for c in range(len(LONGER)):
+        reach[c] = exp(minimum((log_tolerance - remainders[BASE]) / LONGER[c], 0.0))
+    return reach
 
 
 def cheapest(
-    rho: Array, first: int, pairs: int, remainders: Array, log_tolerance: float, pair: float
+    rho: Array, first: int, lanes: int, reach: Array, remainders: Array, log_tolerance: float, price: float
 ) -> tuple[int, float, int]:
     """(N, the |rho| up to which N terms suffice, the number of pairs beyond), the least work for a hard patch.
 
-    Pairs beyond take the formula; `pair` is what one costs, in terms of a series. A correlation that is nan is left
-    to the series, which returns nan, and does not change the choice.
+    The patch begins at rho[first, 0] and has `lanes` columns. Pairs beyond take the formula; `price` is what one
+    costs, in terms of a series. A correlation that is nan is left to the series, which returns nan, and does not
+    change the choice.
     """
-    terms, reach, rest, least = 0, 0.0, pairs, pair * pairs
-    limit, beyond = largest(rho, first, pairs, math.inf)
-    while limit > 0.0:
-        needed = longest(limit, remainders, log_tolerance)
-        cost = needed * pairs + pair * beyond
-        if needed <= TERMS and cost < least:
-            terms, reach, rest, least = needed, limit, beyond, cost
-        if BASE * pairs + pair * (beyond + 1) >= least:
-            break
-        limit, beyond = largest(rho, first, pairs, limit)
-    return terms, reach, rest
+    pairs = HEIGHT * lanes
+    choice, rest, least = -1, pairs, price * pairs
+    for c in range(len(LONGER)):
+        beyond = 0
+        for t in range(0, lanes, WIDE):
+            beyond += how_many_above(load(rho, first, t), reach[c])
+        cost = LONGER[c] * pairs + price * beyond
+        if cost < least:
+            choice, rest, least = c, beyond, cost
+    if choice < 0:
+        return 0, 0.0, rest
+    limit = 0.0
+    for t in range(0, lanes, WIDE):
+        limit = max(limit, largest_of(load(rho, first, t), reach[choice]))
+    return min(needed(limit, remainders, log_tolerance), LONGER[choice]), limit, rest
 
 
-def largest(rho: Array, first: int, pairs: int, limit: float) -> tuple[float, int]:
-    """The largest |rho| less than `limit`, without nan, of `pairs` pairs, and the number of those not less."""
-    # by their bits as integers, which have a vector maximum; inf and nan have the largest bits
-    below, above, most, count = as_integer(limit), as_integer(math.inf), 0, 0
-    for j in range(pairs):
-        size = as_integer(abs(at(rho, (first + j,))))
-        inside = size < below
-        most = max(most, size if inside else 0)
-        count += 0 if inside or size > above else 1
-    value: float = as_float(most)
-    return value, count
+def needed(rho: float, remainders: Array, log_tolerance: float) -> int:
+    """The number of terms, at least BASE, that suffices for |rho| < 1."""
+    z = (1.0 - rho) / (1.0 + rho)
+    fall = 2.0 * z * (1.0 + z * z / 3.0)  # -log(rho) = 2 artanh(z) is a little more, and takes longer
+    return int(max(BASE, min(math.ceil((remainders[BASE] - log_tolerance) / fall), TERMS)))
 
 
 def derivatives(table: Array, terms: int, tables: Array) -> None:
