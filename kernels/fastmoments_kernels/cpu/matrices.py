@@ -20,7 +20,7 @@ from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
 
-AT_ONCE = 1024  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
+AT_ONCE = 2048  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
 LISTED = 8192  # pairs beyond their series that are computed together
 TOGETHER = 2000.0  # what the formula of one costs, in terms of a series
 SMALL = 128  # rows of all matrices that take less time than the start of a second thread
