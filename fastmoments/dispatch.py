@@ -143,14 +143,14 @@ def _kinds(arguments: Named, precision: str | None) -> tuple[Any, ...] | None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.compiler.is_compiling():
         return None
-    tensor = getattr(torch, "Tensor", None)
+    tensor, array = getattr(torch, "Tensor", None), np.ndarray
     kinds: list[Any] = [precision]
     for value in arguments.values():
         kind = type(value)
-        if kind is tensor:
-            kinds += (value.dtype, value.device, value.layout)
-        elif kind is np.ndarray:
+        if kind is array:
             kinds.append(value.dtype)
+        elif kind is tensor:
+            kinds += (value.dtype, value.device, value.layout)
         elif kind is float or (kind is int and abs(value) <= LARGEST):
             kinds.append(kind)
         else:

@@ -257,4 +257,5 @@ def _elementwise(
 
 def module_of(plan: Plan, activation: Any) -> Any:
     """Return what computes an activation: the framework's module, or that of composed activations."""
-    return calls if isinstance(activation, Composed) else framework_of(plan)
+    is_composed = not isinstance(activation, str) and isinstance(activation, Composed)
+    return calls if is_composed else framework_of(plan)

@@ -73,7 +73,9 @@ def _bound_to(
     def function(*arguments: Any, **keywords: Any) -> Any:
         if len(arguments) != required or not accepted.issuperset(keywords):
             check(function, arguments, keywords)
-        given = {key: keywords.pop(key) for key in parameters if key in keywords} if keywords else {}
+        if not keywords and usual is not None:
+            return generic(usual, *arguments)
+        given = {key: keywords.pop(key) for key in parameters if key in keywords}
         return generic(activation(**given) if given or usual is None else usual, *arguments, **keywords)
 
     del function.__wrapped__

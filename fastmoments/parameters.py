@@ -10,8 +10,11 @@ from fastmoments import hints
 from fastmoments.composed.base import Composed
 from fastmoments.composed.logistic import LOGISTIC
 from fastmoments.signatures import A
-from fastmoments_kernels.catalogue import ROWS, Heaviside, Row, parameters_of, row_of
+from fastmoments_kernels.catalogue import PARAMETERS, ROWS, Heaviside, Row, parameters_of, row_of
 from fastmoments_kernels.custom import READY, Custom
+
+# the names of activations without parameters: what others have takes as long to find as a few neurons take
+_WITHOUT = {kind: row_of(kind).name for kind, names in PARAMETERS.items() if not names}
 
 
 def own(activation: Any) -> Any:
@@ -50,6 +53,9 @@ def of_neurons(activation: Any) -> tuple[str | Custom | Composed, dict[str, Any]
 
     For a Custom function or a composed activation, return the object instead of a name, and no parameters.
     """
+    plain = _WITHOUT.get(type(activation))
+    if plain is not None:
+        return plain, {}
     row, values = _apart(activation)
     if not isinstance(row, Row):
         return row, {}

@@ -1,8 +1,11 @@
 """Compiling without what only separate functions need: the same values, and Numba as it was for everybody else."""
 
+import sys
+
 import numba
 import numpy as np
 import pytest
+from numba.core.runtime import _nrt_python, rtsys
 
 from fastmoments_kernels.cpu import compiled
 from tests.processes import python
@@ -69,6 +72,32 @@ def test_functions_compiled_for_an_entry_serve_everybody():
     assert square(3.0) == 9.0
     assert numba.njit(lambda y: square(y) + 1.0)(3.0) == 10.0
     assert numba.njit(_sum_of_squares)(x) == 14.0
+
+
+def _sum_of_copy(x):
+    y = np.empty(len(x))
+    for i in range(len(x)):
+        y[i] = x[i]
+    z = y[1:]
+    return z.sum() + y[0]
+
+
+@only_tested
+def test_entries_count_without_locks():
+    """Arrays are freed all the same: the argument and what is allocated."""
+    made, x = entry(_sum_of_copy), np.arange(1000.0)
+    (code,) = made.inspect_llvm().values()
+    assert "@NRT_decref" in code and "atomic" not in code
+    users = sys.getrefcount(x)
+    _nrt_python.memsys_enable_stats()
+    try:
+        before = rtsys.get_allocation_stats()
+        assert {made(x) for _ in range(10)} == {499500.0}
+        after = rtsys.get_allocation_stats()
+    finally:
+        _nrt_python.memsys_disable_stats()
+    assert sys.getrefcount(x) == users
+    assert after.mi_alloc - before.mi_alloc == after.mi_free - before.mi_free > 0
 
 
 @only_tested

@@ -71,11 +71,8 @@ def _matrices(name: str, parameters: int) -> Iterator[tuple[str, Callable[[], An
         label = entries.matrix_label(kind, name, parameters, dtype)
         yield label, partial(entries.matrix, kind, name, parameters, dtype)
     for real in DTYPES:
-        dtype = np.dtype(real)
-        yield (
-            entries.matrix_label("whole", name, parameters, dtype),
-            partial(entries.whole, name, parameters, dtype),
-        )
+        label = entries.matrix_label("whole", name, parameters, np.dtype(real))
+        yield label, partial(entries.whole, label, name, parameters, real)
 
 
 def _layers(name: str | None, parameters: int) -> Iterator[tuple[str, Callable[[], Any]]]:

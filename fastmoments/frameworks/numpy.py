@@ -55,15 +55,16 @@ def elementwise(plan: Plan, activation: Any, name: str, arguments: Named, given:
     """Call the function `name` of an activation; None stands for the bivariate normal."""
     arrays = to_arrays(plan, arguments)
     shape = shapes.agreed(arrays)
-    # before variances are checked: a covariance matrix may have negative entries
-    shapes.doubt(activation, arrays, may_be_covariance)
+    if len(shape) > 1:
+        # before variances are checked: a covariance matrix may have negative entries
+        shapes.doubt(activation, arrays, may_be_covariance)
     for argument, array in arrays.items():
         if argument.startswith("var"):
             check_variances(argument, array)
     dtype = _loop_asked(activation, name, len(arrays), given) if given else None
     function = _function(activation, name, len(arrays), math.prod(shape), dtype or plan.compute)
-    values = _quietly(function, arrays.values(), given)
-    if "out" in given or "dtype" in given:
+    values = quietly(function, arrays.values(), given)
+    if given and ("out" in given or "dtype" in given):
         return values
     return tuple(result(plan, value) for value in values) if isinstance(values, tuple) else result(plan, values)
 
@@ -90,14 +91,14 @@ def _is_ufunc(activation: Any, name: str, inputs: int) -> bool:
 
 
 def _function(activation: Any, name: str, inputs: int, size: int, dtype: str) -> Any:
+    if isinstance(activation, str):
+        return serving.elementwise(activation, name, inputs, size, dtype)
     if activation is None:
         return serving.normal(name, size, dtype)
-    if isinstance(activation, Custom):
-        return custom.elementwise(activation, name, inputs)
-    return serving.elementwise(activation, name, inputs, size, dtype)
+    return custom.elementwise(activation, name, inputs)
 
 
-def _quietly(function: Callable[..., Any], arrays: Iterable[Array], given: Named) -> Any:
+def quietly(function: Callable[..., Any], arrays: Iterable[Array], given: Named) -> Any:
     """Call the function without reports of floating-point errors."""
     if type(function) is np.ufunc and not given:
         # its loops leave no errors to report, and nothing is cast; few neurons take less time than `errstate`
@@ -113,6 +114,9 @@ def kernels_of(activation: Any) -> ModuleType:
 
 def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: Any, check: bool) -> Moments[Array]:
     """Compute the mean and covariance of f(X), in the arrays of `out` if given."""
+    few = None if out is not None or check else _moments_of_few(plan, activation, inputs, parameters)
+    if few is not None:
+        return few
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         check_covariance(cov)
@@ -129,6 +133,25 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
         if buffer is not written and not np.shares_memory(written, buffer):
             written[...] = buffer
     return Moments(mean_out, cov_out)
+
+
+def _moments_of_few(plan: Plan, activation: Any, inputs: Named, parameters: Named) -> Moments[Array] | None:
+    """Compute `moments` of few neurons by one call of NumPy's; None where that has to be compiled or prepared."""
+    dtype = REALS[plan.compute]
+    mu, cov = np.asarray(inputs["mu"], dtype, "C"), np.asarray(inputs["cov"], dtype, "C")
+    n = mu.shape[-1:]
+    if not n or cov.shape != mu.shape + n or not isinstance(activation, str):
+        return None
+    given = to_arrays(plan, parameters) if parameters else {}
+    shapes.check_parameters(given, mu.shape)
+    found = serving.few(activation, mu, cov, tuple(given.values()))
+    if found is None:
+        return None
+    mean, full, wrong = found
+    if wrong.any() if wrong.ndim else wrong:
+        check_variances("cov", cov.diagonal(0, -2, -1), "its diagonal")
+        serving.tell(wrong)
+    return Moments(result(plan, mean), result(plan, full))
 
 
 def moments_vjp(

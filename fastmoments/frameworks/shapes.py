@@ -25,10 +25,12 @@ def broadcast(shapes: dict[str, Shape]) -> Shape:
 
 def agreed(arrays: dict[str, A]) -> Shape:
     """Return the shape that arrays broadcast to; raise if there is none."""
-    found = [array.shape for array in arrays.values()]
-    if found.count(found[0]) == len(found):
-        return tuple(found[0])
-    return broadcast(dict(zip(arrays, found, strict=True)))
+    first, *others = arrays.values()
+    shape = first.shape
+    for other in others:
+        if other.shape != shape:
+            return broadcast({name: array.shape for name, array in arrays.items()})
+    return tuple(shape)
 
 
 def doubt(activation: Any, arguments: dict[str, A], may_be: Callable[[A], bool]) -> None:

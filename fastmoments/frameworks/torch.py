@@ -92,16 +92,19 @@ def moments(
     They depend on the upper triangle of cov. With derivatives they depend on the mean of both triangles, so that
     the gradient is symmetric. For a symmetric cov both give the same bits.
     """
-    options.refuse("torch tensors", out=out)
+    if out is not None:
+        options.refuse("torch tensors", out=out)
     if _runs_on_numpy(plan, *inputs.values(), *parameters.values()):
-        given = _arrays(plan, inputs), _arrays(plan, parameters)
+        given = _arrays(plan, inputs), _arrays(plan, parameters) if parameters else {}
         mean, full = numpy.moments(_computed(plan), activation, *given, None, check)
         return Moments(_tensor(plan, mean), _tensor(plan, full))
     mu, cov = vector_and_matrix(plan, **inputs)
     if check:
         check_covariance(cov)
     functions = torch_rules.moments, torch_kernels.moments, torch_ops.moments
-    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded)
+    per_neuron = shapes.per_neuron(to_arrays(plan, parameters), mu.shape, _expanded) if parameters else ()
+    if torch.compiler.is_compiling() and is_tracked(mu, cov, *per_neuron):
+        cov = torch_formulas.symmetric(cov)  # which `torch_rules` does itself
     found = _on_matrices(functions, activation, (mu, cov), per_neuron)
     return Moments(*(result(plan, x) for x in found))
 
@@ -119,6 +122,9 @@ def moments_vjp(
     functions: tuple[Any, ...] = torch_rules.moments_vjp, torch_kernels.moments_vjp, torch_ops.moments_vjp
     arrays = *tensors, *bars.values()
     per_neuron = shapes.per_neuron(to_arrays(plan, parameters), tensors[0].shape, _expanded)
+    if is_tracked(*arrays, *per_neuron):
+        # arrays come in pairs: a vector and its matrix
+        arrays = tuple(torch_formulas.symmetric(x) if i % 2 else x for i, x in enumerate(arrays))
     found = _on_matrices(functions, activation, arrays, per_neuron)
     if along_parameters and per_neuron:
         functions = torch_rules.parameter_vjp, torch_kernels.parameter_vjp, torch_ops.parameter_vjp
@@ -137,13 +143,10 @@ def _computed(plan: Plan) -> Plan:
 
 
 def _arrays(plan: Plan, arguments: Named) -> Named:
-    dtype = None if plan.result == plan.compute else getattr(torch, plan.compute)
-    return {
-        name: (value if dtype is None else value.to(dtype)).numpy(force=True)
-        if isinstance(value, torch.Tensor)
-        else value
-        for name, value in arguments.items()
-    }
+    if plan.result != plan.compute:
+        dtype = getattr(torch, plan.compute)
+        arguments = {key: x.to(dtype) if isinstance(x, Tensor) else x for key, x in arguments.items()}
+    return {key: x.numpy(force=True) if isinstance(x, Tensor) else x for key, x in arguments.items()}
 
 
 def _tensors(plan: Plan, arrays: tuple[Any, ...]) -> tuple[Tensor, ...]:
@@ -161,9 +164,6 @@ def _on_matrices(
     """Call one of a function's three forms: for autograd, for values alone, for torch.compile."""
     differentiable, bare, operator = functions
     tracked = is_tracked(*tensors, *parameters)
-    if tracked:
-        # tensors come in pairs: a vector and its matrix
-        tensors = tuple(torch_formulas.symmetric(x) if i % 2 else x for i, x in enumerate(tensors))
     if torch.compiler.is_compiling():
         _refuse_custom(activation)
         compiled: tuple[Tensor, ...] = operator(activation, *tensors, list(parameters))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastmoments import dispatch
-from fastmoments.frameworks import torch_formulas, triton_kernels
+from fastmoments.frameworks import numpy, torch_formulas, triton_kernels
 from fastmoments.frameworks.torch_formulas import as_tuple
 from fastmoments_kernels import custom, serving
 from fastmoments_kernels.bind import bind
@@ -56,13 +56,10 @@ def elementwise(activation: Any, kind: str, *arguments: Tensor) -> tuple[Tensor,
     function = _function(backend, activation, kind, arguments)
     if backend == "gpu":
         return as_tuple(function(*arguments))
-    if backend == "custom":
-        # a result without dimensions is a number
-        return tuple(torch.from_numpy(np.asarray(x)) for x in as_tuple(function(*map(_array, arguments))))
-    results = tuple(_empty(arguments[0]) for _ in range(function.nout))
-    with np.errstate(all="ignore"):
-        function(*map(_array, arguments), out=tuple(map(_array, results)))
-    return results
+    arrays = [_array(argument) for argument in arguments]
+    found = as_tuple(numpy.quietly(function, arrays, {}))
+    # a result without dimensions is a number
+    return tuple(torch.from_numpy(np.asarray(x, arrays[0].dtype, "C")) for x in found)
 
 
 def _function(backend: str, activation: Any, kind: str, arguments: tuple[Tensor, ...]) -> Any:
@@ -80,6 +77,12 @@ def moments(activation: str, mu: Tensor, cov: Tensor, *parameters: Tensor) -> tu
     if backend == "eager":
         mean, full = torch_formulas.moments_of(activation, mu)(mu, cov, *parameters)
         return mean, full
+    if backend == "cpu":
+        found = serving.few(activation, _contiguous(mu), _contiguous(cov), tuple(map(_array, parameters)))
+        if found is not None:
+            mean, full, wrong = found
+            serving.tell(wrong)
+            return torch.from_numpy(mean), torch.from_numpy(full)
     mean, full = _empty(mu), _empty(cov)
     if mu.numel() and backend != "meta":
         _module(backend).moments(activation, *_laid_out(backend, (mu, cov, mean, full), parameters))
@@ -133,7 +136,11 @@ def _laid_out(backend: str, tensors: tuple[Tensor, ...], parameters: tuple[Tenso
 
 
 def _flat(tensor: Tensor, core: tuple[int, ...]) -> NDArray[Any]:
-    return np.ascontiguousarray(_array(tensor)).reshape(-1, *core)
+    return _contiguous(tensor).reshape(-1, *core)
+
+
+def _contiguous(tensor: Tensor) -> NDArray[Any]:
+    return np.ascontiguousarray(tensor.numpy(force=True))
 
 
 def function_of(activation: str | Custom, like: Tensor) -> Callable[..., Tensor]:

@@ -139,18 +139,21 @@ def _per_value(slopes: tuple[Any, ...]) -> tuple[tuple[Tensor, ...], ...]:
 
 
 class _MatrixMoments(torch.autograd.Function):
-    """(activation, mu, symmetric cov, *parameters) -> (mean, cov)."""
+    """(activation, mu, cov, *parameters) -> (mean, cov), for the mean of both triangles of cov.
+
+    The mean is taken here: autograd would take as long to record it as the moments of a few neurons take.
+    """
 
     setup_context = staticmethod(_save)
 
     @staticmethod
-    def forward(activation: str, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        return torch_kernels.moments(activation, *tensors)
+    def forward(activation: str, mu: Tensor, cov: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+        return torch_kernels.moments(activation, mu, symmetric(cov), *parameters)
 
     @staticmethod
     def backward(ctx: Any, mean_bar: Tensor, cov_bar: Tensor) -> tuple[Tensor | None, ...]:
         mu, cov, *parameters = ctx.saved_tensors
-        arguments = (*ctx.key, mu, cov, mean_bar, symmetric(cov_bar), *parameters)
+        arguments = (*ctx.key, mu, symmetric(cov), mean_bar, symmetric(cov_bar), *parameters)
         # the parameters' gradients need a second pass over all pairs
         wanted = any(ctx.needs_input_grad[3:])
         others = parameter_vjp(*arguments) if wanted else (None,) * len(parameters)
@@ -158,7 +161,10 @@ class _MatrixMoments(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        return torch_panels.push_moments(ctx.key[0], ctx.saved_tensors, tangents[1:])
+        (mu, cov, *parameters), (_, along_mu, along_cov, *others) = ctx.saved_tensors, tangents
+        along_cov = None if along_cov is None else symmetric(along_cov)
+        inputs, along = (mu, symmetric(cov), *parameters), (along_mu, along_cov, *others)
+        return torch_panels.push_moments(ctx.key[0], inputs, along)
 
     @staticmethod
     def vmap(info: Any, dims: Any, activation: str, *tensors: Tensor) -> Any:

@@ -14,10 +14,9 @@ def is_bare(*arguments: Any) -> bool:
     """Whether nothing tracks the arguments: neither autograd, forward mode, torch.func nor torch.compile."""
     if torch.compiler.is_compiling() or is_transformed() or forward_ad._current_level >= 0:
         return False
-    if torch.is_grad_enabled():
-        for argument in arguments:
-            if getattr(argument, "requires_grad", False):
-                return False
+    for argument in arguments:
+        if getattr(argument, "requires_grad", False):
+            return not torch.is_grad_enabled()
     return True
 
 

@@ -29,9 +29,19 @@ chunk is the elements or rows that a loop does at a time; a block is a rectangul
 
 from fastmoments_kernels.cpu.elementwise import elementwise, normal
 from fastmoments_kernels.cpu.layers import congruence, linear_marginals
-from fastmoments_kernels.cpu.matrices import block, block_vjp, moments, moments_vjp, parameter_vjp
+from fastmoments_kernels.cpu.matrices import (
+    beside,
+    block,
+    block_vjp,
+    moments,
+    moments_vjp,
+    parameter_vjp,
+    tell,
+    whole,
+)
 
 __all__ = [
+    "beside",
     "block",
     "block_vjp",
     "congruence",
@@ -41,4 +51,6 @@ __all__ = [
     "moments_vjp",
     "normal",
     "parameter_vjp",
+    "tell",
+    "whole",
 ]

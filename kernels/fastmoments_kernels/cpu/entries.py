@@ -12,7 +12,17 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu import beyond, covariance, covariance_vjp, few, linear, neurons, products, serial, series
+from fastmoments_kernels.cpu import (
+    beyond,
+    covariance,
+    covariance_vjp,
+    few,
+    linear,
+    neurons,
+    products,
+    serial,
+    series,
+)
 from fastmoments_kernels.cpu.bodies import BODIES, cdf_routes, routes
 from fastmoments_kernels.cpu.compiled import INLINED, entry, formula_binding, jit, pack_binding, ufunc_loop
 from fastmoments_kernels.cpu.layout import lanes, matrix_label
@@ -79,19 +89,17 @@ def _by_routes(formula: ModuleType, of_packs: Binding) -> dict[str, Any]:
     return names if has_routes(formula) else {**names, "by_routes": in_turn}
 
 
-def whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
-    """The loops `neurons` and `pairs` in one call."""
-    double, real = types.float64, getattr(types, dtype.name)
-    kernels = (("neurons", np.dtype(np.float64)), ("pairs", dtype))
+def whole(label: str, row_name: str, parameters: int, dtype: str) -> Any:
+    """The inner loop of the ufunc `matrices.whole`: the loops `neurons` and `pairs` in one call."""
+    kernels = (("neurons", np.dtype(np.float64)), ("pairs", np.dtype(dtype)))
     loops = {name: _matrix(name, row_name, parameters, of) for name, of in kernels}
     # not as entries, which would be compiled once more by themselves
-    inner = {key: jit(bound.copy(template, f"{name}_inner")) for key, (template, bound, name, _) in loops.items()}
-    of_formula = formula_binding(row_of(row_name).formula, parameters)
-    alone = jit(of_formula.copy(beyond.one_by_one, "one_by_one_inner"))
-    names = {**inner, "one_by_one": alone, "NEURON": of_formula.names["NEURON"]}
-    inputs, results = (_input(real, 2), _input(real, 3), _input(double, 3)), (_array(real, 2), _array(real, 3))
-    label = matrix_label("whole", row_name, parameters, dtype)
-    return entry(serial.whole, Binding(names, jit), label, (*inputs, *results, double, double))
+    names = {key: jit(bound.copy(template, f"{name}_inner")) for key, (template, bound, name, _) in loops.items()}
+    bound = formula_binding(row_of(row_name).formula, parameters)
+    names["one_by_one"] = jit(bound.copy(beyond.one_by_one, "one_by_one_inner"))
+    names |= {name: bound.names[name] for name in ("NEURON", "PARAMETERS")}
+    names |= {"OPERANDS": 6 if parameters else 5, "REAL": getattr(np, dtype), "SIZE": np.dtype(dtype).itemsize}
+    return ufunc_loop(serial.loop, names | {"EPS": float(np.finfo(dtype).eps)}, label)
 
 
 def _shape(real: str, vectors: int) -> dict[str, int]:

@@ -42,7 +42,7 @@ def loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
         body(x, count, SLACK)
         for operand in range(INPUTS, OPERANDS):
             _scatter(x[operand], count, address[operand] + start * step[operand], step[operand])
-    _clear_flags()
+    clear_flags()
 
 
 def loop_by_routes(args: Array, dims: Array, steps: Array, data: Array) -> None:
@@ -57,7 +57,7 @@ def loop_by_routes(args: Array, dims: Array, steps: Array, data: Array) -> None:
         by_routes(x, count, SLACK, room)
         for operand in range(INPUTS, OPERANDS):
             _scatter(x[operand], count, address[operand] + start * step[operand], step[operand])
-    _clear_flags()
+    clear_flags()
 
 
 def width_of(count: int, most: int) -> int:
@@ -95,7 +95,8 @@ def in_turn(x: Array, count: int, slack: float, room: Any) -> None:
     body(x, count, slack)
 
 
-def _clear_flags() -> None:
+def clear_flags() -> None:
+    """Clear the flags of floating-point errors, which NumPy would report."""
     # a test costs less than clearing
     if fetestexcept(EVERY):
         feclearexcept(EVERY)

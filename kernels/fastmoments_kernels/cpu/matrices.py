@@ -16,6 +16,7 @@ from fastmoments_kernels.cpu.compiler import compiler
 from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
 from fastmoments_kernels.cpu.layout import TILE, Known, empty, list_of_pairs, matrix_label, room_of
+from fastmoments_kernels.cpu.numpy_ufunc import make_gufunc
 from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
@@ -24,6 +25,7 @@ AT_ONCE = 2048  # neurons of a batch at a time: their coefficients stay in the s
 LISTED = 8192  # pairs beyond their series that are computed together
 TOGETHER = 2000.0  # what the formula of one costs, in terms of a series
 SMALL = 128  # rows of all matrices that take less time than the start of a second thread
+BEYOND, NEGATIVE, FAILED = 1, 2, 4  # what is wrong: a correlation beyond 1, a negative variance, no memory
 
 Array = np.ndarray[Any, Any]
 
@@ -36,10 +38,37 @@ def _kernel(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
 
 
 @cache
-def _whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:
-    """`neurons` and `pairs` in one call."""
-    label = matrix_label("whole", row_name, parameters, dtype)
-    return ahead.entry(label) or compiler().whole(row_name, parameters, dtype)
+def whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> np.ufunc:
+    """The moments of small matrices in one call that NumPy makes: mean, covariance and what `tell` takes.
+
+    Its inputs are mu (..., n) of at most SMALL numbers, cov (..., n, n), both row by row in memory, and `beside`.
+    """
+    count = len(padded(row_name, range(parameters)))
+    label = matrix_label("whole", row_name, count, dtype)
+    loop = ahead.loop(label) or compiler().whole(label, row_name, count, dtype.name)
+    real, own, shape = 2 * dtype.char, "d" if count else "", ",(p,n)" if count else ""
+    doc = f"{row_name}'s moments of small matrices"
+    return make_gufunc(label, doc, loop, f"{real}{own}->{real}b", f"(n),(n,n){shape}->(n),(n,n),()")
+
+
+def beside(row_name: str, parameters: tuple[Array, ...], shape: tuple[int, ...]) -> tuple[Array, ...]:
+    """What `whole` takes beside mu of this shape and cov: the parameters, which broadcast to mu, as one array."""
+    if not parameters:
+        return ()
+    parameters = padded(row_name, parameters)
+    rows = np.empty((*shape[:-1], len(parameters), shape[-1]))
+    for k, parameter in enumerate(parameters):
+        rows[..., k, :] = parameter
+    return (rows,)
+
+
+def tell(wrong: Any) -> None:
+    """Warn of what `whole` found wrong, or raise for it; callers look for a negative variance."""
+    if not (wrong.any() if wrong.ndim else wrong):
+        return
+    if np.any(wrong & FAILED):
+        raise MemoryError("moments: no memory for what they are computed with")
+    warn_of_pairs(bool(np.any(wrong & BEYOND)))
 
 
 def _tiles(n: int) -> int:
@@ -117,13 +146,12 @@ def moments(
     length. A pair with cov_ij^2 > var_i var_j becomes nan, with a warning.
     """
     name, (batch, width) = row_of(activation).name, mu.shape
-    n, dtype = n or width, cov.dtype
-    parameters = padded(name, parameters) if parameters else ()
-    if batch * width <= SMALL:
-        kernel = _whole(name, len(parameters), dtype)
-        stacked = _stacked(parameters, mu.shape)
-        warn_of_pairs(kernel(mu, cov, stacked, mean_out, cov_out, *rounding(dtype, n)))
+    if mu.size <= SMALL and n in (None, width):
+        kernel, others = whole(name, len(parameters), cov.dtype), beside(name, parameters, mu.shape)
+        mean_out[...], cov_out[...], wrong = kernel(mu, cov, *others)
+        tell(wrong)
         return
+    parameters, n = padded(name, parameters), n or width
     everywhere = [np.broadcast_to(parameter, mu.shape) for parameter in parameters]
     step, beyond = max(AT_ONCE // max(width, 1), 1), False
     room = room_of(np.empty((min(step, batch), width)), _features(name, len(parameters)))

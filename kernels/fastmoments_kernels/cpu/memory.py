@@ -88,6 +88,16 @@ def put(context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, index, array.dtype), emit
 
 
+@intrinsic
+def pointer(context: Any, address: Any) -> Any:
+    """The pointer that numba.carray takes, of an address that is a number."""
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], lowering.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), emit
+
+
 def _load(real: Any) -> Any:
     def load(context: Any, address: Any, index: Any) -> Any:
         def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.intrinsics import as_float, as_integer, fma, where
+from fastmoments_kernels.cpu.intrinsics import fma, where
 from fastmoments_kernels.cpu.layout import BASE
 from fastmoments_kernels.cpu.memory import at, column, put
 from fastmoments_kernels.cpu.packs import LANES, largest_lane, load_pack, load_packs, store_pack

@@ -15,11 +15,13 @@ from fastmoments_kernels.serving.calls import (
     block_vjp,
     congruence,
     elementwise,
+    few,
     linear_marginals,
     moments,
     moments_vjp,
     normal,
     parameter_vjp,
+    tell,
     ufunc,
 )
 
@@ -28,10 +30,12 @@ __all__ = [
     "block_vjp",
     "congruence",
     "elementwise",
+    "few",
     "linear_marginals",
     "moments",
     "moments_vjp",
     "normal",
     "parameter_vjp",
+    "tell",
     "ufunc",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from fastmoments_kernels import cpu
 from fastmoments_kernels.background.entries import LARGE, NOTHING, Entry
 from fastmoments_kernels.catalogue import PARAMETERS, row_of
+from fastmoments_kernels.cpu import tell as tell
 from fastmoments_kernels.cpu.layers import FEW
 from fastmoments_kernels.eager import layers, matrices, on_numpy
 from fastmoments_kernels.kinds import FIXED, KINDS, outputs_of
@@ -43,9 +44,27 @@ def moments(
     n: int | None = None,
 ) -> None:
     """Write mean and covariance of f(X) to mean_out and cov_out, which may be mu and cov themselves."""
-    function = "moments" if mu.size <= LARGE else "large_moments"
+    function = "moments" if mu.size <= LARGE and n in (None, mu.shape[1]) else "large_moments"
     kernels = _kernels(function, activation, cov, len(parameters))
     kernels.moments(activation, mu, cov, mean_out, cov_out, parameters, n)
+
+
+def few(activation: str, mu: Array, cov: Array, parameters: tuple[Array, ...] = ()) -> Any:
+    """Mean, covariance and what `tell` takes, for few neurons by one compiled call; None where there is none.
+
+    mu (..., n) and cov (..., n, n) lie row by row in memory, and parameters broadcast with mu. Callers look for
+    negative variances, which are among what is wrong.
+    """
+    if not 0 < mu.size <= LARGE:
+        return None
+    dtype = cov.dtype
+    key = "moments of few", activation, len(parameters), dtype
+    function = ufuncs.get(key)
+    if function is None:
+        if ("moments", activation, len(parameters), NAMES[dtype]) not in compiled:
+            return None
+        ufuncs[key] = function = cpu.whole(activation, len(parameters), dtype)
+    return function(mu, cov, *cpu.beside(activation, parameters, mu.shape)) if parameters else function(mu, cov)
 
 
 def block(
