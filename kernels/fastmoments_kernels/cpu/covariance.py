@@ -15,7 +15,7 @@ import numpy as np
 
 from fastmoments_kernels.cpu.beyond import listed
 from fastmoments_kernels.cpu.layout import BASE, LINE, PADDING, TILE, coefficient_columns, filled, room
-from fastmoments_kernels.cpu.memory import at, borrowed, hold
+from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.patch_series import series
 from fastmoments_kernels.cpu.patches import (
     HEIGHT,
@@ -67,11 +67,9 @@ def pairs(
     the next tile and that of the pairs in the list. The answer is whether tiles are left for want of room: then the
     caller computes the list, sets its number to 0, and calls again.
     """
-    variance, features, inverse_sd, table, remainders = borrowed(known)
-    cov, cov_out = borrowed((cov, cov_out))
+    variance, features, inverse_sd, table, remainders = known
     lanes, n = LINE // cov.itemsize, max(cov.shape[1], cov.shape[2])
-    scratch = scratch_of(cov, n)
-    tile_cov, out, mirror, left_out, reach, hard, limits = borrowed(scratch)
+    tile_cov, out, mirror, left_out, reach, hard, limits = scratch_of(cov, n)
     rho = rows = columns = room((1, lanes), remainders)  # until a tile has a hard patch
     task, waiting, is_full, past = 0, progress[1], False, is_past_caches(cov_out)
     for m in range(len(cov)):
@@ -104,18 +102,16 @@ def pairs(
                         prepared(matrix, tile, per_sd, tile_cov)
                     if len(rho) == 1:
                         rho = room((len(hard) * HEIGHT, lanes), remainders)
-                    rhos = borrowed(rho)
                     hard_patches(
-                        tile_cov, tile, per_sd, lanes, left_out, log_tolerance, price, count, hard, limits, rhos
+                        tile_cov, tile, per_sd, lanes, left_out, log_tolerance, price, count, hard, limits, rho
                     )
                     most = most_terms(count, hard)
                     if len(rows) < most + 2:
                         rows = room((most + 2, coefficient_columns(n)), remainders)
                     if tile.i != tile.k and len(columns) < len(rows):
                         columns = room((len(rows), coefficient_columns(n)), remainders)
-                    of_1, of_2 = borrowed((rows, columns))
-                    by_series(features_m, tile, most, count, hard, rhos, of_1, of_2, out, mirror)
-                    waiting = listed(m, tile, count, hard, limits, rhos, tile_cov, places, covs, waiting)
+                    by_series(features_m, tile, most, count, hard, rho, rows, columns, out, mirror)
+                    waiting = listed(m, tile, count, hard, limits, rho, tile_cov, places, covs, waiting)
                 if stays:
                     place_hard(out, count, hard, result, tile)
                     place_image(mirror, result, tile, past)
@@ -125,7 +121,6 @@ def pairs(
     if past:
         written()
     progress[1] = waiting
-    hold(scratch)
     return is_full
 
 
@@ -200,7 +195,7 @@ def hard_patches(
     lanes: int,
     remainders: Array,
     log_tolerance: float,
-    cost: float,
+    price: float,
     count: int,
     hard: Array,
     limits: Array,
@@ -208,7 +203,7 @@ def hard_patches(
 ) -> None:
     """Fill, for the hard patches, `rho` with correlations in float64, the last columns of `hard`, and `limits`.
 
-    A limit is the largest |rho| for which the terms suffice. A patch has `lanes` columns; `cost` is that of one
+    A limit is the largest |rho| for which the terms suffice. A patch has `lanes` columns; `price` is that of one
     pair's formula.
     """
     reach = longer_reaches(remainders, log_tolerance)
@@ -217,9 +212,7 @@ def hard_patches(
         for t in range(0, lanes, WIDE):
             wide = load_wide(tile_cov, r, s + t)
             store(correlated(wide, inverse_sd, tile.i + r, tile.k + s + t), rho, q * HEIGHT, t)
-        terms, limits[q], beyond = cheapest(
-            rho, q * HEIGHT, lanes, reach, remainders, log_tolerance, cost
-        )
+        terms, limits[q], beyond = cheapest(rho, q * HEIGHT, lanes, reach, remainders, log_tolerance, price)
         hard[q, 2], hard[q, 3] = terms, beyond
 
 

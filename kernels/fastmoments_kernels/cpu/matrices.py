@@ -88,9 +88,7 @@ class _Neurons(NamedTuple):
     known: Known
 
 
-def prepare(
-    name: str, mu: Array, var: Array, parameters: tuple[Array, ...], room: Known | None = None
-) -> _Neurons:
+def prepare(name: str, mu: Array, var: Array, parameters: tuple[Array, ...], room: Known | None = None) -> _Neurons:
     """`neurons.neurons` of mu, var and parameters (batch, n) in any dtype; `room` is used if given."""
     mu, var = mu.astype(np.float64, copy=False), var.astype(np.float64)
     stacked = _stacked(parameters, mu.shape)

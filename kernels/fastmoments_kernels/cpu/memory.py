@@ -20,35 +20,6 @@ def element(lowering: Any, builder: Any, kind: Any, array: Any, indices: list[An
 
 
 @intrinsic
-def borrowed(context: Any, array: Any) -> Any:
-    """The array, or the tuple of arrays, without owners: to count users takes a tenth of a small matrix's time.
-
-    The owners have to live as long. A caller's arrays do; arrays made in the same function live until `hold`.
-    """
-
-    def bare(lowering: Any, builder: Any, kind: Any, value: Any) -> Any:
-        view = lowering.make_array(kind)(lowering, builder, value)
-        view.meminfo = cgutils.get_null_value(view.meminfo.type)
-        view.parent = cgutils.get_null_value(view.parent.type)
-        return view._getvalue()
-
-    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if isinstance(array, types.Array):
-            return bare(lowering, builder, array, arguments[0])
-        values = cgutils.unpack_tuple(builder, arguments[0])
-        views = [bare(lowering, builder, *pair) for pair in zip(array, values, strict=True)]
-        return lowering.make_tuple(builder, array, views)
-
-    return array(array), emit
-
-
-@intrinsic
-def hold(context: Any, owners: Any) -> Any:
-    """Use a tuple of arrays, so that they live until here."""
-    return types.void(owners), lambda lowering, builder, signature, arguments: lowering.get_dummy_value()
-
-
-@intrinsic
 def column(context: Any, like: Any, array: Any, first: Any, step: Any, j: Any) -> Any:
     """(array[first, j], array[first + step, j], ...), as long as `like`: loads, without a slice between."""
     count = len(like)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastmoments_kernels.cpu.layout import BASE, TILE, packed
-from fastmoments_kernels.cpu.memory import at, borrowed, hold
+from fastmoments_kernels.cpu.memory import at
 from fastmoments_kernels.cpu.packs import LANES, load_pack, load_packs, store_pack, store_packs
 from fastmoments_kernels.cpu.series import coefficients, log_remainders
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
@@ -32,12 +32,11 @@ def measure(inputs: Array, results: Array) -> None:
 
 def neurons(known: tuple[Array, ...], mu: Array, var: Array, parameters: Array, mean: Array) -> None:
     """Fill `known`, the arrays of `layout.room_of`, and the mean of f(X), (batch, n), for mu and var (batch, n)."""
-    variance, features, inverse_sd, table, remainders = borrowed(known)
+    variance, features, inverse_sd, table, remainders = known
     batch, n = mu.shape
     count, tiles = batch * n, (n + TILE - 1) // TILE
     whole = (count + LANES - 1) // LANES * LANES
-    scratch = np.empty((2 + len(PARAMETERS), whole)), np.empty((2 + len(NEURON), whole))
-    inputs, results = borrowed(scratch)
+    inputs, results = np.empty((2 + len(PARAMETERS), whole)), np.empty((2 + len(NEURON), whole))
     # loops, not slices: for the error of an assignment that does not fit Numba compiles some forty functions
     for m in range(batch):
         for i in range(n):
@@ -72,4 +71,3 @@ def neurons(known: tuple[Array, ...], mu: Array, var: Array, parameters: Array, 
             else:
                 for order in range(BASE + 1):
                     remainders[m, t, order] = math.inf
-    hold(scratch)

@@ -200,7 +200,9 @@ def largest_of(context: Any, patch: Any, limit: Any) -> Any:
         count = lanes(patch.dtype)
         rows, most = _sizes(builder, arguments[0]), arguments[1]
         vector = rows[0].type
-        most = splat(builder, most if patch.dtype == types.float64 else builder.fptrunc(most, ir.FloatType()), count)
+        most = splat(
+            builder, most if patch.dtype == types.float64 else builder.fptrunc(most, ir.FloatType()), count
+        )
         total = zero = ir.Constant(vector, [0.0] * count)
         for row in rows:
             total = larger(builder.select(builder.fcmp_ordered("<=", row, most), row, zero), total)
