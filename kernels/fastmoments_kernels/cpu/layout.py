@@ -88,7 +88,7 @@ def room_of(mu: Array, features: int) -> tuple[Array, Array, Array, Array, Array
         np.empty((batch, features, packed(n))),
         np.zeros((batch, filled(n))),
     )
-    table = aligned((batch, tiles, BASE + 2, coefficient_columns(n)), mu)
+    table = room((batch, tiles, BASE + 2, coefficient_columns(n)), mu)
     return variance, of_formula, inverse_sd, table, np.empty((batch, tiles, BASE + 1))
 
 

@@ -190,7 +190,8 @@ def _abreast(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> list[Array]
 
 
 def _pairs(name: str, neurons: _Neurons, cov: Array, cov_out: Array, start: int, n: int) -> bool:
-    known = neurons.known._replace(table=neurons.known.table.astype(cov.dtype, copy=False))
+    with np.errstate(all="ignore"):  # columns that only fill up rows may hold anything
+        known = neurons.known._replace(table=neurons.known.table.astype(cov.dtype, copy=False))
     parameters, (slack, log_tolerance) = len(neurons.arguments) - 2, rounding(cov.dtype, n)
     kernel = _kernel("pairs", name, parameters, cov.dtype)
 
