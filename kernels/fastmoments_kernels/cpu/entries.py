@@ -86,7 +86,7 @@ def _by_routes(formula: ModuleType, of_packs: Binding) -> dict[str, Any]:
     names = {"INPUTS": inputs, "OPERANDS": inputs + 1}
     bound = binding("pack", {**of_packs.names, **names}, jit)
     names |= {"body": bound(beyond.covariances), "routes": bound(beyond.routes)}
-    return names if has_routes(formula) else {**names, "by_routes": in_turn}
+    return names if has_routes(formula) else {**names, "by_routes": binding("pack", names, jit)(in_turn)}
 
 
 def whole(label: str, row_name: str, parameters: int, dtype: str) -> Any:
