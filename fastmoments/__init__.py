@@ -3,30 +3,8 @@
 >>> import fastmoments as fm
 >>> mean, cov = fm.relu_moments([0.0, 1.0], [[1.0, 0.5], [0.5, 2.0]])
 
-The call passes through these files:
-
-1. `functions.py` makes `relu_moments` out of `moments` and ReLU when the package is imported.
-2. `moments.py` (vectors of neurons) and `elementwise.py` (neurons and pairs) have the public functions with their
-   documentation. `parameters.py` takes the activation apart into a name of the catalogue and its parameters.
-3. `dispatch.py` decides from the arguments which framework, device, kernels and dtype the call has: its Plan.
-   `dtypes.py` refuses arguments without real numbers.
-4. `frameworks/` has a module for each array library. It checks shapes, and calls the kernels of
-   `fastmoments_kernels` on the arrays.
-5. `results.py` has the tuples that come back.
-
-`normal.py` (the bivariate normal distribution function) takes the same path. `dual.py` (kernels of wide networks)
-calls `elementwise.py`, and so do `layers.py` (affine, residual and Bayesian layers), which is made of
-`layer_steps.py`, and `cross.py` (covariances of two different activations). The latter takes activations apart in
-`pieces.py`, and combines functions of `elementwise.py` in `kinks.py`, `kink_pairs.py` and `waves.py`;
-`cross_series.py` has the pairs without a closed form. `composed/` has activations made of others, which take
-another way from step 3 on. `categorical.py` has the moments of one-hot vectors. `joint/` has functions of several
-variables jointly: products, maxima, norms, softmax. `graph/` carries a Gaussian through whole networks
-(`propagate`, `describe`), lists of layers too (`layer_lists.py`), and `checked/` runs points through them to say
-how far off it is; `nn/` has PyTorch modules beside it. `compare/` computes the same moments by other methods.
-
-`ufuncs.py`, `njit.py` and `triton.py` give the scalar functions, named in `scalars.py`, to users' own code without
-a Plan. `warming.py` compiles ahead of use. `signatures.py` has the types of arguments, and `__init__.pyi`, written
-by `tools/public_types.py`, what type checkers read instead of this file.
+CONTRIBUTING.md, "Where things are", follows the call through the files. `__init__.pyi`, written by
+`tools/public_types.py`, is what type checkers read instead of this one.
 """
 
 __version__ = "0.1.0"

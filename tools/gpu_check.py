@@ -3,8 +3,6 @@
 Formulas need operations that round correctly, of which exp, log, sin and cos are made: no instruction is allowed
 whose result may be off by more. The linear layer chooses how tensor cores treat float32. Triton caches compiled
 kernels: after a change only the kernels that it concerns are compiled again.
-
-usage: python tools/gpu_check.py [--targets 80,90] [--sizes any,16,1] [activation ...]       all if none is given
 """
 
 import argparse
@@ -256,7 +254,7 @@ def parsed(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     every = [*(row.name for row in CATALOGUE), NO_ACTIVATION]
     # argparse's choices would refuse an empty list
-    parser.add_argument("activation", nargs="*")
+    parser.add_argument("activation", nargs="*", help="all if none is given")
     parser.add_argument("--targets", default="80,90,100", help="architectures, such as 80,90")
     parser.add_argument("--sizes", default=",".join(SIZES), help="what is known of arrays' sides, such as any,16")
     parser.add_argument("--kernels", help="of these names only, such as pairs,neurons,linear")

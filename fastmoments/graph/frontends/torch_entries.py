@@ -136,13 +136,6 @@ class Mark:
     seen: int
 
 
-class Earlier(NamedTuple):
-    """The entries of another run, and what takes the present run's rows of its values, if rows come first."""
-
-    entries: list[Entry]
-    taken: Callable[[Tensor], Tensor]
-
-
 def tensors_of(value: Any) -> list[Tensor]:
     """All tensors in nested arguments."""
     if isinstance(value, Tensor):

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
 from fastmoments.graph.frontends.torch_callers import CALL
-from fastmoments.graph.frontends.torch_entries import Earlier, Entry, RefusalError
+from fastmoments.graph.frontends.torch_entries import Entry, RefusalError
 from fastmoments.graph.frontends.torch_functions import Functions
 from fastmoments.graph.frontends.torch_modules import Rule, keeping_buffers, stopping
 from fastmoments.graph.frontends.torch_runs import operations_of, taken
@@ -57,7 +57,7 @@ def traced(model: Model, mus: Sequence[Tensor]) -> tuple[list[Any], list[Any], A
     # the run of which the first input is the first row comes first, for hooks that look
     with keeping_buffers(model.function):
         three = run_of(model, examples)
-        two = run_of(model, list(map(taken, examples)), Earlier(three.entries, taken))
+        two = run_of(model, list(map(taken, examples)), three.entries)
     if generators() != before:
         _name_who_draws(model, examples)
     return operations_of(two.entries, three.entries, three.outputs), three.outputs, three.tree
@@ -76,12 +76,8 @@ def examples_of(mus: Sequence[Tensor]) -> list[Tensor]:
     return found
 
 
-def run_of(
-    model: Model,
-    inputs: Sequence[Tensor],
-    earlier: Earlier | None = None,
-) -> Run:
-    """Run the model once."""
+def run_of(model: Model, inputs: Sequence[Tensor], earlier: list[Entry] | None = None) -> Run:
+    """Run the model once; `earlier` are the entries of a run of more rows."""
     named = model.function.named_modules() if isinstance(model.function, nn.Module) else ()
     names = {id(module): name or "model" for name, module in named}
     recorder = Recorder(names, model.known, earlier)

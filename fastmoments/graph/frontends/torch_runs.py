@@ -11,6 +11,8 @@ from torch import Tensor
 from fastmoments.graph.frontends.torch_entries import Entry, Ref, refs_of
 
 ROWS = (2, 3)  # of the two runs
+# Products of which every row of the result comes from a row of one argument: its position
+ROW_BY_ROW = {"mm": 0, "addmm": 1, "convolution": 0}
 CLOSE = {torch.float64: 1e-8}  # products of other sizes round otherwise
 DIFFERS = (
     "{}: {}: a number or a constant differs from one run of the model to the next: it is random, a value of the "
@@ -90,6 +92,18 @@ def taken(x: Tensor) -> Tensor:
     if len(x) == ROWS[1]:
         return x[: ROWS[0]].flip(0)
     return x.reshape(ROWS[1], -1, *x.shape[1:])[: ROWS[0]].flip(0).reshape(-1, *x.shape[1:])
+
+
+def product_of(earlier: list[Entry], k: int, name: str, args: Any) -> Tensor | None:
+    """The result of operation k, a product by constants, if the run of more rows made it of the same ones."""
+    at = ROW_BY_ROW[name]
+    if k >= len(earlier) or earlier[k].name != name or not isinstance(earlier[k].args[at], Ref):
+        return None
+    ref, x = earlier[k].args[at], args[at]
+    before = earlier[ref.entry].values[ref.output]
+    if len(before) * ROWS[0] != len(x) * ROWS[1] or not torch.equal(taken(before), x):
+        return None
+    return taken(earlier[k].values[0])
 
 
 def operations_of(two: list[Entry], three: list[Entry], outputs: list[Any]) -> list[Operation | None]:

@@ -20,7 +20,6 @@ from fastmoments.graph.frontends.torch_callers import in_hook, innermost
 from fastmoments.graph.frontends.torch_entries import (
     FACTORIES,
     ONLY_IN_TRAINING,
-    Earlier,
     Entry,
     Facts,
     Leaf,
@@ -44,11 +43,9 @@ from fastmoments.graph.frontends.torch_memory import (
     overlaid,
     restrided,
 )
-from fastmoments.graph.frontends.torch_runs import ROWS
+from fastmoments.graph.frontends.torch_runs import ROW_BY_ROW, product_of
 from fastmoments.graph.nodes import Input, Node, evaluate
 
-# Products of which every row of the result comes from a row of one argument: its position
-ROW_BY_ROW = {"mm": 0, "addmm": 1, "convolution": 0}
 OVERLAID = ("old", "new", "own", "written", "length")  # what `overlaid` is given
 DRAWS = "the model draws random numbers, of which one draw would be kept"
 DEPENDS = "what the model does depends on values of its input, not on their shape alone"
@@ -58,8 +55,8 @@ ADVICE = "call model.eval(), give what draws a rule (docs/networks.md), or propa
 class Recorder(TorchDispatchMode):
     """The operations of one run.
 
-    `names` are those of modules by their id, `known` those of operations that need not be taken apart. `earlier` is
-    a run whose products are taken over where rows are known not to meet.
+    `names` are those of modules by their id, `known` those of operations that need not be taken apart. `earlier`
+    has the entries of a run whose products are taken over where rows are known not to meet.
     """
 
     @classmethod
@@ -67,7 +64,7 @@ class Recorder(TorchDispatchMode):
         # else PyTorch imports its compiler when the first operation is recorded, which takes longer than the rest
         return False
 
-    def __init__(self, names: dict[int, str], known: set[str], earlier: Earlier | None = None) -> None:
+    def __init__(self, names: dict[int, str], known: set[str], earlier: list[Entry] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.names, self.known, self.earlier = names, known, earlier
         self.entries: list[Entry] = []
@@ -162,7 +159,9 @@ class Recorder(TorchDispatchMode):
             return self._write(func, facts, args, kwargs)
         given = [self._recorded(x) for x in args], {key: self._recorded(x) for key, x in kwargs.items()}
         names = facts.names[: len(args)]
-        out = self._taken_over(name, args) if depends and self.earlier is not None and name in ROW_BY_ROW else None
+        out = None
+        if self.earlier is not None and name in ROW_BY_ROW and sum(map(self.depends, args)) == 1:
+            out = product_of(self.earlier, len(self.entries), name, args)
         out = func(*args, **kwargs) if out is None else out
         if not isinstance(out, Tensor) and not tensors_of(out):
             return out
@@ -172,22 +171,6 @@ class Recorder(TorchDispatchMode):
             func = restrided
         self._add(Entry(func, name, *given, self.path(), depends, [], names), out, tensors)
         return out
-
-    def _taken_over(self, name: str, args: Any) -> Tensor | None:
-        """The result of a product by constants that the earlier run made of the same rows; None if it did not."""
-        assert self.earlier is not None
-        at, k = ROW_BY_ROW[name], len(self.entries)
-        entries, taken = self.earlier
-        if k >= len(entries) or entries[k].name != name or sum(map(self.depends, args)) != 1:
-            return None
-        entry, x = entries[k], args[at]
-        ref = entry.args[at]
-        if not isinstance(ref, Ref):
-            return None
-        before = entries[ref.entry].values[ref.output]
-        if len(before) * ROWS[0] != len(x) * ROWS[1] or not torch.equal(taken(before), x):
-            return None
-        return taken(entry.values[0])
 
     def leaf(self, module: nn.Module, rule: Callable[..., Node], args: Any, tracked: bool) -> Tensor:
         """Record the call of a module that has a rule, and return its value.

@@ -5,7 +5,8 @@ With t^2 = 1 - rho^2: dP/dh = phi(h) Phi((k - rho h) / t), dP/dk mirrored, dP/dr
 """
 
 from fastmoments_kernels.bind import bind
-from fastmoments_kernels.formulas.bivariate import at_eta, complement, density
+from fastmoments_kernels.formulas.bivariate import density
+from fastmoments_kernels.formulas.bivariate_panels import at_eta, complement
 from fastmoments_kernels.formulas.correlation import NAN, conditional
 from fastmoments_kernels.formulas.normal import PDF_0, cdf, pdf
 from fastmoments_kernels.formulas.orthant import INF, limits, orthant, scaled_cdf, scaled_orthant, sized_route

@@ -5,7 +5,8 @@ The integrals start at r = 0, or where the two neurons are apart at |r| = 1, whe
 """
 
 from fastmoments_kernels.bind import bind
-from fastmoments_kernels.formulas.bivariate import complement, density, integral, remaining
+from fastmoments_kernels.formulas.bivariate import density
+from fastmoments_kernels.formulas.bivariate_panels import complement, integral, remaining
 from fastmoments_kernels.formulas.near_one import FAR, half_distances
 from fastmoments_kernels.vocabulary import Real, Reals, either, maximum, where
 

@@ -7,16 +7,8 @@ Phi Phi - J_0 loses everything where both are nearly equal. An excess is a sum o
 that quotients of such terms keep their digits however far out they are.
 """
 
-from fastmoments_kernels.formulas.bivariate import (
-    LEAST,
-    MILD,
-    REACHES,
-    corner,
-    mild_integral,
-    scaled_integral,
-    span,
-    tail_integral,
-)
+from fastmoments_kernels.formulas.bivariate import MILD, REACHES, mild_integral, span, tail_integral
+from fastmoments_kernels.formulas.bivariate_panels import LEAST, corner, scaled_integral
 from fastmoments_kernels.formulas.near_one import NEAR, half_distances, is_near_one, near_one, steepness
 from fastmoments_kernels.formulas.normal import PDF_0, cdf, mills_0, scaled_cdf_difference
 from fastmoments_kernels.vocabulary import (

@@ -6,12 +6,8 @@ counts as positive throughout, as in the derivative of |x|.
 """
 
 from fastmoments_kernels.bind import bind
-from fastmoments_kernels.formulas.bivariate import (
-    RAMP_REACHES,
-    corner,
-    fitted_integral,
-    remaining,
-)
+from fastmoments_kernels.formulas.bivariate import RAMP_REACHES, fitted_integral
+from fastmoments_kernels.formulas.bivariate_panels import corner, remaining
 from fastmoments_kernels.formulas.correlation import conditional
 from fastmoments_kernels.formulas.near_one import is_near_one, near_one
 from fastmoments_kernels.formulas.normal import (
