@@ -15,8 +15,8 @@ from fastmoments.results import Moments
 def square_root(cov: ArrayLike, name: str = "cov") -> FloatArray:
     """Return a lower triangular L with L @ L.T = cov, also for singular cov.
 
-    It is Cholesky's factor up to the signs of columns. The upper triangle of cov is read. A ValueError says that an
-    eigenvalue is negative by more than rounding.
+    It is Cholesky's factor up to the signs of columns. A ValueError says that an eigenvalue is negative by more
+    than rounding.
     """
     given = np.asarray(cov)
     eps = np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps
@@ -46,7 +46,7 @@ def kl_divergence(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
 
     Raises
     ------
-    ValueError : shapes disagree, or a covariance is not positive semidefinite.
+    ValueError : shapes disagree, or a covariance is not symmetric to rounding or not positive semidefinite.
 
     Notes
     -----
@@ -66,8 +66,11 @@ def kl_divergence(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
 
 
 def _gaussian(moments: Moments[Any], name: str) -> tuple[FloatArray, NDArray[Any]]:
+    cov = np.asarray(moments.cov)
+    if cov.ndim > 1:  # nan in one triangle, too, gives nan
+        cov = np.where(np.isnan(np.swapaxes(cov, -1, -2)), np.nan, cov)
     try:
-        return gaussian(moments.mean, moments.cov)
+        return gaussian(moments.mean, cov)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
@@ -104,7 +107,7 @@ def wasserstein(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
 
     Raises
     ------
-    ValueError : shapes disagree, or a covariance is not positive semidefinite.
+    ValueError : shapes disagree, or a covariance is not symmetric to rounding or not positive semidefinite.
 
     Notes
     -----

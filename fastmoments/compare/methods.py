@@ -14,7 +14,7 @@ from fastmoments.compare.gaussians import square_root
 from fastmoments.compare.networks import FloatArray, Step, gaussian, steps, value
 from fastmoments.dispatch import plan_of
 from fastmoments.elementwise import gain, marginals
-from fastmoments.frameworks import framework_of
+from fastmoments.frameworks import framework_of, numpy
 from fastmoments.graph.propagate import propagate
 from fastmoments.hints import explained
 from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
@@ -43,7 +43,7 @@ def analytic(layers: Sequence[Layer], mu: Operand[T], cov: Operand[T]) -> Moment
     Raises
     ------
     TypeError : an entry of layers is neither Affine nor Residual.
-    ValueError : shapes disagree.
+    ValueError : shapes disagree, or cov is not symmetric to rounding or has a negative variance.
 
     Notes
     -----
@@ -105,7 +105,7 @@ def linearise(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments
     Raises
     ------
     TypeError : an entry of layers is neither Affine nor Residual.
-    ValueError : shapes disagree.
+    ValueError : shapes disagree, or cov is not symmetric to rounding or has a negative variance.
 
     Notes
     -----
@@ -117,12 +117,14 @@ def linearise(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments
     and velocity on board a circumlunar vehicle", NASA TR R-135, 1962 (the extended Kalman filter).
     """
     x, cov_x = gaussian(mu, cov)
+    numpy.check_variances("cov", cov_x.diagonal(0, -2, -1), "its diagonal")
     cov_out = cov_x.astype(np.float64)
     for step in steps(layers, x.shape[-1]):
         J = _jacobian(step, x)
         cov_out = J @ cov_out @ np.swapaxes(J, -1, -2)
         x = value([step], x)
-    return Moments(x, cov_out)
+    # rounding of products differs between the triangles
+    return Moments(x, 0.5 * (cov_out + np.swapaxes(cov_out, -1, -2)))
 
 
 def _jacobian(step: Step, x: FloatArray) -> FloatArray:
@@ -160,7 +162,8 @@ def unscented(
     Raises
     ------
     TypeError : an entry of layers is neither Affine nor Residual.
-    ValueError : shapes disagree, cov is not positive semidefinite, or weights is neither of the two.
+    ValueError : shapes disagree, cov is not symmetric to rounding or not positive semidefinite, or weights is
+        neither of the two.
 
     Notes
     -----
@@ -219,7 +222,7 @@ def mean_field(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moment
     Raises
     ------
     TypeError : an entry of layers is neither Affine nor Residual.
-    ValueError : shapes disagree.
+    ValueError : shapes disagree, or cov is not symmetric to rounding or has a negative variance.
 
     Notes
     -----
@@ -232,7 +235,8 @@ def mean_field(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moment
     Gast & Roth, "Lightweight probabilistic deep networks", 2018, section 3; Kuang & Lin, arXiv 2601.22307.
     """
     x, cov_x = gaussian(mu, cov)
-    var = np.diagonal(cov_x, axis1=-2, axis2=-1).astype(np.float64)
+    var = cov_x.diagonal(0, -2, -1).astype(np.float64)
+    numpy.check_variances("cov", var, "its diagonal")
     for step in steps(layers, x.shape[-1]):
         x, var = _mean_field_step(step, x, var)
     return Moments(x, var[..., None] * np.eye(var.shape[-1]))

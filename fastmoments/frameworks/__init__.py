@@ -147,10 +147,10 @@ class Framework(Protocol[A]):
 class Words(Framework[A], Protocol[A]):
     """The modules `numpy`, `torch` and `jax` supply these functions too, for networks and composed activations."""
 
-    def checked_covariance(self, cov: A, eps: float) -> A:
+    def checked_covariance(self, cov: A, eps: float, name: str = "cov") -> A:
         """Return the symmetric matrix of cov's upper triangle, with a symmetric gradient in PyTorch.
 
-        Entries are known to eps. Raise, where values are known, unless cov is symmetric to rounding.
+        Entries are known to eps. Raise by the name, where values are known, unless cov is symmetric to rounding.
         """
 
     def covariance(self, full: A, rounding: Callable[[], A]) -> A:

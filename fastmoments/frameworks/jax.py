@@ -175,13 +175,13 @@ def symmetric(cov: Array) -> Array:
     return jnp.triu(cov) + jnp.triu(cov, 1).mT
 
 
-def checked_covariance(cov: Array, eps: float) -> Array:
+def checked_covariance(cov: Array, eps: float, name: str = "cov") -> Array:
     """Return the symmetric matrix of cov's upper triangle; raise if cov is far from it and not traced."""
     known = detached(cov)  # under grad alone it has values
     if not isinstance(known, jax.core.Tracer):
         values = np.asarray(known)
         half = values.dtype not in (np.float32, np.float64)
-        numpy.checked_covariance(values.astype(np.float32) if half else values, eps)
+        numpy.checked_covariance(values.astype(np.float32) if half else values, eps, name)
     return symmetric(cov)
 
 

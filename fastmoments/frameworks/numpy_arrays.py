@@ -49,7 +49,7 @@ def check_covariance(cov: Array) -> None:
     check_semidefinite(cov, eps)
 
 
-def check_symmetric(cov: Array, eps: float) -> None:
+def check_symmetric(cov: Array, eps: float, name: str = "cov") -> None:
     """Raise, with the worst pair, unless cov, in a dtype of this eps, is symmetric to rounding; nan may face nan.
 
     Rounding is 64 n eps sd_i sd_j: sums of n products, as in A cov A^T, differ by less unless variances cancel.
@@ -64,9 +64,9 @@ def check_symmetric(cov: Array, eps: float) -> None:
         *row, i, j = (int(k) for k in np.unravel_index(np.nanargmax(skew), skew.shape))
         told = row if math.prod(cov.shape[:-2]) > 1 else []  # networks add a batch of one
         raise ValueError(
-            f"cov: expected a symmetric matrix, but cov{[*told, i, j]} = {cov[(*row, i, j)]} and "
-            f"cov{[*told, j, i]} = {cov[(*row, j, i)]}, where they differ most; 0.5 * (cov + cov.mT) is symmetric; "
-            "a Cholesky factor L? pass L @ L.mT"
+            f"{name}: expected a symmetric matrix, but {name}{[*told, i, j]} = {cov[(*row, i, j)]} and "
+            f"{name}{[*told, j, i]} = {cov[(*row, j, i)]}, where they differ most; 0.5 * ({name} + {name}.mT) is "
+            "symmetric; a Cholesky factor L? pass L @ L.mT"
         )
 
 

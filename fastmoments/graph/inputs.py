@@ -8,11 +8,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastmoments.dispatch import Named, Plan, plan_of
 from fastmoments.distributions import flattened, given_by, is_distribution
-from fastmoments.dtypes import dtype_of, refuse
+from fastmoments.dtypes import eps_of, refuse
 from fastmoments.frameworks import Words, words_of
 from fastmoments.graph.nodes import parted
 from fastmoments.layer_lists import arrays_of, is_list
@@ -97,7 +95,7 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     _check_rows(names, mus)
     full = None
     if covariance == "full":
-        full = _checked_covariance(words, mus, spreads[0], _eps_of(cov, spreads[0]), single)
+        full = _checked_covariance(words, mus, spreads[0], eps_of(cov, spreads[0]), single)
     is_diagonal = covariance not in ("full", None)
     variances = _checked_variances(words, mus, spreads, spread_names, covariance) if is_diagonal else []
     return Inputs(plan, mus, full, variances, single, arguments)
@@ -208,12 +206,6 @@ def _check_rows(names: Sequence[str], mus: Sequence[Array]) -> None:
     for name, mu in zip(names, mus, strict=True):
         if len(mu) != len(mus[0]):
             raise ValueError(f"{name}: expected a batch of {len(mus[0])} as {names[0]} has, got {len(mu)}")
-
-
-def _eps_of(*arrays: Any) -> float:
-    """Eps of the coarsest dtype that a covariance was in, as it was given and as it is computed with."""
-    names = {dtype_of("cov", array) for array in arrays} & {"bfloat16", "float16", "float32", "float64"}
-    return max(2.0**-7 if name == "bfloat16" else float(np.finfo(str(name)).eps) for name in names)
 
 
 def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array, eps: float, single: bool) -> Array:
