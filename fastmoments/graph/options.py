@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from numbers import Real
 from typing import Any, Literal
@@ -29,8 +28,10 @@ def check_options(covariance: Any, bound: Any, cumulants: Any, tol: Any, seed: A
         raise ValueError('tol: needs covariance="full" or "diagonal", got "hybrid"')
     if bound:
         raise ValueError("bound: it is one of the moments without points; leave out bound or tol")
-    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0.0 < float(tol) < math.inf:
-        raise ValueError(f"tol: expected a number greater than 0, such as 0.01 for 1 %, got {tol!r}")
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0.0 < float(tol) < 1.0:
+        percent = isinstance(tol, int | float) and not isinstance(tol, bool) and 1.0 <= tol < 100.0
+        hint = f"; for {tol:g} % tol={tol / 100:g}" if percent else ""
+        raise ValueError(f"tol: expected a number between 0 and 1, such as 0.01 for 1 %, got {tol!r}{hint}")
     for name, value, least in (("seed", seed, 0), ("most", most, LEAST)):
         if not _is_integer(value):
             raise TypeError(f"{name}: expected an integer, got {value!r}")

@@ -159,7 +159,8 @@ def propagate(
     bound : with "full", return a third field: how far the output may be from N(mean, cov), see the notes.
     cumulants : with "full", correct mean and covariance by the third and fourth cumulants that activations leave.
     tol : with "full" or "diagonal", the error that mean, standard deviations (sd) and covariance may have, relative
-        to the outputs' own: points through the model itself are doubled until their claim is met. 0.01 is 1 %.
+        to the outputs' own, between 0 and 1: points through the model itself are doubled until their claim is met.
+        0.01 is 1 %.
     seed : of the points. The same seed gives the same answer, bit by bit if the library's products are.
     most : the most points of one input, at least 512.
     rules : rules of modules by their class, {Class: rule}, before those of the package; see docs/networks.md.
