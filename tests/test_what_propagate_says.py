@@ -1,5 +1,7 @@
 """Errors of propagate and of names: what came, what is expected, and what to pass instead."""
 
+import math
+
 import pytest
 
 import fastmoments as fm
@@ -67,3 +69,30 @@ def test_dtypes_and_weights(tol):
     with pytest.raises(TypeError, match="got OrderedDict; is it a state_dict") as error:
         fm.propagate(MODEL.state_dict(), torch.zeros(6), torch.eye(6), tol=tol)
     assert "tensor([" not in str(error.value)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal", "hybrid"])
+@pytest.mark.parametrize("bad", ["mu", "cov"])
+def test_nan_stays_with_its_input_and_reaches_all_that_depends_on_it(covariance, bad):
+    """A layer of weights joins all elements of an input; elementwise functions join none."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    mu, cov = torch.zeros(3, 6), torch.eye(6).expand(3, 6, 6) if covariance == "full" else torch.ones(3, 6)
+    clean = fm.propagate(model, mu, cov, covariance)
+    given = {"mu": mu.clone(), "cov": cov.clone()}
+    given[bad][(1, 2, 2) if given[bad].ndim == 3 else (1, 2)] = math.nan
+    for found, want in zip(fm.propagate(model, **given, covariance=covariance), clean, strict=True):
+        assert found[1].isnan().all()
+        torch.testing.assert_close(found[[0, 2]], want[[0, 2]])
+    if covariance != "hybrid":
+        mean = fm.propagate(torch.nn.ReLU(), **given, covariance=covariance).mean
+        assert mean.isnan().sum() == 1 and mean[1, 2].isnan()
+        assert mean[1, 3] == pytest.approx(1.0 / math.sqrt(2.0 * math.pi))
+
+
+@pytest.mark.parametrize("how", [{"tol": 0.1}, {"cumulants": True}])
+def test_answers_that_are_checked_or_corrected_say_so_of_nan(how):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1))
+    with pytest.warns(fm.AccuracyWarning):
+        found = fm.propagate(model, torch.tensor([0.0, math.nan]), torch.eye(2), **how)
+    assert found.mean.isnan().all() and not getattr(found, "met", False)
