@@ -85,7 +85,7 @@ class Framework(Protocol[A]):
     def vector_and_matrix(self, plan: Plan, mu: Any, cov: Any) -> tuple[A, A]:
         """Return mu (..., n) and cov (..., n, n) as arrays with one batch shape; check the variances."""
 
-    def check_variances(self, name: str, var: A, what: str = "it") -> None:
+    def check_variances(self, name: str, var: A, what: str = "it", remedy: str = ...) -> None:
         """Raise for a negative variance, if values can be read without waiting for a device."""
 
     def check_covariance(self, cov: A) -> None:

@@ -214,7 +214,7 @@ def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array, eps
         cov = cov[None]
     if tuple(cov.shape) not in ((rows, features, features), (1, features, features)):
         raise ValueError(_shapes_told(mus, features, cov, single))
-    words.check_variances("cov", words.xp.einsum("bii->bi", cov))
+    words.check_variances("cov", words.xp.einsum("bii->bi", cov), "its diagonal")
     return words.checked_covariance(cov, eps)
 
 

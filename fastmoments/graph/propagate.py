@@ -187,8 +187,9 @@ def propagate(
     TypeError : what has no rule, by the module's path and the operation; random numbers that the model draws; what
         depends on values of the input; libraries, devices or dtypes that are mixed.
     ValueError : shapes that disagree; a covariance that is not symmetric, such as a Cholesky factor, beyond
-        64 n eps sd_i sd_j, or has an eigenvalue below -n eps times its trace; rows of a batch that meet, more than
-        `limit` features with full covariance, arguments that exclude each other.
+        64 n eps sd_i sd_j, has a negative variance, or gives one to a value before the first activation (on JAX nan
+        or that variance), by the layer's name; with `tol` any eigenvalue below -n^2 eps of the correlations; rows
+        of a batch that meet, more than `limit` features with full covariance, arguments that exclude each other.
 
     Warns
     -----
