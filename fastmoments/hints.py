@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError
 
 
 def explained(function: F) -> F:
-    """Decorate a public function: the error for a keyword that it does not take says what was meant."""
+    """Decorate a function or constructor: the error for a keyword that it does not take says what was meant."""
     accepted = frozenset(inspect.signature(function).parameters)
 
     @wraps(function)
@@ -42,19 +42,25 @@ def explained(function: F) -> F:
     return checked  # type: ignore[return-value]
 
 
-def check(function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+def check(function: Callable[..., Any], arguments: Sequence[Any], keywords: dict[str, Any]) -> None:
     """Raise for arguments that a function does not take; the error says what was meant, and shows the signature."""
-    known = inspect.signature(function).parameters
+    known, name = dict(inspect.signature(function).parameters), function.__name__
+    if name == "__init__":
+        self, *arguments = arguments
+        name = type(self).__name__
+        known.pop("self")
     signature = inspect.Signature([parameter.replace(annotation=parameter.empty) for parameter in known.values()])
     try:
         signature.bind(*arguments, **keywords)
     except TypeError as error:
-        name, reason = function.__name__, error
+        reason = error
     else:
         return
     hint = ""
     unknown = next((keyword for keyword in keywords if keyword not in known), None)
     if unknown is not None:
+        # Python names what is missing first
+        reason = TypeError(f"got an unexpected keyword argument {unknown!r}")
         hint = did_you_mean(unknown, known)
         if "activation" in known and not hint:
             hint = _of_activation(unknown, keywords.get("activation", arguments[0] if arguments else None))

@@ -46,6 +46,43 @@ def test_names_of_other_libraries():
         fm.swish_moments  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda: fm.nn.BayesLinear(3, 4, prior_std=1.0),
+            r"^BayesLinear: got an unexpected keyword argument 'prior_std'; did you mean prior_sd\?; it is "
+            r"BayesLinear\(in_features, out_features, bias=True, prior_sd=1\.0",
+        ),
+        (lambda: fm.nn.BayesConv2d(3, 4, 3, strides=2), r"^BayesConv2d: .*did you mean stride\?"),
+        (
+            lambda: fm.nn.AdditiveNoise(std=1.0),
+            r"^AdditiveNoise: .*'std'; did you mean sd\?; .*AdditiveNoise\(sd\)",
+        ),
+        (lambda: fm.nn.StochasticDepth(prob=0.1), r"^StochasticDepth: .*'prob'; it is StochasticDepth\(p\)"),
+        (lambda: fm.nn.Activation("relu", learnables="a"), r"^Activation: .*did you mean learnable\?"),
+        (
+            lambda: fm.nn.Activation("leaky_relu", slope=0.1),
+            r"did you mean LeakyReLU\(negative_slope=\.\.\.\) as the activation",
+        ),
+        (lambda: fm.compare.linearise([], [0.0], covariance=[[1.0]]), r"^linearise: .*did you mean cov\?"),
+        (
+            lambda: fm.compare.kl_divergence(([0.0], [[1.0]]), ([0.0], [[1.0]])),
+            r"^p: .*use fm\.Moments\(mean, cov\)",
+        ),
+    ],
+)
+def test_keywords_that_constructors_and_functions_do_not_take(make, says):
+    with pytest.raises(TypeError, match=says):
+        make()
+    assert fm.nn.BayesLinear(in_features=3, out_features=4, bias=False).bias_mean is None
+
+
+def test_modules_of_pytorch_are_not_sought_here():
+    with pytest.raises(AttributeError, match=r"has no attribute 'ReLU'; .* torch\.nn\.ReLU$"):
+        fm.nn.ReLU  # noqa: B018
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_norms_in_half_precision(dtype):
     """As in float64, to a few eps of the half: mean and covariance are stored in it between layers."""

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from fastmoments.compare.networks import FloatArray, gaussian
+from fastmoments.hints import explained
 from fastmoments.results import Moments
 
 
@@ -29,6 +30,7 @@ def square_root(cov: ArrayLike, name: str = "cov") -> FloatArray:
     return np.asarray(np.swapaxes(upper, -1, -2))
 
 
+@explained
 def kl_divergence(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
     """Kullback-Leibler divergence KL(p || q) of two Gaussians, in nats.
 
@@ -66,6 +68,8 @@ def kl_divergence(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
 
 
 def _gaussian(moments: Moments[Any], name: str) -> tuple[FloatArray, NDArray[Any]]:
+    if not hasattr(moments, "mean") or not hasattr(moments, "cov"):
+        raise TypeError(f"{name}: expected Moments, got {type(moments).__name__}; use fm.Moments(mean, cov)")
     cov = np.asarray(moments.cov)
     if cov.ndim > 1:  # nan in one triangle, too, gives nan
         cov = np.where(np.isnan(np.swapaxes(cov, -1, -2)), np.nan, cov)
@@ -92,6 +96,7 @@ def _is_singular(root: FloatArray) -> bool:
     return bool(np.any(np.square(np.diagonal(root)) <= len(root) * np.finfo(np.float64).eps * var))
 
 
+@explained
 def wasserstein(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
     """2-Wasserstein distance of two Gaussians; for equal means it is the Bures distance of the covariances.
 

@@ -23,6 +23,7 @@ from fastmoments.results import Moments, T
 from fastmoments.signatures import Operand
 
 
+@explained
 def analytic(layers: Sequence[Layer], mu: Operand[T], cov: Operand[T]) -> Moments[T]:
     """Exact mean and covariance, layer by layer: the method of fastmoments.
 
@@ -85,6 +86,7 @@ def _layer_by_layer(layers: Sequence[Layer], mu: Any, cov: Any) -> tuple[Any, An
     return moments
 
 
+@explained
 def linearise(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments[FloatArray]:
     """First-order approximation by the network's value and its Jacobian J at the mean of the input.
 
@@ -202,6 +204,7 @@ def unscented(
     return Moments(centre + shift, cov_out + c_0 * shift[..., :, None] * shift[..., None, :])
 
 
+@explained
 def mean_field(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments[FloatArray]:
     """Exact mean and variance of every neuron, layer by layer, as if the neurons before it were independent.
 

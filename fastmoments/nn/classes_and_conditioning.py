@@ -15,10 +15,12 @@ from fastmoments.frameworks.products import without_rounding
 from fastmoments.frameworks.torch import check_variances, result, to_arrays
 from fastmoments.frameworks.torch_products import checked_covariance
 from fastmoments.frameworks.torch_tracking import is_tracked
+from fastmoments.hints import explained
 from fastmoments.joint.exact_maximum import LARGEST, exact_maximum
 from fastmoments.results import Moments
 
 
+@explained
 def class_probabilities(
     mean: Tensor, cov: Tensor, link: Literal["softmax", "argmax"] = "softmax", samples: int = 4096
 ) -> Tensor:
@@ -163,6 +165,7 @@ class _Last(torch.autograd.Function):
         raise NotImplementedError("class_probabilities: it has first derivatives along cov only")
 
 
+@explained
 def condition(
     mean: Tensor,
     cov: Tensor,
