@@ -48,6 +48,7 @@ def kl_divergence(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
 
     Raises
     ------
+    TypeError : p or q is no Moments.
     ValueError : shapes disagree, or a covariance is not symmetric to rounding or not positive semidefinite.
 
     Notes
@@ -112,6 +113,7 @@ def wasserstein(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
 
     Raises
     ------
+    TypeError : p or q is no Moments.
     ValueError : shapes disagree, or a covariance is not symmetric to rounding or not positive semidefinite.
 
     Notes
