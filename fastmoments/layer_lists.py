@@ -42,7 +42,8 @@ def arrays_of(layers: Sequence[Layer]) -> Named:
     found: Named = {}
     for k, layer in enumerate(layers):
         if not isinstance(layer, Affine | Residual):
-            raise TypeError(f"layers[{k}]: expected Affine or Residual, got {type(layer).__name__}")
+            hint = "; of modules make torch.nn.Sequential(*layers)" if hasattr(layer, "forward") else ""
+            raise TypeError(f"layers[{k}]: expected Affine or Residual, got {type(layer).__name__}{hint}")
         for field, value in layer._asdict().items():
             if field != "activation" and not isinstance(value, str | None):
                 found[f"layers[{k}].{field}"] = value

@@ -29,8 +29,78 @@ def test_shapes(mu, cov, says):
 
 
 def test_the_model_comes_first():
-    with pytest.raises(TypeError, match="cov: got the model, Linear; the model comes first"):
-        fm.propagate(torch.zeros(6), torch.eye(6), MODEL)
+    for cov, called in ((MODEL, "Linear"), (torch.tanh, "tanh")):
+        with pytest.raises(TypeError, match=f"cov: got the model, {called}; the model comes first"):
+            fm.propagate(torch.zeros(6), torch.eye(6), cov)
+    with pytest.raises(TypeError, match="mu: got the model, Linear; the model comes first"):
+        fm.propagate(torch.zeros(6), MODEL, torch.eye(6))
+
+
+class Own(torch.nn.Module):
+    """A model without arguments."""
+
+
+@pytest.mark.parametrize("how", [{}, {"tol": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (torch.nn.ReLU, r"the class torch\.nn\.ReLU; give an instance, torch\.nn\.ReLU\(\)$"),
+        (torch.nn.Linear, r"give an instance, torch\.nn\.Linear\(\.\.\.\)$"),
+        (Own, r"the class Own; give an instance, Own\(\)$"),
+        (fm.ReLU(), r"got an activation, ReLU\(\); fm\.moments\(ReLU\(\), mu, cov\) .* fm\.nn\.Activation"),
+        ("relu", r"got an activation, 'relu'; fm\.moments"),
+        ([MODEL, torch.nn.ReLU()], r"layers\[0\]: .*got Linear; of modules make torch\.nn\.Sequential\(\*layers\)"),
+        (torch.nn.Linear(6, 2, device="meta"), r"its weight is on meta, where it has no numbers; model\.to_empty"),
+    ],
+    ids=str,
+)
+def test_what_is_no_model_yet(model, says, how):
+    with pytest.raises(TypeError, match=says):
+        fm.propagate(model, torch.zeros(6), torch.eye(6), **how)
+
+
+def test_models_of_jax_without_their_weights():
+    linen, jnp = pytest.importorskip("flax.linen"), pytest.importorskip("jax.numpy")
+    for model in (linen.Dense, linen.Dense(2)):
+        with pytest.raises(TypeError, match=r"Dense is without its weights; .* model\.apply\(variables, x\)"):
+            fm.propagate(model, jnp.zeros(3), jnp.eye(3))
+    bound = linen.Dense(2).bind({"params": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}})
+    assert fm.propagate(bound, jnp.zeros(3), jnp.eye(3)).cov[0, 1] == pytest.approx(3.0)
+    equinox = pytest.importorskip("equinox")
+    with pytest.raises(TypeError, match=r"the class MLP; give an instance, MLP\(\.\.\.\)"):
+        fm.propagate(equinox.nn.MLP, jnp.zeros(3), jnp.eye(3))
+
+
+def test_models_of_numpy():
+    mu, cov = torch.zeros(3).numpy(), torch.eye(3).numpy()
+    perceptron = pytest.importorskip("sklearn.neural_network").MLPRegressor
+    with pytest.raises(TypeError, match=r"give an instance, MLPRegressor\(\.\.\.\)\.fit\(x, y\)"):
+        fm.propagate(perceptron, mu, cov)
+    with pytest.raises(TypeError, match="got function; functions of PyTorch and JAX take their arrays"):
+        fm.propagate(lambda x: 2.0 * x, mu, cov)
+    assert fm.propagate(lambda x: 2.0 * x, mu, cov, tol=0.1).met
+
+
+def test_what_has_no_numbers_and_single_numbers():
+    with pytest.raises(TypeError, match="mu: a tensor on meta has no numbers"):
+        fm.propagate(MODEL, torch.zeros(6, device="meta"), torch.eye(6))
+    with pytest.raises(ValueError, match=r"cov: expected a covariance \(n, n\), such as var \* eye"):
+        fm.propagate(MODEL, torch.zeros(6), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "hybrid"])
+def test_a_covariance_in_place_of_variances(covariance):
+    says = r"expected variances \(6,\), one for each element of mu, got \(6, 6\); .* cov\.diagonal\(0, -2, -1\)$"
+    with pytest.raises(ValueError, match=says):
+        fm.propagate(MODEL, torch.zeros(6), torch.eye(6), covariance)
+    with pytest.raises(ValueError, match=r"expected variances \(4, 6\).* got \(6, 6\); .* cov\.diagonal"):
+        fm.propagate(MODEL, torch.zeros(4, 6), torch.eye(6), covariance)
+    with pytest.warns(UserWarning, match=r"cov: \(6, 6\), symmetric, looks like a covariance") as caught:
+        fm.propagate(MODEL, torch.zeros(6, 6), torch.eye(6), covariance)
+    assert caught[0].filename == __file__
+    variances = torch.linspace(0.1, 1.0, 36).reshape(6, 6)
+    for meant in (variances, torch.ones(6, 6)):
+        fm.propagate(MODEL, torch.zeros(6, 6), meant, covariance)
 
 
 def test_frames():

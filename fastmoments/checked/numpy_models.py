@@ -52,7 +52,7 @@ def _function_of(model: Any) -> Callable[..., Any]:
             )
         function: Callable[..., Any] = model.predict
         return function
-    if isinstance(model, type) or not callable(model):
+    if not callable(model):
         raise TypeError(f"model: expected a list of layers, a model of scikit-learn or a function, got {model!r}")
     return model  # type: ignore[no-any-return]
 

@@ -193,6 +193,7 @@ def propagate(
 
     Warns
     -----
+    UserWarning : variances of as many inputs as these have elements look like the covariance of all.
     AccuracyWarning : `tol` is not met by `most` points, and what it would take; a correction by cumulants is not
         small, so that the closure stands.
 

@@ -31,7 +31,7 @@ def graph_of(model: Any, mus: Sequence[Array], arguments: Arguments, single: boo
 
     The model takes a single input as it is, and else a batch.
     """
-    if isinstance(model, type) or not callable(model):
+    if not callable(model):
         raise TypeError(f"model: expected a function of JAX arrays, got {model!r}")
     lead = () if single else (1,)
     one, out = traced(model, mus, arguments, lead)

@@ -45,7 +45,7 @@ HINTS |= dict.fromkeys(
 def graph_of(model: Any, mus: Sequence[Tensor], arguments: Any, rules: Mapping[type, Rule]) -> Graph:
     """The graph of model(*args, **kwargs); `arguments` makes these of the inputs, of tensors like mus."""
     model = unwrapped(model)
-    if isinstance(model, type) or not callable(model):
+    if not callable(model):
         raise not_a_model(model)
     check_kinds(model, mus)
     transformed = torch._C._are_functorch_transforms_active()
@@ -79,8 +79,16 @@ def check_kinds(model: Any, mus: Sequence[Tensor]) -> None:
                 f"mu: expected the dtype of the model's {name}, {parameter.dtype}, got {mu.dtype}; use "
                 f"mu.to({parameter.dtype}), or model.to({mu.dtype})"
             )
+        check_numbers(name, parameter)
         if parameter.device != mu.device:
             raise TypeError(f"mu: expected a tensor on {parameter.device} as the model's {name}, got {mu.device}")
+
+
+def check_numbers(name: str, parameter: Tensor) -> None:
+    """Raise for a parameter on PyTorch's device without memory."""
+    if parameter.device.type == "meta":
+        remedy = 'model.to_empty(device="cpu") and load_state_dict give it some'
+        raise TypeError(f"model: its {name} is on meta, where it has no numbers; {remedy}")
 
 
 def _graph(model: Model, found: tuple[list[Any], list[Any], Any], mu: Tensor) -> Graph:
