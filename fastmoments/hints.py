@@ -14,6 +14,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 # what other libraries call it
 ALIASES = {"swish": "silu", "logistic": "sigmoid", "expit": "sigmoid", "step": "heaviside", "ndtr": "probit"}
 
+# what results are asked for by other names, and fields of answers that are checked alone
+FIELDS = {
+    **dict.fromkeys(("std", "stddev", "sigma"), "sd"),
+    **{"variance": "var", "covariance": "cov", "mu": "mean", "loc": "mean", "quantiles": "quantile"},
+    **dict.fromkeys(("ppf", "icdf"), "quantile"),
+    **dict.fromkeys(("intervals", "confidence_interval", "credible_interval"), "interval"),
+}
+OF_CHECKED = ("error", "met", "count", "weight", "points", "closure")
+CHECKED = "what fm.propagate(..., tol=0.01) returns"
+
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return "; did you mean ...?" with the nearest of the names, or nothing where none is near."""
@@ -27,6 +37,25 @@ def no_attribute(module: str, name: str, names: Iterable[str]) -> AttributeError
     meant = f"{ALIASES.get(of)}_{function}"
     hint = f"; did you mean {meant}?" if meant in (names := list(names)) else did_you_mean(name, names)
     return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+
+
+def no_field(result: Any, name: str) -> AttributeError:
+    """Return the error for an attribute that a result has not: which result has it, or how it is computed."""
+    kind, fields = type(result).__name__, result._fields
+    var = "var" if "var" in fields else "cov.diagonal(0, -2, -1)"
+    known = {
+        "quantile": f"{CHECKED} has it: quantile(0.05)",
+        "interval": f"{CHECKED} has its ends: quantile(0.05) and quantile(0.95)",
+        "var": f"the variances are {var}",
+        "sd": f"the standard deviations are {var} ** 0.5",
+        "cov": 'fm.moments, and fm.propagate(..., covariance="full"), return it',
+        "cross": "layers return it with return_cross=True",
+        "bound": "fm.propagate(..., bound=True) returns it",
+        "small": "fm.propagate(..., cumulants=True) returns it",
+    } | dict.fromkeys(OF_CHECKED, f"{CHECKED} has it")
+    meant = FIELDS.get(name, name)
+    hint = f"; it is {meant}" if meant in fields else f"; {known[meant]}" if meant in known else ""
+    return AttributeError(f"{kind!r} object has no attribute {name!r}{hint or did_you_mean(name, fields)}")
 
 
 def explained(function: F) -> F:

@@ -203,3 +203,40 @@ def test_answers_that_are_checked_or_corrected_say_so_of_nan(how):
     with pytest.warns(fm.AccuracyWarning):
         found = fm.propagate(model, torch.tensor([0.0, math.nan]), torch.eye(2), **how)
     assert found.mean.isnan().all() and not getattr(found, "met", False)
+
+
+CHECKED = r"what fm\.propagate\(\.\.\., tol=0\.01\) returns has"
+
+
+@pytest.mark.parametrize(
+    ("covariance", "name", "says"),
+    [
+        ("full", "quantile", rf"'Moments' object has no attribute 'quantile'; {CHECKED} it: quantile\(0\.05\)$"),
+        ("full", "interval", rf"{CHECKED} its ends: quantile\(0\.05\) and quantile\(0\.95\)$"),
+        ("diagonal", "quantile", rf"'Marginals' .*{CHECKED} it"),
+        ("full", "std", r"the standard deviations are cov\.diagonal\(0, -2, -1\) \*\* 0\.5$"),
+        ("diagonal", "std", r"the standard deviations are var \*\* 0\.5$"),
+        ("full", "var", r"the variances are cov\.diagonal\(0, -2, -1\)$"),
+        ("diagonal", "cov", r'fm\.propagate\(\.\.\., covariance="full"\), return it$'),
+        ("full", "closure", rf"{CHECKED} it$"),
+        ("full", "bound", r"fm\.propagate\(\.\.\., bound=True\) returns it$"),
+        ("full", "covariance", r"; it is cov$"),
+        ("full", "meen", r"; did you mean mean\?$"),
+        ("full", "rank", r"has no attribute 'rank'$"),
+    ],
+)
+def test_what_a_result_has_not(covariance, name, says):
+    cov = torch.eye(6) if covariance == "full" else torch.ones(6)
+    found = fm.propagate(torch.nn.Identity(), torch.zeros(6), cov, covariance)
+    with pytest.raises(AttributeError, match=says):
+        getattr(found, name)
+    assert not hasattr(found, name) and getattr(found, name, None) is None
+
+
+def test_what_answers_that_are_checked_have_not_and_what_the_hints_name():
+    found = fm.propagate(torch.nn.Identity(), torch.zeros(6), torch.eye(6), tol=0.1)
+    assert found.quantile(0.05).shape == (6,)
+    with pytest.raises(AttributeError, match=r"'Checked' .* quantile\(0\.05\) and quantile\(0\.95\)$"):
+        found.interval  # noqa: B018
+    given = torch.tensor([4.0, 9.0])
+    assert fm.Moments(given, torch.diag(given)).cov.diagonal(0, -2, -1).tolist() == [4.0, 9.0]
