@@ -14,6 +14,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 # what other libraries call it
 ALIASES = {"swish": "silu", "logistic": "sigmoid", "expit": "sigmoid", "step": "heaviside", "ndtr": "probit"}
 
+# what other libraries call arguments, and what they may be here
+KEYWORDS = {
+    **dict.fromkeys(("mean", "loc"), ("mu", "mean")),
+    **dict.fromkeys(("variance", "var", "variances"), ("var", "cov")),
+    **dict.fromkeys(("sigma", "covariance_matrix", "covariance"), ("cov", "var")),
+    **dict.fromkeys(("samples", "n_samples", "num_samples"), ("samples", "most")),
+    **dict.fromkeys(("rtol", "tolerance"), ("tol",)),
+}
 # what results are asked for by other names, and fields of answers that are checked alone
 FIELDS = {
     **dict.fromkeys(("std", "stddev", "sigma"), "sd"),
@@ -90,7 +98,8 @@ def check(function: Callable[..., Any], arguments: Sequence[Any], keywords: dict
     if unknown is not None:
         # Python names what is missing first
         reason = TypeError(f"got an unexpected keyword argument {unknown!r}")
-        hint = did_you_mean(unknown, known)
+        meant = next((name for name in KEYWORDS.get(unknown, ()) if name in known), None)
+        hint = f"; did you mean {meant}?" if meant else did_you_mean(unknown, known)
         if "activation" in known and not hint:
             hint = _of_activation(unknown, keywords.get("activation", arguments[0] if arguments else None))
     raise TypeError(f"{name}: {reason}{hint}; it is {name}{signature}")

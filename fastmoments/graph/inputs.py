@@ -193,12 +193,12 @@ def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array, eps
     if cov.ndim == 2 and tuple(cov.shape) == (features, features):
         cov = cov[None]
     if tuple(cov.shape) not in ((rows, features, features), (1, features, features)):
-        raise ValueError(_shapes_told(mus, features, cov, single))
+        raise ValueError(_shapes_told(words.xp, mus, features, cov, single))
     words.check_variances("cov", words.xp.einsum("bii->bi", cov), "its diagonal")
     return words.checked_covariance(cov, eps)
 
 
-def _shapes_told(mus: Sequence[Array], features: int, cov: Array, single: bool) -> str:
+def _shapes_told(xp: Any, mus: Sequence[Array], features: int, cov: Array, single: bool) -> str:
     """Say which shape a covariance should have, and how variances become one."""
     rows, got = len(mus[0]), tuple(cov.shape[1:] if single else cov.shape)
     # one dimension is a batch of numbers only where the covariance says so
@@ -211,7 +211,11 @@ def _shapes_told(mus: Sequence[Array], features: int, cov: Array, single: bool) 
         message = f"cov: mu is a batch of {rows} of {n}: expected cov {(rows, n, n)}, {all_alike}, got {got}"
     if got not in ((n,), (rows, n)):
         return message
-    diag = "torch.diag" if len(got) == 1 else "torch.diag_embed"
+    library = {"torch": "torch", "jax.numpy": "jnp"}.get(xp.__name__, "np")
+    if len(got) > 1 and library != "torch":
+        eye = f"[..., None] * {library}.eye({n})"
+        return f"{message}. Variances? var{eye}. Standard deviations? (sd**2){eye}"
+    diag = f"{library}.diag" if len(got) == 1 else "torch.diag_embed"
     return f"{message}. Variances? {diag}(var). Standard deviations? {diag}(sd**2)"
 
 

@@ -79,3 +79,11 @@ def check_floats(named: Named) -> None:
         dtype = str(getattr(value, "dtype", "float64"))
         if "float" not in dtype:
             raise TypeError(f"{name}: expected real numbers in floating point, got {dtype}")
+
+
+SEVERAL = "several inputs are a tuple mu, and cov that of all their elements, (n, n)"
+
+
+def takes_several(error: Exception) -> bool:
+    """Whether a model raised for arguments that it was not given."""
+    return isinstance(error, TypeError) and "required positional argument" in str(error)

@@ -9,7 +9,7 @@ from fastmoments.checked.result import Checked, CheckedMarginals, Corrected
 from fastmoments.frameworks import Words, words_of
 from fastmoments.graph.inputs import Inputs, inputs_of
 from fastmoments.graph.models import Rules, graph_of
-from fastmoments.graph.options import LIMIT, MOST, Covariance, check_options
+from fastmoments.graph.options import LIMIT, MOST, Covariance, check_options, check_rules
 from fastmoments.graph.read import prepared, read
 from fastmoments.hints import explained
 from fastmoments.results import Marginals, Moments, MomentsBound, T
@@ -236,7 +236,8 @@ def propagate(
     >>> mean.shape, cov.shape
     (torch.Size([1]), torch.Size([1, 1]))
     """
-    check_options(covariance, bound, cumulants, tol, seed, most)
+    check_options(covariance, bound, cumulants, tol, seed, most, limit)
+    check_rules(rules or {})
     inputs = inputs_of(model, mu, cov, covariance)
     words = words_of(inputs.plan)
     with words.arithmetic(inputs.plan):
