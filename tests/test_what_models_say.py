@@ -89,3 +89,13 @@ def test_layers_without_a_matrix(layer, says):
 def test_functions_of_numpy_that_raise():
     with pytest.raises(ValueError, match=r"^model: it raises for inputs of shape \(3, 3\): ValueError: matmul"):
         fm.propagate(lambda x: x @ np.ones((4, 1)), np.zeros(3), np.eye(3), tol=0.1)
+
+
+def test_trees_of_jax_that_can_be_called_are_inputs():
+    """A Gaussian over the weights of a layer: the mean of w x is that of w times x, its variance x^2."""
+    equinox, jax = pytest.importorskip("equinox"), pytest.importorskip("jax")
+    layer = equinox.nn.Linear(2, 1, use_bias=False, key=jax.random.key(0))
+    x = jax.numpy.array([3.0, 4.0])
+    found = fm.propagate(lambda net: net(x), layer, jax.numpy.eye(2))
+    assert found.cov[0, 0] == pytest.approx(25.0)
+    assert found.mean[0] == pytest.approx(float((layer.weight @ x)[0]))

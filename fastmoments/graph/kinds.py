@@ -11,11 +11,14 @@ from fastmoments.dtypes import refuse
 from fastmoments_kernels.custom import Custom
 from fastmoments_kernels.parameters import Parameters
 
+SEVERAL = "several inputs are a tuple mu, and cov that of all their elements, (n, n)"
+
 
 def check_places(model: Any, mu: Any, cov: Any) -> None:
     """Raise for a model in the place of mu or cov, and for what is no model of any library."""
     for name, value in (("mu", mu), ("cov", cov)):
-        if callable(value) and not isinstance(value, type) and not hasattr(value, "mean"):
+        # trees of JAX, such as a module's weights, may be callable themselves
+        if callable(value) and not callable(model) and not hasattr(value, "mean"):
             got = getattr(value, "__name__", type(value).__name__)
             raise TypeError(f"{name}: got the model, {got}; the model comes first, propagate(model, mu, cov)")
     if _has_no_weights(model):
@@ -79,9 +82,6 @@ def check_floats(named: Named) -> None:
         dtype = str(getattr(value, "dtype", "float64"))
         if "float" not in dtype:
             raise TypeError(f"{name}: expected real numbers in floating point, got {dtype}")
-
-
-SEVERAL = "several inputs are a tuple mu, and cov that of all their elements, (n, n)"
 
 
 def takes_several(error: Exception) -> bool:

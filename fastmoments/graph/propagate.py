@@ -178,9 +178,9 @@ def propagate(
         with `tol`; fields beside are `error`, `met`, `count`, `weight`, `closure` and `points`, and quantile(q) is
         that of the outputs.
 
-    A nan in mu or cov gives nan, without a warning, for every output that depends on it, and for no other input of
-    the batch; so does inf where it meets another. What is missing may be given its mean and variance first, by
-    `fm.nn.condition`.
+    A nan in mu or cov gives nan for every output that depends on it, and for no other input of the batch, with a
+    warning from `tol` and `cumulants` alone; so does inf where it meets another. What is missing may be given its
+    mean and variance first, by `fm.nn.condition`.
 
     Raises
     ------
