@@ -32,6 +32,12 @@ def dtype_of(name: str, value: Any) -> str | None:
     return None if is_weak(value) else dtype
 
 
+def eps_of(*arrays: Any) -> float:
+    """Eps of the coarsest dtype of a covariance's arrays: as it was given, and as it is computed with."""
+    names = {dtype_of("cov", array) for array in arrays}.intersection(REAL)
+    return max(2.0**-7 if name == "bfloat16" else float(np.finfo(str(name)).eps) for name in names)
+
+
 def refuse(name: str, value: Any) -> None:
     """Raise for an array that is masked, sparse, quantized or otherwise without all its numbers."""
     # a Dask array has an empty array of its blocks' type as _meta; np.ma would be imported, in a first call's time

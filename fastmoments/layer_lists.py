@@ -42,7 +42,12 @@ def arrays_of(layers: Sequence[Layer]) -> Named:
     found: Named = {}
     for k, layer in enumerate(layers):
         if not isinstance(layer, Affine | Residual):
-            raise TypeError(f"layers[{k}]: expected Affine or Residual, got {type(layer).__name__}")
+            hint = "; of modules make torch.nn.Sequential(*layers)" if hasattr(layer, "forward") else ""
+            raise TypeError(f"layers[{k}]: expected Affine or Residual, got {type(layer).__name__}{hint}")
+        matrix = layer.weight if isinstance(layer, Affine) else layer.A
+        if isinstance(matrix, str) or not (hasattr(matrix, "shape") or isinstance(matrix, Sequence)):
+            order = f"{type(layer).__name__}({', '.join(layer._fields)})"
+            raise TypeError(f"layers[{k}]: expected a matrix as {order} has it, got {matrix!r}")
         for field, value in layer._asdict().items():
             if field != "activation" and not isinstance(value, str | None):
                 found[f"layers[{k}].{field}"] = value

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 else:
     T = typing.TypeVar("T")
 
+C = typing.TypeVar("C", bound=type)
+
 if sys.version_info < (3, 11):
 
     class _OnlyBase:
@@ -25,6 +27,19 @@ if sys.version_info < (3, 11):
     NamedTuple = _OnlyBase()
 
 
+def hinted(kind: C) -> C:
+    """Decorate a result: the error for an attribute that it has not says where that is."""
+
+    def absent(result: Any, name: str) -> Any:
+        from fastmoments.hints import no_field
+
+        raise no_field(result, name)
+
+    kind.__getattr__ = absent  # type: ignore[attr-defined]
+    return kind
+
+
+@hinted
 class Moments(NamedTuple, Generic[T]):
     """Mean (..., n) and covariance (..., n, n) of a random vector; unpacks as two."""
 
@@ -32,6 +47,7 @@ class Moments(NamedTuple, Generic[T]):
     cov: T
 
 
+@hinted
 class MomentsCross(NamedTuple, Generic[T]):
     """Mean (..., m), covariance (..., m, m) and cross-covariance (..., n, m) with the input; unpacks as three."""
 
@@ -40,6 +56,7 @@ class MomentsCross(NamedTuple, Generic[T]):
     cross: T
 
 
+@hinted
 class MomentsBound(NamedTuple, Generic[T]):
     """Mean (..., n), covariance (..., n, n) and error bound (batch,) or (); unpacks as three."""
 
@@ -48,6 +65,7 @@ class MomentsBound(NamedTuple, Generic[T]):
     bound: T
 
 
+@hinted
 class Marginals(NamedTuple, Generic[T]):
     """Mean and variance of each element, in the broadcast shape of the inputs; unpacks as two."""
 

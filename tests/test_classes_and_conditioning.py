@@ -80,8 +80,9 @@ def test_rounding_is_no_negative_variance_and_an_indefinite_cov_is_nan():
             assert fm.nn.class_probabilities(torch.arange(k).float(), indefinite, link).isnan().all()
 
 
-def test_the_upper_triangle_is_read():
-    upper = torch.triu(FULL)
+def test_the_upper_triangle_is_read_where_rounding_made_them_differ():
+    upper = FULL - 1e-15 * torch.tril(torch.ones(3, 3, dtype=D), -1)
+    assert not torch.equal(upper, upper.mT)
     for link in ("softmax", "argmax"):
         want = fm.nn.class_probabilities(torch.zeros(3, dtype=D), FULL, link)
         assert torch.equal(fm.nn.class_probabilities(torch.zeros(3, dtype=D), upper, link), want)
@@ -158,3 +159,25 @@ MEAN = torch.zeros(3, dtype=D)
 def test_what_is_wrong_is_named(error, message, call):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_one_triangle_is_refused_by_its_name():
+    """A Cholesky factor, of logits, of what is conditioned or of noise; rounding passes, and gradients with it."""
+    factor, two = torch.linalg.cholesky(FULL), torch.linalg.cholesky(FULL[:2, :2])
+    mean = torch.zeros(3, dtype=D)
+    with pytest.raises(ValueError, match=r"cov: expected a symmetric matrix, but cov\[.*pass L @ L\.mT"):
+        fm.nn.class_probabilities(mean, factor)
+    with pytest.raises(ValueError, match=r"cov: expected a symmetric matrix"):
+        fm.nn.condition(mean, factor.requires_grad_(), [0], [1.0])
+    for noise in (two, two.tolist()):
+        with pytest.raises(
+            ValueError, match=r"noise_cov: expected a symmetric matrix, but noise_cov\[0, 1\] = 0\.0"
+        ):
+            fm.nn.condition(mean, FULL, [0, 1], [1.0, 2.0], noise)
+    with pytest.raises(ValueError, match="noise_cov: its diagonal must hold variances >= 0"):
+        fm.nn.condition(mean, FULL, [0], [1.0], [[-1.0]])
+    single = FULL.float()
+    single[1, 0] += 2e-8
+    assert single[1, 0] != single[0, 1]
+    assert fm.nn.class_probabilities(mean.float(), single).sum() == pytest.approx(1.0)
+    assert fm.nn.condition(mean.bfloat16(), FULL.bfloat16(), [0], [1.0]).mean.dtype == torch.bfloat16

@@ -58,6 +58,28 @@ def test_mean_field_on_an_affine_layer_uses_and_returns_diagonals():
     assert_allclose(result.cov, [[2 + 4, 0], [0, 18 + 1]], rtol=4 * EPS)
 
 
+@pytest.mark.parametrize(
+    "method", [*METHODS.values(), fm.compare.mean_field, partial(fm.compare.monte_carlo, samples=32)]
+)
+def test_what_is_no_covariance_is_refused(method):
+    cov = np.array([[2.0, 0.5], [0.5, 1.0]])
+    layers = [Affine(np.eye(2))]
+    with pytest.raises(ValueError, match=r"cov\[0, 1\] = 0\.0 and cov\[1, 0\] = 0\.3.*pass L @ L\.mT"):
+        method(layers, np.zeros(2), np.linalg.cholesky(cov))
+    with pytest.raises(ValueError, match=r"cov: .*-1\.0 at|negative|semidefinite"):
+        method(layers, np.zeros(2), np.diag([1.0, -1.0]))
+    rounded = cov + [[0.0, 1e-15], [0.0, 0.0]]
+    assert rounded[0, 1] != rounded[1, 0]
+    found = method(layers, np.zeros(2), rounded)
+    assert_allclose(found.cov, found.cov.T, rtol=4 * EPS)
+
+
+def test_rounding_of_a_covariance_in_float32_passes():
+    cov = np.array([[2.0, 0.5], [0.5000001, 1.0]], np.float32)
+    assert cov[0, 1] != cov[1, 0]
+    assert fm.compare.linearise([Affine(np.eye(2))], np.zeros(2), cov).cov[1, 0] == 0.5
+
+
 # One layer with an activation.
 
 

@@ -41,6 +41,14 @@ def test_kl_divergence_against_fifty_digits():
     assert_allclose(result, float(truth), rtol=4 * EPS * np.linalg.cond(cov_q))
 
 
+@pytest.mark.parametrize("distance", [fm.compare.kl_divergence, fm.compare.wasserstein])
+def test_distances_refuse_one_triangle(distance):
+    mean, cov = gaussian(3)
+    good, bad = fm.Moments(mean, cov), fm.Moments(mean, np.triu(cov))
+    with pytest.raises(ValueError, match=r"q: cov: expected a symmetric matrix, but cov\["):
+        distance(good, bad)
+
+
 def test_kl_divergence_of_close_gaussians_keeps_its_digits():
     mean, cov = gaussian(3)
     assert fm.compare.kl_divergence(normal(0.0, 1.0), normal(1e-9, 1.0)) == pytest.approx(0.5e-18, rel=1e-12)

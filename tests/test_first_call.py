@@ -61,9 +61,34 @@ def test_what_is_small_is_answered_and_what_is_large_waits(fresh, capsys):
     assert not choice.by_numpy(ENTRY, 10**9) and fresh == [ENTRY]
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and "compiling relu_mean (float64), about 1 s, kept in" in line
-    assert "python -m fastmoments warm-up" in line
+    assert "; `python -m fastmoments warm-up relu_mean --dtypes float64` does so ahead of time" in line
     assert not choice.by_numpy(ENTRY, 10) and fresh == [ENTRY]
     assert marks.has(ENTRY.text)
+
+
+@pytest.mark.parametrize(
+    ("name", "waited_for"),
+    [
+        ("relu_mean", "mean-relu-2-float32"),
+        ("relu_cov_partials", "cov_partials-relu-5-float32"),
+        ("npn_moments", "large_moments-npn-4-float32"),
+        ("npn_moments_vjp", "parameter_vjp-npn-4-float32"),
+        ("gelu_layer", "linear_marginals-gelu-0-float32"),
+        ("bivariate_normal_cdf", "bivariate_normal_cdf-none-3-float32"),
+    ],
+)
+def test_the_command_that_is_told_compiles_what_was_waited_for(name, waited_for, fresh, capsys):
+    fm.warm_up(name, dtypes="float32")
+    assert waited_for in {entry.text for entry in fresh}
+    capsys.readouterr()
+    choice.compile_here(from_text(waited_for))
+    assert f"; `python -m fastmoments warm-up {name} --dtypes float32` does so" in capsys.readouterr().err
+
+
+def test_no_command_is_told_where_none_compiles_the_function(fresh, capsys):
+    for text in ("moments-gaussian_mixture-6-float64", "block-relu-0-float64", "mean_dvar-relu-2-float64"):
+        choice.compile_here(from_text(text))
+    assert "warm-up" not in capsys.readouterr().err
 
 
 def test_layers_of_few_neurons_never_wait(fresh, capsys, monkeypatch):

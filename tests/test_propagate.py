@@ -270,7 +270,7 @@ def test_inputs_that_do_not_go_together_are_named():
     model = nn.Sequential(nn.ReLU())
     with pytest.raises(TypeError, match="mu is float64 but cov is float32"):
         fm.nn.propagate(model, torch.zeros(2), torch.eye(2, dtype=torch.float32))
-    with pytest.raises(ValueError, match="cov: it must hold variances >= 0"):
+    with pytest.raises(ValueError, match="cov: its diagonal must hold variances >= 0"):
         fm.nn.propagate(model, torch.zeros(2), -torch.eye(2))
     with pytest.raises(ValueError, match="input: full covariance of 4356 features, more than limit=4096: 145 MB"):
         fm.nn.propagate(nn.AvgPool2d(2), torch.zeros(1, 1, 66, 66), torch.zeros(1, 1, 1).expand(1, 4356, 4356))

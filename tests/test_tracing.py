@@ -205,7 +205,7 @@ def test_half_precision_and_autocast_return_the_inputs_dtype():
             r"model raises for inputs of shape .batch, 4., in Bilinear\(.*\): TypeError",
             nn.Bilinear(4, 4, 1),
         ),
-        (TypeError, "model: expected a torch.nn.Module or a function of tensors, got .*ReLU", nn.ReLU),
+        (TypeError, r"model: got the class torch\.nn\.ReLU; give an instance, torch\.nn\.ReLU\(\)", nn.ReLU),
         (ValueError, "0: flip: it mixes the batch's dimension", nn.Sequential(Of(lambda m, x: x.flip(0)))),
     ],
 )

@@ -100,3 +100,43 @@ def test_what_is_traced_takes_the_upper_triangle(jax_double_precision):
     mu, upper = torch.zeros(3).double(), torch.tensor(np.triu(COV))[None]
     found = torch.func.vmap(lambda c: fm.propagate(MODEL, mu, c).cov)(upper)
     np.testing.assert_allclose(found[0], want, rtol=1e-14)
+
+
+# positive variances and correlations within [-1, 1], and an eigenvalue of -0.8
+INDEFINITE = np.array([[1.0, 0.9, 0.9], [0.9, 1.0, -0.9], [0.9, -0.9, 1.0]])
+DIRECTION = np.array([[1.0, -1.0, -1.0]])  # of variance 3 - 5.4
+
+
+def layers_of(*behind):
+    first = torch.nn.Linear(3, 1, bias=False, dtype=torch.float64).requires_grad_(False)
+    first.weight.copy_(torch.from_numpy(DIRECTION))
+    return torch.nn.Sequential(torch.nn.Identity(), first, *behind)
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize("how", [{}, {"cumulants": True}, {"bound": True}, {"tol": 0.1}], ids=str)
+@pytest.mark.parametrize("behind", [(), (torch.nn.ReLU(),), (torch.nn.SiLU(), torch.nn.Linear(1, 2).double())])
+def test_a_variance_below_0_behind_a_layer_names_the_layer_and_the_remedy(behind, how, tracked):
+    cov = torch.tensor(INDEFINITE, requires_grad=tracked)
+    remedy = r"l, v = linalg\.eigh\(cov\) and v \* l\.clip\(0\) @ v\.mT"
+    with pytest.raises(ValueError, match=rf"^1: .*got -2\.\d+ at \(0, 0\).*{remedy}.*float64"):
+        fm.propagate(layers_of(*behind), torch.zeros(3).double(), cov, **how)
+    values, vectors = torch.linalg.eigh(cov.detach())
+    mended = vectors * values.clip(0) @ vectors.mT
+    found = fm.propagate(layers_of(*behind), torch.zeros(3).double(), mended, **how)
+    assert (found.cov.diagonal() >= 0).all()
+
+
+def test_skip_connections_and_sums_name_theirs():
+    square = np.concatenate([DIRECTION, np.zeros((2, 3))])
+    residual = [fm.compare.Residual("relu", square, np.zeros(3), "identity")]
+    for layers in (residual, [fm.compare.Affine(np.eye(3)), *residual]):
+        with pytest.raises(ValueError, match=r"^layers\[\d\].*got -2\.\d+ at \(0, 0\).*eigh"):
+            fm.propagate(layers, np.zeros(3), INDEFINITE)
+    with pytest.raises(ValueError, match=r"^model: .*got -2\.\d+ at \(0, 0\).*eigh"):
+        fm.propagate(lambda x: x[:, :1] - x[:, 1:2] - x[:, 2:], torch.zeros(3).double(), torch.tensor(INDEFINITE))
+
+
+@libraries
+def test_a_negative_variance_of_an_input_is_refused_by_every_library(library, jax_double_precision):
+    refused(library, np.diag([1.0, -1.0, 1.0]), r"cov: its diagonal must hold variances >= 0, got -1\.0")

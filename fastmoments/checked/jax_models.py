@@ -41,7 +41,7 @@ def without_graph(
     model: Any, inputs: Inputs, rules: Mapping[type, Any]
 ) -> tuple[Batch, list[Shape], Callable[[Sequence[Array], bool], Any]]:
     """Return what runs a batch, the shapes of the outputs, and what makes the model's structure of them."""
-    if isinstance(model, type) or not callable(model):
+    if not callable(model):
         raise TypeError(f"model: expected a function of JAX arrays, got {model!r}")
     lead = () if inputs.single else (1,)
     one, out = traced(model, inputs.means, inputs.arguments, lead)

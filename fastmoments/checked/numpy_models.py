@@ -26,7 +26,13 @@ def without_graph(
 
     def batch(rows: list[Array], uniforms: Array | None) -> list[Array]:
         args, kwargs = inputs.arguments([x.copy() for x in rows])  # it may write to them
-        found = np.asarray(function(*args, **kwargs))
+        try:
+            found = np.asarray(function(*args, **kwargs))
+        except Exception as error:
+            shapes = ", ".join(str(x.shape) for x in rows)
+            raise ValueError(
+                f"model: it raises for inputs of shape {shapes}: {type(error).__name__}: {error}"
+            ) from error
         if np.iscomplexobj(found):
             raise TypeError(COMPLEX)
         if found.shape[:1] != (len(rows[0]),) or not np.issubdtype(found.dtype, np.number):
@@ -52,7 +58,7 @@ def _function_of(model: Any) -> Callable[..., Any]:
             )
         function: Callable[..., Any] = model.predict
         return function
-    if isinstance(model, type) or not callable(model):
+    if not callable(model):
         raise TypeError(f"model: expected a list of layers, a model of scikit-learn or a function, got {model!r}")
     return model  # type: ignore[no-any-return]
 

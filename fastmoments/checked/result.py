@@ -9,7 +9,7 @@ import numpy as np
 from fastmoments.checked.arrays import on_host
 from fastmoments.dispatch import plan_of
 from fastmoments.frameworks import words_of
-from fastmoments.results import Marginals, Moments, NamedTuple, T
+from fastmoments.results import Marginals, Moments, NamedTuple, T, hinted
 
 LISTED = 8  # inputs of a batch whose numbers a repr lists
 
@@ -18,6 +18,7 @@ class AccuracyWarning(UserWarning):
     """An answer may be further off than was asked for, or than it would be if a correction had worked."""
 
 
+@hinted
 class Corrected(NamedTuple, Generic[T]):
     """A network's mean and covariance, corrected by third and fourth cumulants; their error is unchecked.
 
@@ -34,6 +35,7 @@ class Corrected(NamedTuple, Generic[T]):
         return f"Corrected(unchecked, small={_short(self.small)},\n mean={self.mean!r},\n cov={self.cov!r})"
 
 
+@hinted
 class Checked(NamedTuple, Generic[T]):
     """A network's mean and covariance with a checked error.
 
@@ -68,6 +70,7 @@ class Checked(NamedTuple, Generic[T]):
         return f"Checked({_summary(self)},\n mean={self.mean!r},\n cov={self.cov!r})"
 
 
+@hinted
 class CheckedMarginals(NamedTuple, Generic[T]):
     """Mean and variance of every output of a network, with a checked error.
 

@@ -16,7 +16,7 @@ from fastmoments.checked.arrays import COMPLEX
 from fastmoments.checked.drawing import is_random
 from fastmoments.checked.torch_states import Generators, Kept
 from fastmoments.graph.frontends.own_rules import Rule
-from fastmoments.graph.frontends.torch import check_kinds, not_a_model
+from fastmoments.graph.frontends.torch import check_kinds, check_numbers, not_a_model
 from fastmoments.graph.frontends.torch_callers import in_hook
 from fastmoments.graph.frontends.torch_entries import facts_of
 from fastmoments.graph.frontends.torch_functions import LOOKS
@@ -69,8 +69,10 @@ def without_graph(
     """
     with suppress(TypeError):  # scripted ones hide their operations, but run
         model = unwrapped(model)
-    if isinstance(model, type) or not callable(model):
+    if not callable(model):
         raise not_a_model(model)
+    for name, parameter in model.named_parameters() if isinstance(model, torch.nn.Module) else ():
+        check_numbers(name, parameter)
     examples = examples_of(inputs.means)
     with torch.no_grad(), Generators(examples[0].device) as watched, Kept(model) as kept:
         found = _tried(model, inputs, examples, rules_of(model, rules))

@@ -9,14 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from fastmoments.compare.networks import FloatArray, gaussian
+from fastmoments.hints import explained
 from fastmoments.results import Moments
 
 
 def square_root(cov: ArrayLike, name: str = "cov") -> FloatArray:
     """Return a lower triangular L with L @ L.T = cov, also for singular cov.
 
-    It is Cholesky's factor up to the signs of columns. The upper triangle of cov is read. A ValueError says that an
-    eigenvalue is negative by more than rounding.
+    It is Cholesky's factor up to the signs of columns. A ValueError says that an eigenvalue is negative by more
+    than rounding.
     """
     given = np.asarray(cov)
     eps = np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps
@@ -29,6 +30,7 @@ def square_root(cov: ArrayLike, name: str = "cov") -> FloatArray:
     return np.asarray(np.swapaxes(upper, -1, -2))
 
 
+@explained
 def kl_divergence(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
     """Kullback-Leibler divergence KL(p || q) of two Gaussians, in nats.
 
@@ -46,7 +48,8 @@ def kl_divergence(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
 
     Raises
     ------
-    ValueError : shapes disagree, or a covariance is not positive semidefinite.
+    TypeError : p or q is no Moments.
+    ValueError : shapes disagree, or a covariance is not symmetric to rounding or not positive semidefinite.
 
     Notes
     -----
@@ -66,8 +69,13 @@ def kl_divergence(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
 
 
 def _gaussian(moments: Moments[Any], name: str) -> tuple[FloatArray, NDArray[Any]]:
+    if not hasattr(moments, "mean") or not hasattr(moments, "cov"):
+        raise TypeError(f"{name}: expected Moments, got {type(moments).__name__}; use fm.Moments(mean, cov)")
+    cov = np.asarray(moments.cov)
+    if cov.ndim > 1:  # nan in one triangle, too, gives nan
+        cov = np.where(np.isnan(np.swapaxes(cov, -1, -2)), np.nan, cov)
     try:
-        return gaussian(moments.mean, moments.cov)
+        return gaussian(moments.mean, cov)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
@@ -89,6 +97,7 @@ def _is_singular(root: FloatArray) -> bool:
     return bool(np.any(np.square(np.diagonal(root)) <= len(root) * np.finfo(np.float64).eps * var))
 
 
+@explained
 def wasserstein(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
     """2-Wasserstein distance of two Gaussians; for equal means it is the Bures distance of the covariances.
 
@@ -104,7 +113,8 @@ def wasserstein(p: Moments[Any], q: Moments[Any]) -> np.float64 | FloatArray:
 
     Raises
     ------
-    ValueError : shapes disagree, or a covariance is not positive semidefinite.
+    TypeError : p or q is no Moments.
+    ValueError : shapes disagree, or a covariance is not symmetric to rounding or not positive semidefinite.
 
     Notes
     -----

@@ -14,7 +14,7 @@ from fastmoments.compare.gaussians import square_root
 from fastmoments.compare.networks import FloatArray, Step, gaussian, steps, value
 from fastmoments.dispatch import plan_of
 from fastmoments.elementwise import gain, marginals
-from fastmoments.frameworks import framework_of
+from fastmoments.frameworks import framework_of, numpy
 from fastmoments.graph.propagate import propagate
 from fastmoments.hints import explained
 from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
@@ -23,6 +23,7 @@ from fastmoments.results import Moments, T
 from fastmoments.signatures import Operand
 
 
+@explained
 def analytic(layers: Sequence[Layer], mu: Operand[T], cov: Operand[T]) -> Moments[T]:
     """Exact mean and covariance, layer by layer: the method of fastmoments.
 
@@ -43,7 +44,7 @@ def analytic(layers: Sequence[Layer], mu: Operand[T], cov: Operand[T]) -> Moment
     Raises
     ------
     TypeError : an entry of layers is neither Affine nor Residual.
-    ValueError : shapes disagree.
+    ValueError : shapes disagree, or cov is not symmetric to rounding or has a negative variance.
 
     Notes
     -----
@@ -85,6 +86,7 @@ def _layer_by_layer(layers: Sequence[Layer], mu: Any, cov: Any) -> tuple[Any, An
     return moments
 
 
+@explained
 def linearise(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments[FloatArray]:
     """First-order approximation by the network's value and its Jacobian J at the mean of the input.
 
@@ -105,7 +107,7 @@ def linearise(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments
     Raises
     ------
     TypeError : an entry of layers is neither Affine nor Residual.
-    ValueError : shapes disagree.
+    ValueError : shapes disagree, or cov is not symmetric to rounding or has a negative variance.
 
     Notes
     -----
@@ -117,12 +119,14 @@ def linearise(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments
     and velocity on board a circumlunar vehicle", NASA TR R-135, 1962 (the extended Kalman filter).
     """
     x, cov_x = gaussian(mu, cov)
+    numpy.check_variances("cov", cov_x.diagonal(0, -2, -1), "its diagonal")
     cov_out = cov_x.astype(np.float64)
     for step in steps(layers, x.shape[-1]):
         J = _jacobian(step, x)
         cov_out = J @ cov_out @ np.swapaxes(J, -1, -2)
         x = value([step], x)
-    return Moments(x, cov_out)
+    # rounding of products differs between the triangles
+    return Moments(x, 0.5 * (cov_out + np.swapaxes(cov_out, -1, -2)))
 
 
 def _jacobian(step: Step, x: FloatArray) -> FloatArray:
@@ -160,7 +164,8 @@ def unscented(
     Raises
     ------
     TypeError : an entry of layers is neither Affine nor Residual.
-    ValueError : shapes disagree, cov is not positive semidefinite, or weights is neither of the two.
+    ValueError : shapes disagree, cov is not symmetric to rounding or not positive semidefinite, or weights is
+        neither of the two.
 
     Notes
     -----
@@ -199,6 +204,7 @@ def unscented(
     return Moments(centre + shift, cov_out + c_0 * shift[..., :, None] * shift[..., None, :])
 
 
+@explained
 def mean_field(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moments[FloatArray]:
     """Exact mean and variance of every neuron, layer by layer, as if the neurons before it were independent.
 
@@ -219,7 +225,7 @@ def mean_field(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moment
     Raises
     ------
     TypeError : an entry of layers is neither Affine nor Residual.
-    ValueError : shapes disagree.
+    ValueError : shapes disagree, or cov is not symmetric to rounding or has a negative variance.
 
     Notes
     -----
@@ -232,7 +238,8 @@ def mean_field(layers: Sequence[Layer], mu: ArrayLike, cov: ArrayLike) -> Moment
     Gast & Roth, "Lightweight probabilistic deep networks", 2018, section 3; Kuang & Lin, arXiv 2601.22307.
     """
     x, cov_x = gaussian(mu, cov)
-    var = np.diagonal(cov_x, axis1=-2, axis2=-1).astype(np.float64)
+    var = cov_x.diagonal(0, -2, -1).astype(np.float64)
+    numpy.check_variances("cov", var, "its diagonal")
     for step in steps(layers, x.shape[-1]):
         x, var = _mean_field_step(step, x, var)
     return Moments(x, var[..., None] * np.eye(var.shape[-1]))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastmoments import values
+from fastmoments.dtypes import eps_of
 from fastmoments.frameworks import numpy
 from fastmoments.graph.functions import is_stochastic as is_stochastic
 from fastmoments.layer_lists import Affine, Layer, arrays_of, checked
@@ -48,7 +49,8 @@ def _or_zeros(vector: Any, length: int) -> FloatArray:
 def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
     """Check and broadcast an input's mu (..., n) and cov (..., n, n).
 
-    mu becomes float64; cov keeps its dtype, on which its rounding errors depend.
+    mu becomes float64; cov keeps its dtype, on which its rounding errors depend, and is refused unless it is
+    symmetric to rounding.
     """
     mu, cov = np.asarray(mu, dtype=np.float64), np.asarray(cov)
     if mu.ndim < 1:
@@ -60,6 +62,7 @@ def gaussian(mu: ArrayLike, cov: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
         batch = np.broadcast_shapes(mu.shape[:-1], cov.shape[:-2])
     except ValueError:
         raise ValueError(f"cov: {cov.shape} does not broadcast with mu {mu.shape}") from None
+    cov = numpy.checked_covariance(cov, eps_of(cov, mu))
     return np.broadcast_to(mu, (*batch, n)), np.broadcast_to(cov, (*batch, n, n))
 
 

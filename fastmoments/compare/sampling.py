@@ -92,8 +92,9 @@ def monte_carlo(
     Raises
     ------
     TypeError : an entry of layers is neither Affine nor Residual.
-    ValueError : shapes disagree, cov is not positive semidefinite, method is neither of the two, samples
-        is too small or not 16 times a power of two for Sobol points, or an activation is stochastic.
+    ValueError : shapes disagree, cov is not symmetric to rounding or not positive semidefinite, method is neither
+        of the two, samples is too small or not 16 times a power of two for Sobol points, or an activation is
+        stochastic.
 
     Notes
     -----

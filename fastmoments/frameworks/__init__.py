@@ -85,7 +85,7 @@ class Framework(Protocol[A]):
     def vector_and_matrix(self, plan: Plan, mu: Any, cov: Any) -> tuple[A, A]:
         """Return mu (..., n) and cov (..., n, n) as arrays with one batch shape; check the variances."""
 
-    def check_variances(self, name: str, var: A, what: str = "it") -> None:
+    def check_variances(self, name: str, var: A, what: str = "it", remedy: str = ...) -> None:
         """Raise for a negative variance, if values can be read without waiting for a device."""
 
     def check_covariance(self, cov: A) -> None:
@@ -147,10 +147,10 @@ class Framework(Protocol[A]):
 class Words(Framework[A], Protocol[A]):
     """The modules `numpy`, `torch` and `jax` supply these functions too, for networks and composed activations."""
 
-    def checked_covariance(self, cov: A, eps: float) -> A:
+    def checked_covariance(self, cov: A, eps: float, name: str = "cov") -> A:
         """Return the symmetric matrix of cov's upper triangle, with a symmetric gradient in PyTorch.
 
-        Entries are known to eps. Raise, where values are known, unless cov is symmetric to rounding.
+        Entries are known to eps. Raise by the name, where values are known, unless cov is symmetric to rounding.
         """
 
     def covariance(self, full: A, rounding: Callable[[], A]) -> A:

@@ -232,7 +232,7 @@ def check_covariance(cov: Array) -> None:
     raise TypeError("check: the values of Dask arrays are not looked at beforehand; leave check out")
 
 
-def check_variances(name: str, var: Array, what: str = "it") -> None:
+def check_variances(name: str, var: Array, what: str = "it", remedy: str = "") -> None:
     """Do nothing: each block checks its variances when it is computed."""
 
 

@@ -175,13 +175,14 @@ def symmetric(cov: Array) -> Array:
     return jnp.triu(cov) + jnp.triu(cov, 1).mT
 
 
-def checked_covariance(cov: Array, eps: float) -> Array:
-    """Return the symmetric matrix of cov's upper triangle; raise if cov is far from it and not traced."""
+def checked_covariance(cov: Array, eps: float, name: str = "cov") -> Array:
+    """Return the symmetric matrix of cov's upper triangle; raise for what is none, if it is not traced."""
     known = detached(cov)  # under grad alone it has values
     if not isinstance(known, jax.core.Tracer):
         values = np.asarray(known)
-        half = values.dtype not in (np.float32, np.float64)
-        numpy.checked_covariance(values.astype(np.float32) if half else values, eps)
+        values = values.astype(np.float32) if values.dtype not in (np.float32, np.float64) else values
+        numpy.check_variances(name, values.diagonal(0, -2, -1), "its diagonal")
+        numpy.checked_covariance(values, eps, name)
     return symmetric(cov)
 
 
@@ -243,7 +244,7 @@ def linear_kernel(plan: Plan, activation: Any, arguments: Named, parameters: Nam
     """Return None: there is no such kernel, XLA fuses products and formulas."""
 
 
-def check_variances(name: str, var: Array, what: str = "it") -> None:
+def check_variances(name: str, var: Array, what: str = "it", remedy: str = "") -> None:
     """Do nothing: values may be traced, and a negative variance gives nan."""
 
 

@@ -17,6 +17,7 @@ Array = NDArray[Any]
 # of computations, by name: NumPy takes as long to find a dtype by its name as to allocate an array
 REALS: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
+CLIP = "where that is rounding, clip variances at 0 first: numpy.maximum(var, 0)"
 COPIED = 2**13  # variances that argmin may copy, which it does unless they lie row by row
 
 
@@ -26,14 +27,13 @@ def result(plan: Plan, value: Array) -> Array:
     return converted
 
 
-def check_variances(name: str, var: Array, what: str = "it") -> None:
-    """Raise for a negative variance; nan is allowed."""
+def check_variances(name: str, var: Array, what: str = "it", remedy: str = CLIP) -> None:
+    """Raise for a negative variance, with what to do instead; nan is allowed."""
     # argmin takes a third of the time of a reduction, and finds nan first if there is one: then look again
     if not var.size or ((var.flags.c_contiguous or var.size <= COPIED) and var.item(var.argmin()) >= 0.0):
         return
     if np.fmin.reduce(var, axis=None, initial=0.0) < 0.0:
         index = tuple(int(i) for i in np.unravel_index(np.nanargmin(var), var.shape))
-        remedy = "where that is rounding, clip variances at 0 first: numpy.maximum(var, 0)"
         raise ValueError(f"{name}: {what} must hold variances >= 0, got {var[index]} at {index}; {remedy}")
 
 
@@ -49,7 +49,7 @@ def check_covariance(cov: Array) -> None:
     check_semidefinite(cov, eps)
 
 
-def check_symmetric(cov: Array, eps: float) -> None:
+def check_symmetric(cov: Array, eps: float, name: str = "cov") -> None:
     """Raise, with the worst pair, unless cov, in a dtype of this eps, is symmetric to rounding; nan may face nan.
 
     Rounding is 64 n eps sd_i sd_j: sums of n products, as in A cov A^T, differ by less unless variances cancel.
@@ -64,9 +64,9 @@ def check_symmetric(cov: Array, eps: float) -> None:
         *row, i, j = (int(k) for k in np.unravel_index(np.nanargmax(skew), skew.shape))
         told = row if math.prod(cov.shape[:-2]) > 1 else []  # networks add a batch of one
         raise ValueError(
-            f"cov: expected a symmetric matrix, but cov{[*told, i, j]} = {cov[(*row, i, j)]} and "
-            f"cov{[*told, j, i]} = {cov[(*row, j, i)]}, where they differ most; 0.5 * (cov + cov.mT) is symmetric; "
-            "a Cholesky factor L? pass L @ L.mT"
+            f"{name}: expected a symmetric matrix, but {name}{[*told, i, j]} = {cov[(*row, i, j)]} and "
+            f"{name}{[*told, j, i]} = {cov[(*row, j, i)]}, where they differ most; 0.5 * ({name} + {name}.mT) is "
+            "symmetric; a Cholesky factor L? pass L @ L.mT"
         )
 
 

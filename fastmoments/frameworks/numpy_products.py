@@ -32,11 +32,11 @@ def symmetric(cov: Array) -> Array:
     return cov if products.is_symmetric(cov) else np.triu(cov) + np.triu(cov, 1).mT
 
 
-def checked_covariance(cov: Array, eps: float) -> Array:
+def checked_covariance(cov: Array, eps: float, name: str = "cov") -> Array:
     """Return the symmetric matrix of cov's upper triangle, cov itself if it is one; raise if cov is far from it."""
     if products.is_symmetric(cov):
         return cov
-    numpy_arrays.check_symmetric(cov, eps)
+    numpy_arrays.check_symmetric(cov, eps, name)
     return symmetric(cov)
 
 

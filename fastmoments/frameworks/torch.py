@@ -27,6 +27,7 @@ from fastmoments.frameworks import (
     torch_ops,
     torch_rules,
 )
+from fastmoments.frameworks.numpy_arrays import CLIP
 from fastmoments.frameworks.torch_few import congruence as congruence
 from fastmoments.frameworks.torch_kernels import function_of as function_of
 from fastmoments.frameworks.torch_layers import as_tensor
@@ -279,11 +280,11 @@ def result(plan: Plan, value: Tensor) -> Tensor:
     return value if plan.compute == plan.result else value.to(getattr(torch, plan.result))
 
 
-def check_variances(name: str, var: Tensor, what: str = "it") -> None:
+def check_variances(name: str, var: Tensor, what: str = "it", remedy: str = CLIP) -> None:
     """Raise for a negative variance if values can be read."""
     if can_read(var):
         var = var.float() if var.dtype == torch.bfloat16 else var  # NumPy has no bfloat16
-        numpy.check_variances(name, var.numpy(force=True), what)
+        numpy.check_variances(name, var.numpy(force=True), what, remedy)
 
 
 def check_covariance(cov: Tensor) -> None:

@@ -20,7 +20,7 @@ def symmetric(cov: Tensor) -> Tensor:
     return upper + torch.triu(cov, 1).mT
 
 
-def checked_covariance(cov: Tensor, eps: float) -> Tensor:
+def checked_covariance(cov: Tensor, eps: float, name: str = "cov") -> Tensor:
     """Return the symmetric matrix of cov's upper triangle, with a symmetric gradient; raise if cov is far from it.
 
     Tensors on other devices are waited for, for one number.
@@ -30,7 +30,7 @@ def checked_covariance(cov: Tensor, eps: float) -> Tensor:
     is_symmetric = known is not None and products.is_symmetric(known)
     if known is not None and not is_symmetric:
         half = known.dtype not in (torch.float32, torch.float64)
-        numpy_products.checked_covariance((known.float() if half else known).numpy(force=True), eps)
+        numpy_products.checked_covariance((known.float() if half else known).numpy(force=True), eps, name)
     if is_symmetric:
         return torch_formulas.symmetric(cov) if is_tracked(cov) else cov
     upper = torch.triu(cov) + torch.triu(cov, 1).mT

@@ -10,6 +10,7 @@ from fastmoments.frameworks import words_of
 from fastmoments.graph.inputs import inputs_of
 from fastmoments.graph.models import graph_of
 from fastmoments.graph.nodes import Activation, Affine, Graph, Input, Joint, Node, Rule, Shape, Sum
+from fastmoments.graph.options import check_rules
 from fastmoments.graph.order import Step, steps_of, with_kept
 from fastmoments.graph.rewrite import rewrite
 from fastmoments.hints import explained
@@ -103,6 +104,7 @@ def describe(
     5     layers[1]: f  tanh    (3,)   closure
     largest: layers[1]: A, (3,), with a covariance of 360 bytes
     """
+    check_rules(rules or {})
     inputs = inputs_of(model, mu, cov, None if cov is None else "full")
     with words_of(inputs.plan).arithmetic(inputs.plan):
         graph = rewrite(graph_of(model, inputs, rules or {}), whole_sums=False)

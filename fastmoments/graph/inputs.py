@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from fastmoments.dispatch import Named, Plan, plan_of
+from fastmoments.dispatch import Plan, plan_of
 from fastmoments.distributions import flattened, given_by, is_distribution
-from fastmoments.dtypes import dtype_of, refuse
+from fastmoments.dtypes import eps_of
 from fastmoments.frameworks import Words, words_of
+from fastmoments.graph.kinds import check_floats, check_kinds, check_places
 from fastmoments.graph.nodes import parted
 from fastmoments.layer_lists import arrays_of, is_list
+from fastmoments_kernels import cautions
 
 Array = Any
 
@@ -65,11 +65,7 @@ class Inputs(NamedTuple):
 
 def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     """Check the arguments of `propagate`; with None for `covariance` the means alone."""
-    module = getattr(sys.modules.get("torch"), "nn", None)
-    if module is not None and isinstance(cov, module.Module):
-        raise TypeError(
-            f"cov: got the model, {type(cov).__name__}; the model comes first, propagate(model, mu, cov)"
-        )
+    check_places(model, mu, cov)
     if cov is None and (covariance is not None or is_distribution(mu)):
         mu, cov = _of_distribution(mu, covariance)
     elif is_distribution(mu):
@@ -78,12 +74,12 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     spreads, spread_names = _spreads(cov, covariance)
     named = dict(zip((*names, *spread_names), (*mus, *spreads), strict=True))
     layers = arrays_of(model) if is_list(model) else {}
-    _check_kinds(model, named)
+    check_kinds(model, named)
     plan = plan_of(named | layers)
     # models of PyTorch and JAX have a dtype of their own, and inputs of any shape
     of_vectors = bool(layers) or plan.framework == "numpy"
     if not of_vectors:
-        _check_floats(named)
+        check_floats(named)
         plan = plan._replace(compute=plan.result)
     words = words_of(plan)
     arrays = words.to_arrays(plan, named)
@@ -97,9 +93,9 @@ def inputs_of(model: Any, mu: Any, cov: Any, covariance: str | None) -> Inputs:
     _check_rows(names, mus)
     full = None
     if covariance == "full":
-        full = _checked_covariance(words, mus, spreads[0], _eps_of(cov, spreads[0]), single)
+        full = _checked_covariance(words, mus, spreads[0], eps_of(cov, spreads[0]), single)
     is_diagonal = covariance not in ("full", None)
-    variances = _checked_variances(words, mus, spreads, spread_names, covariance) if is_diagonal else []
+    variances = _checked_variances(words, mus, spreads, spread_names, single) if is_diagonal else []
     return Inputs(plan, mus, full, variances, single, arguments)
 
 
@@ -182,24 +178,6 @@ def _takes(model: Any, named: Mapping[str, Any]) -> bool:
     return True
 
 
-def _check_kinds(model: Any, named: Named) -> None:
-    module = getattr(sys.modules.get("torch"), "nn", None)
-    for name, value in named.items():
-        refuse(name, value)
-        if module is not None and isinstance(model, module.Module) and not hasattr(value, "is_meta"):
-            remedy = f"torch.tensor({name}.to_numpy())" if hasattr(value, "to_numpy") else "torch.as_tensor"
-            raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}; use {remedy}")
-        if getattr(value, "ndim", 0 if isinstance(value, int | float) else 1) == 0:
-            raise ValueError(f"{name}: expected an input or a batch of them, got a scalar")
-
-
-def _check_floats(named: Named) -> None:
-    for name, value in named.items():
-        dtype = str(getattr(value, "dtype", "float64"))
-        if "float" not in dtype:
-            raise TypeError(f"{name}: expected real numbers in floating point, got {dtype}")
-
-
 def _elements(array: Array) -> int:
     return math.prod(array.shape)
 
@@ -210,23 +188,17 @@ def _check_rows(names: Sequence[str], mus: Sequence[Array]) -> None:
             raise ValueError(f"{name}: expected a batch of {len(mus[0])} as {names[0]} has, got {len(mu)}")
 
 
-def _eps_of(*arrays: Any) -> float:
-    """Eps of the coarsest dtype that a covariance was in, as it was given and as it is computed with."""
-    names = {dtype_of("cov", array) for array in arrays} & {"bfloat16", "float16", "float32", "float64"}
-    return max(2.0**-7 if name == "bfloat16" else float(np.finfo(str(name)).eps) for name in names)
-
-
 def _checked_covariance(words: Words[Any], mus: Sequence[Array], cov: Array, eps: float, single: bool) -> Array:
     rows, features = len(mus[0]), sum(math.prod(mu.shape[1:]) for mu in mus)
     if cov.ndim == 2 and tuple(cov.shape) == (features, features):
         cov = cov[None]
     if tuple(cov.shape) not in ((rows, features, features), (1, features, features)):
-        raise ValueError(_shapes_told(mus, features, cov, single))
-    words.check_variances("cov", words.xp.einsum("bii->bi", cov))
+        raise ValueError(_shapes_told(words.xp, mus, features, cov, single))
+    words.check_variances("cov", words.xp.einsum("bii->bi", cov), "its diagonal")
     return words.checked_covariance(cov, eps)
 
 
-def _shapes_told(mus: Sequence[Array], features: int, cov: Array, single: bool) -> str:
+def _shapes_told(xp: Any, mus: Sequence[Array], features: int, cov: Array, single: bool) -> str:
     """Say which shape a covariance should have, and how variances become one."""
     rows, got = len(mus[0]), tuple(cov.shape[1:] if single else cov.shape)
     # one dimension is a batch of numbers only where the covariance says so
@@ -239,12 +211,16 @@ def _shapes_told(mus: Sequence[Array], features: int, cov: Array, single: bool) 
         message = f"cov: mu is a batch of {rows} of {n}: expected cov {(rows, n, n)}, {all_alike}, got {got}"
     if got not in ((n,), (rows, n)):
         return message
-    diag = "torch.diag" if len(got) == 1 else "torch.diag_embed"
+    library = {"torch": "torch", "jax.numpy": "jnp"}.get(xp.__name__, "np")
+    if len(got) > 1 and library != "torch":
+        eye = f"[..., None] * {library}.eye({n})"
+        return f"{message}. Variances? var{eye}. Standard deviations? (sd**2){eye}"
+    diag = f"{library}.diag" if len(got) == 1 else "torch.diag_embed"
     return f"{message}. Variances? {diag}(var). Standard deviations? {diag}(sd**2)"
 
 
 def _checked_variances(
-    words: Words[Any], mus: Sequence[Array], variances: Sequence[Array], names: Sequence[str], covariance: Any
+    words: Words[Any], mus: Sequence[Array], variances: Sequence[Array], names: Sequence[str], single: bool
 ) -> list[Array]:
     if len(variances) != len(mus):
         raise ValueError(f"cov: expected {len(mus)} arrays of variances as mu has, got {len(variances)}")
@@ -253,8 +229,20 @@ def _checked_variances(
         if tuple(var.shape) == tuple(mu.shape[1:]):
             var = words.xp.broadcast_to(var, tuple(mu.shape))
         if tuple(var.shape) != tuple(mu.shape):
-            what = f"variances, covariance={covariance!r}, of shape {tuple(mu.shape)}"
-            raise ValueError(f"{name}: expected {what}, got {tuple(var.shape)}")
+            expected, got = (tuple(x.shape[1:] if single else x.shape) for x in (mu, var))
+            hint = "; those of a covariance are cov.diagonal(0, -2, -1)" if got[-2:] == 2 * expected[-1:] else ""
+            raise ValueError(f"{name}: expected variances {expected}, one for each element of mu, got {got}{hint}")
+        _doubt_covariance(words, name, var)
         words.check_variances(name, var)
         found.append(var)
     return found
+
+
+def _doubt_covariance(words: Words[Any], name: str, var: Array) -> None:
+    """Warn of what is likely the covariance of a whole batch: as many inputs as elements, and symmetric."""
+    if var.ndim == 2 and len(var) == var.shape[1] and words.may_be_covariance(var):
+        cautions.warn(
+            f"{name}: {tuple(var.shape)}, symmetric, looks like a covariance, whose variances are "
+            f"{name}.diagonal(); here its entries are the variances of {len(var)} inputs of {len(var)}",
+            UserWarning,
+        )

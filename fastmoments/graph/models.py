@@ -29,7 +29,8 @@ def graph_of(model: Any, inputs: Inputs, rules: Rules) -> Graph:
         if rules:
             raise TypeError("rules: they are of modules of PyTorch; JAX traces functions")
         return jax.graph_of(model, inputs.means, inputs.arguments, inputs.single)
+    hint = "; functions of PyTorch and JAX take their arrays, and tol= any" if callable(model) else ""
     raise TypeError(
         "model: for NumPy arrays expected a list of fm.compare.Affine and fm.compare.Residual, or a fitted "
-        f"model of scikit-learn, got {type(model).__name__}"
+        f"model of scikit-learn, got {type(model).__name__}{hint}"
     )

@@ -9,7 +9,7 @@ from fastmoments.checked.result import Checked, CheckedMarginals, Corrected
 from fastmoments.frameworks import Words, words_of
 from fastmoments.graph.inputs import Inputs, inputs_of
 from fastmoments.graph.models import Rules, graph_of
-from fastmoments.graph.options import LIMIT, MOST, Covariance, check_options
+from fastmoments.graph.options import LIMIT, MOST, Covariance, check_options, check_rules
 from fastmoments.graph.read import prepared, read
 from fastmoments.hints import explained
 from fastmoments.results import Marginals, Moments, MomentsBound, T
@@ -159,7 +159,8 @@ def propagate(
     bound : with "full", return a third field: how far the output may be from N(mean, cov), see the notes.
     cumulants : with "full", correct mean and covariance by the third and fourth cumulants that activations leave.
     tol : with "full" or "diagonal", the error that mean, standard deviations (sd) and covariance may have, relative
-        to the outputs' own: points through the model itself are doubled until their claim is met. 0.01 is 1 %.
+        to the outputs' own, between 0 and 1: points through the model itself are doubled until their claim is met.
+        0.01 is 1 %.
     seed : of the points. The same seed gives the same answer, bit by bit if the library's products are.
     most : the most points of one input, at least 512.
     rules : rules of modules by their class, {Class: rule}, before those of the package; see docs/networks.md.
@@ -177,16 +178,22 @@ def propagate(
         with `tol`; fields beside are `error`, `met`, `count`, `weight`, `closure` and `points`, and quantile(q) is
         that of the outputs.
 
+    A nan in mu or cov gives nan for every output that depends on it, and for no other input of the batch, with a
+    warning from `tol` and `cumulants` alone; so does inf where it meets another. What is missing may be given its
+    mean and variance first, by `fm.nn.condition`.
+
     Raises
     ------
     TypeError : what has no rule, by the module's path and the operation; random numbers that the model draws; what
         depends on values of the input; libraries, devices or dtypes that are mixed.
     ValueError : shapes that disagree; a covariance that is not symmetric, such as a Cholesky factor, beyond
-        64 n eps sd_i sd_j, or has an eigenvalue below -n eps times its trace; rows of a batch that meet, more than
-        `limit` features with full covariance, arguments that exclude each other.
+        64 n eps sd_i sd_j, has a negative variance, or gives one to a value before the first activation (on JAX nan
+        or that variance), by the layer's name; with `tol` any eigenvalue below -n^2 eps of the correlations; rows
+        of a batch that meet, more than `limit` features with full covariance, arguments that exclude each other.
 
     Warns
     -----
+    UserWarning : variances of as many inputs as these have elements look like the covariance of all.
     AccuracyWarning : `tol` is not met by `most` points, and what it would take; a correction by cumulants is not
         small, so that the closure stands.
 
@@ -229,7 +236,8 @@ def propagate(
     >>> mean.shape, cov.shape
     (torch.Size([1]), torch.Size([1, 1]))
     """
-    check_options(covariance, bound, cumulants, tol, seed, most)
+    check_options(covariance, bound, cumulants, tol, seed, most, limit)
+    check_rules(rules or {})
     inputs = inputs_of(model, mu, cov, covariance)
     words = words_of(inputs.plan)
     with words.arithmetic(inputs.plan):

@@ -25,6 +25,12 @@ from fastmoments.nn.noise import StochasticDepth as StochasticDepth
 if not _typing.TYPE_CHECKING:
 
     def __getattr__(name: str) -> _typing.Any:
+        import torch
+
         from fastmoments.hints import no_attribute
 
+        if isinstance(getattr(torch.nn, name, None), type):
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}; PyTorch's own is taken as it is: torch.nn.{name}"
+            )
         raise no_attribute(__name__, name, globals())

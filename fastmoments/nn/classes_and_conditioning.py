@@ -13,12 +13,14 @@ from fastmoments.frameworks import shapes
 from fastmoments.frameworks import torch as words
 from fastmoments.frameworks.products import without_rounding
 from fastmoments.frameworks.torch import check_variances, result, to_arrays
-from fastmoments.frameworks.torch_products import symmetric
+from fastmoments.frameworks.torch_products import checked_covariance
 from fastmoments.frameworks.torch_tracking import is_tracked
+from fastmoments.hints import explained
 from fastmoments.joint.exact_maximum import LARGEST, exact_maximum
 from fastmoments.results import Moments
 
 
+@explained
 def class_probabilities(
     mean: Tensor, cov: Tensor, link: Literal["softmax", "argmax"] = "softmax", samples: int = 4096
 ) -> Tensor:
@@ -27,7 +29,7 @@ def class_probabilities(
     Parameters
     ----------
     mean : tensor (..., k), mean of the logits.
-    cov : tensor (..., k, k), their covariance; its upper triangle is read.
+    cov : tensor (..., k, k), their covariance, symmetric to rounding; its upper triangle is read.
     link : "softmax" for E softmax(Z); "argmax" for P(Z_i is largest), which those that are equal share.
     samples : quasi-Monte Carlo points (a power of two), the same for every row.
 
@@ -44,14 +46,15 @@ def class_probabilities(
     Raises
     ------
     TypeError : what is no tensor, devices or dtypes that are mixed.
-    ValueError : shapes that disagree, a negative variance, a link that is not known, no samples.
+    ValueError : shapes that disagree, a matrix that is not symmetric, a negative variance, a link that is not
+        known, no samples.
     """
     if link not in ("softmax", "argmax"):
         raise ValueError(f'link: expected "softmax" or "argmax", got {link!r}')
     if samples < 1:
         raise ValueError(f"samples: expected at least one, got {samples!r}")
     plan, (mean, cov) = _tensors(mean=mean, cov=cov)
-    cov = _checked(mean, cov)
+    cov = _checked(plan, mean, cov)
     k = mean.shape[-1]
     if k == 2:
         found = _of_two(mean, cov, link)
@@ -162,6 +165,7 @@ class _Last(torch.autograd.Function):
         raise NotImplementedError("class_probabilities: it has first derivatives along cov only")
 
 
+@explained
 def condition(
     mean: Tensor,
     cov: Tensor,
@@ -174,10 +178,10 @@ def condition(
     Parameters
     ----------
     mean : tensor (..., n).
-    cov : tensor (..., n, n); its upper triangle is read.
+    cov : tensor (..., n, n), symmetric to rounding; its upper triangle is read.
     observed : indices (m,) of the entries seen, or a mask (n,) of bools.
     values : tensor (..., m) or list, what was seen.
-    noise_cov : tensor (..., m, m), covariance of the noise in it; None for none.
+    noise_cov : tensor (..., m, m) or lists, covariance of the noise in it; None for none.
 
     Returns
     -------
@@ -187,12 +191,12 @@ def condition(
     Raises
     ------
     TypeError : what is no tensor, devices or dtypes that are mixed, indices that are not integers.
-    ValueError : shapes that disagree, a negative variance.
+    ValueError : shapes that disagree, a matrix that is not symmetric, a negative variance.
     IndexError : an index beyond n.
     """
     weak = {"values": values} | ({} if noise_cov is None else {"noise_cov": noise_cov})
     plan, (mean, cov, values, *noise) = _tensors(weak, mean=mean, cov=cov)
-    cov = _checked(mean, cov)
+    cov = _checked(plan, mean, cov)
     n = mean.shape[-1]
     index = _indices(observed, n, mean.device)
     m = len(index)
@@ -200,6 +204,7 @@ def condition(
         raise ValueError(f"values: expected shape (..., {m}), one a value seen, got {tuple(values.shape)}")
     if noise and noise[0].shape[-2:] != (m, m):
         raise ValueError(f"noise_cov: expected shape (..., {m}, {m}), got {tuple(noise[0].shape)}")
+    noise = [_covariance(plan, "noise_cov", x) for x in noise]
     seen = cov[..., index, :]
     innovation = seen[..., index] + (noise[0] if noise else 0.0)
     # as correlations: what is seen may be of any scale. Least squares: it may be redundant
@@ -246,7 +251,7 @@ def _tensors(weak: dict[str, Any] | None = None, **given: Tensor) -> tuple[Plan,
     return plan, list(to_arrays(plan, given).values())
 
 
-def _checked(mean: Tensor, cov: Tensor) -> Tensor:
+def _checked(plan: Plan, mean: Tensor, cov: Tensor) -> Tensor:
     """Cov by its upper triangle, if it is one of mean."""
     k = mean.shape[-1] if mean.ndim else 0
     if tuple(cov.shape[-2:]) != (k, k) or not mean.ndim:
@@ -254,5 +259,10 @@ def _checked(mean: Tensor, cov: Tensor) -> Tensor:
             f"cov: expected shape (..., {k}, {k}) for mean {tuple(mean.shape)}, got {tuple(cov.shape)}"
         )
     shapes.broadcast({"mean": mean.shape[:-1], "cov": cov.shape[:-2]})
-    check_variances("cov", torch.diagonal(cov, dim1=-2, dim2=-1), "its diagonal")
-    return symmetric(cov)
+    return _covariance(plan, "cov", cov)
+
+
+def _covariance(plan: Plan, name: str, cov: Tensor) -> Tensor:
+    """The symmetric matrix of cov's upper triangle; raise if it has negative variances or is far from symmetric."""
+    check_variances(name, torch.diagonal(cov, dim1=-2, dim2=-1), "its diagonal")
+    return checked_covariance(cov, torch.finfo(getattr(torch, plan.result)).eps, name)

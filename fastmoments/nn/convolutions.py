@@ -14,6 +14,7 @@ from fastmoments.frameworks import Words
 from fastmoments.frameworks.products import root
 from fastmoments.graph.nodes import Affine, Draw, Node
 from fastmoments.graph.noise import normals
+from fastmoments.hints import explained
 from fastmoments.nn.modules import GaussianWeights
 
 Sizes = int | tuple[int, ...]
@@ -25,6 +26,7 @@ class _BayesConv(GaussianWeights):
     dims: ClassVar[int]
     convolution: ClassVar[Callable[..., Tensor]]
 
+    @explained
     def __init__(
         self,
         in_channels: int,

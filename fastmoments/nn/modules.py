@@ -16,6 +16,7 @@ from fastmoments.frameworks import torch as tensors
 from fastmoments.graph.nodes import Affine, Node
 from fastmoments.graph.noise import of_rows, of_variance
 from fastmoments.graph.rules import elementwise
+from fastmoments.hints import explained
 from fastmoments.joint.noise import rows_cov
 from fastmoments.parameters import of_neurons, own
 from fastmoments.results import Marginals, Moments
@@ -40,6 +41,7 @@ class Activation(nn.Module):
     and the variance of f of a Gaussian; `fm.nn.propagate` takes the module as it takes PyTorch's own.
     """
 
+    @explained
     def __init__(self, activation: Any, learnable: str | tuple[str, ...] = (), features: int | None = None) -> None:
         super().__init__()
         learnable = (learnable,) if isinstance(learnable, str) else learnable
@@ -146,6 +148,7 @@ class BayesLinear(GaussianWeights):
     `marginals` and `moments` carry a Gaussian through without drawing any. `kl` is the divergence from the prior.
     """
 
+    @explained
     def __init__(
         self,
         in_features: int,

@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from fastmoments.graph.nodes import Node, Sum
 from fastmoments.graph.noise import Shared, added, gaussian_factor, mask_of, multiplied
+from fastmoments.hints import explained
 
 
 class _Noise(nn.Module):
     """Gaussian noise of one standard deviation, drawn anew for every element and call, in eval mode too."""
 
+    @explained
     def __init__(self, sd: float) -> None:
         super().__init__()
         if not 0.0 <= sd < math.inf:
@@ -84,6 +86,7 @@ class StochasticDepth(nn.Module):
     Huang et al., "Deep networks with stochastic depth", ECCV 2016.
     """
 
+    @explained
     def __init__(self, p: float) -> None:
         super().__init__()
         if not 0.0 <= p <= 1.0:

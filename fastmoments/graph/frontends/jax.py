@@ -15,6 +15,7 @@ from jax.interpreters import partial_eval
 
 from fastmoments.graph.frontends.jax_ops import node_of
 from fastmoments.graph.frontends.jax_trace import Interpreter, check_draws
+from fastmoments.graph.kinds import SEVERAL, takes_several
 from fastmoments.graph.nodes import Affine, Graph, Input, Node
 
 Arguments = Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]]
@@ -31,7 +32,7 @@ def graph_of(model: Any, mus: Sequence[Array], arguments: Arguments, single: boo
 
     The model takes a single input as it is, and else a batch.
     """
-    if isinstance(model, type) or not callable(model):
+    if not callable(model):
         raise TypeError(f"model: expected a function of JAX arrays, got {model!r}")
     lead = () if single else (1,)
     one, out = traced(model, mus, arguments, lead)
@@ -73,11 +74,22 @@ def traced(
     except Exception as error:
         told = ", ".join(str(x.shape) for x in shapes)
         raise ValueError(
-            f"mu: the function raises for inputs of shape {told}: {type(error).__name__}: {error}; a function of "
-            "one example takes a single mu and cov (n, n), one of a batch mu (batch, ...) and cov (batch, n, n)"
+            f"mu: the function raises for inputs of shape {told}: {type(error).__name__}: {error}; {_hint(error)}"
         ) from error
     needed, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
     return ClosedJaxpr(needed, closed.consts), out
+
+
+def _hint(error: Exception) -> str:
+    """What to do about an error of the model's own."""
+    if isinstance(error, jax.errors.TracerArrayConversionError | jax.errors.ConcretizationTypeError):
+        return "write it with jax.numpy, and with jnp.where in the place of values' if"
+    if takes_several(error):
+        return SEVERAL
+    return (
+        "a function of one example takes a single mu and cov (n, n), one of a batch mu (batch, ...) and cov "
+        "(batch, n, n)"
+    )
 
 
 def _as_batch(node: Node) -> Node:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from fastmoments.graph.frontends.torch_affine import AFFINE, affine_of
@@ -45,7 +46,7 @@ HINTS |= dict.fromkeys(
 def graph_of(model: Any, mus: Sequence[Tensor], arguments: Any, rules: Mapping[type, Rule]) -> Graph:
     """The graph of model(*args, **kwargs); `arguments` makes these of the inputs, of tensors like mus."""
     model = unwrapped(model)
-    if isinstance(model, type) or not callable(model):
+    if not callable(model):
         raise not_a_model(model)
     check_kinds(model, mus)
     transformed = torch._C._are_functorch_transforms_active()
@@ -73,6 +74,7 @@ def check_kinds(model: Any, mus: Sequence[Tensor]) -> None:
     if not isinstance(model, nn.Module):
         return
     for name, parameter in model.named_parameters():
+        check_numbers(name, parameter)
         mu = mus[0]
         if parameter.is_floating_point() and parameter.dtype != mu.dtype and len({x.dtype for x in mus}) == 1:
             raise TypeError(
@@ -81,6 +83,15 @@ def check_kinds(model: Any, mus: Sequence[Tensor]) -> None:
             )
         if parameter.device != mu.device:
             raise TypeError(f"mu: expected a tensor on {parameter.device} as the model's {name}, got {mu.device}")
+
+
+def check_numbers(name: str, parameter: Tensor) -> None:
+    """Raise for a parameter without memory."""
+    if is_lazy(parameter):
+        raise TypeError(f"model: its {name} has no shape yet; call the model once with an input")
+    if parameter.device.type == "meta":
+        remedy = 'model.to_empty(device="cpu") and load_state_dict give it some'
+        raise TypeError(f"model: its {name} is on meta, where it has no numbers; {remedy}")
 
 
 def _graph(model: Model, found: tuple[list[Any], list[Any], Any], mu: Tensor) -> Graph:

@@ -22,6 +22,7 @@ from fastmoments.graph.frontends.torch_functions import Functions
 from fastmoments.graph.frontends.torch_modules import Rule, keeping_buffers, stopping
 from fastmoments.graph.frontends.torch_runs import operations_of, taken
 from fastmoments.graph.frontends.torch_trace import Recorder
+from fastmoments.graph.kinds import SEVERAL, takes_several
 
 DRAWS = (
     "the model draws random numbers of Python or NumPy, of which one draw would be kept: call model.eval(), or "
@@ -123,9 +124,10 @@ def _explain(recorder: Recorder, inputs: Sequence[Tensor], error: Exception) -> 
         raise recorder.refused.kind(str(recorder.refused)) from None
     shapes = ", ".join(str(("batch", *x.shape[1:])).replace("'", "") for x in inputs)
     several = any(x.ndim > 2 for x in inputs)
-    single = "; a single input that has several dimensions goes in as mu[None]" if several else ""
+    hint = "; a single input that has several dimensions goes in as mu[None]" if several else ""
+    hint = f"; {SEVERAL}" if takes_several(error) else hint
     raise ValueError(
-        f"mu: the model raises for inputs of shape {shapes}{_where(error)}: {type(error).__name__}: {error}{single}"
+        f"mu: the model raises for inputs of shape {shapes}{_where(error)}: {type(error).__name__}: {error}{hint}"
     ) from error
 
 

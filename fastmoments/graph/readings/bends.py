@@ -75,6 +75,7 @@ class Bends(Covariances):
         means = [flat(self.means[source]) for source in sources]
         mu = means[0] if len(means) == 1 else self.xp.concatenate(means, -1)
         cov = self._mended(sources)
+        self.check(sources, cov)
         gains = None
         if self.kept:
             gains = finite(self.xp, gain(rule.activation, mu, self.xp.einsum("bii->bi", cov)))[..., None]

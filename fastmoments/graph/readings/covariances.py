@@ -10,6 +10,11 @@ from fastmoments.frameworks import Words
 from fastmoments.graph.nodes import Affine, Node
 from fastmoments.graph.readings.reading import Array, Reading, flat
 
+NO_COVARIANCE = (
+    "if cov has negative eigenvalues, l, v = linalg.eigh(cov) and v * l.clip(0) @ v.mT has none; else rounding is "
+    "too large, compute in float64"
+)
+
 
 class Covariances(Reading):
     """Means and covariances of the values that are alive; subclasses have the rules by which they come."""
@@ -37,6 +42,11 @@ class Covariances(Reading):
     def var(self, node: Node) -> Array:
         """Var(node), (batch, n)."""
         return self.xp.einsum("bii->bi", self.cov(node, node))
+
+    def check(self, nodes: Sequence[Node], cov: Array) -> None:
+        """Raise, with the values' names, if cov, of these one behind the other, has a negative variance."""
+        names = " and ".join(dict.fromkeys(node.name for node in nodes))
+        self.words.check_variances(names, self.xp.einsum("bii->bi", cov), "its output's covariance", NO_COVARIANCE)
 
     def joint_cov(self, nodes: list[Node]) -> Array:
         """Cov of values one behind the other."""

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from fastmoments.graph.nodes import Activation, Affine, Graph, Map, Node, Sum
-from fastmoments.graph.order import Step
+from fastmoments.graph.order import Step, bends
 from fastmoments.graph.readings.covariances import selects
 from fastmoments.graph.readings.reading import Array, flat, total
 from fastmoments.graph.readings.skips import Skips
@@ -12,6 +12,8 @@ from fastmoments.graph.readings.skips import Skips
 
 class Full(Skips):
     """Full covariance: of every value, and between all of them."""
+
+    exact: set[Node]  # affine in the inputs: a variance below 0 is no approximation's fault
 
     def run(self, graph: Graph, steps: list[Step]) -> None:
         """Take every step behind the inputs, which have been brought in."""
@@ -21,6 +23,8 @@ class Full(Skips):
         self.watched = {source for source, shared in read if shared or selects(source)}
         for node in reversed([node for step in steps for node in step]):
             self.watched |= set(node.inputs) if node in self.watched and selects(node) else set()
+        bent = next((k for k, step in enumerate(steps) if bends(step[0])), len(steps))
+        self.exact = {node for step in steps[:bent] for node in step if not selects(node)}
         super().run(graph, steps)
 
     def affine(self, node: Node, rule: Affine) -> None:
@@ -51,7 +55,7 @@ class Full(Skips):
             )
         self.covs |= {(node, one): cov for one, cov in links.items()}
         self.covs |= {(node, one): cov.mT for one, cov in right.items()}
-        self.covs[node, node] = full if rule.own is None else self._with_own(full, inputs[0], rule)
+        self._put(node, full if rule.own is None else self._with_own(full, inputs[0], rule))
 
     def _of_affine(self, node: Node, rule: Affine, right: dict[Node, Array], across: Map) -> Array:
         """Cov(node, node) by the inputs' covariances with the node."""
@@ -92,6 +96,12 @@ class Full(Skips):
             self.rounding[node] = self._rounding_of_sum(terms, node.size)
         links = {one: total(a * self.cov(source, one) for a, source in terms) for one in self.kept}
         self.covs |= {(node, one): cov for one, cov in links.items()}
+        self._put(node, full)
+
+    def _put(self, node: Node, full: Array) -> None:
+        """Add Cov(node, node)."""
+        if node in self.exact:
+            self.check([node], full)
         self.covs[node, node] = full
 
     def _of_sum(self, terms: list[tuple[Any, Node]]) -> Array:

@@ -94,6 +94,7 @@ class Skips(Bends):
             spread = self.words.symmetric_product(
                 matrix, product.mT, lambda: self.rounding_of_map(node, inner, len(cov_x))
             )
+        self.check([node], spread)
         mu = flat(inner.value(mean_x))
         mean, full = moments(rule.activation, mu, spread)
         gains = finite(self.xp, gain(rule.activation, mu, self.xp.einsum("bii->bi", spread)))

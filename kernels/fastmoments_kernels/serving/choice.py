@@ -7,13 +7,22 @@ from contextvars import ContextVar
 from fastmoments_kernels import ahead
 from fastmoments_kernels.background import marks, process
 from fastmoments_kernels.background.entries import NOTHING, Entry, compile_entry, seconds_to_compile
+from fastmoments_kernels.catalogue import ROWS
 from fastmoments_kernels.cautions import say, warn
 from fastmoments_kernels.cpu.compiler import check_installed
+from fastmoments_kernels.kinds import OF_NORMAL
 from fastmoments_kernels.serving import compilation as setting
 from fastmoments_kernels.serving.costs import seconds_by_numpy
 
 PATIENCE = 2.0  # seconds that NumPy may take for a call
 IN_ALL = 20.0  # seconds that it may take for the calls of an entry: the process should have compiled it by then
+# what the command line calls the functions that it compiles, beside the activation's name
+ALIKE = ("moments", "moments_vjp", "mean", "var", "gain", "marginals", "cov", "cov_partials")
+COMMANDS = {name: name for name in ALIKE} | {
+    "large_moments": "moments",
+    "parameter_vjp": "moments_vjp",
+    "linear_marginals": "layer",
+}
 
 _by_numpy: dict[Entry, float] = {}  # seconds that NumPy took for entries that are not
 _told: set[Entry] = set()  # that they cannot be compiled, which waiting for them would not change
@@ -83,8 +92,8 @@ def compile_here(entry: Entry, told: bool = True) -> None:
     if told and entry not in _said:
         _said.add(entry)
         say(
-            f"fastmoments: compiling {entry.title}, about {seconds_to_compile(entry):.0f} s, {where_kept()}; "
-            f"`python -m fastmoments warm-up` does so ahead of time"
+            f"fastmoments: compiling {entry.title}, about {seconds_to_compile(entry):.0f} s, {where_kept()}"
+            f"{_ahead_of_time(entry)}"
         )
     with marks.alone(entry.text, wait=True):
         if entry not in setting.compiled:  # by another thread meanwhile
@@ -92,6 +101,17 @@ def compile_here(entry: Entry, told: bool = True) -> None:
             marks.put(entry.text)
             if setting.compilation() != setting.NEVER:  # for other processes then
                 _now_compiled(entry)
+
+
+def _ahead_of_time(entry: Entry) -> str:
+    """The command that compiles the entry before it is called; nothing for what no command names, as a mixture."""
+    if entry.function in OF_NORMAL:
+        name = entry.function
+    elif entry.activation in ROWS and not ROWS[entry.activation].components and entry.function in COMMANDS:
+        name = f"{entry.activation}_{COMMANDS[entry.function]}"
+    else:
+        return ""
+    return f"; `python -m fastmoments warm-up {name} --dtypes {entry.dtype}` does so ahead of time"
 
 
 def where_kept() -> str:
