@@ -41,12 +41,12 @@ say what limits each time, and what fell short:
   transpose. It takes the number of terms that its largest |rho| needs. "One term" is the time for a matrix with
   correlations so weak that one term is enough: the time to read, to choose the terms, to transpose and to write.
 * **strong correlations, low ranks**: eight pairs take a multiply and a multiply-add for a term, which is what a
-  core with two such units does in one cycle. For n = 64, strong, two fifths of the time are spent so, and a sixth on
-  coefficients of up to 341 orders; choosing terms, copying, the neurons and the call take a tenth each or less. A
-  patch of 64 pairs takes the terms that all but its few strongest need. These take the formula: in batches and large
-  matrices listed, sorted by route and computed as vectors, 25 to 55 ns each; in a small matrix one by one, 150 ns
-  and more. For 16 neurons of rank 4 a quarter of the time is spent on the series, a sixth on coefficients (half of
-  each vector is empty), a tenth on neurons, and the rest on the formula, lists and the choice of terms.
+  core with two such units does in one cycle. For n = 64, strong, two fifths of the time are spent so, a sixth on
+  coefficients of up to 341 orders; choosing terms, copying, the neurons and the call take a tenth each or less.
+  A patch of 64 pairs takes the terms that all but its few strongest need. These take the formula: in batches and
+  large matrices listed, sorted by route and computed as vectors, 25 to 55 ns each; in a small matrix one by one,
+  150 ns and more. For 16 neurons of rank 4 a quarter of the time is spent on the series, a sixth on coefficients
+  (half of each vector is empty), a tenth on neurons, the rest on the formula, lists and the choice of terms.
 * **relu_cov**: a third of the time is spent on the pair's features and on sorting pairs by their number of nodes.
 * **n = 4096 over a copy**: the kernel reads the upper triangle, and writes it and its transpose, the latter by
   columns of tiles. Results of 64 MiB and more are written past the caches, so that their lines are not read first,
@@ -73,13 +73,13 @@ say what limits each time, and what fell short:
 
 ### Tried for what fell short
 
-* **Strong correlations.** Pairs beyond the series computed as vectors in the order in which they are found: 145 ns
-  a pair, as one by one, because a vector takes the routes of all its pairs. Sorted by route, which serves: 25 to 55.
-  Other prices of the formula, from 1,000 to 8,000 terms of a pair: at most 10 % either way. Choosing the terms by
-  looking at one correlation after the other: a tenth of the time of 16 x 16. The series in w = rho / (1 + sqrt(1 -
-  rho^2)) would need 79 terms where rho = .9 takes 350, but its coefficients come from those in rho with a loss of
-  .38 digits a term. Not built, because the count of instructions says that they gain little: small terms in float32
-  (6 cycles for 8, in half of the terms), and a series for a single pair (its coefficients would have to be
+* **Strong correlations.** Pairs beyond the series computed as vectors in the order in which they are found: 145
+  ns a pair, as one by one, because a vector takes the routes of all its pairs. Sorted by route, which serves: 25
+  to 55. Other prices of the formula, from 1,000 to 8,000 terms of a pair: at most 10 % either way. Choosing the
+  terms by looking at one correlation after the other: a tenth of the time of 16 x 16. The series in w = rho / (1 +
+  sqrt(1 - rho^2)) would need 79 terms where rho = .9 takes 350, but its coefficients come from those in rho with a
+  loss of .38 digits a term. Not built, because the count of instructions says that they gain little: small terms in
+  float32 (6 cycles for 8, in half of the terms), and a series for a single pair (its coefficients would have to be
   transposed, which takes as long as computing them).
 * **Calls.** Memory passed by addresses through ctypes instead of Numba's dispatcher: 1.25 us for .60. A ufunc
   takes less than both with the allocation of results, and serves.

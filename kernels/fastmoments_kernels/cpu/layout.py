@@ -93,7 +93,7 @@ def room_of(mu: Array, features: int) -> tuple[Array, Array, Array, Array, Array
 
 
 def list_of_pairs(size: int) -> tuple[Array, Array, Array]:
-    """Room for `size` pairs, places and covariances as in `beyond.listed`; `covariance.pairs` counts its progress."""
+    """Room for `size` pairs, places and covariances as in `beyond.listed`, and for `progress` of `pairs`."""
     return np.empty((size, 3), np.int32), np.empty(size), np.zeros(2, np.int64)
 
 
