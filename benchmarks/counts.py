@@ -1,7 +1,6 @@
 """Counts of the kernels' work on given data, which explain the limits of figures by numbers of the same run."""
 
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numba
@@ -9,7 +8,8 @@ import numpy as np
 
 from fastmoments_kernels.catalogue import parameters_of, row_of
 from fastmoments_kernels.cpu import covariance, matrices
-from fastmoments_kernels.cpu.layout import LINE
+from fastmoments_kernels.cpu.beyond import ALONE
+from fastmoments_kernels.cpu.layout import LINE, TILE, list_of_pairs
 from fastmoments_kernels.cpu.patches import HEIGHT, load
 from fastmoments_kernels.cpu.vocabulary import binding, inline
 from fastmoments_kernels.formulas import bivariate, bivariate_normal
@@ -32,10 +32,8 @@ def _counting() -> Any:
     def terms_of(rho: Any, rows: Array, columns: Array, terms: int, i: int, j: int) -> Any:
         return load(np.full((HEIGHT, LINE // rows.itemsize), terms, rows.dtype), 0, 0)
 
-    formula = ModuleType("formula")
-    vars(formula)["cov"] = numba.njit(lambda one, two, cov_12, slack: BY_FORMULA)
-    nothing = numba.njit(lambda features, first, *rest: 0.0)
-    names = {"series": numba.njit(terms_of), "formula": formula, "coefficients": nothing, "neuron_at": nothing}
+    nothing = numba.njit(lambda features, first, n, terms, table: None)
+    names = {"series": numba.njit(terms_of), "coefficients": nothing}
     return numba.njit(binding("float64", names, inline).copy(covariance.pairs), error_model="numpy")
 
 
@@ -45,7 +43,12 @@ def series_terms(name: str, mu: Array, cov: Array) -> tuple[float, float]:
     parameters = tuple(map(np.asarray, parameters_of(row.activation()).values()))
     neurons = matrices.prepare(name, mu[None], np.diagonal(cov)[None], parameters)
     known = neurons.known._replace(table=neurons.known.table.astype(cov.dtype))
-    _counting()(tuple(known), cov[None], counted[None], 0, *matrices.rounding(cov.dtype, len(mu)), 0, 1)
+    places, covs, progress = list_of_pairs(cov.size + TILE * TILE)
+    price = ALONE if len(mu) <= matrices.SMALL else matrices.TOGETHER
+    options = price, matrices.rounding(cov.dtype, len(mu))[1], places, covs, progress
+    _counting()(tuple(known), cov[None], counted[None], 0, *options, 0, 1)
+    _, i, j = places[: progress[1]].T
+    counted[i, j] = BY_FORMULA
     pairs = counted[np.triu_indices_from(counted, 1)]
     by_series = pairs[pairs != BY_FORMULA]
     return float(by_series.mean()), 1 - len(by_series) / len(pairs)
