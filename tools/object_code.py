@@ -65,8 +65,9 @@ def _of_none() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def _matrices(name: str, parameters: int) -> Iterator[tuple[str, Callable[[], Any]]]:
-    kinds = ["pairs", "together", "pair_gradients", *(["parameter_gradients"] if parameters else [])]
-    for kind, real in [("neurons", "float64"), *((kind, real) for kind in kinds for real in DTYPES)]:
+    kinds = ["pairs", "placed", "pair_gradients", *(["parameter_gradients"] if parameters else [])]
+    alone = [("neurons", "float64"), ("together", "float64")]
+    for kind, real in [*alone, *((kind, real) for kind in kinds for real in DTYPES)]:
         dtype = np.dtype(real)
         label = entries.matrix_label(kind, name, parameters, dtype)
         yield label, partial(entries.matrix, kind, name, parameters, dtype)

@@ -92,8 +92,8 @@ def _matrix(cpu: Any, entry: Entry, n: int) -> None:
 # seconds that compiling takes, about: functions with series and formulas of pairs, or of neurons alone
 SECONDS = {
     "moments": 9.0,
-    "large_moments": 7.0,
-    "block": 9.0,
+    "large_moments": 11.0,
+    "block": 13.0,
     "moments_vjp": 14.0,
     "block_vjp": 16.0,
     "parameter_vjp": 8.0,

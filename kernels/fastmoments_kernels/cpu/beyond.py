@@ -78,10 +78,8 @@ def is_beyond(rho: float, value: float, slack: float) -> bool:
     return value != value and rho * rho > 1.0 + slack
 
 
-def together(
-    features: Array, start: int, slack: float, places: Array, covs: Array, count: int, cov_out: Array
-) -> bool:
-    """`one_by_one` by packs of one route; `start` is that of `covariance.pairs`."""
+def together(features: Array, start: int, slack: float, places: Array, covs: Array, count: int) -> bool:
+    """`one_by_one` by packs of one route, into `covs`; `start` is that of `covariance.pairs`."""
     width, beyond = width_of(count, CHUNK), False
     x, room = np.empty((OPERANDS, width)), room_of(width)
     for begin in range(0, count, width):
@@ -89,13 +87,19 @@ def together(
         gather(features, start, places[begin:], covs[begin:], size, x)
         by_routes(x, size, slack, room)
         for q in range(size):
-            m, i, j = places[begin + q, 0], places[begin + q, 1], places[begin + q, 2]
             value = x[INPUTS, q]
-            cov_out[m, i, j] = value
-            if start == 0:
-                cov_out[m, j, i] = value
             beyond |= is_beyond(correlation(x[1, q], x[len(NEURON) + 1, q], covs[begin + q]), value, slack)
+            covs[begin + q] = value
     return beyond
+
+
+def placed(start: int, places: Array, covs: Array, count: int, cov_out: Array) -> None:
+    """Write what `together` computed to the matrices."""
+    for q in range(count):
+        m, i, j = places[q, 0], places[q, 1], places[q, 2]
+        cov_out[m, i, j] = covs[q]
+        if start == 0:
+            cov_out[m, j, i] = covs[q]
 
 
 def gather(features: Array, start: int, places: Array, covs: Array, count: int, x: Array) -> None:

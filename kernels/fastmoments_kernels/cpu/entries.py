@@ -55,6 +55,9 @@ def matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> A
     return entry(*_matrix(name, row_name, parameters, dtype))
 
 
+MODULES = {"neurons": neurons, "pairs": covariance, "together": beyond, "placed": beyond}
+
+
 def _matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> tuple[Any, Binding, str, Any]:
     """What `entry` takes for it: its template, binding, label and signature."""
     double, real = types.float64, getattr(types, dtype.name)
@@ -65,15 +68,16 @@ def _matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
     signatures = {
         "neurons": (_known(double), neuron, neuron, parameters_in, _array(double, 2)),
         "pairs": (_known(real), given, result, types.int64, double, double, *listing, *task),
-        "together": (_array(double, 3), types.int64, double, *listing[:2], types.int64, result),
+        "together": (_array(double, 3), types.int64, double, *listing[:2], types.int64),
+        "placed": (types.int64, *listing[:2], types.int64, result),
         "pair_gradients": (_known(double), neuron, given, given, result, parts, *options, *task),
         "parameter_gradients": (_input(double, 3), given, given, gradients, double, *task),
     }
-    module = {"neurons": neurons, "pairs": covariance, "together": beyond}.get(name, covariance_vjp)
+    module = MODULES.get(name, covariance_vjp)
     formula = row_of(row_name).formula
     bound, of_packs = formula_binding(formula, parameters), pack_binding(formula, parameters)
     by_packs = {loop.__name__: of_packs(loop) for loop in (neurons.measure, series.coefficients)}
-    if module is beyond:
+    if name == "together":
         by_packs = _by_routes(formula, of_packs)
     bound = Binding({**bound.names, **by_packs}, bound.compile, bound.constant)
     label = matrix_label(name, row_name, parameters, dtype)

@@ -202,8 +202,9 @@ def _pairs(name: str, neurons: _Neurons, cov: Array, cov_out: Array, start: int,
             options = start, TOGETHER, log_tolerance, places, covs, progress, first, step
             is_full = kernel(tuple(known), cov, cov_out, *options)
             if count := int(progress[1]):
-                together = _kernel("together", name, parameters, cov.dtype)
-                is_beyond |= together(known.features, start, slack, places, covs, count, cov_out)
+                together = _kernel("together", name, parameters, known.features.dtype)
+                is_beyond |= together(known.features, start, slack, places, covs, count)
+                _kernel("placed", name, parameters, cov.dtype)(start, places, covs, count, cov_out)
                 progress[1] = 0
         return is_beyond
 
