@@ -24,7 +24,8 @@ from fastmoments_kernels.cpu.patches import (
     store,
     store_transposed,
 )
-from fastmoments_kernels.cpu.series import coefficients, derivatives, neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.series import coefficients, neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.slopes import ABOVE, FACTORS, fill
 from fastmoments_kernels.cpu.tiles import (
     PADDING,
     Tile,
@@ -40,7 +41,7 @@ Array = Any  # an array in code that Numba compiles
 
 PARAMETERS: tuple[float, ...] = ()  # as long as formula.neuron's tuple of parameters
 COST = 10000.0  # of the five formulas of one pair, in terms of the series here
-ABOVE = 2  # orders beyond N that f'' needs
+STEP = 8  # orders by which tables of slopes grow
 
 
 class Results(NamedTuple):
@@ -71,15 +72,15 @@ def pair_gradients(
     diagonal cov_bar is its gradient plus that of its mirror image.
     """
     _, features, inverse_sd, table, remainders = known
-    tile_cov, weight, image, tables, left_out, reach, hard, limits = scratch_of(cov, features.shape[2], remainders)
+    tile_cov, weight, image, left_out, reach, hard, limits = scratch_of(cov, features.shape[2], remainders)
+    tables, built = tables_of(table)
     results = results_of(cov, len(tile_cov), remainders)
     longer, rows, columns = hard_scratch(1, len(tile_cov), remainders)  # until a tile has a hard patch
     rho = aligned((1, 1), remainders)
     task, beyond = 0, False
     for m in range(len(cov)):
         matrix, features_m, per_sd, gain = cov[m], features[m], inverse_sd[m], gains[m]
-        for a in range(len(tables)):
-            derivatives(table[m, a], BASE - ABOVE, tables[a])
+        built[:] = 0
         for i in range(0, cov.shape[1], TILE):
             for j in range(i if start == 0 else 0, cov.shape[2], TILE):
                 task += 1
@@ -94,7 +95,8 @@ def pair_gradients(
                 prepared(matrix, tile, per_sd, tile_cov)
                 results.by_row.fill(0.0)
                 results.by_column.fill(0.0)
-                count = tabulated(tile_cov, weight, tile, per_sd, gain, tables, reach, hard, results)
+                slopes = table[m], tables, built
+                count = tabulated(tile_cov, weight, tile, per_sd, gain, slopes, reach, hard, results)
                 if count > 0:
                     if len(rho) == 1:
                         rho = aligned((len(hard) * HEIGHT, WIDE), remainders)
@@ -119,16 +121,28 @@ def pair_gradients(
 
 
 def scratch_of(cov: Array, n: int, double: Array) -> Any:
-    """Return a tile's covariances, weights and their mirror image, tables, and `covariance.scratch_of`'s last four.
-
-    The tables are the coefficients of f, f' and f'' for every tile of neurons.
-    """
-    side, tiles = min(TILE, filled(n)), (n + TILE - 1) // TILE
+    """Return a tile's covariances, weights and their mirror image, and `covariance.scratch_of`'s last four."""
+    side = min(TILE, filled(n))
     most = side * side // (HEIGHT * WIDE)
     weight, image = aligned((side, side), double), aligned((side, side), double)
-    tile_cov, tables = aligned((side, side), cov), aligned((tiles, 3, BASE, side), double)
     hard, limits = np.empty((most, 3), np.int64), np.empty(most)
-    return tile_cov, weight, image, tables, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
+    return aligned((side, side), cov), weight, image, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
+
+
+def tables_of(table: Array) -> Any:
+    """Return room for a table of slopes for every tile of neurons, and the numbers of orders that they have."""
+    tiles, side = table.shape[1], table.shape[3]
+    groups = tiles * (side // WIDE)
+    room = aligned((groups, BASE - ABOVE, FACTORS, WIDE), table)
+    return room.reshape((tiles, side // WIDE, BASE - ABOVE, FACTORS, WIDE)), np.zeros(tiles, np.int64)
+
+
+def extend(table: Array, terms: int, a: int, tables: Array, built: Array) -> None:
+    """Let the table of slopes of tile a have so many terms or more."""
+    if built[a] < terms:
+        most = min((terms + STEP - 1) // STEP * STEP, BASE - ABOVE)
+        fill(table[a], built[a], most, tables[a])
+        built[a] = most
 
 
 def results_of(cov: Array, side: int, double: Array) -> Any:
@@ -139,8 +153,8 @@ def results_of(cov: Array, side: int, double: Array) -> Any:
 
 def hard_scratch(terms: int, side: int, double: Array) -> Any:
     """Return room for coefficients of f, and for tables of a tile's rows' and columns' neurons."""
-    longer = aligned((terms + ABOVE + 2, side), double)
-    return longer, aligned((3, terms, side), double), aligned((3, terms, side), double)
+    longer, shape = aligned((terms + ABOVE + 2, side), double), (side // WIDE, terms, FACTORS, WIDE)
+    return longer, aligned(shape, double), aligned(shape, double)
 
 
 def tabulated(
@@ -149,22 +163,28 @@ def tabulated(
     tile: Tile,
     inverse_sd: Array,
     gains: Array,
-    tables: Array,
+    slopes: tuple[Array, Array, Array],
     reach: Array,
     hard: Array,
     results: Results,
 ) -> int:
-    """Compute the patches for which tabulated terms suffice; list the others in `hard` and return their number."""
+    """Compute the patches for which tabulated terms suffice; list the others in `hard` and return their number.
+
+    `slopes` are tables of coefficients, those of slopes, and the numbers of orders that these have.
+    """
     count, i, k = 0, tile.i, tile.k
+    table, tables, built = slopes
     of_rows, of_columns = tables[i // TILE], tables[k // TILE]
     for r in range(0, tile.height, HEIGHT):
         for s in range(r // WIDE * WIDE if i == k else 0, tile.width, WIDE):
             rho = correlated(load_wide(tile_cov, r, s), inverse_sd, i + r, k + s)
-            terms = terms_for(largest_of(rho), reach)
+            terms = max(terms_for(largest_of(rho), reach), 2)
             if terms > BASE - ABOVE:
                 hard[count, 0], hard[count, 1] = r, s
                 count += 1
             else:
+                extend(table, terms, i // TILE, tables, built)
+                extend(table, terms, k // TILE, tables, built)
                 weights = load(weight, r, s)
                 slope = gradients(rho, weights, of_rows, of_columns, terms, r, s, results.by_row, results.by_column)
                 finish(slope, weights, tile, r, s, inverse_sd, gains, results)
@@ -184,10 +204,10 @@ def finish(
 def tables_of_hard(features: Array, tile: Tile, terms: int, longer: Array, rows: Array, columns: Array) -> None:
     """Fill `rows` and `columns` with coefficients of f, f', f'' of a tile's neurons; `longer` gets those of f."""
     coefficients(features, tile.i, terms + ABOVE, longer)
-    derivatives(longer, terms, rows)
+    fill(longer, 0, terms, rows)
     if tile.i != tile.k:
         coefficients(features, tile.k, terms + ABOVE, longer)
-        derivatives(longer, terms, columns)
+        fill(longer, 0, terms, columns)
 
 
 def by_series(

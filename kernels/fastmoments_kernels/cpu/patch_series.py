@@ -8,8 +8,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastmoments_kernels.cpu.memory import element
-from fastmoments_kernels.cpu.patches import HEIGHT, lanes, patch_of, rows_of
+from fastmoments_kernels.cpu.patches import HEIGHT, WIDE, lanes, patch_of, rows_of
 from fastmoments_kernels.cpu.vectors import load_vector, plus, splat, store_vector, vector_function
+
+CHUNK = 32  # terms between two tests whether a power has become negligible
+LEAST = 1e-100  # of its weight: smaller powers are dropped before they take many times longer as subnormal numbers
 
 
 @intrinsic
@@ -53,55 +56,74 @@ def gradients(
     by_row: Any,
     by_column: Any,
 ) -> Any:
-    """Sums over n = 1, ..., terms with a_d = of_1[d, n - 1, i + k], c_d = of_2[d, n - 1, j + l], p = weight rho^n.
+    """Sums over n = 1, ..., terms, at least 2, of p = weight rho^n times coefficients of `slopes.fill`.
 
-    Return the patch of the sums of p a_1 c_1. For d = 1 and 2 add those of p a_d c_0 to by_row[d - 1, i + k, l],
-    and those of p a_0 c_d, summed over k too, to by_column[d - 1, j + l].
+    With a_d = of_1[i // WIDE, n - 1, d, i % WIDE + k] and c_d = of_2[j // WIDE, n - 1, d, l], return the patch of the
+    sums of weight rho^(n-1) a_3 c_0. For d = 1 and 2 add those of p a_d c_0 to by_row[d - 1, i + k, l], and those of
+    p a_0 c_d, summed over k too, to by_column[d - 1, j + l].
     """
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values, weights, tables_1, tables_2, count, row, column, rows, columns = arguments
         real, width, slopes = types.float64, lanes(types.float64), []
         rhos, weights = rows_of(builder, values), rows_of(builder, weights)
-        vector = rhos[0].type
+        vector, index = rhos[0].type, count.type
         fma, zero = vector_function(builder, "llvm.fma", vector, 3), ir.Constant(vector, [0.0] * width)
-        order = [ir.Constant(count.type, d) for d in range(3)]
+        absolute, limit = vector_function(builder, "llvm.fabs", vector, 1), ir.Constant(vector, [LEAST] * width)
+        order = [ir.Constant(index, d) for d in range(4)]
+        whole, part = (lambda x: builder.sdiv(x, index(WIDE))), builder.srem(row, index(WIDE))
+        group_1, group_2 = whole(row), whole(column)
 
         def gain(total: Any, a: Any, b: Any) -> None:
             builder.store(builder.call(fma, [a, b, builder.load(total)]), total)
 
-        def gather(total: Any, kind: Any, array: Any, index: list[Any]) -> None:
-            before = load_vector(lowering, builder, kind, array, index, real, width)
-            store_vector(lowering, builder, builder.fadd(before, builder.load(total)), kind, array, index)
+        def gather(total: Any, kind: Any, array: Any, place: list[Any]) -> None:
+            before = load_vector(lowering, builder, kind, array, place, real, width)
+            store_vector(lowering, builder, builder.fadd(before, total), kind, array, place)
 
-        # half of the rows at a time: five vectors of each stay in registers
+        def begin() -> Any:
+            return cgutils.alloca_once_value(builder, zero)
+
+        # half of the rows at a time: four vectors of each stay in registers
         for first in range(0, HEIGHT, HEIGHT // 2):
             half = range(first, first + HEIGHT // 2)
             power = {k: cgutils.alloca_once_value(builder, weights[k]) for k in half}
-            slope, *down = ({k: cgutils.alloca_once_value(builder, zero) for k in half} for _ in range(3))
-            across = [cgutils.alloca_once_value(builder, zero) for _ in range(2)]
-            with cgutils.for_range(builder, count) as loop:
-                n = loop.index
-                c = [load_vector(lowering, builder, of_2, tables_2, [d, n, column], real, width) for d in order]
-                total = zero
+            slope, *down = ({k: begin() for k in half} for _ in range(3))
+            across = [begin() for _ in range(2)]
+            with cgutils.for_range_slice(builder, index(0), count, index(CHUNK), index) as (start, _):
                 for k in half:
-                    places = ([d, n, plus(builder, row, k)] for d in order)
-                    a = [builder.load(element(lowering, builder, of_1, tables_1, place)) for place in places]
-                    a = [splat(builder, x, width) for x in a]
-                    p = builder.fmul(builder.load(power[k]), rhos[k])
-                    builder.store(p, power[k])
-                    total = builder.call(fma, [a[0], p, total])
-                    term = builder.fmul(p, c[0])
-                    gain(down[0][k], a[1], term)
-                    gain(down[1][k], a[2], term)
-                    gain(slope[k], a[1], builder.fmul(p, c[1]))
-                gain(across[0], c[1], total)
-                gain(across[1], c[2], total)
+                    size = builder.call(absolute, [builder.load(power[k])])
+                    least = builder.fmul(builder.call(absolute, [weights[k]]), limit)
+                    vanished = builder.fcmp_ordered("<", size, least)
+                    builder.store(builder.select(vanished, zero, builder.load(power[k])), power[k])
+                left = builder.sub(count, start)
+                here = builder.select(builder.icmp_signed("<", left, index(CHUNK)), left, index(CHUNK))
+                with cgutils.for_range(builder, here) as loop:
+                    n = builder.add(start, loop.index)
+                    c = [
+                        load_vector(lowering, builder, of_2, tables_2, [group_2, n, d, order[0]], real, width)
+                        for d in order[:3]
+                    ]
+                    total = zero
+                    for k in half:
+                        places = ([group_1, n, d, plus(builder, part, k)] for d in order)
+                        a = [builder.load(element(lowering, builder, of_1, tables_1, place)) for place in places]
+                        a = [splat(builder, x, width) for x in a]
+                        before = builder.load(power[k])
+                        p = builder.fmul(before, rhos[k])
+                        builder.store(p, power[k])
+                        total = builder.call(fma, [a[0], p, total])
+                        term = builder.fmul(before, c[0])
+                        gain(down[0][k], a[1], term)
+                        gain(down[1][k], a[2], term)
+                        gain(slope[k], a[3], term)
+                    gain(across[0], c[1], total)
+                    gain(across[1], c[2], total)
             for d in range(2):
-                gather(across[d], by_column, columns, [order[d], column])
+                gather(builder.load(across[d]), by_column, columns, [order[d], column])
                 for k in half:
-                    start = ir.Constant(count.type, 0)
-                    gather(down[d][k], by_row, rows, [order[d], plus(builder, row, k), start])
+                    total = builder.fmul(builder.load(down[d][k]), rhos[k])
+                    gather(total, by_row, rows, [order[d], plus(builder, row, k), order[0]])
             slopes += [builder.load(slope[k]) for k in half]
         return patch_of(builder, slopes)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmoments_kernels.cpu.intrinsics import as_float, as_integer, where
 from fastmoments_kernels.cpu.layout import BASE
-from fastmoments_kernels.cpu.memory import at, column, put
+from fastmoments_kernels.cpu.memory import at, column
 from fastmoments_kernels.cpu.patches import how_many_below
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
@@ -126,13 +126,3 @@ def largest(rho: Array, first: int, pairs: int, limit: float) -> tuple[float, in
         count += 0 if inside or size > above else 1
     value: float = as_float(most)
     return value, count
-
-
-def derivatives(table: Array, terms: int, tables: Array) -> None:
-    """Fill tables[d, n - 1] with the coefficient b_n of the d-th derivative of f times sd^d (Price)."""
-    top = table.shape[0] - 2
-    for d in range(3):
-        for n in range(1, terms + 1):
-            root = (ROOT[n + 1] if d > 0 else 1.0) * (ROOT[n + 2] if d > 1 else 1.0)
-            for j in range(table.shape[1]):
-                put(tables, (d, n - 1, j), root * at(table, (top - n - d, j)))
