@@ -4,6 +4,7 @@ A label says everything that a loop depends on: the activation, the loop, the nu
 """
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,14 @@ from numba import types
 
 from fastmoments_kernels.bind import Binding
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu import covariance, covariance_vjp, few, linear, neurons, products, serial
+from fastmoments_kernels.cpu import covariance, covariance_vjp, far_slopes, few, linear, neurons, products, serial
 from fastmoments_kernels.cpu.bodies import BODIES, cdf_routes, routes
 from fastmoments_kernels.cpu.compiled import INLINED, entry, formula_binding, jit, pack_binding, ufunc_loop
 from fastmoments_kernels.cpu.layout import lanes, matrix_label
-from fastmoments_kernels.cpu.loops import loop, loop_by_routes
+from fastmoments_kernels.cpu.loops import by_routes, in_turn, loop, loop_by_routes
 from fastmoments_kernels.cpu.machine import VECTOR as VECTOR
 from fastmoments_kernels.cpu.memory import LOAD, STORE
-from fastmoments_kernels.cpu.vocabulary import binding, inline
+from fastmoments_kernels.cpu.vocabulary import binding, constant, inline
 from fastmoments_kernels.formulas.bivariate_normal import NORMAL, bivariate_route
 from fastmoments_kernels.formulas.identity import has_routes
 from fastmoments_kernels.kinds import ALL, FIXED, KINDS, outputs_of, slack_of
@@ -62,8 +63,23 @@ def _matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
     if module is neurons:
         measured = pack_binding(formula, parameters)(neurons.measure)
         bound = Binding({**bound.names, "measure_packs": measured}, bound.compile, bound.constant)
+    if name == "pair_gradients":
+        bound = Binding({**bound.names, **_far(formula, parameters)}, bound.compile, bound.constant)
     label = matrix_label(name, row_name, parameters, dtype)
     return getattr(module, name), bound, label, signatures[name]
+
+
+def _far(formula: ModuleType, parameters: int) -> dict[str, Any]:
+    """The names of far_slopes.py for an activation."""
+    neuron = formula_binding(formula, parameters).names["NEURON"]
+    inputs = 2 * len(neuron) + 1
+    counts = {"INPUTS": inputs, "OPERANDS": inputs + far_slopes.SLOPES}
+    names = {**pack_binding(formula, parameters).names, "NEURON": neuron, **counts}
+    body, order = (
+        Binding(names, jit, constant)(f) for f in (far_slopes.slopes_in_packs, far_slopes.routes_in_packs)
+    )
+    in_order = Binding({"body": body, "routes": order, **counts}, jit)
+    return {**counts, "by_route": in_order(by_routes if has_routes(formula) else in_turn)}
 
 
 def whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> Any:

@@ -35,14 +35,21 @@ def sums(vector: int) -> int:
     return 12 if vector == 64 else 4
 
 
-def aligned(shape: tuple[int, ...], like: Array) -> Array:
-    """Zeros of the dtype of `like` that begin at a line."""
+def room(shape: tuple[int, ...], like: Array) -> Array:
+    """An array of the dtype of `like` that begins at a line, not cleared."""
     size = 1
     for length in shape:
         size *= length
-    raw = np.zeros(size + LINE // like.itemsize, like.dtype)
+    raw = np.empty(size + LINE // like.itemsize, like.dtype)
     offset = (-raw.ctypes.data) % LINE // like.itemsize
     return raw[offset : offset + size].reshape(shape)
+
+
+def aligned(shape: tuple[int, ...], like: Array) -> Array:
+    """Zeros of the dtype of `like` that begin at a line."""
+    result = room(shape, like)
+    result[...] = 0.0
+    return result
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -17,24 +17,24 @@ FACTORS = 4  # coefficients of an order
 
 
 def fill(table: Array, first: int, terms: int, out: Array) -> None:
-    """Fill out[j // WIDE, n - 1, :, j % WIDE] for n = first + 1, ..., terms, for every column j of `table`.
+    """Fill out[j // WIDE, n - 1 - first, :, j % WIDE] for orders n = first + 1, ..., first + terms of neurons j.
 
-    `table` is that of `series.coefficients`, up to order terms + ABOVE. Of f, f' sd and f'' sd^2 these are the
+    `table` is that of `series.coefficients`, up to ABOVE orders more. Of f, f' sd and f'' sd^2 these are the
     coefficients b_n (Price), the fourth is n b_n, but 0 for n = 1. A patch of neurons has all of an order in
     neighbouring lines.
     """
     top = table.shape[0] - 2
-    for group in range(table.shape[1] // WIDE):
-        for n in range(first + 1, terms + 1):
+    for group in range(out.shape[0]):
+        for n in range(first + 1, first + terms + 1):
             factor = 0.0 if n == 1 else float(n)
-            put_order(table, top - n, group, ROOT[n + 1], ROOT[n + 2], factor, out, n - 1)
+            put_order(table, top - n, group, ROOT[n + 1], ROOT[n + 2], factor, out, n - 1 - first)
 
 
 @intrinsic
 def put_order(
     context: Any, table: Any, row: Any, group: Any, root: Any, next_root: Any, factor: Any, out: Any, n: Any
 ) -> Any:
-    """out[group, n, 0 : 4] = b, root b', root next_root b'', factor b, for b, b', b'' in table[row], [row - 1], ..."""
+    """out[group, n] = b, root b', root next_root b'', factor b, for b, b', b'' in a row of the table and above."""
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         given, first, which, one, two, times, result, place = arguments
