@@ -6,13 +6,14 @@ and var are kept per tile and added in the tiles' order, so that their bits do n
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.beyond import is_beyond
 from fastmoments_kernels.cpu.covariance import hard_patches, most_terms
-from fastmoments_kernels.cpu.layout import BASE, PADDING, TILE, aligned, filled
+from fastmoments_kernels.cpu.far_slopes import AT_ONCE, append, far_room, settle
+from fastmoments_kernels.cpu.hard_slopes import Results, begin, by_series, coefficients_of_hard, finish, hard_room
+from fastmoments_kernels.cpu.layout import BASE, PADDING, TILE, aligned, filled, room
 from fastmoments_kernels.cpu.patch_series import gradients
 from fastmoments_kernels.cpu.patches import (
     HEIGHT,
@@ -22,11 +23,10 @@ from fastmoments_kernels.cpu.patches import (
     largest_of,
     load,
     load_wide,
-    mean_of,
-    store,
-    store_transposed,
+    nothing,
 )
-from fastmoments_kernels.cpu.series import coefficients, derivatives, neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.series import neuron_at, reaches, terms_for
+from fastmoments_kernels.cpu.slopes import ABOVE, FACTORS, fill
 from fastmoments_kernels.cpu.tiles import (
     Tile,
     ahead,
@@ -40,17 +40,8 @@ from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges
 Array = Any  # an array in code that Numba compiles
 
 PARAMETERS: tuple[float, ...] = ()  # as long as formula.neuron's tuple of parameters
-COST = 10000.0  # of the five formulas of one pair, in terms of the series here
-ABOVE = 2  # orders beyond N that f'' needs
-
-
-class Results(NamedTuple):
-    """The gradients of a tile."""
-
-    by_row: Array  # sums for mu and var of the rows' neurons, (2, rows, WIDE)
-    by_column: Array  # sums for mu and var of the columns' neurons, (2, columns)
-    out: Array  # the gradient along the covariances
-    mirror: Array  # `out` transposed
+COST = 2500.0  # of the five formulas of one pair in packs, in terms of the series here
+STEP = 8  # orders by which tables of slopes grow
 
 
 def pair_gradients(
@@ -72,15 +63,16 @@ def pair_gradients(
     diagonal cov_bar is its gradient plus that of its mirror image.
     """
     _, features, inverse_sd, table, remainders = known
-    tile_cov, weight, image, tables, left_out, reach, hard, limits = scratch_of(cov, features.shape[2], remainders)
-    results = results_of(cov, len(tile_cov), remainders)
-    longer, rows, columns = hard_scratch(1, len(tile_cov), remainders)  # until a tile has a hard patch
-    rho = aligned((1, 1), remainders)
+    n = max(cov.shape[1], cov.shape[2])
+    tile_cov, weight, image, left_out, reach, patches, limits = scratch_of(cov, n, remainders)
+    tables, built = tables_of(table, len(tile_cov))
+    results, far = results_of(cov, len(tile_cov), remainders), far_room()
+    hard = hard_room(patches, limits, 0, 0, remainders)  # until a tile has a hard patch
+    both = cov.shape[1] > TILE or start != 0
     task, beyond = 0, False
     for m in range(len(cov)):
         matrix, features_m, per_sd, gain = cov[m], features[m], inverse_sd[m], gains[m]
-        for a in range(len(tables)):
-            derivatives(table[m, a], BASE - ABOVE, tables[a])
+        built[:] = 0
         for i in range(0, cov.shape[1], TILE):
             for j in range(i if start == 0 else 0, cov.shape[2], TILE):
                 task += 1
@@ -95,41 +87,57 @@ def pair_gradients(
                 prepared(matrix, tile, per_sd, tile_cov)
                 results.by_row.fill(0.0)
                 results.by_column.fill(0.0)
-                count = tabulated(tile_cov, weight, tile, per_sd, gain, tables, reach, hard, results)
+                slopes = table[m], tables, built
+                count = tabulated(tile_cov, weight, tile, per_sd, gain, slopes, reach, patches, results)
                 if count > 0:
-                    if len(rho) == 1:
-                        rho = aligned((len(hard) * HEIGHT, WIDE), remainders)
+                    if len(hard.rho) == 0:
+                        hard = hard_room(patches, limits, len(tile_cov), 2 if both else 1, remainders)
+                    rho = hard.rho
                     hard_patches(
-                        tile_cov, tile, per_sd, WIDE, left_out, log_tolerance, COST, count, hard, limits, rho
+                        tile_cov, tile, per_sd, WIDE, left_out, log_tolerance, COST, count, patches, limits, rho
                     )
-                    most = most_terms(count, hard)
-                    if len(longer) < most + ABOVE + 2:
-                        longer, rows, columns = hard_scratch(most, len(tile_cov), remainders)
-                    tables_of_hard(features_m, tile, most, longer, rows, columns)
-                    across = rows if i == tile.k else columns
-                    by_series(weight, tile, per_sd, gain, rows, across, count, hard, limits, rho, results)
+                    begin(weight, tile, count, hard)
+                    most = most_terms(count, patches)
+                    coefficients_of_hard(features_m, m, tile, most, hard)
+                    by_series(weight, tile, per_sd, gain, most, count, hard, results)
                 of_rows, of_columns = parts[m, tile.k // TILE], parts[m, i // TILE]
                 collect(per_sd, tile, results.by_row, results.by_column, of_rows, of_columns)
-                if count > 0:
-                    patches, given = (hard, limits, rho), (tile_cov, weight)
-                    beyond |= by_formula(
-                        features_m, tile, count, patches, given, slack, results, of_rows, of_columns
-                    )
                 place_made(results.out, results.mirror, cov_grad[m], tile)
+                for q in range(count):
+                    if patches[q, 3] > 0:
+                        if far.count[0] + HEIGHT * WIDE > AT_ONCE:
+                            beyond |= settle(far, slack, inverse_sd, start, cov_grad, parts)
+                        append(tile_cov, weight, features_m, m, tile, per_sd, patches[q], limits[q], far)
+    beyond |= settle(far, slack, inverse_sd, start, cov_grad, parts)
     return beyond
 
 
 def scratch_of(cov: Array, n: int, double: Array) -> Any:
-    """Return a tile's covariances, weights and their mirror image, tables, and `covariance.scratch_of`'s last four.
+    """Return a tile's covariances, weights and their mirror image, and `covariance.scratch_of`'s last four.
 
-    The tables are the coefficients of f, f' and f'' for every tile of neurons.
+    There is room for the number of pairs of a hard patch beyond its limit too.
     """
-    side, tiles = min(TILE, filled(n)), (n + TILE - 1) // TILE
+    side = min(TILE, filled(n))
     most = side * side // (HEIGHT * WIDE)
-    weight, image = aligned((side, side), double), aligned((side, side), double)
-    tile_cov, tables = aligned((side, side), cov), aligned((tiles, 3, BASE, side), double)
+    weight, image = room((side, side), double), room((side, side), double)
     hard, limits = np.empty((most, 4), np.int64), np.empty(most)
-    return tile_cov, weight, image, tables, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
+    return aligned((side, side), cov), weight, image, np.empty(BASE + 1), np.empty(LIMITS), hard, limits
+
+
+def tables_of(table: Array, side: int) -> Any:
+    """Return room for a table of slopes for every tile of neurons, and the numbers of orders that they have."""
+    tiles = table.shape[1]
+    groups = tiles * (side // WIDE)
+    tables = room((groups, BASE - ABOVE, FACTORS, WIDE), table)
+    return tables.reshape((tiles, side // WIDE, BASE - ABOVE, FACTORS, WIDE)), np.zeros(tiles, np.int64)
+
+
+def extend(table: Array, terms: int, a: int, tables: Array, built: Array) -> None:
+    """Let the table of slopes of tile a have so many terms or more."""
+    if built[a] < terms:
+        most = min((terms + STEP - 1) // STEP * STEP, BASE - ABOVE)
+        fill(table[a], built[a], most - built[a], tables[a, :, built[a] :])
+        built[a] = most
 
 
 def results_of(cov: Array, side: int, double: Array) -> Any:
@@ -138,86 +146,51 @@ def results_of(cov: Array, side: int, double: Array) -> Any:
     return Results(by_row, by_column, aligned((side, side), cov), aligned((side, side + PADDING), cov))
 
 
-def hard_scratch(terms: int, side: int, double: Array) -> Any:
-    """Return room for coefficients of f, and for tables of a tile's rows' and columns' neurons."""
-    longer = aligned((terms + ABOVE + 2, side), double)
-    return longer, aligned((3, terms, side), double), aligned((3, terms, side), double)
-
-
 def tabulated(
     tile_cov: Array,
     weight: Array,
     tile: Tile,
     inverse_sd: Array,
     gains: Array,
-    tables: Array,
+    slopes: tuple[Array, Array, Array],
     reach: Array,
     hard: Array,
     results: Results,
 ) -> int:
-    """Compute the patches for which tabulated terms suffice; list the others in `hard` and return their number."""
+    """Compute the patches for which tabulated terms suffice; list the others in `hard` and return their number.
+
+    `slopes` are tables of coefficients, those of slopes, and the numbers of orders that these have.
+    """
     count, i, k = 0, tile.i, tile.k
+    table, tables, built = slopes
+    by_row, by_column, out, mirror = results
     of_rows, of_columns = tables[i // TILE], tables[k // TILE]
     for r in range(0, tile.height, HEIGHT):
         for s in range(r // WIDE * WIDE if i == k else 0, tile.width, WIDE):
             rho = correlated(load_wide(tile_cov, r, s), inverse_sd, i + r, k + s)
-            terms = terms_for(largest_of(rho, math.inf), reach)
+            terms = max(terms_for(largest_of(rho, math.inf), reach), 2)
             if terms > BASE - ABOVE:
                 hard[count, 0], hard[count, 1] = r, s
                 count += 1
             else:
+                extend(table, terms, i // TILE, tables, built)
+                extend(table, terms, k // TILE, tables, built)
                 weights = load(weight, r, s)
-                slope = gradients(rho, weights, of_rows, of_columns, terms, r, s, results.by_row, results.by_column)
-                finish(slope, weights, tile, r, s, inverse_sd, gains, results)
+                _, slope = gradients(
+                    rho,
+                    weights,
+                    weights,
+                    nothing(rho),
+                    of_rows,
+                    of_columns,
+                    terms,
+                    r,
+                    s,
+                    by_row,
+                    by_column,
+                )
+                finish(slope, weights, i + r, k + s, inverse_sd, gains, out, mirror, r, s)
     return count
-
-
-def finish(
-    slope: Any, weights: Any, tile: Tile, r: int, s: int, inverse_sd: Array, gains: Array, results: Results
-) -> None:
-    """Write a patch of the gradient along the covariances, the mean over both triangles, and its mirror image."""
-    i, k = tile.i + r, tile.k + s
-    values = mean_of(correlated(weights, gains, i, k), correlated(slope, inverse_sd, i, k))
-    store(values, results.out, r, s)
-    store_transposed(values, results.mirror, s, r)
-
-
-def tables_of_hard(features: Array, tile: Tile, terms: int, longer: Array, rows: Array, columns: Array) -> None:
-    """Fill `rows` and `columns` with coefficients of f, f', f'' of a tile's neurons; `longer` gets those of f."""
-    coefficients(features, tile.i, tile.height, terms + ABOVE, longer)
-    derivatives(longer, terms, rows)
-    if tile.i != tile.k:
-        coefficients(features, tile.k, tile.width, terms + ABOVE, longer)
-        derivatives(longer, terms, columns)
-
-
-def by_series(
-    weight: Array,
-    tile: Tile,
-    inverse_sd: Array,
-    gains: Array,
-    of_rows: Array,
-    of_columns: Array,
-    count: int,
-    hard: Array,
-    limits: Array,
-    rho: Array,
-    results: Results,
-) -> None:
-    """Compute the pairs of hard patches within `limits` by their series."""
-    part = aligned((2 * HEIGHT, WIDE), rho)
-    for q in range(count):
-        r, s, terms = hard[q, 0], hard[q, 1], hard[q, 2]
-        for a in range(HEIGHT):
-            for b in range(WIDE):
-                is_beyond_reach = abs(rho[q * HEIGHT + a, b]) > limits[q]
-                part[a, b] = 0.0 if is_beyond_reach else rho[q * HEIGHT + a, b]
-                part[HEIGHT + a, b] = 0.0 if is_beyond_reach else weight[r + a, s + b]
-        weights = load(part, HEIGHT, 0)
-        slope = gradients(
-            load(part, 0, 0), weights, of_rows, of_columns, terms, r, s, results.by_row, results.by_column
-        )
-        finish(slope, weights, tile, r, s, inverse_sd, gains, results)
 
 
 def collect(
@@ -235,40 +208,6 @@ def collect(
         scale = inverse_sd[tile.k + b]
         of_columns[0, tile.k + b] += scale * by_column[0, b]
         of_columns[1, tile.k + b] += 0.5 * scale * scale * by_column[1, b]
-
-
-def by_formula(
-    features: Array,
-    tile: Tile,
-    count: int,
-    patches: tuple[Array, Array, Array],
-    given: tuple[Array, Array],
-    slack: float,
-    results: Results,
-    of_rows: Array,
-    of_columns: Array,
-) -> bool:
-    """Compute the pairs of hard patches beyond their limits by the formulas; return whether one `is_beyond`.
-
-    `patches` are hard, limits and rho; `given` are the covariances and the weights.
-    """
-    (hard, limits, rho), (tile_cov, weight) = patches, given
-    out, mirror, beyond = results.out, results.mirror, False
-    for q in range(count):
-        r, s = hard[q, 0], hard[q, 1]
-        for a in range(r, min(r + HEIGHT, tile.height)):
-            for b in range(s, min(s + WIDE, tile.width)):
-                if abs(rho[q * HEIGHT + a - r, b - s]) > limits[q]:
-                    i, k, c, w = tile.i + a, tile.k + b, float(tile_cov[a, b]), weight[a, b]
-                    one, two = neuron_at(features, i), neuron_at(features, k)
-                    slope = formula.product_11(one, two, c, slack)
-                    beyond |= is_beyond(rho[q * HEIGHT + a - r, b - s], slope, slack)
-                    out[a, b] = mirror[b, a] = 0.5 * w * slope
-                    of_rows[0, i] += w * formula.cov_10(one, two, c, slack)
-                    of_columns[0, k] += w * formula.cov_10(two, one, c, slack)
-                    of_rows[1, i] += 0.5 * w * formula.cov_20(one, two, c, slack)
-                    of_columns[1, k] += 0.5 * w * formula.cov_20(two, one, c, slack)
-    return beyond
 
 
 def parameter_gradients(

@@ -16,6 +16,7 @@ from fastmoments_kernels.cpu import (
     beyond,
     covariance,
     covariance_vjp,
+    far_slopes,
     few,
     linear,
     neurons,
@@ -78,18 +79,20 @@ def _matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
     bound, of_packs = formula_binding(formula, parameters), pack_binding(formula, parameters)
     by_packs = {loop.__name__: of_packs(loop) for loop in (neurons.measure, series.coefficients)}
     if name == "together":
-        by_packs = _by_routes(formula, of_packs)
+        by_packs |= _sorted(formula, of_packs, beyond.covariances, 1)
+    if name == "pair_gradients":
+        by_packs |= _sorted(formula, of_packs, far_slopes.slopes_of_pairs, far_slopes.SLOPES)
     bound = Binding({**bound.names, **by_packs}, bound.compile, bound.constant)
     label = matrix_label(name, row_name, parameters, dtype)
     return getattr(module, name), bound, label, signatures[name]
 
 
-def _by_routes(formula: ModuleType, of_packs: Binding) -> dict[str, Any]:
-    """What binds `beyond.together`."""
+def _sorted(formula: ModuleType, of_packs: Binding, body: Callable[..., None], outputs: int) -> dict[str, Any]:
+    """What binds `loops.by_routes` to pairs whose inputs are the features of both neurons and the covariance."""
     inputs = 2 * len(of_packs.names["NEURON"]) + 1
-    names = {"INPUTS": inputs, "OPERANDS": inputs + 1}
+    names = {"INPUTS": inputs, "OPERANDS": inputs + outputs}
     bound = binding("pack", {**of_packs.names, **names}, jit)
-    names |= {"body": bound(beyond.covariances), "routes": bound(beyond.routes)}
+    names |= {"body": bound(body), "routes": bound(beyond.routes)}
     return names if has_routes(formula) else {**names, "by_routes": binding("pack", names, jit)(in_turn)}
 
 

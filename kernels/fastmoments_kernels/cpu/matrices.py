@@ -224,18 +224,38 @@ def moments_vjp(
 
     n is that of `moments`.
     """
-    name = row_of(activation).name
-    neurons = prepare(name, mu, cov.diagonal(0, 1, 2), padded(name, parameters))
+    name, (batch, width) = row_of(activation).name, mu.shape
+    everywhere = [np.broadcast_to(parameter, mu.shape) for parameter in padded(name, parameters)]
+    mu_grad, cov_grad = np.empty_like(mu), empty(cov.shape, cov.dtype)
+    step, beyond = max(AT_ONCE // max(width, 1), 1), False
     with np.errstate(all="ignore"):
-        gain, mean_dvar = (_of_neurons(name, kind, neurons) for kind in ("gain", "mean_dvar"))
-        var_dmu, var_dvar = _of_neurons(name, "var_partials", neurons)
-    mu_part, var_part, cov_grad = _pair_gradients(name, neurons, gain, cov, cov_bar, 0, n or mu.shape[1])
+        for first in range(0, batch, step):
+            part = slice(first, first + step)
+            neurons = prepare(name, mu[part], cov[part].diagonal(0, 1, 2), tuple(x[part] for x in everywhere))
+            bars = mean_bar[part], cov_bar[part]
+            beyond |= _vjp_of_part(name, neurons, cov[part], *bars, mu_grad[part], cov_grad[part], n or width)
+    warn_of_pairs(beyond)
+    return mu_grad, cov_grad
+
+
+def _vjp_of_part(
+    name: str,
+    neurons: _Neurons,
+    cov: Array,
+    mean_bar: Array,
+    cov_bar: Array,
+    mu_grad: Array,
+    cov_grad: Array,
+    n: int,
+) -> bool:
+    """Write the gradients of `moments_vjp` to mu_grad and cov_grad; return whether a pair is beyond |rho| = 1."""
+    gain, mean_dvar = (_of_neurons(name, kind, neurons) for kind in ("gain", "mean_dvar"))
+    var_dmu, var_dvar = _of_neurons(name, "var_partials", neurons)
+    mu_part, var_part, beyond = _pair_gradients(name, neurons, gain, cov, cov_bar, cov_grad, 0, n)
     bar = np.einsum("bii->bi", cov_bar).astype(np.float64)
-    with np.errstate(all="ignore"):
-        mu_grad = weigh(mean_bar, gain) + weigh(bar, var_dmu) + mu_part
-        var_grad = weigh(mean_bar, mean_dvar) + weigh(bar, var_dvar) + var_part
-    np.einsum("bii->bi", cov_grad)[...] = var_grad
-    return mu_grad.astype(mu.dtype), cov_grad
+    mu_grad[...] = weigh(mean_bar, gain) + weigh(bar, var_dmu) + mu_part
+    np.einsum("bii->bi", cov_grad)[...] = weigh(mean_bar, mean_dvar) + weigh(bar, var_dvar) + var_part
+    return beyond
 
 
 def block_vjp(
@@ -250,18 +270,19 @@ def block_vjp(
     neurons = prepare(name, mu, var, padded(name, parameters))
     with np.errstate(all="ignore"):
         gain = _of_neurons(name, "gain", neurons)
-    mu_part, var_part, cov_grad = _pair_gradients(name, neurons, gain, cov, bar, start, n)
+    cov_grad = empty(cov.shape, cov.dtype)
+    mu_part, var_part, beyond = _pair_gradients(name, neurons, gain, cov, bar, cov_grad, start, n)
+    warn_of_pairs(beyond)
     of_rows, of_columns = ((mu_part[:, part], var_part[:, part]) for part in (slice(length), slice(start, None)))
     return of_rows, of_columns, cov_grad
 
 
 def _pair_gradients(
-    name: str, neurons: _Neurons, gain: Array, cov: Array, cov_bar: Array, start: int, n: int
-) -> tuple[Array, Array, Array]:
-    """The gradients of mu, var and cov by pairs."""
+    name: str, neurons: _Neurons, gain: Array, cov: Array, cov_bar: Array, cov_grad: Array, start: int, n: int
+) -> tuple[Array, Array, bool]:
+    """The gradients of mu and var by pairs, and whether a pair is beyond |rho| = 1; writes those of cov."""
     batch, n_all = gain.shape
     parts = np.zeros((batch, _tiles(n_all), 2, n_all))
-    cov_grad = empty(cov.shape, cov.dtype)
     slack, log_tolerance = rounding(cov.dtype, n)
     gains = np.zeros_like(neurons.known.inverse_sd)
     gains[:, :n_all] = gain
@@ -269,9 +290,9 @@ def _pair_gradients(
     # the series of derivatives converge later
     later = log_tolerance + math.log(1e-3)
     arguments = tuple(neurons.known), gains, cov, cov_bar, cov_grad, parts, start, slack, later
-    warn_of_pairs(any(run(kernel, arguments, _tasks(*cov.shape))))
-    total = parts.sum(axis=1)
-    return total[:, 0], total[:, 1], cov_grad
+    beyond = any(run(kernel, arguments, _tasks(*cov.shape)))
+    total = parts.sum(axis=1) if parts.shape[1] > 1 else parts[:, 0]
+    return total[:, 0], total[:, 1], beyond
 
 
 def parameter_vjp(

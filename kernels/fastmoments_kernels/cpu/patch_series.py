@@ -8,8 +8,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastmoments_kernels.cpu.memory import element
-from fastmoments_kernels.cpu.patches import HEIGHT, lanes, patch_of, rows_of
+from fastmoments_kernels.cpu.patches import HEIGHT, WIDE, lanes, patch_of, rows_of
 from fastmoments_kernels.cpu.vectors import load_vector, plus, splat, store_vector, vector_function
+
+LEAST = 1e-100  # of its weight: smaller powers are dropped before they take many times longer as subnormal numbers
 
 
 @intrinsic
@@ -45,6 +47,8 @@ def gradients(
     context: Any,
     rho: Any,
     weight: Any,
+    power: Any,
+    slope: Any,
     of_1: Any,
     of_2: Any,
     terms: Any,
@@ -53,56 +57,70 @@ def gradients(
     by_row: Any,
     by_column: Any,
 ) -> Any:
-    """Sums over n = 1, ..., terms with a_d = of_1[d, n - 1, i + k], c_d = of_2[d, n - 1, j + l], p = weight rho^n.
+    """Add so many terms of the series of all gradients of a patch of pairs, given weight rho^n before the first.
 
-    Return the patch of the sums of p a_1 c_1. For d = 1 and 2 add those of p a_d c_0 to by_row[d - 1, i + k, l],
-    and those of p a_0 c_d, summed over k too, to by_column[d - 1, j + l].
+    `power` is weight rho^n, `slope` the sum so far; return both after the terms. A power below LEAST of its weight
+    counts as 0. Tables are those of `slopes.fill`, from the first term on, which for n = 0, 1, ... give
+    a_d = of_1[i // WIDE, n, d, i % WIDE + k] and c_d = of_2[j // WIDE, n, d, l]. Add the sum
+    of weight rho^n a_3 c_0 to the slope. With p = weight rho^(n + 1) and d = 1 and 2 add the sums of p a_d c_0 to
+    by_row[d - 1, i + k, l], and those of p a_0 c_d, summed over k too, to by_column[d - 1, j + l].
     """
 
     def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values, weights, tables_1, tables_2, count, row, column, rows, columns = arguments
-        real, width, slopes = types.float64, lanes(types.float64), []
-        rhos, weights = rows_of(builder, values), rows_of(builder, weights)
+        *patches, tables_1, tables_2, count, row, column, rows, columns = arguments
+        real, width, index = types.float64, lanes(types.float64), count.type
+        rhos, weights, powers, slopes = ([*rows_of(builder, patch)] for patch in patches)
         vector = rhos[0].type
         fma, zero = vector_function(builder, "llvm.fma", vector, 3), ir.Constant(vector, [0.0] * width)
-        order = [ir.Constant(count.type, d) for d in range(3)]
+        absolute, least = vector_function(builder, "llvm.fabs", vector, 1), ir.Constant(vector, [LEAST] * width)
+        order = [ir.Constant(index, d) for d in range(4)]
+        group_1, group_2 = (builder.sdiv(x, index(WIDE)) for x in (row, column))
+        part = builder.srem(row, index(WIDE))
+
+        def begin(value: Any = zero) -> Any:
+            return cgutils.alloca_once_value(builder, value)
+
+        def not_negligible(k: int) -> Any:
+            size, whole = (builder.call(absolute, [x]) for x in (powers[k], weights[k]))
+            return builder.select(builder.fcmp_ordered("<", size, builder.fmul(whole, least)), zero, powers[k])
 
         def gain(total: Any, a: Any, b: Any) -> None:
             builder.store(builder.call(fma, [a, b, builder.load(total)]), total)
 
-        def gather(total: Any, kind: Any, array: Any, index: list[Any]) -> None:
-            before = load_vector(lowering, builder, kind, array, index, real, width)
-            store_vector(lowering, builder, builder.fadd(before, builder.load(total)), kind, array, index)
+        def gather(total: Any, kind: Any, array: Any, place: list[Any]) -> None:
+            before = load_vector(lowering, builder, kind, array, place, real, width)
+            store_vector(lowering, builder, builder.fadd(before, total), kind, array, place)
 
-        # half of the rows at a time: five vectors of each stay in registers
+        # half of the rows at a time: four vectors of each stay in registers
         for first in range(0, HEIGHT, HEIGHT // 2):
             half = range(first, first + HEIGHT // 2)
-            power = {k: cgutils.alloca_once_value(builder, weights[k]) for k in half}
-            slope, *down = ({k: cgutils.alloca_once_value(builder, zero) for k in half} for _ in range(3))
-            across = [cgutils.alloca_once_value(builder, zero) for _ in range(2)]
+            p, total_slope = ({k: begin(of(k)) for k in half} for of in (not_negligible, slopes.__getitem__))
+            down, across = [{k: begin() for k in half} for _ in range(2)], [begin() for _ in range(2)]
             with cgutils.for_range(builder, count) as loop:
-                n = loop.index
-                c = [load_vector(lowering, builder, of_2, tables_2, [d, n, column], real, width) for d in order]
-                total = zero
+                n, total = loop.index, zero
+                places = ([group_2, n, d, order[0]] for d in order[:3])
+                c = [load_vector(lowering, builder, of_2, tables_2, place, real, width) for place in places]
                 for k in half:
-                    places = ([d, n, plus(builder, row, k)] for d in order)
+                    places = ([group_1, n, d, plus(builder, part, k)] for d in order)
                     a = [builder.load(element(lowering, builder, of_1, tables_1, place)) for place in places]
                     a = [splat(builder, x, width) for x in a]
-                    p = builder.fmul(builder.load(power[k]), rhos[k])
-                    builder.store(p, power[k])
-                    total = builder.call(fma, [a[0], p, total])
-                    term = builder.fmul(p, c[0])
+                    term = builder.fmul(builder.load(p[k]), c[0])
+                    builder.store(builder.fmul(builder.load(p[k]), rhos[k]), p[k])
+                    total = builder.call(fma, [a[0], builder.load(p[k]), total])
                     gain(down[0][k], a[1], term)
                     gain(down[1][k], a[2], term)
-                    gain(slope[k], a[1], builder.fmul(p, c[1]))
+                    gain(total_slope[k], a[3], term)
                 gain(across[0], c[1], total)
                 gain(across[1], c[2], total)
             for d in range(2):
-                gather(across[d], by_column, columns, [order[d], column])
+                gather(builder.load(across[d]), by_column, columns, [order[d], column])
                 for k in half:
-                    start = ir.Constant(count.type, 0)
-                    gather(down[d][k], by_row, rows, [order[d], plus(builder, row, k), start])
-            slopes += [builder.load(slope[k]) for k in half]
-        return patch_of(builder, slopes)
+                    total = builder.fmul(builder.load(down[d][k]), rhos[k])
+                    gather(total, by_row, rows, [order[d], plus(builder, row, k), order[0]])
+            for k in half:
+                powers[k], slopes[k] = builder.load(p[k]), builder.load(total_slope[k])
+        results = [patch_of(builder, vectors) for vectors in (powers, slopes)]
+        return lowering.make_tuple(builder, signature.return_type, results)
 
-    return rho(rho, weight, of_1, of_2, types.intp, types.intp, types.intp, by_row, by_column), emit
+    integers = types.intp, types.intp, types.intp
+    return types.UniTuple(rho, 2)(rho, weight, power, slope, of_1, of_2, *integers, by_row, by_column), emit

@@ -247,6 +247,16 @@ def how_many_below(context: Any, ascending: Any, limit: Any) -> Any:
 
 
 @intrinsic
+def nothing(context: Any, like: Any) -> Any:
+    """A patch of zeros."""
+
+    def emit(lowering: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(arguments[0].type, None)
+
+    return like(like), emit
+
+
+@intrinsic
 def mean_of(context: Any, one: Any, two: Any) -> Any:
     """(one + two) / 2."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmoments_kernels.cpu.intrinsics import fma, where
 from fastmoments_kernels.cpu.layout import BASE
-from fastmoments_kernels.cpu.memory import at, column, put
+from fastmoments_kernels.cpu.memory import column
 from fastmoments_kernels.cpu.packs import LANES, largest_lane, load_pack, load_packs, store_pack
 from fastmoments_kernels.cpu.patches import HEIGHT, WIDE, how_many_above, how_many_below, largest_of, load
 from fastmoments_kernels.cpu.vocabulary import VOCABULARY
@@ -131,13 +131,3 @@ def needed(rho: float, remainders: Array, log_tolerance: float) -> int:
     z = (1.0 - rho) / (1.0 + rho)
     fall = 2.0 * z * (1.0 + z * z / 3.0)  # -log(rho) = 2 artanh(z) is a little more, and takes longer
     return int(max(BASE, min(math.ceil((remainders[BASE] - log_tolerance) / fall), TERMS)))
-
-
-def derivatives(table: Array, terms: int, tables: Array) -> None:
-    """Fill tables[d, n - 1] with the coefficient b_n of the d-th derivative of f times sd^d (Price)."""
-    top = table.shape[0] - 2
-    for d in range(3):
-        for n in range(1, terms + 1):
-            root = (ROOT[n + 1] if d > 0 else 1.0) * (ROOT[n + 2] if d > 1 else 1.0)
-            for j in range(tables.shape[2]):
-                put(tables, (d, n - 1, j), root * at(table, (top - n - d, j)))
