@@ -15,6 +15,7 @@ formula. The backward pass is `covariance_vjp.pair_gradients`. Layers: `layers.l
     covariance_vjp, linear, serial  at once
     few                             the loop of layers of few neurons, compiled per dtype
     tiles, patches, patch_series    parts of a matrix: 64 x 64 in the cache, HEIGHT vectors in registers, and series
+    slopes, hard_slopes, far_slopes parts of the backward pass: tables, long series, pairs beyond the series
     series, products                how many terms a series takes; products of a layer, in registers
     wide, components                mixtures: more operands than a ufunc may have; few numbers of components
     vocabulary, elementary, packs   the formulas' words for numbers and for packs
