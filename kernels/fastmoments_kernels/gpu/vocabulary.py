@@ -92,9 +92,13 @@ def shortcut(condition: Real, quick: tl.constexpr, general: tl.constexpr, argume
 
 @device
 def summed(components: Reals, term: tl.constexpr, context: Reals) -> Real:
-    total = term(0, context)
-    for k in tl.static_range(1, len(components)):
-        total += term(k, context)
+    # A loop, of which a pass has one term: unrolled, sums over pairs of components spill registers from two on. A
+    # tuple has no index at run time. The first call only gives the type of the sum.
+    total = tl.zeros_like(term(0, context))
+    for i in tl.range(len(components), num_stages=1, disable_licm=True):
+        for k in tl.static_range(len(components)):
+            if i == k:
+                total += term(k, context)
     return total
 
 
