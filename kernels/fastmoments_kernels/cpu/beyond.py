@@ -20,8 +20,6 @@ from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges
 Array = Any  # an array in code that Numba compiles
 
 CHUNK = 2048  # pairs that are sorted at a time: their features stay in the second cache level
-# what the formula of one costs, in terms of a series; a closed formula costs a quarter of it
-ALONE = 8000.0
 # bound per activation
 NEURON = (0.0, 0.0, 0.0)
 INPUTS, OPERANDS = 7, 8  # the features of both neurons and the covariance; and the result
@@ -70,6 +68,7 @@ def one_by_one(features: Array, slack: float, places: Array, covs: Array, count:
 
 
 def correlation(var_1: float, var_2: float, cov: float) -> float:
+    """cov / (sd_1 sd_2)."""
     return cov / math.sqrt(var_1) / math.sqrt(var_2)
 
 

@@ -15,15 +15,22 @@ from fastmoments_kernels.cautions import warn_of_pairs
 from fastmoments_kernels.cpu.compiler import compiler
 from fastmoments_kernels.cpu.components import kept, padded
 from fastmoments_kernels.cpu.elementwise import elementwise
-from fastmoments_kernels.cpu.layout import TILE, Known, empty, list_of_pairs, matrix_label, room_of
+from fastmoments_kernels.cpu.layout import (
+    LISTED,
+    TILE,
+    TOGETHER,
+    Known,
+    empty,
+    list_of_pairs,
+    matrix_label,
+    room_of,
+)
 from fastmoments_kernels.cpu.numpy_ufunc import make_gufunc
 from fastmoments_kernels.kinds import slack_of
 from fastmoments_kernels.threads import run
 from fastmoments_kernels.weighing import weigh
 
 AT_ONCE = 2048  # neurons of a batch at a time: their coefficients stay in the second cache level or near it
-LISTED = 8192  # pairs beyond their series that are computed together
-TOGETHER = 2000.0  # what the formula of one costs, in terms of a series
 SMALL = 128  # rows of all matrices that take less time than the start of a second thread
 BEYOND, NEGATIVE, FAILED = 1, 2, 4  # what is wrong: a correlation beyond 1, a negative variance, no memory
 

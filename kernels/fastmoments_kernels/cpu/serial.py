@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from fastmoments_kernels.cpu.beyond import ALONE, one_by_one
+from fastmoments_kernels.cpu.beyond import one_by_one
 from fastmoments_kernels.cpu.covariance import pairs
-from fastmoments_kernels.cpu.layout import TILE, list_of_pairs, room_of
+from fastmoments_kernels.cpu.layout import ALONE, TILE, list_of_pairs, room_of
 from fastmoments_kernels.cpu.loops import clear_flags
 from fastmoments_kernels.cpu.matrices import BEYOND, FAILED, NEGATIVE
 from fastmoments_kernels.cpu.memory import pointer
