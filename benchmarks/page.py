@@ -52,9 +52,10 @@ say what limits each time, and what fell short:
   columns of tiles. Results of 64 MiB and more are written past the caches, so that their lines are not read first,
   where every row begins at a cache line: in arrays that fastmoments allocates, such as an earlier result given as
   `out`, and not in NumPy's own, where vectors are stored across two lines.
-* **backward over forward**: both stay in registers. The backward pass sums five series, one per derivative, by six
-  operations a term where the forward pass takes two, and more terms, because the derivatives' series converge later:
-  half of its time for n = 1024. The other half is reading and writing: it adds both triangles of the gradient.
+* **backward over forward**: both stay in registers. The backward pass sums five series, one per derivative, by
+  six operations a term where the forward pass takes two, and more terms, because the derivatives' series
+  converge later: half of its time for n = 1024. The other half is reading and writing: it adds both triangles
+  of the gradient.
 * **float32**: some costs do not depend on the width of numbers: the choice of terms and the transposes, patch by
   patch, the neurons (in float64), and the call.
 * **two threads** share the memory and, on virtual machines, the core.
@@ -85,10 +86,10 @@ say what limits each time, and what fell short:
   takes less than both with the allocation of results, and serves.
 * **Memory.** Past the caches for one of both triangles only: slower. Rows that begin between two lines, by masks:
   as slow as without. Prefetching the next tile: no change.
-* **Backward.** Horner's rule for all five sums: ten operations a term for six. Flushing small numbers to zero by the
-  processor's mode: not portable; powers of weak correlations, which became subnormal after some hundred terms at ten
-  times the price, are dropped instead. For one matrix of 8 neurons half of the time are NumPy's calls, and a fifth
-  one vector of pairs of several routes.
+* **Backward.** Horner's rule for all five sums: ten operations a term for six. Flushing small numbers to zero
+  by the processor's mode: not portable; powers of weak correlations, which became subnormal after some hundred
+  terms at ten times the price, are dropped instead. For one matrix of 8 neurons half of the time are NumPy's
+  calls, and a fifth one vector of pairs of several routes.
 
 ## Beside other ways
 
