@@ -138,9 +138,12 @@ def moments(plan: Plan, activation: Any, inputs: Named, parameters: Named, out: 
 def _moments_of_few(plan: Plan, activation: Any, inputs: Named, parameters: Named) -> Moments[Array] | None:
     """Compute `moments` of few neurons by one call of NumPy's; None where that has to be compiled or prepared."""
     dtype = REALS[plan.compute]
-    mu, cov = np.asarray(inputs["mu"], dtype, "C"), np.asarray(inputs["cov"], dtype, "C")
+    mu = np.asarray(inputs["mu"], dtype, "C")
     n = mu.shape[-1:]
-    if not n or cov.shape != mu.shape + n or not isinstance(activation, str):
+    if not n or not serving.are_few(mu):
+        return None
+    cov = np.asarray(inputs["cov"], dtype, "C")
+    if cov.shape != mu.shape + n or not isinstance(activation, str):
         return None
     given = to_arrays(plan, parameters) if parameters else {}
     shapes.check_parameters(given, mu.shape)

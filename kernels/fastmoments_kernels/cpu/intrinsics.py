@@ -103,14 +103,6 @@ def as_integer(context: Any, x: Any) -> Any:
 
 
 @intrinsic
-def as_float(context: Any, x: Any) -> Any:
-    """The float64 of these bits."""
-    return types.float64(types.int64), lambda _, builder, s, arguments: builder.bitcast(
-        arguments[0], ir.DoubleType()
-    )
-
-
-@intrinsic
 def power_of_2(context: Any, x: Any) -> Any:
     """2^n, a normal number, for the integer n in the low bits of x."""
     integer, mantissa, bias = BITS[_number(x)]

@@ -13,7 +13,7 @@ BASE = 48  # orders that are tabulated for every neuron, enough for most patches
 LARGE = 2**16  # bytes of an array: to put a smaller one at a line takes longer than it saves
 PAST = 2**26  # bytes of matrices that no cache holds until they are read: they are written past the caches
 LISTED = 8192  # pairs beyond the series of their patch that are computed together
-# what the formula of a pair costs, in terms of a series, by itself and together; a closed formula takes a quarter
+# what the formula of a pair costs, in terms of a series, by itself and together
 ALONE, TOGETHER = 8000.0, 2000.0
 SINGLES = LINE // 4  # float32 in a line; scratch has whole lines
 PACKS = 32  # neurons in whole packs of any processor

@@ -160,13 +160,14 @@ def moments(
     everywhere = [np.broadcast_to(parameter, mu.shape) for parameter in parameters]
     step, beyond = max(AT_ONCE // max(width, 1), 1), False
     room = room_of(np.empty((min(step, batch), width)), _features(name, len(parameters)))
-    for first in range(0, batch, step):
-        part = slice(first, first + step)
-        parameters_of_part = tuple(parameter[part] for parameter in everywhere)
-        known = Known(*(field[: batch - first] for field in room))
-        neurons = prepare(name, mu[part], cov[part].diagonal(0, 1, 2), parameters_of_part, known)
-        beyond |= _pairs(name, neurons, cov[part], cov_out[part], 0, n)
-        mean_out[part] = neurons.mean
+    with np.errstate(all="ignore"):
+        for first in range(0, batch, step):
+            part = slice(first, first + step)
+            parameters_of_part = tuple(parameter[part] for parameter in everywhere)
+            known = Known(*(field[: batch - first] for field in room))
+            neurons = prepare(name, mu[part], cov[part].diagonal(0, 1, 2), parameters_of_part, known)
+            beyond |= _pairs(name, neurons, cov[part], cov_out[part], 0, n)
+            mean_out[part] = neurons.mean
     warn_of_pairs(beyond)
 
 
@@ -319,4 +320,4 @@ def parameter_vjp(
         ufuncs = (elementwise(name, kind, 2 + count, "float64") for kind in ("mean_dparameters", "var_dparameters"))
         of_mean, of_var = (np.reshape(ufunc(*neurons.arguments), gradients.shape) for ufunc in ufuncs)
         gradients += weigh(mean_bar, of_mean) + weigh(bar, of_var)
-    return kept(name, list(gradients.astype(mu.dtype)), unpadded)
+        return kept(name, list(gradients.astype(mu.dtype)), unpadded)

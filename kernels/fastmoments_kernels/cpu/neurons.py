@@ -71,3 +71,7 @@ def neurons(known: tuple[Array, ...], mu: Array, var: Array, parameters: Array, 
             else:
                 for order in range(BASE + 1):
                     remainders[m, t, order] = math.inf
+                # 0, not what was there: a patch of pairs without correlation takes it times 0
+                for order in range(BASE + 2):
+                    for i in range(table.shape[3]):
+                        table[m, t, order, i] = 0.0

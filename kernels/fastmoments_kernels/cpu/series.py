@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmoments_kernels.cpu.intrinsics import fma, where
+from fastmoments_kernels.cpu.intrinsics import fma, square_root, where
 from fastmoments_kernels.cpu.layout import BASE
 from fastmoments_kernels.cpu.memory import column
 from fastmoments_kernels.cpu.packs import LANES, largest_lane, load_pack, load_packs, store_pack
@@ -68,11 +68,11 @@ def log_remainders(table: Array, variance: Array, m: int, first: int, n: int, re
     for j in range(0, n, LANES):
         whole = load_pack(variance, m, first + j)
         alive = whole > 0.0
-        scale = 1.0 / where(alive, whole, 1.0)
-        total = 0.0 * scale
+        per_sd = 1.0 / square_root(where(alive, whole, 1.0))
+        total = 0.0 * per_sd
         for k in range(remainders.shape[0]):
-            b = load_pack(table, top - k, j)
-            total = fma(b * scale, b, total)
+            b = load_pack(table, top - k, j) * per_sd
+            total = fma(b, b, total)
             # a neuron that is nan does not change the others' number of terms
             remainders[k] = largest_lane(where(alive & (total < 1.0), 1.0 - total, 0.0), remainders[k])
     for k in range(remainders.shape[0]):
@@ -110,6 +110,8 @@ def cheapest(
     change the choice.
     """
     pairs = HEIGHT * lanes
+    if remainders[BASE] == math.inf:
+        return 0, 0.0, pairs
     choice, rest, least = -1, pairs, price * pairs
     for c in range(len(LONGER)):
         beyond = 0
@@ -127,7 +129,9 @@ def cheapest(
 
 
 def needed(rho: float, remainders: Array, log_tolerance: float) -> int:
-    """The number of terms, at least BASE, that suffices for |rho| < 1."""
+    """The number of terms, at least BASE and at most TERMS, that suffices for |rho| <= 1 where so many do."""
+    if rho >= 1.0:
+        return TERMS
     z = (1.0 - rho) / (1.0 + rho)
     fall = 2.0 * z * (1.0 + z * z / 3.0)  # -log(rho) = 2 artanh(z) is a little more, and takes longer
     return int(max(BASE, min(math.ceil((remainders[BASE] - log_tolerance) / fall), TERMS)))

@@ -11,6 +11,7 @@ yet is answered by `eager` if that takes little time, while a process of `backgr
 """
 
 from fastmoments_kernels.serving.calls import (
+    are_few,
     block,
     block_vjp,
     congruence,
@@ -26,6 +27,7 @@ from fastmoments_kernels.serving.calls import (
 )
 
 __all__ = [
+    "are_few",
     "block",
     "block_vjp",
     "congruence",

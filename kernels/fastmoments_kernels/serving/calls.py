@@ -49,13 +49,18 @@ def moments(
     kernels.moments(activation, mu, cov, mean_out, cov_out, parameters, n)
 
 
+def are_few(mu: Array) -> bool:
+    """Whether `few` may answer for mu, (..., n)."""
+    return 0 < mu.size <= LARGE
+
+
 def few(activation: str, mu: Array, cov: Array, parameters: tuple[Array, ...] = ()) -> Any:
     """Mean, covariance and what `tell` takes, for few neurons by one compiled call; None where there is none.
 
     mu (..., n) and cov (..., n, n) lie row by row in memory, and parameters broadcast with mu. Callers look for
     negative variances, which are among what is wrong.
     """
-    if not 0 < mu.size <= LARGE:
+    if not are_few(mu):
         return None
     dtype = cov.dtype
     key = "moments of few", activation, len(parameters), dtype
