@@ -10,6 +10,7 @@ from fastmoments_kernels.catalogue import parameters_of, row_of
 from fastmoments_kernels.cpu import covariance, matrices
 from fastmoments_kernels.cpu.layout import ALONE, LINE, TILE, TOGETHER, list_of_pairs
 from fastmoments_kernels.cpu.patches import HEIGHT, load
+from fastmoments_kernels.cpu.small import SMALL
 from fastmoments_kernels.cpu.vocabulary import binding, inline
 from fastmoments_kernels.formulas import bivariate, bivariate_normal
 
@@ -43,7 +44,7 @@ def series_terms(name: str, mu: Array, cov: Array) -> tuple[float, float]:
     neurons = matrices.prepare(name, mu[None], np.diagonal(cov)[None], parameters)
     known = neurons.known._replace(table=neurons.known.table.astype(cov.dtype))
     places, covs, progress = list_of_pairs(cov.size + TILE * TILE)
-    price = ALONE if len(mu) <= matrices.SMALL else TOGETHER
+    price = ALONE if len(mu) <= SMALL else TOGETHER
     options = price, matrices.rounding(cov.dtype, len(mu))[1], places, covs, progress
     _counting()(tuple(known), cov[None], counted[None], 0, *options, 0, 1)
     _, i, j = places[: progress[1]].T

@@ -7,7 +7,7 @@ import fastmoments as fm
 from fastmoments.parameters import of_neurons
 from fastmoments_kernels import cpu
 from fastmoments_kernels.catalogue import row_of
-from fastmoments_kernels.cpu.matrices import FAILED
+from fastmoments_kernels.cpu.small import FAILED
 from tests.rows import function, names
 
 

@@ -198,7 +198,7 @@ def test_entries_are_their_texts():
         assert from_text(entry.text) == entry
     from fastmoments_kernels import cpu
 
-    assert cpu.matrices.SMALL == LARGE
+    assert cpu.small.SMALL == LARGE
 
 
 @pytest.mark.parametrize(

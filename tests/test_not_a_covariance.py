@@ -155,4 +155,4 @@ def test_threads_answer_for_their_own_tiles():
         bad[i, j] = bad[j, i] = 2.0 * np.sqrt(cov[i, i] * cov[j, j])
         with said():
             fm.relu_moments(mu, bad)
-    assert cpu.matrices.SMALL < 200
+    assert cpu.small.SMALL < 200

@@ -7,7 +7,7 @@ import numpy as np
 from fastmoments_kernels.catalogue import ROWS
 from fastmoments_kernels.kinds import ALL, FIXED, KINDS, OF_NORMAL
 
-LARGE = 128  # rows of matrices that cpu/matrices.py computes in one call; more are shared by threads
+LARGE = 128  # rows of matrices that cpu/small.py computes in one call; more are shared by threads
 NOTHING = "none"  # the activation of a linear layer alone, and of the bivariate normal
 
 

@@ -3,11 +3,12 @@
 Elementwise: `elementwise` makes a NumPy ufunc of an activation's function, compiled on first use. NumPy calls the
 inner loop of `loops`, which brings a chunk of every input into the cache and calls a body of `elementwise` on it.
 Matrices: `matrices.moments` computes everything per neuron by `neurons`, then threads run `covariance.pairs`: tile
-by tile of the upper triangle, patch by patch by the series or, where that needs too many terms, pair by pair by the
-formula. The backward pass is `covariance_vjp.pair_gradients`. Layers: `layers.linear_marginals` runs
+by tile of the upper triangle, patch by patch by the series or, where that needs too many terms, by the formula, as
+`beyond.together`. The backward pass is `covariance_vjp.pair_gradients`. Layers: `layers.linear_marginals` runs
 `linear.linear`, and `layers.congruence` the products of layers of few neurons, `few.congruences`.
 
-    elementwise, matrices, layers   what the package calls: threads, buffers; loops of object code or compiled
+    elementwise, matrices, small,   what the package calls: threads, buffers; loops of object code or compiled
+    layers
     layout                          what they and the loops agree on; none of these needs Numba
     compiler, entries, bodies       the loops that they call: templates, bindings, signatures
     scalars                         the functions of numbers for users' own Numba code
@@ -15,6 +16,7 @@ formula. The backward pass is `covariance_vjp.pair_gradients`. Layers: `layers.l
     covariance_vjp, linear, serial  at once
     few                             the loop of layers of few neurons, compiled per dtype
     tiles, patches, patch_series    parts of a matrix: 64 x 64 in the cache, HEIGHT vectors in registers, and series
+    beyond                          pairs beyond the series of their patch
     slopes, hard_slopes, far_slopes parts of the backward pass: tables, long series, pairs beyond the series
     series, products                how many terms a series takes; products of a layer, in registers
     wide, components                mixtures: more operands than a ufunc may have; few numbers of components
@@ -30,16 +32,8 @@ chunk is the elements or rows that a loop does at a time; a block is a rectangul
 
 from fastmoments_kernels.cpu.elementwise import elementwise, normal
 from fastmoments_kernels.cpu.layers import congruence, linear_marginals
-from fastmoments_kernels.cpu.matrices import (
-    beside,
-    block,
-    block_vjp,
-    moments,
-    moments_vjp,
-    parameter_vjp,
-    tell,
-    whole,
-)
+from fastmoments_kernels.cpu.matrices import block, block_vjp, moments, moments_vjp, parameter_vjp
+from fastmoments_kernels.cpu.small import beside, tell, whole
 
 __all__ = [
     "beside",

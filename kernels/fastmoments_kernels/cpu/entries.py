@@ -97,7 +97,7 @@ def _sorted(formula: ModuleType, of_packs: Binding, body: Callable[..., None], o
 
 
 def whole(label: str, row_name: str, parameters: int, dtype: str) -> Any:
-    """The inner loop of the ufunc `matrices.whole`: the loops `neurons` and `pairs` in one call."""
+    """The inner loop of the ufunc `small.whole`: the loops `neurons` and `pairs` in one call."""
     kernels = (("neurons", np.dtype(np.float64)), ("pairs", np.dtype(dtype)))
     loops = {name: _matrix(name, row_name, parameters, of) for name, of in kernels}
     # not as entries, which would be compiled once more by themselves

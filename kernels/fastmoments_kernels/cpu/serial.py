@@ -10,9 +10,9 @@ from fastmoments_kernels.cpu.beyond import one_by_one
 from fastmoments_kernels.cpu.covariance import pairs
 from fastmoments_kernels.cpu.layout import ALONE, TILE, list_of_pairs, room_of
 from fastmoments_kernels.cpu.loops import clear_flags
-from fastmoments_kernels.cpu.matrices import BEYOND, FAILED, NEGATIVE
 from fastmoments_kernels.cpu.memory import pointer
 from fastmoments_kernels.cpu.neurons import neurons
+from fastmoments_kernels.cpu.small import BEYOND, FAILED, NEGATIVE
 from fastmoments_kernels.kinds import slack_of
 
 Array = Any  # an array in code that Numba compiles
@@ -25,7 +25,7 @@ OPERANDS = 5
 
 
 def loop(args: Array, dims: Array, steps: Array, data: Array) -> None:
-    """NumPy's inner loop of `matrices.whole`; numbers of a row lie one after the other."""
+    """NumPy's inner loop of `small.whole`; numbers of a row lie one after the other."""
     address, step, (batch, n) = carray(args, OPERANDS), carray(steps, OPERANDS), (dims[0], dims[1])
     mean, full, wrong = OPERANDS - 3, OPERANDS - 2, OPERANDS - 1
     for m in range(batch):
