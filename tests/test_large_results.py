@@ -59,7 +59,7 @@ def test_gradients_begin_at_a_line():
 
 @pytest.mark.parametrize("layout", ["repeated", "strided", "by columns"])
 def test_variances_are_not_copied(layout):
-    """What lies otherwise than row by row is checked where it is: beside the result, no array of its size."""
+    """Variances are checked in the memory of cov, in any layout: beside the result, no array of its size."""
     var = {
         "repeated": np.broadcast_to(1.0, (500, 400)),
         "strided": np.ones((500, 400, 2))[..., 0],

@@ -1,4 +1,4 @@
-"""What a call runs on: its plan, arrays of two libraries, extras that are not installed, cards of other makers."""
+"""The plan of a call: arrays of two libraries, extras that are not installed, cards of other makers."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What the arguments of `propagate` are, before they are arrays: errors that say what to give instead."""
+"""Kinds of the arguments of `propagate`, before they are arrays: errors that say what to give instead."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _called(kind: type) -> str:
 
 
 def _of(kind: type) -> str:
-    """What makes an instance of a class, behind its name."""
+    """Return the call that makes an instance of a class, to follow its name."""
     if hasattr(kind, "fit"):
         return "(...).fit(x, y)"
     try:

@@ -81,7 +81,7 @@ def traced(
 
 
 def _hint(error: Exception) -> str:
-    """What to do about an error of the model's own."""
+    """Return the remedy for an error that the model itself raised."""
     if isinstance(error, jax.errors.TracerArrayConversionError | jax.errors.ConcretizationTypeError):
         return "write it with jax.numpy, and with jnp.where in the place of values' if"
     if takes_several(error):

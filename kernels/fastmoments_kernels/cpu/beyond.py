@@ -111,15 +111,21 @@ def gather(features: Array, start: int, places: Array, covs: Array, count: int, 
         x[INPUTS - 1, q] = covs[pair]
 
 
+def pair_at(x: Array, i: int) -> Any:
+    """(neuron, neuron, covariance) of the pack of pairs from column i on."""
+    one, two = load_packs(NEURON, x, 0, 1, i), load_packs(NEURON, x, len(NEURON), 1, i)
+    return one, two, load_pack(x, INPUTS - 1, i)
+
+
 def covariances(x: Array, count: int, slack: float) -> None:
     """The body of `by_routes`."""
     for i in range(0, count, LANES):
-        one, two = load_packs(NEURON, x, 0, 1, i), load_packs(NEURON, x, len(NEURON), 1, i)
-        store_pack(x, INPUTS, i, formula.cov(one, two, load_pack(x, INPUTS - 1, i), slack))
+        one, two, cov_12 = pair_at(x, i)
+        store_pack(x, INPUTS, i, formula.cov(one, two, cov_12, slack))
 
 
 def routes(x: Array, count: int, slack: float) -> None:
     """The routes of `by_routes`."""
     for i in range(0, count, LANES):
-        one, two = load_packs(NEURON, x, 0, 1, i), load_packs(NEURON, x, len(NEURON), 1, i)
-        store_pack(x, INPUTS, i, formula.route(one, two, load_pack(x, INPUTS - 1, i), slack))
+        one, two, cov_12 = pair_at(x, i)
+        store_pack(x, INPUTS, i, formula.route(one, two, cov_12, slack))

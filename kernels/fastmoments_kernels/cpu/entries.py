@@ -88,7 +88,7 @@ def _matrix(name: str, row_name: str, parameters: int, dtype: np.dtype[Any]) -> 
 
 
 def _sorted(formula: ModuleType, of_packs: Binding, body: Callable[..., None], outputs: int) -> dict[str, Any]:
-    """What binds `loops.by_routes` to pairs whose inputs are the features of both neurons and the covariance."""
+    """Return the names that bind `loops.by_routes` to pairs, columns of the inputs of `beyond.pair_at`."""
     inputs = 2 * len(of_packs.names["NEURON"]) + 1
     names = {"INPUTS": inputs, "OPERANDS": inputs + outputs}
     bound = binding("pack", {**of_packs.names, **names}, jit)

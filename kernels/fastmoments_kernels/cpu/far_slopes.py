@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmoments_kernels.cpu.beyond import is_beyond
+from fastmoments_kernels.cpu.beyond import is_beyond, pair_at
 from fastmoments_kernels.cpu.hard_slopes import is_pair
 from fastmoments_kernels.cpu.layout import TILE
 from fastmoments_kernels.cpu.loops import by_routes, room_of, to_pack
 from fastmoments_kernels.cpu.memory import at, put
-from fastmoments_kernels.cpu.packs import LANES, load_pack, load_packs, store_pack
+from fastmoments_kernels.cpu.packs import LANES, store_pack
 from fastmoments_kernels.cpu.patches import HEIGHT, WIDE
 from fastmoments_kernels.cpu.tiles import Tile
 from fastmoments_kernels.formulas import identity as formula  # `bind` exchanges it for an activation's
@@ -39,8 +39,7 @@ class Far(NamedTuple):
 def slopes_of_pairs(x: Array, count: int, slack: float) -> None:
     """The body of `by_routes`."""
     for i in range(0, count, LANES):
-        one, two = load_packs(NEURON, x, 0, 1, i), load_packs(NEURON, x, len(NEURON), 1, i)
-        cov_12 = load_pack(x, 2 * len(NEURON), i)
+        one, two, cov_12 = pair_at(x, i)
         store_pack(x, INPUTS, i, formula.product_11(one, two, cov_12, slack))
         store_pack(x, INPUTS + 1, i, formula.cov_10(one, two, cov_12, slack))
         store_pack(x, INPUTS + 2, i, formula.cov_10(two, one, cov_12, slack))

@@ -33,7 +33,7 @@ def whole(row_name: str, parameters: int, dtype: np.dtype[Any]) -> np.ufunc:
 
 
 def beside(row_name: str, parameters: tuple[Array, ...], shape: tuple[int, ...]) -> tuple[Array, ...]:
-    """What `whole` takes beside mu of this shape and cov: the parameters, which broadcast to mu, as one array."""
+    """Return the inputs of `whole` after mu, of this shape, and cov: the parameters, broadcast, as one array."""
     if not parameters:
         return ()
     parameters = padded(row_name, parameters)

@@ -1,4 +1,4 @@
-"""What the steps of a series need of their order, apart from the neurons, so that a backend may tabulate it."""
+"""The order of a series' step and the roots it divides by; a backend may tabulate them: no neuron is in them."""
 
 from fastmoments_kernels.vocabulary import Real, Reals, maximum, sqrt
 
